@@ -1,0 +1,125 @@
+"""Which errors exist, who must act on each, and what a client may see of them.
+
+GatewayError
+├── CallerError             the client must change its request; the message is theirs to read
+│   ├── BadJson, BadRequest, RequestTooLarge, UnsupportedMediaType, NotAcceptable, MethodNotAllowed     transport
+│   ├── ParseFailed, ValidationFailed, OperationResolutionFailure                                       document
+│   └── BadUserInput        a variable or an argument has a value that cannot be
+├── OperatorError           whoever runs the gateway must act
+│   ├── ConfigError         a setting; ends the start with one line
+│   ├── StoreUnavailable    no connection, refused, reset, shutting down
+│   └── StoreTimeout        no answer within the time given
+└── Bug                     we must act; a client sees "Internal server error" and an id
+    ├── BatchMismatch       a batch function answered with the wrong number of results
+    └── StoreMisbehaved     a store answered with what its port does not allow
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class GatewayError(Exception):
+    """An error with a code of the API and the HTTP status it has when nothing could be answered."""
+
+    code: ClassVar[str] = "INTERNAL_SERVER_ERROR"
+    http_status: ClassVar[int] = 500
+
+    def __init__(self, message: str, **extensions: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.extensions: dict[str, Any] = {"code": self.code, **extensions}
+
+
+class CallerError(GatewayError):
+    code = "BAD_REQUEST"
+    http_status = 422
+
+
+class BadJson(CallerError):
+    code = "BAD_JSON"
+    http_status = 400
+
+
+class BadRequest(CallerError):
+    """JSON, but not a GraphQL request."""
+
+
+class RequestTooLarge(CallerError):
+    code = "REQUEST_TOO_LARGE"
+    http_status = 413
+
+
+class UnsupportedMediaType(CallerError):
+    code = "UNSUPPORTED_MEDIA_TYPE"
+    http_status = 415
+
+
+class NotAcceptable(CallerError):
+    code = "NOT_ACCEPTABLE"
+    http_status = 406
+
+
+class MethodNotAllowed(CallerError):
+    code = "METHOD_NOT_ALLOWED"
+    http_status = 405
+
+
+class ParseFailed(CallerError):
+    code = "GRAPHQL_PARSE_FAILED"
+    http_status = 400
+
+
+class ValidationFailed(CallerError):
+    code = "GRAPHQL_VALIDATION_FAILED"
+
+
+class OperationResolutionFailure(CallerError):
+    code = "OPERATION_RESOLUTION_FAILURE"
+
+
+class BadUserInput(CallerError):
+    code = "BAD_USER_INPUT"
+
+
+class OperatorError(GatewayError):
+    http_status = 503
+
+
+class ConfigError(OperatorError):
+    """One line: the key, the value (secrets hidden), what was expected."""
+
+
+class StoreUnavailable(OperatorError):
+    """The store cannot be reached. ``store`` is the name in the settings; the cause is for the log alone."""
+
+    code = "STORE_UNAVAILABLE"
+
+    def __init__(self, store: str) -> None:
+        super().__init__(f"The store '{store}' is unavailable.", store=store)
+        self.store = store
+
+
+class StoreTimeout(OperatorError):
+    """The store did not answer in time."""
+
+    code = "STORE_TIMEOUT"
+    http_status = 504
+
+    def __init__(self, store: str, seconds: float) -> None:
+        super().__init__(f"The store '{store}' did not answer within {seconds:g} s.", store=store)
+        self.store = store
+        self.seconds = seconds
+
+
+class Bug(GatewayError):
+    """Ours. The message is for the log; clients get a masked one."""
+
+
+class BatchMismatch(Bug):
+    def __init__(self, name: str, *, results: int, keys: int) -> None:
+        super().__init__(f"{name} returned {results} results for {keys} keys")
+
+
+class StoreMisbehaved(Bug):
+    pass

@@ -1,0 +1,1 @@
+"""Where each noun comes from: collections, batch functions, native queries, writes."""
