@@ -1,0 +1,346 @@
+"""The command line. Each command imports what it needs when it runs, so that ``--help`` and a start are quick."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from gateway.errors import BadData, ConfigError, GatewayError, StoreTimeout, StoreUnavailable
+
+if TYPE_CHECKING:
+    import socket
+
+    from gateway.config import Settings
+    from gateway.fields import Graph
+    from gateway.loading import LoadReport, Step
+
+GRAPH = "schema:schema"
+
+FAILED = 1
+MISUSED = 2  # a setting or an argument
+INTERRUPTED = 130
+
+cli = typer.Typer(
+    name="gateway",
+    help="One GraphQL schema over several databases.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+schema_cli = typer.Typer(help="Print the schema that is served, or check the exported one.", no_args_is_help=True)
+cli.add_typer(schema_cli, name="schema")
+
+
+def main() -> None:
+    """Run the command; an error that somebody can act on is one line on stderr, never a traceback."""
+    try:
+        cli(prog_name="gateway")
+    except ConfigError as error:
+        _end(error.message, MISUSED)
+    except GatewayError as error:
+        _end(error.message, FAILED)
+    except OSError as error:
+        _end(str(error), FAILED)
+    except KeyboardInterrupt:
+        _end("interrupted", INTERRUPTED)
+
+
+@cli.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and end.", is_eager=True, callback=lambda v: _version(v))
+    ] = False,
+) -> None:
+    """One GraphQL schema over several databases."""
+
+
+@cli.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="The address to listen on.  [default: 127.0.0.1]")] = None,
+    port: Annotated[str | None, typer.Option(help="The port; 0 is any free one.  [default: 8000]")] = None,
+) -> None:
+    """Serve the graph. Empty embedded stores are created and filled with demo data first."""
+    graph, settings = _read(host=host, port=port)
+    listener = _bind(settings)
+    address = _address(listener, settings.host)
+    with _naming_urls(settings):
+        asyncio.run(_prepare(settings, graph))
+    _serve(settings, graph, listener, lambda: _say(f"Serving on {address}"))
+
+
+@cli.command()
+def migrate() -> None:
+    """Create what is missing in each store: tables, collections, indexes, constraints."""
+    graph, settings = _read()
+    with _naming_urls(settings):
+        asyncio.run(_migrate(settings, graph))
+
+
+@cli.command()
+def seed(
+    users: Annotated[int, typer.Option(min=1, help="How many users.")] = 50,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same data.")] = 1,
+    posts_per_user: Annotated[int | None, typer.Option(min=0, help="On average.")] = None,
+    events_per_user: Annotated[int | None, typer.Option(min=0, help="On average.")] = None,
+) -> None:
+    """Fill the stores with demo data, replacing rows of the same keys."""
+    graph, settings = _read()
+    if graph.demo is None:
+        raise ConfigError(f"{GRAPH}: expected a graph with demo data")
+    given = {"posts_per_user": posts_per_user, "events_per_user": events_per_user}
+    batches = graph.demo(users, seed, **{name: number for name, number in given.items() if number is not None})
+    started = time.perf_counter()
+    with _naming_urls(settings), _row_counts() as progress:
+        rows = asyncio.run(_seed(settings, graph, batches, progress))
+    _say(f"Wrote {_counts(rows)} in {time.perf_counter() - started:.1f} s.")
+
+
+@cli.command()
+def load(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder with NDJSON files.")],
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Report bad lines and go on without them.")] = False,
+) -> None:
+    """Load NDJSON files. All lines are checked before anything is written; loading again changes nothing."""
+    graph, settings = _read()
+    with _naming_urls(settings), _bars() as progress:
+        report = asyncio.run(_load(settings, graph, folder, _say_error if skip_bad else None, progress))
+    _report(report)
+
+
+@schema_cli.command("print")
+def schema_print() -> None:
+    """Print the schema's SDL."""
+    _say(_graph().schema.as_str())
+
+
+@schema_cli.command("check")
+def schema_check() -> None:
+    """End with 1, and the difference, when the exported SDL is not the schema that is served."""
+    graph = _graph()
+    if graph.sdl is None:
+        raise ConfigError(f"{GRAPH}: expected a graph that names its exported SDL")
+    exported = graph.sdl.read_text(encoding="utf-8") if graph.sdl.exists() else ""
+    built = graph.schema.as_str() + "\n"
+    if exported == built:
+        _say(f"{graph.sdl.name} is the schema that is served.")
+        return
+    from difflib import unified_diff
+
+    lines = unified_diff(exported.splitlines(), built.splitlines(), f"{graph.sdl.name}, as exported", "as served", lineterm="")
+    _say("\n".join(lines) or "the files differ in their line ends")
+    _say_error(f"{graph.sdl} is stale: gateway schema print > {graph.sdl}")
+    raise typer.Exit(FAILED)
+
+
+# ----------------------------------------------------------------------------------------------------- what commands do
+
+
+def _graph() -> Graph:
+    from gateway.app import load_graph
+
+    return load_graph(GRAPH)
+
+
+def _read(**overrides: Any) -> tuple[Graph, Settings]:
+    from gateway.config import load_settings
+
+    graph = _graph()
+    return graph, load_settings(graph.store_names, graph.plain_urls, **overrides)
+
+
+async def _prepare(settings: Settings, graph: Graph) -> None:
+    from gateway.preparing import opened, prepare_embedded
+
+    async with opened(settings) as stores:
+        await prepare_embedded(stores, graph, settings, _say)
+
+
+async def _migrate(settings: Settings, graph: Graph) -> None:
+    from gateway.preparing import migrate, opened
+
+    async with opened(settings) as stores:
+        for name in graph.store_names:
+            done = await migrate(stores, graph, name)
+            for line in done or [f"{name}: nothing to do"]:
+                _say(line)
+
+
+async def _create_missing(stores: Any, graph: Graph) -> None:
+    from gateway.preparing import migrate
+
+    for name in graph.store_names:
+        for line in await migrate(stores, graph, name):
+            _say(line)
+
+
+async def _seed(settings: Settings, graph: Graph, batches: Any, progress: Callable[[Counter[str]], None]) -> Counter[str]:
+    from gateway.loading import write_batches
+    from gateway.preparing import opened
+
+    async with opened(settings) as stores:
+        await _create_missing(stores, graph)
+        return await write_batches(stores, batches, progress)
+
+
+async def _load(
+    settings: Settings, graph: Graph, folder: Path, on_bad: Callable[[str], None] | None, progress: Callable[[Step], None]
+) -> LoadReport:
+    from gateway.loading import load_folder
+    from gateway.preparing import opened
+
+    def bad(error: BadData) -> None:
+        assert on_bad is not None
+        on_bad(error.message)
+
+    async with opened(settings) as stores:
+        await _create_missing(stores, graph)
+        return await load_folder(stores, graph.datasets, folder, on_bad=bad if on_bad else None, progress=progress)
+
+
+def _serve(settings: Settings, graph: Graph, listener: socket.socket, on_ready: Callable[[], None]) -> None:
+    import uvicorn
+
+    from gateway.app import create_app
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                on_ready()
+
+    config = uvicorn.Config(
+        create_app(settings, graph),
+        loop="auto",  # uvloop, but for Windows
+        http="httptools",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=round(settings.request_deadline_s) or 1,
+    )
+    server = Server(config)
+    server.run(sockets=[listener])
+    if not server.started:
+        raise typer.Exit(FAILED)
+
+
+def _bind(settings: Settings) -> socket.socket:
+    """Return a socket bound to the address, not listening yet: nobody connects before the gateway can answer."""
+    import errno
+    import socket
+
+    place = f"{settings.host}:{settings.port}"
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except socket.gaierror as error:
+        raise ConfigError(f"host = {settings.host!r}: expected a host name or an address of this machine") from error
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise ConfigError(f"port = {settings.port}: expected a free port, and something listens on {place} already") from error
+        raise ConfigError(f"{place}: expected an address to listen on: {error.strerror}") from error
+    return listener
+
+
+def _address(listener: socket.socket, host: str) -> str:
+    port = listener.getsockname()[1]
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+# ------------------------------------------------------------------------------------------------------------ what it says
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def _say_error(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
+def _end(message: str, code: int) -> NoReturn:
+    _say_error(f"gateway: {message}")
+    sys.exit(code)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        _say(f"crossgraph {version('crossgraph')}")
+        raise typer.Exit
+
+
+@contextmanager
+def _naming_urls(settings: Settings) -> Iterator[None]:
+    """Say at which URL a store was not there: whoever runs a command wants to know, a client must not."""
+    from gateway.config import hidden
+
+    try:
+        yield
+    except (StoreUnavailable, StoreTimeout) as error:
+        error.message = f"{error.message.rstrip('.')} at {hidden(settings.urls[error.store])}."
+        raise
+
+
+def _counts(rows: Counter[str]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in rows.items()) or "nothing"
+
+
+def _report(report: LoadReport) -> None:
+    for name, lines in report.lines.items():
+        skipped = report.skipped[name]
+        _say(f"{name}: {lines:,} lines" + (f", {skipped:,} of them bad and left out" if skipped else ""))
+    for name in report.ignored:
+        _say(f"{name}: not a file of this graph, ignored")
+    _say(f"Wrote {_counts(report.rows)} in {report.seconds:.1f} s.")
+
+
+@contextmanager
+def _bars() -> Iterator[Callable[[Step], None]]:
+    """Give a function that shows how far a load is: bars on a terminal, one line per file and phase otherwise."""
+    if not sys.stderr.isatty():
+        yield _plain_step
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    tasks: dict[tuple[str, str], TaskID] = {}
+    columns = (TextColumn("{task.description:<24}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+
+        def show(step: Step) -> None:
+            at = (step.file, step.phase)
+            if at not in tasks:
+                tasks[at] = progress.add_task(f"{step.phase} {step.file}", total=step.total)
+            progress.update(tasks[at], completed=step.done, total=max(step.total, 1))
+
+        yield show
+
+
+def _plain_step(step: Step) -> None:
+    if step.done == step.total:
+        _say(f"{'checked' if step.phase == 'check' else 'read'} {step.file}")
+
+
+@contextmanager
+def _row_counts() -> Iterator[Callable[[Counter[str]], None]]:
+    """Give a function that shows how many rows are written, on a terminal; elsewhere the summary at the end is enough."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("writing") as status:
+        yield lambda rows: status.update(f"written: {_counts(rows)}")

@@ -2,13 +2,17 @@
 
 GatewayError
 ├── CallerError             the client must change its request; the message is theirs to read
-│   ├── BadJson, BadRequest, RequestTooLarge, UnsupportedMediaType, NotAcceptable, MethodNotAllowed     transport
+│   ├── BadJson, BadRequest, BatchingOff, RequestTooLarge, UriTooLong, RequestTimeout,
+│   │   UnsupportedMediaType, NotAcceptable, MethodNotAllowed, PageNotFound                           transport
 │   ├── ParseFailed, ValidationFailed, OperationResolutionFailure                                       document
-│   └── BadUserInput        a variable or an argument has a value that cannot be
+│   ├── BadUserInput        a variable or an argument has a value that cannot be
+│   └── Conflict            another row already has a value that must be unique
 ├── OperatorError           whoever runs the gateway must act
 │   ├── ConfigError         a setting; ends the start with one line
+│   ├── BadData             a file to load; ends the load with one line
 │   ├── StoreUnavailable    no connection, refused, reset, shutting down
-│   └── StoreTimeout        no answer within the time given
+│   ├── StoreTimeout        no answer within the time given
+│   └── DeadlineExceeded    the request as a whole took too long
 └── Bug                     we must act; a client sees "Internal server error" and an id
     ├── BatchMismatch       a batch function answered with the wrong number of results
     └── StoreMisbehaved     a store answered with what its port does not allow
@@ -45,9 +49,26 @@ class BadRequest(CallerError):
     """JSON, but not a GraphQL request."""
 
 
+class BatchingOff(CallerError):
+    code = "BATCHING_OFF"
+    http_status = 400
+
+
 class RequestTooLarge(CallerError):
     code = "REQUEST_TOO_LARGE"
     http_status = 413
+
+
+class UriTooLong(CallerError):
+    code = "URI_TOO_LONG"
+    http_status = 414
+
+
+class RequestTimeout(CallerError):
+    """The client did not send its request in time."""
+
+    code = "REQUEST_TIMEOUT"
+    http_status = 408
 
 
 class UnsupportedMediaType(CallerError):
@@ -63,6 +84,11 @@ class NotAcceptable(CallerError):
 class MethodNotAllowed(CallerError):
     code = "METHOD_NOT_ALLOWED"
     http_status = 405
+
+
+class PageNotFound(CallerError):
+    code = "NOT_FOUND"
+    http_status = 404
 
 
 class ParseFailed(CallerError):
@@ -82,12 +108,21 @@ class BadUserInput(CallerError):
     code = "BAD_USER_INPUT"
 
 
+class Conflict(CallerError):
+    code = "CONFLICT"
+    http_status = 409
+
+
 class OperatorError(GatewayError):
     http_status = 503
 
 
 class ConfigError(OperatorError):
     """One line: the key, the value (secrets hidden), what was expected."""
+
+
+class BadData(OperatorError):
+    """One line: the file, the number of the line, the column, what was expected and what is there."""
 
 
 class StoreUnavailable(OperatorError):
@@ -110,6 +145,14 @@ class StoreTimeout(OperatorError):
         super().__init__(f"The store '{store}' did not answer within {seconds:g} s.", store=store)
         self.store = store
         self.seconds = seconds
+
+
+class DeadlineExceeded(OperatorError):
+    code = "DEADLINE_EXCEEDED"
+    http_status = 504
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"The request was not answered within {seconds:g} s.")
 
 
 class Bug(GatewayError):

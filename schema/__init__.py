@@ -1,0 +1,28 @@
+"""The graph: what clients see. One file per noun; schema.graphql beside it is exported from here and reviewed like code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import strawberry
+from strawberry.schema.config import StrawberryConfig
+
+from gateway.fields import Graph
+from gateway.scalars import SCALARS
+from resolvers.datasets import datasets
+from resolvers.demo import demo
+from resolvers.events import events
+from resolvers.graph import follows, likes, wrote
+from resolvers.posts import posts
+from resolvers.users import users
+from schema.query import Query
+
+schema = Graph(
+    schema=strawberry.Schema(query=Query, config=StrawberryConfig(scalar_map=SCALARS)),
+    collections=(users, posts, events, follows, likes, wrote),
+    sdl=Path(__file__).parent / "schema.graphql",
+    migrations=Path(__file__).parent.parent / "resolvers" / "migrations",
+    datasets=datasets,
+    demo=demo,
+    plain_urls={"DATABASE_URL": ("users", "posts"), "MONGO_URL": ("events",), "NEO4J_URL": ("recommendations",)},
+)

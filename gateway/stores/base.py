@@ -18,6 +18,7 @@ Values in rows, filters, cursors and writes are *wire values*, the same for all 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -352,6 +353,9 @@ class Store(Protocol):
 
 
 # --------------------------------------------------------------------------------------------------- shared by all kinds
+
+# What a store ran, in its own language (SQL text, pipeline, Cypher), for explain. None: nobody asked, which costs nothing.
+statements: ContextVar[list[Any] | None] = ContextVar("statements", default=None)
 
 
 def total_order(collection: Collection, order: Sequence[Order]) -> tuple[Order, ...]:

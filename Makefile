@@ -1,0 +1,84 @@
+# Two commands: `make run` and `make test`. Each does its own set-up in .venv; nothing is installed outside this folder.
+
+PORT ?= 8000
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+LOCK := .ci/requirements.lock
+INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --constraint $(LOCK) --editable
+
+# A stamp says what is installed and where. A virtual environment does not survive its folder being moved, nor its python being removed.
+RUN := $(VENV)/.installed-run
+DEV := $(VENV)/.installed-dev
+ifneq ($(CURDIR),$(shell cat $(DEV) 2>/dev/null || cat $(RUN) 2>/dev/null || echo $(CURDIR)))
+$(shell rm -rf $(VENV))
+endif
+ifneq (ok,$(shell $(PY) -c 'print("ok")' 2>/dev/null))
+$(shell rm -rf $(VENV))
+endif
+
+.PHONY: run test check format lint types imports fuzz bench bench-start screenshot lock clean help
+
+run: $(RUN)  ## start the gateway on PORT (8000), with demo data on the first start
+	@exec $(VENV)/bin/gateway serve --port $(PORT)
+
+test: $(DEV)  ## all tests; those on real servers run when TEST_POSTGRES_URL, TEST_MONGO_URL and TEST_NEO4J_URL name them
+	$(PY) -m pytest
+
+check: lint types imports test  ## what CI runs
+
+format: $(DEV)  ## rewrite the code the way `make lint` wants it
+	$(PY) -m ruff format .
+	$(PY) -m ruff check --fix .
+
+lint: $(DEV)
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+
+types: $(DEV)
+	$(PY) -m mypy
+
+imports: $(DEV)
+	$(VENV)/bin/lint-imports
+
+fuzz: export FUZZ_EXAMPLES ?= 20000
+fuzz: $(DEV)  ## random operations, each answered by the gateway and by an oracle
+	$(PY) -m pytest -q -m "not live" -k "differential" tests
+
+bench-start: $(DEV)  ## seconds to the first answer, and memory when idle
+	$(PY) -m tests.benchmarks.start
+
+bench: $(DEV)  ## this gateway and its peers on the same stores; QUICK=1 for a minute's try
+	$(PY) -m tests.benchmarks $(if $(QUICK),--quick) $(BENCH)
+
+screenshot: $(DEV)  ## the README's first query in GraphiQL, in headless Chromium
+	$(PY) -m tests.browser.screenshot
+
+lock: $(DEV)  ## write the versions that are installed now to the lock
+	$(PY) -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager --editable '.[dev]'
+	{ sed -n '/^#/p' $(LOCK); $(PY) -m pip freeze --exclude-editable; } > $(LOCK).new
+	mv $(LOCK).new $(LOCK)
+	touch $(DEV)
+
+clean:  ## remove the virtual environment and caches; data/ stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' $(MAKEFILE_LIST)
+
+# What is installed for tests is enough to run, so a second set-up is not needed.
+$(RUN): pyproject.toml $(LOCK) | $(PY)
+	@if [ ! -e $(DEV) ] || [ pyproject.toml -nt $(DEV) ] || [ $(LOCK) -nt $(DEV) ]; then echo 'Installing into $(VENV) …'; $(INSTALL) .; fi
+	@printf %s '$(CURDIR)' > $@
+
+$(DEV): pyproject.toml $(LOCK) | $(PY)
+	@echo 'Installing into $(VENV), with what the tests need …'
+	@$(INSTALL) '.[dev]'
+	@printf %s '$(CURDIR)' > $@
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo 'Crossgraph needs Python 3.11 or newer as $(PYTHON); name another one: make PYTHON=python3.12 …' >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
+	  || { echo 'This Python cannot make virtual environments; on Debian: apt-get install python3-venv' >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)

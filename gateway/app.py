@@ -1,0 +1,49 @@
+"""The composition root: settings and a graph, imported by name, become stores, a service and an ASGI application."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from starlette.applications import Starlette
+
+from gateway.config import Settings
+from gateway.engine.values import Limits
+from gateway.errors import ConfigError
+from gateway.fields import Graph
+from gateway.http.application import application
+from gateway.service import Service
+from gateway.stores import Stores
+
+
+def load_graph(name: str) -> Graph:
+    """Return the graph that ``module:attribute`` names; ConfigError where there is none."""
+    module_name, _, attribute = name.partition(":")
+    try:
+        module = import_module(module_name)
+    except ModuleNotFoundError as exc:
+        if exc.name != module_name.partition(".")[0]:  # The graph is there, and lacks something itself.
+            raise
+        raise ConfigError(f"graph = '{name}': expected the name of a module that can be imported") from exc
+    graph = getattr(module, attribute, None)
+    if not isinstance(graph, Graph):
+        raise ConfigError(f"graph = '{name}': expected module:attribute of a Graph, got {type(graph).__name__}")
+    return graph
+
+
+def connect(settings: Settings) -> Stores:
+    """Return the stores of the settings, not open yet."""
+    return Stores.connect(
+        settings.urls,
+        timeout_s=settings.store_timeout_s,
+        write_timeout_s=settings.store_write_timeout_s,
+        connect_timeout_s=settings.connect_timeout_s,
+        pool_sizes={name: store.pool_size for name, store in settings.stores.items()},
+    )
+
+
+def create_app(settings: Settings, graph: Graph) -> Starlette:
+    """Return the application. Nothing is connected before its lifespan starts, and everything is closed when that ends."""
+    stores = connect(settings)
+    limits = Limits(page_default=settings.page_default, page_max=settings.page_max)
+    service = Service(graph, stores, limits, documents=settings.plan_cache_size)
+    return application(service, stores, settings, first_query=graph.first_query)

@@ -1,0 +1,329 @@
+"""Settings: command line, environment and gateway.toml, read once. A value that cannot be ends the start with one line.
+
+Strongest first: what the caller passes (the command line), ``GATEWAY_…``, the plain variables that the graph declares
+(``DATABASE_URL``), ``gateway.toml`` (elsewhere by ``GATEWAY_CONFIG``), defaults: a SQLite file per store in the data folder.
+The names of the stores are handed in; nothing here knows them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Collection, Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+from urllib.parse import parse_qs, urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+
+from gateway.errors import ConfigError
+
+PREFIX = "GATEWAY_"
+CONFIG_VARIABLE = f"{PREFIX}CONFIG"
+CONFIG_FILE = "gateway.toml"
+
+URLS = "postgresql://, mongodb://, neo4j://, bolt:// with a host, sqlite:/// with a path, or memory://"
+
+_SCHEMES = {
+    "postgres": "postgresql+asyncpg",
+    "postgresql": "postgresql+asyncpg",
+    "postgresql+asyncpg": "postgresql+asyncpg",
+    "sqlite": "sqlite+aiosqlite",
+    "sqlite+aiosqlite": "sqlite+aiosqlite",
+    "memory": "memory",
+    **{same: same for same in ("mongodb", "mongodb+srv", "mongodb+motor")},
+    **{same: same for same in ("neo4j", "neo4j+s", "neo4j+ssc", "bolt", "bolt+s", "bolt+ssc")},
+}
+
+
+def normal_url(url: str) -> str:
+    """Return a store's URL with the scheme that names its driver; ValueError where no kind of store has such a URL."""
+    scheme, separator, rest = url.strip().partition("://")
+    driver = _SCHEMES.get(scheme.lower())
+    if driver is None or not separator or not _has_place(driver, f"{driver}://{rest}"):
+        raise ValueError(f"expected {URLS}")
+    return f"{driver}://{rest}"
+
+
+def hidden(value: object) -> str:
+    """Return the value as one line for people, with the passwords of URLs as ``***``."""
+    return repr(_without_secrets(value))
+
+
+class StoreSettings(BaseModel):
+    """One store. Its URL decides its kind; stores with equal URLs share a pool."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: Annotated[str, AfterValidator(normal_url)] = Field(default="", description=URLS)
+    pool_size: int = Field(default=10, ge=1, le=1_000, description="a number of connections from 1 to 1000")
+
+
+def _folder(path: Path) -> Path:
+    path = path.expanduser()
+    if path.exists() and not path.is_dir():
+        raise ValueError("expected a folder")
+    return path
+
+
+Seconds = Annotated[float, Field(gt=0, le=3_600, allow_inf_nan=False, description="seconds, more than 0 and at most 3600")]
+
+
+class Settings(BaseSettings):
+    """What the gateway was told. ``Settings(...)`` itself reads nothing but its arguments; ``load_settings`` reads the rest.
+
+    A field's description says what its value must be: it completes "expected …" in an error.
+    """
+
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, env_prefix=PREFIX, env_nested_delimiter="__", env_ignore_empty=True, validate_default=False
+    )
+
+    environment: Literal["development", "production"] = Field(default="development", description="development or production")
+    host: str = Field(default="127.0.0.1", min_length=1, pattern=r"^\S+$", description="a host name or an address")
+    port: int = Field(default=8_000, ge=0, le=65_535, description="a port from 0 to 65535")
+    data_dir: Annotated[Path, AfterValidator(_folder)] = Field(default=Path("data"), description="a folder, or where one can be made")
+    stores: dict[str, StoreSettings] = Field(default={}, description="a table of stores by name")
+
+    page_max: int = Field(default=100, ge=1, le=10_000, description="rows of a page, from 1 to 10000")
+    page_default: int = Field(
+        default_factory=lambda data: min(10, data["page_max"]), ge=1, le=10_000, description="rows of a page, from 1 to page_max"
+    )
+    nodes_max: int = Field(default=1_000, ge=1, le=100_000, description="ids in one nodes(ids:), from 1 to 100000")
+    body_limit_bytes: int = Field(default=1_048_576, ge=1_024, le=1_073_741_824, description="bytes, from 1024 to 1073741824")
+    plan_cache_size: int = Field(default=1_000, ge=0, le=1_000_000, description="a number of plans from 0 to 1000000")
+
+    request_deadline_s: Seconds = 10.0
+    store_timeout_s: Seconds = 3.0
+    store_write_timeout_s: Seconds = 5.0
+    connect_timeout_s: Seconds = 2.0
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """The URL of every store, by the store's name."""
+        return {name: store.url for name, store in self.stores.items()}
+
+    @property
+    def is_production(self) -> bool:
+        return self.environment == "production"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic's signature
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        *_: PydanticBaseSettingsSource,
+        **__: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+
+def load_settings(store_names: Collection[str], plain_urls: Mapping[str, Collection[str]] | None = None, **overrides: Any) -> Settings:
+    """Return the settings, with a URL for every store of ``store_names`` and for no other.
+
+    ``plain_urls`` says which stores each plain variable serves: ``{"DATABASE_URL": ("users", "posts")}``. ``overrides`` are
+    settings from the command line; None is "not given". ConfigError has one line: the key, the value, what was expected.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    plain = _plain_urls(plain_urls or {})
+    path, table = _read_file()
+    origin = _Origin(given, plain, path, table)
+    _refuse_unknown_variables()
+    try:
+        settings = _reading(plain, table)(**given)
+    except SettingsError as error:  # a variable that should hold JSON does not
+        raise ConfigError(f"{PREFIX}STORES: expected a JSON object, or one {PREFIX}STORES__<NAME>__URL per store") from error
+    except ValidationError as error:
+        raise ConfigError(_line(error.errors()[0], origin, store_names)) from error
+    _check_across_fields(settings, origin, store_names)
+    return settings.model_copy(update={"stores": {name: _with_url(settings, name) for name in store_names}})
+
+
+# -------------------------------------------------------------------------------------------------------------- sources
+
+
+def _reading(plain: Mapping[str, tuple[str, str]], table: Mapping[str, Any]) -> type[Settings]:
+    """Return Settings that read the environment and these two, too."""
+    stores = {"stores": {store: {"url": url} for store, (_, url) in plain.items()}} if plain else {}
+
+    class Reading(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            *_: PydanticBaseSettingsSource,
+            **__: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            weaker = (InitSettingsSource(settings_cls, init_kwargs=values) for values in (stores, dict(table)))
+            return init_settings, env_settings, *weaker
+
+    return Reading
+
+
+def _plain_urls(declared: Mapping[str, Collection[str]]) -> dict[str, tuple[str, str]]:
+    """Return (variable, URL) by the name of the store that it serves."""
+    return {store: (name, os.environ[name]) for name, stores in declared.items() if os.environ.get(name) for store in stores}
+
+
+def _read_file() -> tuple[str, Mapping[str, Any]]:
+    """Return the settings file's path as the user knows it, and what it says; no file says nothing."""
+    named = os.environ.get(CONFIG_VARIABLE)
+    path = Path(named or CONFIG_FILE).expanduser()
+    try:
+        return str(path), tomllib.loads(path.read_bytes().decode())
+    except FileNotFoundError:
+        if not named:
+            return str(path), {}
+        raise ConfigError(f"{CONFIG_VARIABLE} = {named!r}: expected the path of a TOML file, and there is none") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: expected a file that can be read: {error.strerror}") from error
+    except ValueError as error:  # not UTF-8, or not TOML: the message has the line and the column
+        raise ConfigError(f"{path}: expected TOML: {str(error).splitlines()[0]}") from error
+
+
+def _with_url(settings: Settings, name: str) -> StoreSettings:
+    store = settings.stores.get(name) or StoreSettings.model_validate({})
+    return store if store.url else store.model_copy(update={"url": f"sqlite+aiosqlite:///{settings.data_dir / f'{name}.db'}"})
+
+
+# --------------------------------------------------------------------------------------------------------------- checks
+
+
+def _refuse_unknown_variables() -> None:
+    """Refuse what is most likely a misspelt setting. Names below STORES are checked with the stores themselves."""
+    known = [CONFIG_VARIABLE, *(PREFIX + name.upper() for name in Settings.model_fields)]
+    for name in sorted(os.environ):
+        if name.upper().startswith(PREFIX) and name.upper() not in known and not name.upper().startswith(f"{PREFIX}STORES__"):
+            raise ConfigError(f"{name}: no such setting; {_expected_name(name.upper(), known)}{_service_link(name)}")
+
+
+def _check_across_fields(settings: Settings, origin: _Origin, store_names: Collection[str]) -> None:
+    for name in settings.stores:
+        if name not in store_names:
+            key, _ = origin.find(("stores", name))
+            raise ConfigError(f"{key}: no such store; expected one of {', '.join(store_names)}")
+    if settings.page_default > settings.page_max:
+        key, value = origin.find(("page_default",))
+        raise ConfigError(f"{key} = {hidden(value)}: expected at most page_max, which is {settings.page_max}")
+
+
+def _line(error: ErrorDetails, origin: _Origin, store_names: Collection[str]) -> str:
+    """Return the one line about a value that pydantic refused: its key as the user wrote it, the value, what was expected."""
+    at = error["loc"]
+    key, value = origin.find(at)
+    if error["type"] == "extra_forbidden":
+        return f"{key}: no such setting; {_expected_name(str(at[-1]), _fields_at(at[:-1]))}"
+    if at[0] == "stores" and len(at) > 1 and at[1] not in store_names:
+        return f"{key}: no such store; expected one of {', '.join(store_names)}"
+    hint = _service_link(key) if str(value).startswith("tcp://") else ""
+    return f"{key} = {hidden(value)}: expected {_expected(at)}{hint}"
+
+
+def _expected(at: tuple[int | str, ...]) -> str:
+    model = StoreSettings if at[0] == "stores" and len(at) > 2 else Settings
+    if at[0] == "stores" and len(at) == 2:
+        return f"a table with {', '.join(StoreSettings.model_fields)}"
+    field = model.model_fields[str(at[-1])]
+    return str(field.description or next(m.description for m in get_args(Seconds) if hasattr(m, "description")))
+
+
+def _fields_at(at: tuple[int | str, ...]) -> list[str]:
+    return list(StoreSettings.model_fields if at else Settings.model_fields)
+
+
+def _expected_name(name: str, known: list[str]) -> str:
+    close = get_close_matches(name, known, n=1, cutoff=0.75)
+    return f"did you mean {close[0]}?" if close else f"expected one of {', '.join(known)}"
+
+
+def _service_link(variable: str) -> str:
+    """Kubernetes sets such variables for a service of the name ``gateway``."""
+    linked = re.fullmatch(r"GATEWAY_(SERVICE_HOST|SERVICE_PORT\w*|PORT|PORT_\d+_\w+)", variable)
+    return " (a Kubernetes service named gateway sets it: enableServiceLinks: false)" if linked else ""
+
+
+class _Origin:
+    """Where a value was given, in the words of the user."""
+
+    def __init__(self, given: Mapping[str, Any], plain: Mapping[str, tuple[str, str]], path: str, table: Mapping[str, Any]) -> None:
+        self._given, self._plain, self._path, self._table = given, plain, path, table
+
+    def find(self, at: tuple[int | str, ...]) -> tuple[str, Any]:
+        """Return (key, value) of the strongest source that has a value at this place, or above it."""
+        return next(self._all(tuple(map(str, at))))
+
+    def _all(self, at: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+        if at[0] in self._given:
+            yield f"--{at[0].replace('_', '-')}", self._given[at[0]]
+        environment = {name.upper(): name for name, value in os.environ.items() if value}
+        for depth in range(len(at), 0, -1):
+            name = environment.get(PREFIX + "__".join(at[:depth]).upper())
+            if name:
+                yield name, os.environ[name]
+        below = PREFIX + "__".join(at).upper() + "__"
+        yield from ((name, os.environ[name]) for upper, name in environment.items() if upper.startswith(below))
+        if at[0] == "stores" and len(at) > 1 and at[1] in self._plain and at[2:] in ((), ("url",)):
+            yield self._plain[at[1]]
+        yield self._in_file(at)
+
+    def _in_file(self, at: tuple[str, ...]) -> tuple[str, Any]:
+        node: Any = self._table
+        for depth, name in enumerate(at):
+            if not isinstance(node, Mapping) or name not in node:
+                return f"{self._path}: {'.'.join(at[:depth] or at)}", node
+            node = node[name]
+        return f"{self._path}: {'.'.join(at)}", node
+
+
+# ----------------------------------------------------------------------------------------------------------------- URLs
+
+_SECRET_PARAMETER = re.compile(r"(?i)([?&](?:[\w.-]*(?:password|passwd|pwd|secret|token|key))=)[^&]*")
+
+
+def _has_place(driver: str, url: str) -> bool:
+    """Whether a URL says where: a path for SQLite, a host for servers; whether there is one, only a connection can tell."""
+    if driver == "memory":
+        return True
+    if driver == "sqlite+aiosqlite":
+        return len(url) > len("sqlite+aiosqlite:///") and url.startswith("sqlite+aiosqlite:///")
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    host = parts.netloc.rpartition("@")[2]
+    if driver.startswith("mongodb"):  # several hosts with a port each
+        return all(_is_host_and_port(part) for part in host.split(","))
+    return _is_host_and_port(host) or (not host and driver.startswith("postgresql") and "host" in parse_qs(parts.query))
+
+
+def _is_host_and_port(text: str) -> bool:
+    found = re.fullmatch(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s:\[\]]+)(?::(\d{1,5}))?", text)
+    return found is not None and int(found[1] or 0) <= 65_535
+
+
+def _without_secrets(value: object) -> object:
+    if isinstance(value, str):
+        return _SECRET_PARAMETER.sub(r"\1***", _hide_password(value))
+    if isinstance(value, Mapping):
+        return {name: _without_secrets(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_without_secrets(part) for part in value]
+    return value
+
+
+def _hide_password(url: str) -> str:
+    head, at, tail = url.rpartition("@")
+    if not at:
+        return url
+    scheme, separator, rest = head.partition("://")
+    if not separator or not re.fullmatch(r"[\w+.-]+", scheme):
+        scheme, separator, rest = "", "", head
+    user, colon, _ = rest.partition(":")
+    return f"{scheme}{separator}{user}{colon and ':***'}@{tail}"

@@ -1,0 +1,230 @@
+"""Run a plan level by level: every batch of a level at the same time, the next level when all have answered. The only phase that awaits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Any, cast
+
+from gateway.context import RequestContext
+from gateway.engine.plan import Place, Plan
+from gateway.engine.values import NOTHING, Binder, Bound
+from gateway.errors import BatchMismatch
+from gateway.fields import Batched, Each, Lookup, Many, One, Stats
+from gateway.loaders import Ask, ask, run
+from gateway.stores.base import Aggregate, Bucket, Fetch, Get, Key, Match, Measure, Page, Pairs, Row, Slice
+
+_MEASURES = {"count": Measure("count"), "first_at": Measure("min"), "last_at": Measure("max")}
+_NO_ROWS = Page(0)
+
+
+@dataclass(slots=True)
+class Result:
+    """What a place's batch answered. ``rows`` are all its rows; how they belong to parents depends on the source:
+
+    ``keys`` (one, each, lookup, node): rows[i] is the object of keys[i]. ``groups`` (many): parent to Slice, (stats, batched lists):
+    parent to rows, in the order of ``rows``. ``values`` (batched): parent to value, None or Exception.
+    """
+
+    rows: Sequence[Row] = ()
+    keys: Sequence[Any] = ()
+    groups: Mapping[Any, Any] = field(default_factory=dict)
+    values: Mapping[Any, Any] | None = None
+    error: Exception | None = None
+
+
+@dataclass(slots=True)
+class State:
+    """All that one run of a plan found. ``root`` is the root's only row: the keys of the root fields."""
+
+    root: Row
+    bounds: list[Bound]
+    results: list[Result]
+    failed: bool = False
+
+
+async def execute(plan: Plan, bounds: list[Bound], ctx: RequestContext, binder: Binder) -> State:
+    """Return what the batches of ``plan`` answered; a batch that failed is in its Result, never raised."""
+    run_ = _Run(plan, bounds, ctx, binder)
+    for level in plan.levels:
+        await run_.level(level)
+    return run_.state
+
+
+class _Run:
+    def __init__(self, plan: Plan, bounds: list[Bound], ctx: RequestContext, binder: Binder) -> None:
+        root = [None] * len(plan.root.place.layout)
+        for place in plan.levels[0] if plan.levels else ():
+            if place.node_type is None:
+                root[place.slot] = bounds[place.index].key
+        self.state = State(tuple(root), bounds, [_NOTHING] * len(plan.places))
+        self._ctx = ctx
+        self._binder = binder
+        self._root_rows: Sequence[Row] = (self.state.root,)
+
+    async def level(self, places: Sequence[Place]) -> None:
+        asked: list[tuple[Place, Any, Ask]] = []
+        called: list[tuple[Place, Sequence[Key], Awaitable[Sequence[Any]]]] = []
+        for place in places:
+            source = place.source
+            if isinstance(source, Batched):
+                keys = self._keys(place)
+                if keys:
+                    arguments = self.state.bounds[place.index].arguments or {}
+                    called.append((place, keys, source.function(self._ctx, keys, **arguments)))
+            else:
+                about, request = self._request(place)
+                if request is not None:
+                    asked.append((place, about, request))
+        if len(asked) == 1 and not called:
+            place, about, request = asked[0]
+            await self._await(place, about, run(self._ctx, request))
+            return
+        waiting: list[tuple[Place, Any, asyncio.Future[Any]]]
+        waiting = [(place, keys, asyncio.ensure_future(call)) for place, keys, call in called]
+        waiting += [(place, keys, ask(self._ctx, request)) for place, keys, request in asked]
+        try:
+            for place, keys, future in waiting:
+                await self._await(place, keys, future)
+        except BaseException:
+            for _, _, future in waiting:
+                future.cancel()
+            raise
+
+    async def _await(self, place: Place, keys: Any, answer: Awaitable[Any]) -> None:
+        try:
+            self.state.results[place.index] = self._result(place, keys, await answer)
+        except Exception as exc:
+            self.state.results[place.index] = Result(error=exc)
+            self.state.failed = True
+
+    # ----------------------------------------------------------------------------------------------------------- asking
+
+    def _rows(self, place: Place) -> Sequence[Row]:
+        parent = cast("Any", place.parent).place
+        return self._root_rows if parent.index < 0 else self.state.results[parent.index].rows
+
+    def _keys(self, place: Place) -> list[Any]:
+        """Return the unique keys in the parent's rows, in the order they first appear there."""
+        slot = place.slot
+        unique = dict.fromkeys([row[slot] for row in self._rows(place)])
+        unique.pop(None, None)
+        return list(unique)
+
+    def _request(self, place: Place) -> tuple[Any, Ask | None]:
+        bound = self.state.bounds[place.index]
+        source = place.source
+        match source:
+            case One():
+                keys = self._keys(place) if place.node_type is None else self._node_keys(place)
+                return keys, Get(source.collection, tuple(place.layout), keys, source.collection.key[0]) if keys else None
+            case Each():
+                slot = place.slot
+                keys = list(dict.fromkeys(key for row in self._rows(place) for key in row[slot] or ()))
+                return keys, Get(source.collection, tuple(place.layout), keys, source.collection.key[0]) if keys else None
+            case Lookup():
+                return [bound.key], Get(source.collection, tuple(place.layout), (bound.key,), bound.column)
+            case Many():
+                return self._many(place, source, bound)
+            case Stats():
+                return self._stats(place, source, bound)
+        return None, None
+
+    def _node_keys(self, place: Place) -> list[Key]:
+        ids = self.state.root[place.slot]
+        split = (self._binder.split_id(text) for text in ((ids,) if isinstance(ids, str) else ids))
+        return list(dict.fromkeys(part[1] for part in split if part is not None and part[0] == place.node_type))
+
+    def _many(self, place: Place, source: Many, bound: Bound) -> tuple[Any, Ask | None]:
+        match: Match | Pairs | None = None
+        if place.edges is not None:
+            assert source.through is not None
+            groups = self.state.results[place.edges.index].groups
+            pairs = [(parent, row[place.edges.layout.index(source.through.node)]) for parent, part in groups.items() for row in part.rows]
+            if not pairs:
+                return None, None
+            match = Pairs(source.collection.key[0], pairs)
+        elif source.by is not None:
+            keys = self._keys(place)
+            if not keys:
+                return None, None
+            match = Match(source.by, keys)
+        if bound is NOTHING:  # the edges of Through: all of them
+            return None, Fetch(source.collection, tuple(place.layout), match)
+        columns = place.layout
+        if place.cursors:
+            columns = [*columns, *(o.column for o in bound.order if o.column not in columns)]
+        page = bound.page if place.rows_wanted else _NO_ROWS
+        return None, Fetch(source.collection, tuple(columns), match, bound.where, bound.order, page, place.count)
+
+    def _stats(self, place: Place, source: Stats, bound: Bound) -> tuple[Any, Ask | None]:
+        match = None
+        if source.by is not None:
+            keys = self._keys(place)
+            if not keys:
+                return None, None
+            match = Match(source.by, keys)
+        names = [name for name in _MEASURES if name in place.layout]
+        measures = tuple(Measure(m.function, None if m.function == "count" else source.time) for m in map(_MEASURES.__getitem__, names))
+        # Without groups a row exists only where something matched, which takes a measure to find out.
+        return names, Aggregate(source.collection, bound.groups, measures or (Measure("count"),), match, bound.where)
+
+    # -------------------------------------------------------------------------------------------------------- answering
+
+    def _result(self, place: Place, keys: Any, answer: Any) -> Result:
+        match place.source:
+            case One() | Each() | Lookup():
+                found = answer if len(answer) == len(keys) else {key: answer[key] for key in keys if key in answer}
+                names: Iterable[Any] = found if place.node_type is None else (f"{place.node_type}:{key}" for key in found)
+                return Result(rows=list(found.values()), keys=list(names))
+            case Many():
+                groups: Mapping[Any, Slice] = self._own_groups(place, answer)
+                if len(groups) == 1:
+                    return Result(rows=next(iter(groups.values())).rows, groups=groups)
+                return Result(rows=[row for part in groups.values() for row in part.rows], groups=groups)
+            case Stats() as source:
+                return self._stats_result(place, source, keys, answer)
+        return self._batched_result(place, cast("Batched", place.source), keys, answer)
+
+    def _own_groups(self, place: Place, answer: Mapping[Any, Any]) -> Mapping[Any, Any]:
+        """Return the groups of this place's parents: a call shared with others may have answered for more."""
+        if place.edges is not None or cast("Many", place.source).by is None:
+            return answer
+        keys = self._keys(place)
+        if len(answer) <= len(keys):
+            return answer
+        return {key: answer[key] for key in keys if key in answer}
+
+    def _stats_result(self, place: Place, source: Stats, names: Sequence[str], answer: Mapping[Any, Sequence[Row]]) -> Result:
+        bound = self.state.bounds[place.index]
+        found = ["day" if isinstance(group, Bucket) else group for group in bound.groups] + list(names)
+        positions = [found.index(name) if name in found else None for name in place.layout]
+        own = answer
+        if source.by is not None:
+            own = {key: answer[key] for key in self._keys(place) if key in answer}
+        groups: dict[Any, Sequence[Row]]
+        if None not in positions and len(positions) > 1:
+            pick = itemgetter(*cast("list[int]", positions))
+            groups = {key: [pick(row) for row in rows] for key, rows in own.items()}
+        else:
+            groups = {key: [tuple(None if p is None else row[p] for p in positions) for row in rows] for key, rows in own.items()}
+        return Result(rows=[row for rows in groups.values() for row in rows], groups=groups)
+
+    def _batched_result(self, place: Place, source: Batched, keys: Sequence[Key], answer: Sequence[Any]) -> Result:
+        if len(answer) != len(keys):
+            raise BatchMismatch(source.name, results=len(answer), keys=len(keys))
+        values = dict(zip(keys, answer, strict=True))
+        if any(isinstance(value, Exception) for value in answer):
+            self.state.failed = True
+        if not source.columns:
+            return Result(values=values)
+        if place.lists:
+            groups = {key: value for key, value in values.items() if value is not None and not isinstance(value, Exception)}
+            return Result(rows=[row for rows in groups.values() for row in rows], groups=groups, values=values)
+        found = {key: value for key, value in values.items() if value is not None and not isinstance(value, Exception)}
+        return Result(rows=list(found.values()), keys=list(found), values=values)
+
+
+_NOTHING = Result()

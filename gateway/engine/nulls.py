@@ -1,0 +1,233 @@
+"""The second walk: the same answer object by object, with every null and error where the specification puts it.
+
+Runs only when something failed. GraphQL spec 6.4.4, "Handling Execution Errors": an error in a nullable position makes it null and is
+reported; in a non-null position it nulls the nearest nullable parent, and other errors below that parent are not reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from graphql import GraphQLError, GraphQLOutputType, is_list_type, is_non_null_type
+
+from gateway.engine.complete import cursor_writer, kept
+from gateway.engine.execute import Result, State
+from gateway.engine.plan import Child, ComputedLeaf, Constant, FieldPlan, Leaf, NodeChild, PartField, Place, Plan, View
+from gateway.fields import Batched, Each, Lookup, Many, One, Stats
+from gateway.stores.base import EMPTY, Row, Slice
+
+Path = tuple[str | int, ...]
+
+
+def complete_with_nulls(plan: Plan, state: State) -> tuple[dict[str, Any] | None, list[GraphQLError]]:
+    """Return data and errors; data is None when an error went all the way up."""
+    walk = _Walk(state)
+    try:
+        data: dict[str, Any] | None = walk.object(plan.root, state.root, ())
+    except _Failed as failed:
+        return None, [failed.error]
+    return data, walk.errors
+
+
+class _Failed(Exception):
+    """An error on its way up to the nearest nullable position."""
+
+    def __init__(self, error: GraphQLError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+class _Walk:
+    def __init__(self, state: State) -> None:
+        self.errors: list[GraphQLError] = []
+        self._state = state
+        self._indexes: dict[int, dict[Any, Row]] = {}
+        self._kept: dict[int, Any] = {}
+
+    def object(self, view: View, row: Row, path: Path) -> dict[str, Any]:
+        return {plan.key: self._field(plan, row, (*path, plan.key)) for plan in view.fields}
+
+    def _field(self, plan: FieldPlan, row: Row, path: Path) -> Any:
+        mark = len(self.errors)
+        try:
+            return self._required(plan.type, self._value(plan, row, path), plan, path)
+        except _Failed as failed:
+            if is_non_null_type(plan.type):
+                raise
+            del self.errors[mark:]
+            self.errors.append(failed.error)
+            return None
+
+    def _required(self, type_: GraphQLOutputType, value: Any, plan: FieldPlan, path: Path) -> Any:
+        if value is None and is_non_null_type(type_):
+            message = f"Cannot return null for non-nullable field {plan.parent_type}.{plan.name}."
+            raise _Failed(GraphQLError(message, plan.nodes, path=list(path)))
+        return value
+
+    def _value(self, plan: FieldPlan, row: Row, path: Path) -> Any:
+        match plan:
+            case Constant():
+                return plan.value
+            case Leaf():
+                value = row[plan.slot]
+                if value is None:
+                    return None
+                if plan.prefix is not None:
+                    return plan.prefix + value
+                return value if plan.serialize is None else self._leaf(plan, plan.type, value, path)
+            case ComputedLeaf():
+                try:
+                    value = plan.function(*(row[slot] for slot in plan.slots))
+                except Exception as exc:
+                    raise self._located(exc, plan, path) from exc
+                return self._leaf(plan, plan.type, value, path)
+            case NodeChild():
+                return self._nodes(plan, row, path)
+        assert isinstance(plan, Child)
+        return self._child(plan, row, path)
+
+    def _leaf(self, plan: FieldPlan, type_: GraphQLOutputType, value: Any, path: Path) -> Any:
+        """GraphQL spec 6.4.3, CompleteValue(), for leaves and lists of leaves."""
+        bare: Any = type_.of_type if is_non_null_type(type_) else type_
+        if isinstance(value, Exception):
+            raise self._located(value, plan, path)
+        if value is None:
+            return None
+        if is_list_type(bare):
+            return [self._item(plan, bare.of_type, item, (*path, i), self._leaf) for i, item in enumerate(value)]
+        try:
+            return bare.serialize(value)
+        except Exception as exc:
+            raise self._located(exc, plan, path) from exc
+
+    def _item(self, plan: FieldPlan, type_: GraphQLOutputType, item: Any, path: Path, complete: Any) -> Any:
+        mark = len(self.errors)
+        try:
+            return self._required(type_, complete(plan, type_, item, path), plan, path)
+        except _Failed as failed:
+            if is_non_null_type(type_):
+                raise
+            del self.errors[mark:]
+            self.errors.append(failed.error)
+            return None
+
+    def _located(self, exc: Exception, plan: FieldPlan, path: Path) -> _Failed:
+        return _Failed(GraphQLError(str(exc), plan.nodes, path=list(path), original_error=exc))
+
+    # --------------------------------------------------------------------------------------------------------- children
+
+    def _child(self, plan: Child, row: Row, path: Path) -> Any:
+        place = plan.place
+        result = self._state.results[place.index]
+        for failed in (place.edges and self._state.results[place.edges.index], result):
+            if failed and failed.error is not None:
+                raise self._located(failed.error, plan, path)
+        key = row[plan.slot]
+        match place.source:
+            case One() | Lookup():
+                found = self._index(place, result).get(key)
+                return None if found is None else self.object(place.views[0], found, path)
+            case Each():
+                index = self._index(place, result)
+                if key is None:
+                    return None
+                present = [index[k] for k in key if k in index]
+                return self._objects(plan, place, present, path)
+            case Many():
+                return self._connection(plan, place, result.groups.get(key, EMPTY), path)
+            case Stats():
+                return self._objects(plan, place, self._group(place, result, key), path)
+            case Batched():
+                return self._batched(plan, place, result, key, path)
+        raise LookupError(f"{plan.parent_type}.{plan.name} has no place")
+
+    def _batched(self, plan: Child, place: Place, result: Result, key: Any, path: Path) -> Any:
+        value = (result.values or {}).get(key)
+        if isinstance(value, Exception):
+            raise self._located(value, plan, path)
+        if value is None:
+            return None
+        if not place.fixed:
+            return self._leaf(plan, plan.type, value, path)
+        if place.lists:
+            return self._objects(plan, place, self._group(place, result, key), path)
+        return self.object(place.views[0], value, path)
+
+    def _objects(self, plan: Child, place: Place, rows: Sequence[Row], path: Path) -> list[Any]:
+        bare: Any = plan.type.of_type if is_non_null_type(plan.type) else plan.type
+        view = place.views[0]
+
+        def complete(_: FieldPlan, __: Any, row: Row, here: Path) -> Any:
+            return self.object(view, row, here)
+
+        return [self._item(plan, bare.of_type, row, (*path, i), complete) for i, row in enumerate(rows)]
+
+    def _group(self, place: Place, result: Result, key: Any) -> Sequence[Row]:
+        if place.index not in self._kept:
+            self._kept[place.index] = kept(place, result, self._state)[0]
+        found: Sequence[Row] = self._kept[place.index].get(key, ())
+        return found
+
+    def _index(self, place: Place, result: Result) -> dict[Any, Row]:
+        if place.index not in self._indexes:
+            self._indexes[place.index] = dict(zip(result.keys, result.rows, strict=True))
+        return self._indexes[place.index]
+
+    def _nodes(self, plan: NodeChild, row: Row, path: Path) -> Any:
+        ids = row[plan.slot]
+        bare: Any = plan.type.of_type if is_non_null_type(plan.type) else plan.type
+        if not is_list_type(bare):
+            return self._node(plan, bare, ids, path)
+        return [self._item(plan, bare.of_type, text, (*path, i), self._node) for i, text in enumerate(ids)]
+
+    def _node(self, plan: Any, _: Any, text: str, path: Path) -> Any:
+        place = plan.places.get(text.partition(":")[0])
+        if place is None:
+            return None
+        result = self._state.results[place.index]
+        if result.error is not None:
+            raise self._located(result.error, plan, path)
+        row = self._index(place, result).get(text)
+        return None if row is None else self.object(place.views[0], row, path)
+
+    # ------------------------------------------------------------------------------------------------------ connections
+    # All parts of a connection are non-null but the two cursors of an empty page, so an error below goes up to its field.
+
+    def _connection(self, plan: Child, place: Place, part: Slice, path: Path) -> dict[str, Any]:
+        return {p.key: self._part(place, p, part, (*path, p.key)) for p in place.parts}
+
+    def _part(self, place: Place, part: PartField, found: Slice, path: Path) -> Any:
+        page = self._state.bounds[place.index].page
+        assert page is not None
+        match part.part:
+            case "typename":
+                return part.value
+            case "nodes":
+                assert part.view is not None
+                return [self.object(part.view, row, (*path, i)) for i, row in enumerate(found.rows)]
+            case "edges":
+                return [{p.key: self._edge(place, p, row, (*path, i, p.key)) for p in part.parts} for i, row in enumerate(found.rows)]
+            case "page_info":
+                return {p.key: self._part(place, p, found, (*path, p.key)) for p in part.parts}
+            case "total_count":
+                return found.total
+            case "has_next_page":
+                return page.before is not None if page.backward else found.more
+            case "has_previous_page":
+                return found.more if page.backward else page.after is not None
+            case "start_cursor" | "end_cursor" if not found.rows:
+                return None
+            case "start_cursor":
+                return cursor_writer(place, self._state)(found.rows[0])
+            case "end_cursor":
+                return cursor_writer(place, self._state)(found.rows[-1])
+        raise LookupError(f"a connection has no part {part.part!r}")
+
+    def _edge(self, place: Place, part: PartField, row: Row, path: Path) -> Any:
+        if part.part == "typename":
+            return part.value
+        if part.part == "cursor":
+            return cursor_writer(place, self._state)(row)
+        assert part.view is not None
+        return self.object(part.view, row, path)

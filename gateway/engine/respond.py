@@ -1,0 +1,58 @@
+"""Turn data and errors into the answer's bytes. What a client may see of an error is decided here, once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import orjson
+from graphql import GraphQLError
+
+from gateway.errors import Bug, GatewayError
+
+MAX_ERRORS = 20  # then one that says how many more
+
+_log = logging.getLogger("gateway.errors")
+
+
+def respond(data: Any, errors: Sequence[dict[str, Any]] = (), extensions: dict[str, Any] | None = None, *, has_data: bool = True) -> bytes:
+    """Return the JSON of an answer; errors first, as the specification recommends."""
+    answer: dict[str, Any] = {}
+    if errors:
+        answer["errors"] = errors
+    if has_data:
+        answer["data"] = data
+    if extensions:
+        answer["extensions"] = extensions
+    return orjson.dumps(answer)
+
+
+def shown(errors: Iterable[GraphQLError], request_id: str) -> list[dict[str, Any]]:
+    """Return the errors as a client sees them, at most MAX_ERRORS and one that says how many more there are."""
+    all_errors = list(errors)
+    result = [_shown(error, request_id) for error in all_errors[:MAX_ERRORS]]
+    if len(all_errors) > MAX_ERRORS:
+        more = len(all_errors) - MAX_ERRORS
+        code = result[-1]["extensions"]["code"]
+        result.append({"message": f"{more} more errors.", "extensions": {"code": code, "more": more}})
+    return result
+
+
+def _shown(error: GraphQLError, request_id: str) -> dict[str, Any]:
+    formatted: dict[str, Any] = dict(error.formatted)
+    original = error.original_error
+    if isinstance(original, GatewayError) and not isinstance(original, Bug):
+        formatted["message"] = original.message
+        formatted["extensions"] = original.extensions
+        if original.__cause__ is not None:
+            _log.warning("%s: %s (%r)", request_id, original.message, original.__cause__)
+        return formatted
+    if original is None or isinstance(original, GraphQLError):
+        formatted["extensions"] = {"code": "INTERNAL_SERVER_ERROR", **(formatted.get("extensions") or {})}
+        return formatted
+    # Unknown: the text may hold an address, a statement or a value, so the client gets the id under which the log has it.
+    _log.error("%s: unexpected error in a field", request_id, exc_info=original)
+    formatted["message"] = "Internal server error."
+    formatted["extensions"] = {"code": "INTERNAL_SERVER_ERROR", "requestId": request_id}
+    return formatted

@@ -1,0 +1,308 @@
+"""How a schema field names where its data comes from: column(), one(), each(), many(), through(), stats(), batched(), node().
+
+A field carries its source as data (in Strawberry's metadata); the engine plans from it, and nothing here runs a query.
+Graphs are written with Strawberry as usual::
+
+    @strawberry.type
+    class Post(Node):
+        id: strawberry.ID = column(description="…")
+        author: Annotated["User", strawberry.lazy("schema.user")] | None = one(users, by="author_id", description="…")
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, Optional, TypeVar
+
+import strawberry
+from strawberry.annotation import StrawberryAnnotation
+from strawberry.types.arguments import StrawberryArgument
+from strawberry.types.field import StrawberryField
+
+from gateway.loading import Dataset
+from gateway.stores.base import Collection, Column, Row
+
+SOURCE = "gateway.source"  # the key in a field's metadata
+
+# -------------------------------------------------------------------------------------------------------------- sources
+
+
+@dataclass(frozen=True, slots=True)
+class FromColumn:
+    """A leaf: the parent row's column. For a GraphQL ID it is written ``<refers>:<key>`` where the column refers to a type."""
+
+    column: str
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """A leaf: ``function(*values of needs)``, without I/O. Runs once per object."""
+
+    function: Callable[..., Any]
+    needs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class One:
+    """The row of ``collection`` whose key is in the parent's column ``by``. ``drop``: without it the parent is left out of its list."""
+
+    collection: Collection
+    by: str
+    drop: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Each:
+    """The rows of the keys that the parent's column ``by`` (TEXTS) lists, in that order; keys without a row are left out."""
+
+    collection: Collection
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Through:
+    """An edge collection between parent and node: the edge's ``parent`` and ``node`` columns hold their keys."""
+
+    edges: Collection
+    parent: str
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class Many:
+    """A connection: rows of ``collection`` whose ``by`` is the parent's key; all rows at the root (``by`` None)."""
+
+    collection: Collection
+    by: str | None = None
+    through: Through | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """At the root: the row that exactly one of the arguments names (argument to unique column)."""
+
+    collection: Collection
+    by: Mapping[str, str] = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Rows of an aggregate. The enum of groups has column names as values, and "time" for the bucket of ``time``.
+
+    Rows have the columns of the groups by name, the bucket as "day", and "count", "first_at", "last_at".
+    """
+
+    collection: Collection
+    by: str | None = None
+    time: str = "occurred_at"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeById:
+    """At the root: the object of an id of any type that is a Node."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodesByIds:
+    """At the root: as NodeById, a list in the order of the ids."""
+
+    limit: int = 1_000
+
+
+BatchFunction = Callable[..., Awaitable[Sequence[Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Batched:
+    """``function(ctx, keys, **arguments)`` returns one result per key, in the same order; an Exception in a slot is that key's.
+
+    For a leaf a result is its value. With ``columns`` it is a row of them (None: null), or a list of rows where the field is a list.
+    ``key_argument`` takes the only key from an argument, for the root; ``refers`` is the type its ids are of.
+    ``page`` names the arguments that are a number of rows: checked like a connection's ``first``.
+    """
+
+    function: BatchFunction
+    by: str = "id"
+    columns: tuple[Column, ...] = ()
+    key_argument: str | None = None
+    refers: str | None = None
+    page: tuple[str, ...] = ()
+    defaults: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def name(self) -> str:
+        return f"{self.function.__module__.rpartition('.')[2]}.{self.function.__name__}"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A field of a connection, an edge or a page info; the connection's own batch fills it."""
+
+    name: str
+
+
+Source = FromColumn | Computed | One | Each | Many | Lookup | Stats | NodeById | NodesByIds | Batched | Part
+
+# --------------------------------------------------------------------------------------------------------------- fields
+
+
+def column(name: str | None = None, *, description: str | None = None, deprecation_reason: str | None = None) -> Any:
+    """Return a leaf field from the row's column of that name; by default the attribute's own name."""
+    return _field(None if name is None else FromColumn(name), description, deprecation_reason=deprecation_reason)
+
+
+def computed(function: Callable[..., Any], *, needs: Sequence[str], description: str | None = None) -> Any:
+    """Return a leaf field that ``function`` makes from the columns ``needs``, in that order."""
+    return _field(Computed(function, tuple(needs)), description)
+
+
+def one(collection: Collection, *, by: str, drop: bool = False, description: str | None = None) -> Any:
+    return _field(One(collection, by, drop), description)
+
+
+def each(collection: Collection, *, by: str, description: str | None = None) -> Any:
+    return _field(Each(collection, by), description)
+
+
+def many(
+    collection: Collection,
+    *,
+    by: str | None = None,
+    through: Through | None = None,
+    where: Any,
+    order: Any,
+    description: str | None = None,
+) -> Any:
+    """Return a connection field with the arguments where, orderBy, first, after, last, before."""
+    arguments = {
+        "where": (Optional[where], "Which rows; all of them without."),
+        "order_by": (Optional[list[order]], "The order; by key without. The key, ascending, breaks ties."),
+        "first": (Optional[int], "How many from the front: 10 by default, at most 100."),
+        "after": (Optional[str], "Only what comes after this cursor, which fits the order it was made for."),
+        "last": (Optional[int], "How many from the back; not together with first."),
+        "before": (Optional[str], "Only what comes before this cursor."),
+    }
+    return _field(Many(collection, by, through), description, [_argument(*item) for item in _flat(arguments)])
+
+
+def lookup(collection: Collection, *, by: Mapping[str, str], description: str | None = None) -> Any:
+    """Return a root field for one row. One argument is required; of several, exactly one must be given."""
+    names = list(by)
+    ids = {name: strawberry.ID if collection[c].refers else str for name, c in by.items()}
+    arguments = [_argument(name, ids[name] if len(names) == 1 else Optional[ids[name]], f"Its {name}.") for name in names]
+    return _field(Lookup(collection, dict(by)), description, arguments)
+
+
+def stats(
+    collection: Collection, *, by: str | None = None, where: Any, group: Any, default: Any, interval: Any, description: str | None = None
+) -> Any:
+    arguments = [
+        _argument("where", Optional[where], "Which rows are counted; all of them without."),
+        _argument("group_by", list[group], "The groups; the rows are ordered by them. TIME needs an interval.", default),
+        _argument("interval", Optional[interval], "The size of a time bucket, with TIME."),
+    ]
+    return _field(Stats(collection, by), description, arguments)
+
+
+def node(*, description: str | None = None) -> Any:
+    return _field(NodeById(), description, [_argument("id", strawberry.ID, "`Type:key`.")])
+
+
+def nodes(*, limit: int = 1_000, description: str | None = None) -> Any:
+    return _field(NodesByIds(limit), description, [_argument("ids", list[strawberry.ID], f"At most {limit:,}.")])
+
+
+def batched(
+    function: BatchFunction,
+    *,
+    by: str = "id",
+    columns: Sequence[Column] = (),
+    key_argument: str | None = None,
+    refers: str | None = None,
+    page: Sequence[str] = (),
+    description: str | None = None,
+) -> Any:
+    """Return a field whose values ``function`` gives for all parents at once; its keyword-only parameters are the arguments."""
+    parameters = [p for p in inspect.signature(function, eval_str=True).parameters.values() if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    arguments = [] if key_argument is None else [_argument(key_argument, strawberry.ID, "Whose.")]
+    arguments += [_argument(p.name, p.annotation, None, p.default) for p in parameters]
+    defaults = {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
+    source = Batched(function, by, tuple(columns), key_argument, refers, tuple(page), defaults)
+    return _field(source, description, arguments)
+
+
+def _field(source: Source | None, description: str | None, arguments: Sequence[StrawberryArgument] = (), **options: Any) -> Any:
+    made = StrawberryField(description=description, metadata={} if source is None else {SOURCE: source}, **options)
+    made.arguments = list(arguments)
+    return made
+
+
+def _argument(name: str, annotation: Any, description: str | None = None, default: Any = inspect.Parameter.empty) -> StrawberryArgument:
+    return StrawberryArgument(name, None, StrawberryAnnotation(annotation), description=description, default=default)
+
+
+def _flat(arguments: Mapping[str, tuple[Any, str]]) -> Iterable[tuple[str, Any, str]]:
+    return ((name, annotation, description) for name, (annotation, description) in arguments.items())
+
+
+# ---------------------------------------------------------------------------------------------------------- connections
+
+NodeType = TypeVar("NodeType")
+
+
+def part(name: str, description: str) -> Any:
+    return _field(Part(name), description)
+
+
+@strawberry.type(description="Where a page lies in its connection.")
+class PageInfo:
+    has_next_page: bool = part(
+        "has_next_page", "Going forward: whether there is more behind this page. Going backward: whether `before` was given."
+    )
+    has_previous_page: bool = part(
+        "has_previous_page", "Going backward: whether there is more in front of this page. Going forward: whether `after` was given."
+    )
+    start_cursor: str | None = part("start_cursor", "The cursor of the first edge; null on an empty page.")
+    end_cursor: str | None = part("end_cursor", "The cursor of the last edge; null on an empty page.")
+
+
+@strawberry.type(description="An object and its place in a connection.")
+class Edge(Generic[NodeType]):
+    node: NodeType = part("node", "The object.")
+    cursor: str = part("cursor", "Its place, for `after` and `before`; opaque.")
+
+
+@strawberry.type(description="A page of objects, after the Relay Cursor Connections specification.")
+class Connection(Generic[NodeType]):
+    edges: list[Edge[NodeType]] = part("edges", "The objects of this page with their cursors.")
+    nodes: list[NodeType] = part("nodes", "The objects of this page.")
+    page_info: PageInfo = part("page_info", "Where this page lies.")
+    total_count: int = part("total_count", "How many there are in all pages; counted only when asked.")
+
+
+@strawberry.interface(description="An object with an id that is unique across types.")
+class Node:
+    id: strawberry.ID = column(description="`Type:key`, for example `User:6`. Opaque to clients.")
+
+
+# ---------------------------------------------------------------------------------------------------------------- graph
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graph:
+    """All that the gateway needs to know of a domain; imported by name (``schema:schema``)."""
+
+    schema: strawberry.Schema
+    collections: tuple[Collection, ...]
+    sdl: Path | None = None  # the exported SDL, reviewed like code
+    migrations: Path | None = None  # one folder of Alembic scripts per store
+    datasets: tuple[Dataset, ...] = ()
+    demo: Callable[..., Iterable[tuple[Collection, Sequence[Row]]]] | None = None
+    plain_urls: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # DATABASE_URL and the like: which stores it serves
+
+    @property
+    def store_names(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(collection.store for collection in self.collections))

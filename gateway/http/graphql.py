@@ -1,0 +1,200 @@
+"""``/graphql``: an HTTP request to a GraphQL request, and its response back. (GraphQL over HTTP; status codes as in gateway/errors.py)"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from starlette.types import Receive, Scope, Send
+
+from gateway.errors import (
+    BadRequest,
+    CallerError,
+    DeadlineExceeded,
+    GatewayError,
+    MethodNotAllowed,
+    NotAcceptable,
+    RequestTimeout,
+    RequestTooLarge,
+    UnsupportedMediaType,
+    UriTooLong,
+)
+from gateway.http import requests
+from gateway.http.media import GRAPHQL, JSON, accepted, is_json
+from gateway.http.middleware import EXCHANGE, Exchange
+from gateway.service import Request, Response, Service
+
+GRACE_S = 0.2  # how much later than the service's own deadline the request is cut
+LOOK_FOR_CLIENT_AFTER_S = 0.1  # from then on a client that leaves ends the work; quick requests do not pay for it
+LINGER_S = 1.0
+URL_LIMIT_BYTES = 8 * 1024
+
+_TYPES = {JSON: (b"content-type", JSON + b"; charset=utf-8"), GRAPHQL: (b"content-type", GRAPHQL + b"; charset=utf-8")}
+_NO_STORE = (b"cache-control", b"no-store")
+_EXPLAIN = {b"plan": "plan", b"trace": "trace"}
+
+
+class ClientGoneError(Exception):
+    """Nobody waits for an answer any more."""
+
+
+class GraphQLEndpoint:
+    """The ASGI application at ``/graphql``. GET is for queries alone, and only where ``allow_get``."""
+
+    def __init__(self, service: Service, *, body_limit_bytes: int, deadline_s: float, allow_get: bool) -> None:
+        self._service = service
+        self._body_limit_bytes = body_limit_bytes
+        self._deadline_s = deadline_s
+        self._allow_get = allow_get
+        self._allow = (b"allow", b"GET, POST" if allow_get else b"POST")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange: Exchange = scope[EXCHANGE]
+        exchange.is_quiet = False
+        accepted_type: bytes | None = None
+        request: Request | None = None
+        try:
+            async with asyncio.timeout(self._deadline_s + GRACE_S):
+                accepted_type = self._check(scope, exchange)
+                request = await self._read(scope, exchange, receive)
+                exchange.operation = request.operation_name
+                response = await self._answer(request, exchange, receive)
+        except ClientGoneError:
+            return
+        except TimeoutError:
+            late = DeadlineExceeded(self._deadline_s) if request else RequestTimeout("The request was not received in time.")
+            response = self._service.refuse(late)
+        except GatewayError as exc:
+            response = self._service.refuse(exc)
+
+        headers = [_content_type(response, accepted_type), (b"content-length", b"%d" % len(response.body)), _NO_STORE]
+        if response.status == MethodNotAllowed.http_status:
+            headers.append((b"allow", b"POST") if request else self._allow)
+        if exchange.has_unread_body:
+            headers.append((b"connection", b"close"))
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        await send({"type": "http.response.body", "body": response.body, "more_body": exchange.has_unread_body})
+        if exchange.has_unread_body:
+            await self._linger(exchange, receive)
+            await send({"type": "http.response.body", "body": b""})
+
+    def _check(self, scope: Scope, exchange: Exchange) -> bytes:
+        """Return the media type of a good answer; an error where the request is refused whatever its body."""
+        method, headers = scope["method"], exchange.headers
+        if method != "POST" and not (method == "GET" and self._allow_get):
+            raise MethodNotAllowed(f"{method[:16]} is not allowed here; send a POST.")
+        media_type = accepted(headers.get(b"accept"))
+        if media_type is None:
+            raise NotAcceptable("Answers are application/graphql-response+json or application/json.")
+        if method == "GET":
+            _check_get(scope, exchange)
+        else:
+            self._check_post(headers)
+        return media_type
+
+    def _check_post(self, headers: dict[bytes, bytes]) -> None:
+        if not is_json(headers.get(b"content-type")):
+            raise UnsupportedMediaType("The request's Content-Type must be application/json in UTF-8.")
+        if headers.get(b"content-encoding", b"identity").strip().lower() not in (b"identity", b""):
+            raise UnsupportedMediaType("The request's body must not be compressed.")
+        length = headers.get(b"content-length", b"0")
+        # More digits than any limit has are not converted.
+        if not length.isdigit() or len(length) > 20 or int(length) > self._body_limit_bytes:
+            raise self._too_large()
+
+    def _too_large(self) -> CallerError:
+        return RequestTooLarge(f"The request's body has more than {self._body_limit_bytes} bytes (body_limit_bytes).")
+
+    async def _read(self, scope: Scope, exchange: Exchange, receive: Receive) -> Request:
+        explain = exchange.headers.get(b"x-gateway-explain")
+        if explain is not None and explain not in _EXPLAIN:
+            raise BadRequest("X-Gateway-Explain must be plan or trace.")
+        what = _EXPLAIN[explain] if explain is not None else None
+        if scope["method"] == "GET":
+            return requests.from_query_string(scope["query_string"], explain=what)
+        return requests.from_body(await self._body(exchange, receive), explain=what)
+
+    async def _body(self, exchange: Exchange, receive: Receive) -> bytes:
+        message = await receive()
+        body: bytes = message.get("body", b"")
+        chunks, size = [body], len(body)
+        while size <= self._body_limit_bytes:
+            if message["type"] == "http.disconnect":
+                raise ClientGoneError
+            if not message.get("more_body", False):
+                exchange.has_unread_body = False
+                return body if len(chunks) == 1 else b"".join(chunks)
+            message = await receive()
+            chunks.append(message.get("body", b""))
+            size += len(chunks[-1])
+        raise self._too_large()
+
+    async def _linger(self, exchange: Exchange, receive: Receive) -> None:
+        """Drop what a refused client still sends, a little of it: a connection that is closed on unread data loses the answer too."""
+        if b"expect" in exchange.headers:  # It waits, and sends nothing.
+            return
+        size = 0
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_S):
+                while size <= 2 * self._body_limit_bytes:
+                    message = await receive()
+                    if not message.get("more_body", False):
+                        return
+                    size += len(message["body"])
+
+    async def _answer(self, request: Request, exchange: Exchange, receive: Receive) -> Response:
+        """Return the service's answer; ClientGoneError when the client leaves while it is made."""
+        watch = _Watch(receive)
+        try:
+            return await self._service.answer(request, request_id=exchange.request_id, deadline_s=self._deadline_s)
+        except asyncio.CancelledError:
+            if watch.take_back():
+                raise ClientGoneError from None
+            raise
+        finally:
+            watch.stop()
+
+
+class _Watch:
+    """Cancel the current task when its client leaves. Looks from LOOK_FOR_CLIENT_AFTER_S on: until then it is one timer."""
+
+    __slots__ = ("_is_gone", "_looking", "_receive", "_task", "_timer")
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._task = asyncio.current_task()
+        self._looking: asyncio.Task[None] | None = None
+        self._is_gone = False
+        self._timer = asyncio.get_running_loop().call_later(LOOK_FOR_CLIENT_AFTER_S, self._start)
+
+    def take_back(self) -> bool:
+        """Return whether the cancellation was ours, and undo it then; one of somebody else's stays."""
+        return self._is_gone and self._task is not None and self._task.uncancel() == 0
+
+    def stop(self) -> None:
+        self._timer.cancel()
+        if self._looking is not None:
+            self._looking.cancel()
+
+    def _start(self) -> None:
+        self._looking = asyncio.get_running_loop().create_task(self._look())
+
+    async def _look(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._is_gone = True
+        if self._task is not None:
+            self._task.cancel()
+
+
+def _check_get(scope: Scope, exchange: Exchange) -> None:
+    if exchange.has_unread_body:
+        raise MethodNotAllowed("A GET has no body; send a POST.")
+    if len(scope["query_string"]) > URL_LIMIT_BYTES:
+        raise UriTooLong(f"The URL has more than {URL_LIMIT_BYTES} bytes; send a POST.")
+
+
+def _content_type(response: Response, accepted_type: bytes | None) -> tuple[bytes, bytes]:
+    # GraphQL over HTTP, "Body": a legacy client has application/json for 2xx alone; what else has that type may be a proxy's.
+    is_good = 200 <= response.status < 300
+    return _TYPES[accepted_type if is_good and accepted_type is not None else GRAPHQL]

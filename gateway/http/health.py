@@ -1,0 +1,69 @@
+"""Probes: ``/health/live`` says that the process answers, ``/health/ready`` which stores do.
+
+Ready has three states. ``ready``: every store answers. ``degraded``: some do; the status is still 200, since this gateway answers what it
+can and a load balancer would only take the rest away too. ``down``, with 503: no store answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import perf_counter
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.stores import Stores
+
+PING_TIMEOUT_S = 1.0
+
+
+async def live(_: Request) -> Response:
+    return _json({"status": "live"}, 200)
+
+
+class Ready:
+    """The endpoint of ``/health/ready``. Each probe asks all stores at the same time; names, kinds and times are all it tells."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+        self._late: set[asyncio.Task[float]] = set()  # pings whose driver is slow to give up; kept until they end
+
+    async def __call__(self, _: Request) -> Response:
+        pings = {asyncio.create_task(self._ping(name)): name for name in self._stores.names}
+        if pings:
+            _, late = await asyncio.wait(pings, timeout=PING_TIMEOUT_S)
+            self._give_up(late)
+        report = [self._state(name, ping) for ping, name in pings.items()]
+        up = sum(store["state"] == "up" for store in report)
+        status = "ready" if up == len(report) else "degraded" if up else "down"
+        return _json({"status": status, "stores": report}, 503 if status == "down" else 200)
+
+    async def _ping(self, name: str) -> float:
+        """Return the milliseconds a store took to answer."""
+        started = perf_counter()
+        await self._stores.ping(name)
+        return round((perf_counter() - started) * 1_000, 2)
+
+    def _state(self, name: str, ping: asyncio.Task[float]) -> dict[str, Any]:
+        store = {"name": name, "kind": self._stores.kind(name)}
+        # The reason is for the log of the calls that fail, not for whoever can reach this address.
+        if not ping.done() or ping.cancelled() or ping.exception() is not None:
+            return {**store, "state": "down"}
+        return {**store, "state": "up", "latencyMs": ping.result()}
+
+    def _give_up(self, late: set[asyncio.Task[float]]) -> None:
+        for ping in late:
+            ping.cancel()
+            ping.add_done_callback(self._forget)
+        self._late |= late
+
+    def _forget(self, ping: asyncio.Task[float]) -> None:
+        self._late.discard(ping)
+        if not ping.cancelled():
+            ping.exception()  # looked at, so that nobody reports it as never retrieved
+
+
+def _json(value: object, status: int) -> Response:
+    return Response(orjson.dumps(value), status, {"cache-control": "no-store"}, media_type="application/json")

@@ -1,0 +1,86 @@
+"""The server: uvicorn on uvloop and httptools, on a port that is taken before anything else is opened."""
+
+from __future__ import annotations
+
+import errno
+import signal
+import socket
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from gateway.config import Settings
+from gateway.errors import ConfigError
+
+BACKLOG = 2_048
+DRAIN_S = 20  # what requests in flight have when the process is told to end
+
+
+def bind(settings: Settings) -> socket.socket:
+    """Return a socket bound to the settings' host and port (0: a free one), not listening yet. ConfigError where it cannot be.
+
+    Nobody connects before the gateway can answer, and a port that is taken is known before a store is opened.
+    """
+    where = f"host = '{settings.host}', port = {settings.port}"
+    try:
+        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
+        family, kind, _, _, place = found[0]
+        listener = socket.socket(family, kind)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(place)
+    except socket.gaierror:
+        raise ConfigError(f"{where}: expected the name or address of this machine") from None
+    except OSError as exc:
+        if exc.errno == errno.EADDRINUSE:
+            raise ConfigError(f"{where}: expected a free port, and something listens on this one already") from None
+        raise ConfigError(f"{where}: expected an address to listen on: {exc.strerror}") from None
+    return listener
+
+
+def address(listener: socket.socket) -> str:
+    """Return the URL that a browser on this machine can open."""
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - read, not bound
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def run(app: ASGIApp, settings: Settings, listener: socket.socket | None = None, *, on_ready: Callable[[], None] | None = None) -> None:
+    """Serve until SIGTERM or SIGINT; requests in flight are finished first, and the process ends with 0.
+
+    ``on_ready`` is called once connections are taken.
+    """
+    config = uvicorn.Config(
+        app,
+        loop="auto",  # uvloop, but for Windows
+        http="httptools",
+        ws="none",
+        interface="asgi3",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=DRAIN_S,
+    )
+    # uvicorn raises the signal again once it has shut down; it then finds this, which ends the process in good order.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
+    _Server(config, on_ready).run(sockets=[listener or bind(settings)])
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None] | None) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and self._on_ready is not None:
+            self._on_ready()
+
+
+def _end(_: int, __: FrameType | None) -> None:
+    raise SystemExit(0)

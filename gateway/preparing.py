@@ -1,0 +1,99 @@
+"""Make stores ready to serve: create what is missing in them, and fill empty embedded ones with demo data."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from gateway.config import Settings
+from gateway.errors import ConfigError
+from gateway.fields import Graph
+from gateway.loading import write_batches
+from gateway.stores import Stores
+from gateway.stores.base import Collection, Fetch, Page
+
+EMBEDDED = ("sqlite", "memory")  # kinds of store that live in this process and belong to nobody else
+DEMO_USERS = 50
+DEMO_SEED = 1
+
+Say = Callable[[str], None]
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Stores]:
+    """Give the stores of the settings, open, with the folders that SQLite files want to be in."""
+    make_folders(settings)
+    stores = Stores.connect(
+        settings.urls,
+        timeout_s=settings.store_timeout_s,
+        write_timeout_s=settings.store_write_timeout_s,
+        connect_timeout_s=settings.connect_timeout_s,
+        pool_sizes={name: store.pool_size for name, store in settings.stores.items()},
+    )
+    await stores.open()
+    try:
+        yield stores
+    finally:
+        await stores.close()
+
+
+def make_folders(settings: Settings) -> None:
+    for name, url in settings.urls.items():
+        path = sqlite_path(url)
+        if path is None:
+            continue
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"store {name}: expected a folder that can be made, {path.parent}: {error.strerror}") from error
+
+
+def sqlite_path(url: str) -> Path | None:
+    """Return the file of a SQLite URL; None for other kinds and for ``:memory:``."""
+    scheme, _, path = url.partition(":///")
+    path = path.partition("?")[0]
+    return Path(path) if scheme.startswith("sqlite") and path != ":memory:" else None
+
+
+async def migrate(stores: Stores, graph: Graph, name: str) -> list[str]:
+    """Create what is missing in one store; return one line per thing done."""
+    folder = graph.migrations / name if graph.migrations else None
+    return await stores.migrate(name, collections_of(graph, name), folder if folder and folder.is_dir() else None)
+
+
+def collections_of(graph: Graph, name: str) -> Sequence[Collection]:
+    return [collection for collection in graph.collections if collection.store == name]
+
+
+async def prepare_embedded(stores: Stores, graph: Graph, settings: Settings, say: Say) -> None:
+    """Migrate the embedded stores; in development, fill them with demo data when all stores are embedded and empty.
+
+    What was filled by half (the process was killed) is filled again: a file in the data folder marks it.
+    """
+    embedded = [name for name in graph.store_names if stores.kind(name) in EMBEDDED]
+    for name in embedded:
+        for line in await migrate(stores, graph, name):
+            say(line)
+    if len(embedded) < len(graph.store_names) or graph.demo is None:
+        return
+    unfinished = settings.data_dir / ".filling"
+    if not unfinished.exists() and not await _are_empty(stores, graph):
+        return
+    if settings.is_production:
+        say("The stores are empty: fill them with gateway load DIR, or gateway seed.")
+        return
+    say(f"The stores are empty: filling them with demo data, {DEMO_USERS} users and what they do.")
+    unfinished.parent.mkdir(parents=True, exist_ok=True)
+    unfinished.touch()
+    rows = await write_batches(stores, graph.demo(DEMO_USERS, DEMO_SEED))
+    unfinished.unlink()
+    say(f"Filled: {', '.join(f'{count:,} {name}' for name, count in rows.items())}.")
+
+
+async def _are_empty(stores: Stores, graph: Graph) -> bool:
+    for collection in graph.collections:
+        answer = await stores.fetch(Fetch(collection, collection.key, page=Page(limit=1)))
+        if any(part.rows for part in answer.values()):
+            return False
+    return True

@@ -1,0 +1,210 @@
+"""One request from text to response, without HTTP. Read this first: it calls the phases in their order.
+
+    document -> plan -> values -> execute -> complete -> respond
+
+An operation that the engine does not plan is run whole by graphql-core (``engine/fallback.py``), with the same checks before it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from graphql import GraphQLError, OperationType, get_variable_values
+
+from gateway.context import RequestContext
+from gateway.engine.complete import SecondWalk, compile_plan, complete
+from gateway.engine.document import Document, DocumentRefused, Documents
+from gateway.engine.execute import execute
+from gateway.engine.fallback import Fallback
+from gateway.engine.nulls import complete_with_nulls
+from gateway.engine.plan import Plan, Planner, switches_of
+from gateway.engine.respond import respond, shown
+from gateway.engine.values import NOTHING, Binder, Bound, Limits
+from gateway.errors import BadUserInput, CallerError, GatewayError, MethodNotAllowed
+from gateway.fields import Graph
+from gateway.stores import Stores
+
+PLANS_PER_DOCUMENT = 64  # operations times combinations of @skip/@include variables
+
+_log = logging.getLogger("gateway.service")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One GraphQL request, already decoded."""
+
+    query: str
+    variables: dict[str, Any] | None = None
+    operation_name: str | None = None
+    extensions: dict[str, Any] | None = None
+    mutation_allowed: bool = True  # not by GET
+    explain: str | None = None  # "plan" or "trace"
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """``status`` is HTTP's: 200 where there is data, also in part; 4xx and 5xx where the request was refused."""
+
+    body: bytes
+    status: int
+    partial: bool = False  # data and errors
+
+
+class Service:
+    """Answers requests over one graph and its stores. Holds no request's state."""
+
+    def __init__(self, graph: Graph, stores: Stores, limits: Limits | None = None, *, engine: bool = True, documents: int = 1_000) -> None:
+        self.graph = graph
+        self.stores = stores
+        schema = graph.schema._schema  # Strawberry's way to graphql-core's schema
+        collections = {refers: c for c in graph.collections if len(c.key) == 1 and (refers := c[c.key[0]].refers) is not None}
+        self.binder = Binder(frozenset(collections), limits or Limits())
+        self.documents = Documents(schema, size=documents)
+        self.planner = Planner(schema, collections, self.binder)
+        self.fallback = Fallback(schema, collections, self.binder)
+        self.unplanned: Counter[str] = Counter()  # operations that went to graphql-core, by reason
+        self.plan_hits = self.plan_misses = 0
+        self._engine = engine
+        self._schema = schema
+
+    async def answer(self, request: Request, *, request_id: str = "", deadline_s: float | None = None) -> Response:
+        """Return the response to a request. Never raises, but for a cancellation."""
+        deadline = None if deadline_s is None else time.monotonic() + deadline_s
+        ctx = RequestContext(self.stores, request_id, deadline, trace=[] if request.explain == "trace" else None)
+        try:
+            return await self._answer(request, ctx)
+        except DocumentRefused as refused:
+            return self._refused(refused.errors, code=refused.code, status=refused.status)
+        except _ArgumentsRefused as refused:
+            return Response(respond(None, refused.errors, has_data=False), BadUserInput.http_status)
+        except GatewayError as exc:
+            return self.refuse(exc)
+        except Exception:
+            _log.exception("%s: unexpected error", request_id)
+            return self.refuse(GatewayError("Internal server error.", requestId=request_id))
+        finally:
+            for task in tuple(ctx.tasks):
+                task.cancel()
+
+    def refuse(self, error: GatewayError) -> Response:
+        """Return the response of a request that is not run at all."""
+        message = error.message if isinstance(error, CallerError) or type(error) is GatewayError else "Internal server error."
+        errors = [{"message": message, "extensions": error.extensions}]
+        return Response(respond(None, errors, has_data=False), error.http_status)
+
+    # ----------------------------------------------------------------------------------------------------------- phases
+
+    async def _answer(self, request: Request, ctx: RequestContext) -> Response:
+        document = self.documents.get(request.query)
+        operation = document.operation(request.operation_name)
+        if operation.operation is OperationType.MUTATION and not request.mutation_allowed:
+            raise MethodNotAllowed("A mutation needs POST.")
+        if operation.operation is OperationType.SUBSCRIPTION:
+            raise MethodNotAllowed("A subscription needs a stream.")
+        coerced = self._variables(operation, request.variables)
+        plan = self._plan(document, operation, coerced)
+        if plan.series:
+            return await self._series(plan, coerced, ctx)
+        bounds = self._bind(plan, coerced)
+        if plan.unplanned is not None or not self._engine:
+            return await self._by_graphql_core(document, request, plan, ctx)
+        data, errors = await self._run(plan, bounds, ctx)
+        return self._response(data, errors, ctx, None)
+
+    def _variables(self, operation: Any, given: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        if not operation.variable_definitions:
+            return {}
+        values = get_variable_values(self._schema, operation.variable_definitions, dict(given or {}), max_errors=20)
+        if isinstance(values, list):
+            raise DocumentRefused(values, code="BAD_USER_INPUT", status=422)
+        return values.coerced
+
+    def _plan(self, document: Document, operation: Any, coerced: Mapping[str, Any]) -> Plan:
+        """Return the plan; one dictionary look-up after the first time."""
+        plans = document.plans
+        names = plans.get("switches")
+        if names is None:
+            names = plans["switches"] = switches_of(document)
+        on = tuple(coerced.get(name) for name in names)
+        key = (operation.name.value if operation.name else "", on)
+        plan: Plan | None = plans.get(key)
+        if plan is not None:
+            self.plan_hits += 1
+            return plan
+        self.plan_misses += 1
+        plan = self.planner.plan(document, operation, {name: bool(value) for name, value in zip(names, on, strict=True)})
+        for part in (plan, *plan.series):
+            if part.unplanned is None:
+                compile_plan(part)
+        if len(plans) > PLANS_PER_DOCUMENT:
+            plans.clear()
+        plans[key] = plan
+        return plan
+
+    def _bind(self, plan: Plan, coerced: Mapping[str, Any]) -> list[Bound]:
+        """Return every place's arguments; one bad one anywhere refuses the operation before a store is asked."""
+        refused = list(plan.refused)
+        bounds = [place.bound or NOTHING for place in plan.places]
+        for place in plan.bindings:
+            assert place.arguments is not None
+            if place.source is not None:
+                try:
+                    bounds[place.index] = self.binder.bind(place.source, place.arguments(coerced))
+                except BadUserInput as exc:
+                    refused.append((place, exc))
+        if refused:
+            raise _ArgumentsRefused(refused)
+        return bounds
+
+    async def _run(self, plan: Plan, bounds: list[Bound], ctx: RequestContext) -> tuple[Any, list[GraphQLError]]:
+        state = await execute(plan, bounds, ctx, self.binder)
+        try:
+            return complete(plan, state), []
+        except SecondWalk:
+            return complete_with_nulls(plan, state)
+
+    async def _series(self, plan: Plan, coerced: Mapping[str, Any], ctx: RequestContext) -> Response:
+        """Run a mutation's root fields one after the other (GraphQL spec 6.2.2); all arguments are checked before the first."""
+        bounds = [self._bind(part, coerced) for part in plan.series]
+        data: dict[str, Any] | None = {}
+        errors: list[GraphQLError] = []
+        for part, bound in zip(plan.series, bounds, strict=True):
+            ctx.memo.clear()  # what was read before a write may not be true after it
+            found, failed = await self._run(part, bound, ctx)
+            errors.extend(failed)
+            if found is None:
+                data = None
+                break
+            assert data is not None
+            data.update(found)
+        return self._response(data, errors, ctx, None)
+
+    async def _by_graphql_core(self, document: Document, request: Request, plan: Plan, ctx: RequestContext) -> Response:
+        self.unplanned[plan.unplanned or "the engine is off"] += 1
+        result = await self.fallback.execute(document, request.operation_name, request.variables or {}, ctx)
+        return self._response(result.data, list(result.errors or ()), ctx, None)
+
+    def _response(self, data: Any, errors: Sequence[GraphQLError], ctx: RequestContext, extensions: dict[str, Any] | None) -> Response:
+        if not errors:
+            return Response(respond(data, (), extensions), 200)
+        return Response(respond(data, shown(errors, ctx.request_id), extensions), 200, partial=True)
+
+    def _refused(self, errors: Sequence[GraphQLError], *, code: str, status: int) -> Response:
+        formatted = [{**error.formatted, "extensions": {"code": code}} for error in errors]
+        return Response(respond(None, formatted, has_data=False), status)
+
+
+class _ArgumentsRefused(Exception):
+    """Arguments that cannot be; each error names argument and path."""
+
+    def __init__(self, refused: Sequence[tuple[Any, BadUserInput]]) -> None:
+        super().__init__(refused[0][1].message)
+        self.errors = [
+            {"message": f"{'.'.join(place.path)}: {exc.message}", "extensions": {**exc.extensions, "path": list(place.path)}}
+            for place, exc in refused
+        ]

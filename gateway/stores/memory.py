@@ -1,0 +1,367 @@
+"""Keep collections in plain Python: the reference for every other kind, and what tests and benchmarks of the layers above ask.
+
+Rows are tuples in the order of the collection's columns. Everything else (rows by a column, rows in an order) is derived
+from them when first asked, and forgotten by the next write.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import lru_cache
+from operator import ge, gt, itemgetter, le, lt
+from pathlib import Path
+from typing import Any, TypeVar
+
+import orjson
+
+from gateway.errors import StoreMisbehaved
+from gateway.stores.base import (
+    Aggregate,
+    And,
+    Bucket,
+    Collection,
+    Compare,
+    Delete,
+    Fetch,
+    Get,
+    Groups,
+    Interval,
+    Key,
+    Match,
+    Measure,
+    NativeCall,
+    Not,
+    Or,
+    Order,
+    Page,
+    Pairs,
+    Row,
+    Rows,
+    Slice,
+    Slices,
+    Type,
+    Upsert,
+    Value,
+    Where,
+    rank,
+    total_order,
+)
+
+CALLS_KEPT = 10_000  # of ``calls``: a store that runs for days must not grow by what it was asked
+
+Request = Get | Fetch | Aggregate | NativeCall | Upsert | Delete
+
+_Tuple = tuple[Value, ...]
+_Test = Callable[[_Tuple], bool]
+_T = TypeVar("_T")
+
+
+class MemoryStore:
+    """A store whose rows live and die with it. Two of them never share rows, whatever their URLs.
+
+    It keeps what it is given: a null in a column that is not nullable stays there, which is how tests come by one.
+    For tests too: ``calls`` holds what was asked, and every call raises ``fail_with`` while it is set.
+    """
+
+    kind = "memory"
+
+    def __init__(self, name: str, url: str = "memory://") -> None:
+        self.name = name
+        self.url = url
+        self.fail_with: Exception | None = None
+        self.calls: list[Request] = []
+        self._tables: dict[str, _Table] = {}
+
+    async def open(self) -> None: ...
+
+    async def ping(self) -> None:
+        self._fail_if_told_to()
+
+    async def close(self) -> None: ...
+
+    async def get(self, get: Get) -> Rows:
+        self._called(get)
+        table = self._table(get.collection)
+        row_of = table.by_unique(get.column).get
+        pick = table.picker(get.columns)
+        return {key: pick(row) for key in get.keys if (row := row_of(key)) is not None}
+
+    async def fetch(self, fetch: Fetch) -> Slices:
+        self._called(fetch)
+        table = self._table(fetch.collection)
+        pick = table.picker(fetch.columns)
+        test = None if fetch.where is None else table.test(fetch.where)
+        cut = table.cutter(fetch.order, fetch.page)
+
+        slices: dict[Key | None, Slice] = {}
+        for parent, rows in table.by_parent(fetch.match, fetch.order).items():
+            matching = rows if test is None else list(filter(test, rows))
+            page, more = cut(matching)
+            slices[parent] = Slice(list(map(pick, page)), more, len(matching) if fetch.count else None)
+        return slices
+
+    async def aggregate(self, aggregate: Aggregate) -> Groups:
+        self._called(aggregate)
+        table = self._table(aggregate.collection)
+        test = None if aggregate.where is None else table.test(aggregate.where)
+        group_of = table.grouper(aggregate.groups)
+
+        answer: dict[Key | None, list[Row]] = {}
+        for parent, rows in table.by_parent(aggregate.match, ()).items():
+            groups: dict[_Tuple, list[_Tuple]] = {}
+            for row in rows if test is None else filter(test, rows):
+                groups.setdefault(group_of(row), []).append(row)
+            in_order = sorted(groups, key=_nulls_last)
+            answer[parent] = [(*group, *(table.measured(m, groups[group]) for m in aggregate.measures)) for group in in_order]
+        return answer
+
+    async def native(self, call: NativeCall) -> Groups:
+        self._called(call)
+        if call.native.memory is None:
+            raise StoreMisbehaved(f"native query {call.native.name} has no function for memory")
+        answer: dict[Key | None, list[Row]] = {}
+        for parent, *values in call.native.memory(self._dicts, call.keys, call.arguments):
+            answer.setdefault(parent, []).append(tuple(values))
+        return answer
+
+    async def upsert(self, upsert: Upsert) -> None:
+        self._called(upsert)
+        self._table(upsert.collection).upsert(upsert.rows)
+
+    async def delete(self, delete: Delete) -> None:
+        self._called(delete)
+        self._table(delete.collection).delete(delete.keys)
+
+    async def migrate(self, name: str, collections: Sequence[Collection], scripts: Path | None) -> list[str]:  # noqa: ARG002 - the port's signature
+        self._fail_if_told_to()
+        missing = [c for c in collections if c.name not in self._tables]
+        for collection in missing:
+            self._table(collection)
+        return [f"{name}: created collection {collection.name}" for collection in missing]
+
+    def _called(self, request: Request) -> None:
+        if len(self.calls) < CALLS_KEPT:
+            self.calls.append(request)
+        self._fail_if_told_to()
+
+    def _fail_if_told_to(self) -> None:
+        if self.fail_with is not None:
+            raise self.fail_with
+
+    def _table(self, collection: Collection) -> _Table:
+        table = self._tables.get(collection.name)
+        if table is None:
+            table = self._tables[collection.name] = _Table(collection)
+        return table
+
+    def _dicts(self, name: str) -> list[dict[str, Value]]:
+        return self._tables[name].dicts() if name in self._tables else []
+
+
+class _Table:
+    """The rows of one collection by key, and what was derived from them since the last write."""
+
+    def __init__(self, collection: Collection) -> None:
+        self.collection = collection
+        self._place = {name: i for i, name in enumerate(collection.names)}
+        self._pickers: dict[tuple[str, ...], Callable[[_Tuple], _Tuple]] = {}
+        self._rows: dict[_Tuple, _Tuple] = {}
+        self._derived: dict[Hashable, Any] = {}
+
+    # ------------------------------------------------------------------------------------------------------------ writes
+
+    def upsert(self, rows: Sequence[Row]) -> None:
+        key_of = self.picker(self.collection.key)
+        changed = self._rows | {key_of(row): row for row in map(self._stored, rows)}
+        self._refuse_doubles(changed.values())
+        self._rows = changed
+        self._derived.clear()
+
+    def delete(self, keys: Iterable[tuple[Key, ...]]) -> None:
+        for key in keys:
+            self._rows.pop(tuple(key), None)
+        self._derived.clear()
+
+    def _refuse_doubles(self, rows: Iterable[_Tuple]) -> None:
+        for index in self.collection.indexes:
+            if index.unique:
+                values = [value for value in map(self.picker(index.columns), rows) if None not in value]
+                if len(set(values)) < len(values):
+                    raise ValueError(f"two rows of {self.collection.name} would have the same {', '.join(index.columns)}")
+
+    def _stored(self, row: Row) -> _Tuple:
+        """The row with lists and JSON of its own, so that a later change of the caller's values changes nothing here."""
+        columns = zip(row, self.collection.columns, strict=True)
+        return tuple(orjson.loads(orjson.dumps(v)) if c.type in (Type.JSON, Type.TEXTS) and v is not None else v for v, c in columns)
+
+    # ----------------------------------------------------------------------------------------------------------- derived
+
+    def by_unique(self, column: str) -> dict[Value, _Tuple]:
+        place = self._place_of(column)
+        return self._derive(("unique", column), lambda: {row[place]: row for row in self._rows.values()})
+
+    def by_parent(self, match: Match | Pairs | None, order: tuple[Order, ...]) -> Mapping[Key | None, list[_Tuple]]:
+        """All rows of each parent that has some, in the total order."""
+        if isinstance(match, Match):
+            rows_of = self._by_column(match.column, order).get
+            return {key: rows for key in match.keys if (rows := rows_of(key))}
+        if isinstance(match, Pairs):
+            return self._by_pairs(match, order)
+        in_order = self._in_order(order)
+        return {None: in_order} if in_order else {}
+
+    def dicts(self) -> list[dict[str, Value]]:
+        names = self.collection.names
+        return self._derive("dicts", lambda: [dict(zip(names, row, strict=True)) for row in self._rows.values()])
+
+    def _in_order(self, order: tuple[Order, ...]) -> list[_Tuple]:
+        return self._derive(("in order", order), lambda: sorted(self._rows.values(), key=self._ranker(order)))
+
+    def _by_column(self, column: str, order: tuple[Order, ...]) -> dict[Value, list[_Tuple]]:
+        place = self._place_of(column)
+        return self._derive(("by column", column, order), lambda: _grouped((row[place], row) for row in self._in_order(order)))
+
+    def _by_pairs(self, match: Pairs, order: tuple[Order, ...]) -> dict[Key | None, list[_Tuple]]:
+        # A row's number in the order of all rows: numbers are quicker to sort than rows, and a set of them has no row twice.
+        in_order = self._in_order(order)
+        place = self._place_of(match.column)
+        numbers_of = self._derive(
+            ("numbers", match.column, order), lambda: _grouped((row[place], number) for number, row in enumerate(in_order))
+        )
+        found: dict[Key | None, set[int]] = {}
+        for parent, key in match.pairs:
+            if key in numbers_of:
+                found.setdefault(parent, set()).update(numbers_of[key])
+        return {parent: [in_order[number] for number in sorted(numbers)] for parent, numbers in found.items()}
+
+    def _derive(self, name: Hashable, make: Callable[[], _T]) -> _T:
+        if name not in self._derived:
+            self._derived[name] = make()
+        derived: _T = self._derived[name]
+        return derived
+
+    # ---------------------------------------------------------------------------------------------- functions over a row
+
+    def picker(self, columns: tuple[str, ...]) -> Callable[[_Tuple], _Tuple]:
+        """A function from a row to its values of these columns."""
+        pick = self._pickers.get(columns)
+        if pick is None:
+            pick = self._pickers[columns] = _picker([self._place_of(name) for name in columns])
+        return pick
+
+    def test(self, where: Where) -> _Test:
+        """A function from a row to whether it matches."""
+        match where:
+            case Compare():
+                return _compare(where, self._place_of(where.column))
+            case Not():
+                test = self.test(where.item)
+                return lambda row: not test(row)
+            case And():
+                tests = [self.test(item) for item in where.items]
+                return lambda row: all(test(row) for test in tests)
+            case Or():
+                tests = [self.test(item) for item in where.items]
+                return lambda row: any(test(row) for test in tests)
+
+    def cutter(self, order: tuple[Order, ...], page: Page | None) -> Callable[[list[_Tuple]], tuple[list[_Tuple], bool]]:
+        """A function from all rows of a parent, in order, to those of the page and whether there are more in its direction."""
+        if page is None:
+            return lambda rows: (rows, False)
+        total = total_order(self.collection, order)
+        ranker = self._ranker(order)
+        after = None if page.after is None else rank(page.after, total)
+        before = None if page.before is None else rank(page.before, total)
+
+        def cut(rows: list[_Tuple]) -> tuple[list[_Tuple], bool]:
+            start = 0 if after is None else bisect_right(rows, after, key=ranker)
+            end = len(rows) if before is None else bisect_left(rows, before, key=ranker)
+            if page.backward:
+                return rows[max(start, end - page.limit) : end], end - start > page.limit
+            return rows[start : min(end, start + page.limit)], end - start > page.limit
+
+        return cut
+
+    def grouper(self, groups: tuple[str | Bucket, ...]) -> Callable[[_Tuple], _Tuple]:
+        """A function from a row to the values that it is grouped by."""
+        parts = [(self._place_of(g), None) if isinstance(g, str) else (self._place_of(g.column), g.interval) for g in groups]
+        return lambda row: tuple(row[place] if interval is None else bucket(row[place], interval) for place, interval in parts)
+
+    def measured(self, measure: Measure, rows: list[_Tuple]) -> Value:
+        if measure.column is None:
+            return len(rows)
+        place = self._place_of(measure.column)
+        values = [row[place] for row in rows if row[place] is not None]
+        return (min if measure.function == "min" else max)(values, default=None)
+
+    def _ranker(self, order: tuple[Order, ...]) -> Callable[[_Tuple], tuple[Any, ...]]:
+        total = total_order(self.collection, order)
+        pick = self.picker(tuple(item.column for item in total))
+        return lambda row: rank(pick(row), total)
+
+    def _place_of(self, column: str) -> int:
+        place = self._place.get(column)
+        return place if place is not None else self._place[self.collection[column].name]  # the collection says what it has
+
+
+def _picker(places: list[int]) -> Callable[[_Tuple], _Tuple]:
+    match places:
+        case []:
+            return lambda _: ()
+        case [place]:
+            return lambda row: (row[place],)  # itemgetter would give the value itself
+        case _:
+            return itemgetter(*places)
+
+
+def _grouped(items: Iterable[tuple[Value, _T]]) -> dict[Value, list[_T]]:
+    groups: dict[Value, list[_T]] = {}
+    for name, item in items:
+        groups.setdefault(name, []).append(item)
+    return groups
+
+
+def _nulls_last(values: _Tuple) -> tuple[Any, ...]:
+    return tuple((value is None, 0 if value is None else value) for value in values)
+
+
+_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+    "gt": gt,
+    "gte": ge,
+    "lt": lt,
+    "lte": le,
+    "contains": lambda text, part: part in text,
+    "starts_with": lambda text, part: text.startswith(part),
+}
+
+
+def _compare(where: Compare, place: int) -> _Test:
+    wanted = where.value
+    if where.op == "eq":  # Python's own equality is right for null: None equals None alone
+        return lambda row: row[place] == wanted
+    if where.op == "ne":
+        return lambda row: row[place] != wanted
+    if wanted is None:
+        return lambda _: False
+    if where.op == "in":
+        values = {value for value in wanted if value is not None}
+        return lambda row: row[place] in values
+    compare = _COMPARISONS[where.op]
+    return lambda row: row[place] is not None and compare(row[place], wanted)
+
+
+@lru_cache(maxsize=10_000)
+def bucket(time: str | None, interval: Interval) -> str | None:
+    """The start of the UTC hour, day, week (Monday) or month that ``time`` falls in; None for None."""
+    if time is None:
+        return None
+    if interval == "hour":
+        return f"{time[:13]}:00:00.000Z"
+    if interval == "month":
+        return f"{time[:7]}-01T00:00:00.000Z"
+    day = datetime.fromisoformat(time[:10])
+    if interval == "week":
+        day -= timedelta(days=day.weekday())
+    return f"{day.date().isoformat()}T00:00:00.000Z"

@@ -1,0 +1,424 @@
+"""A store in MongoDB: one pool of PyMongo's asyncio client, or of Motor for those who still have it.
+
+A collection with a key of one column keeps it as ``_id``. One with a longer key (edges) has a unique index over it, and the
+``_id`` that MongoDB makes. All other columns have their own names. What is asked goes to the server as one aggregation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+import bson
+import pymongo
+from bson.codec_options import CodecOptions, DatetimeConversion
+from pymongo import AsyncMongoClient, DeleteOne, ReplaceOne, errors
+
+from gateway.errors import BadUserInput, Bug, ConfigError, Conflict, GatewayError, StoreMisbehaved, StoreTimeout, StoreUnavailable
+from gateway.stores import mongo_indexes, mongo_query, mongo_values
+from gateway.stores.base import (
+    Aggregate,
+    Bucket,
+    Collection,
+    Column,
+    Delete,
+    Fetch,
+    Get,
+    Groups,
+    Key,
+    Match,
+    Measure,
+    NativeCall,
+    Page,
+    Row,
+    Rows,
+    Slice,
+    Slices,
+    Type,
+    Upsert,
+    Value,
+)
+
+DEFAULT_DATABASE = "crossgraph"
+READ_TIMEOUT_S = 3.0
+WRITE_TIMEOUT_S = 5.0
+POOL_WAIT_S = 1.0
+INDEX_TIMEOUT_S = 600.0  # an index over a large collection takes its time
+ROWS_PER_COMMAND = 1_000  # so that no single command of a large write comes near WRITE_TIMEOUT_S
+ALL_IN_ONE_BATCH = 100_000  # rows; the server still cuts a batch at 16 MiB
+
+_UNAUTHORIZED, _AUTHENTICATION_FAILED, _DUPLICATE_KEY, _NAMESPACE_EXISTS = 13, 18, 11000, 48
+
+Document = dict[str, Any]
+
+# A date that Python cannot hold must not make its neighbours unreadable, nor must a broken text.
+_CODEC: CodecOptions[Document] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_CLAMP, unicode_decode_error_handler="replace")
+
+
+class MongoStore:
+    """See ``gateway.stores.base.Store``. URLs: ``mongodb://``, ``mongodb+srv://`` and, for Motor, ``mongodb+motor://``.
+
+    Options in the URL win over the arguments and defaults here. Writes are acknowledged by a majority. An upsert of several rows is
+    one transaction where the server has them (replica sets, sharded clusters); on a lone server a failure may leave some rows written.
+    """
+
+    kind = "mongodb"
+
+    def __init__(self, name: str, url: str, *, pool_size: int = 20, connect_timeout_s: float = 2.0) -> None:
+        self.name = name
+        self._client_class: Any = _motor(name) if url.startswith("mongodb+motor:") else AsyncMongoClient
+        self._url = url.replace("mongodb+motor:", "mongodb:", 1)
+        self._database_name, told = _database_and_options(self._url)
+        options = _driver_options(pool_size, connect_timeout_s)
+        self._options = {option: value for option, value in options.items() if option.lower() not in told}
+        self._client: Any = None  # PyMongo's or Motor's: the same methods, but for what _now() evens out
+        self._has_transactions: bool | None = None
+        self._writes: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        # Here and not in __init__: a client belongs to the loop it was made in. It connects with the first call.
+        try:
+            self._client = self._client_class(self._url, **self._options)
+        except (errors.PyMongoError, ValueError, TypeError) as exc:
+            raise ConfigError(f"stores.{self.name}.url: expected a MongoDB URL: {exc}") from exc
+
+    async def ping(self) -> None:
+        with self._translated(READ_TIMEOUT_S):
+            await self._opened().admin.command("ping")
+
+    async def close(self) -> None:
+        client, self._client = self._client, None
+        for task in self._writes:
+            task.cancel()
+        if client is not None:
+            await _now(client.close())
+
+    # ------------------------------------------------------------------------------------------------------------ reads
+
+    async def get(self, get: Get) -> Rows:
+        if not get.keys:
+            return {}
+        with self._translated(READ_TIMEOUT_S):
+            documents = await self._read(get.collection.name, mongo_query.get(get))
+        return dict(zip((document["k"] for document in documents), _rows(get.collection, get.columns, documents), strict=True))
+
+    async def fetch(self, fetch: Fetch) -> Slices:
+        with self._translated(READ_TIMEOUT_S):
+            if fetch.match is None:
+                return {None: await self._fetch_alone(fetch)}
+            return await self._fetch_by_parent(fetch)
+
+    async def _fetch_alone(self, fetch: Fetch) -> Slice:
+        name, page = fetch.collection.name, fetch.page
+        documents = await self._read(name, mongo_query.rows(fetch))
+        slice_ = _slice(_rows(fetch.collection, fetch.columns, documents), page)
+        if not fetch.count:
+            return slice_
+        if page is None or (not slice_.more and page.after is None and page.before is None):
+            return slice_._replace(total=len(slice_.rows))
+        counts = await self._read(name, mongo_query.count(fetch))
+        return slice_._replace(total=int(counts[0]["n"]) if counts else 0)
+
+    async def _fetch_by_parent(self, fetch: Fetch) -> Slices:
+        match = fetch.match
+        if isinstance(match, Match) and fetch.page is None:
+            documents = await self._read(fetch.collection.name, mongo_query.rows_by_parent(fetch, match)) if match.keys else []
+        elif match is None or not (match.keys if isinstance(match, Match) else match.pairs):
+            documents = []
+        else:
+            # Without a page the rows are their own count.
+            documents = await self._read(
+                "", mongo_query.pages_by_parent(replace(fetch, count=fetch.count and fetch.page is not None), match)
+            )
+        return _slices(fetch, documents)
+
+    async def aggregate(self, aggregate: Aggregate) -> Groups:
+        collection, match = aggregate.collection, aggregate.match
+        if match is not None and not match.keys:
+            return {}
+        with self._translated(READ_TIMEOUT_S):
+            documents = await self._read(collection.name, mongo_query.groups(aggregate))
+        parents = [None] * len(documents) if match is None else [document["_id"][0] for document in documents]
+        raw = [_group_values(aggregate, document) for document in documents]
+        rows = mongo_values.decode(_group_columns(aggregate), raw)
+        width = len(aggregate.groups)
+        return _grouped(sorted(zip(parents, rows, strict=True), key=lambda item: _nulls_last(item[1][:width])))
+
+    async def native(self, call: NativeCall) -> Groups:
+        if call.native.mongodb is None:
+            raise Bug(f"native query {call.native.name} has no form for MongoDB")
+        if not call.keys:
+            return {}
+        with self._translated(READ_TIMEOUT_S):
+            documents = await self._read(*call.native.mongodb(call.keys, call.arguments))
+        columns = call.native.columns
+        if any(len(document["r"]) != len(columns) for document in documents):
+            raise StoreMisbehaved(f"native query {call.native.name} declares {len(columns)} columns, its pipeline gives another number")
+        rows = mongo_values.decode(columns, [document["r"] for document in documents])
+        return _grouped(zip((document["k"] for document in documents), rows, strict=True))
+
+    async def _read(self, collection: str, pipeline: mongo_query.Pipeline) -> list[Document]:
+        """Return all documents of an aggregation, over the database where ``collection`` is empty. One command below 16 MiB."""
+        database = self._database()
+        source = database[collection] if collection else database
+        cursor = await _now(source.aggregate(pipeline, batchSize=ALL_IN_ONE_BATCH, maxTimeMS=int(READ_TIMEOUT_S * 1000)))
+        documents: list[Document] = await cursor.to_list(None)
+        return documents
+
+    # ----------------------------------------------------------------------------------------------------------- writes
+
+    async def upsert(self, upsert: Upsert) -> None:
+        collection = upsert.collection
+        with self._translated(WRITE_TIMEOUT_S, collection):
+            writes = _replacements(collection, upsert.rows)
+            if len(writes) > 1 and await self._transactions():
+                await self._apart(self._in_transaction(collection, writes))
+            else:
+                await self._write(collection, writes)
+
+    async def delete(self, delete: Delete) -> None:
+        collection = delete.collection
+        with self._translated(WRITE_TIMEOUT_S, collection):
+            names = [mongo_query.field(collection, name) for name in collection.key]
+            keys = [{name: {"$eq": value} for name, value in zip(names, key, strict=True)} for key in delete.keys]
+            await self._write(collection, [DeleteOne(key) for key in keys])
+
+    async def _in_transaction(self, collection: Collection, writes: Sequence[Any]) -> None:
+        async with await _now(self._opened().start_session()) as session:
+            await session.with_transaction(lambda session: self._write(collection, writes, session))
+
+    async def _write(self, collection: Collection, writes: Sequence[Any], session: Any = None) -> None:
+        target = self._database()[collection.name]
+        for start in range(0, len(writes), ROWS_PER_COMMAND):
+            await target.bulk_write(writes[start : start + ROWS_PER_COMMAND], ordered=False, session=session)
+
+    async def _apart(self, write: Coroutine[Any, Any, None]) -> None:
+        """Run ``write`` so that a caller whose time is up goes at once: undoing a transaction takes a server that answers."""
+        task = asyncio.create_task(write)
+        self._writes.add(task)
+        task.add_done_callback(self._done)
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._writes.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen: whoever still waits has it, and nobody else needs it
+
+    async def _transactions(self) -> bool:
+        if self._has_transactions is None:
+            hello = await self._opened().admin.command("hello")
+            self._has_transactions = "setName" in hello or hello.get("msg") == "isdbgrid"
+        return self._has_transactions
+
+    # -------------------------------------------------------------------------------------------------------- migration
+
+    async def migrate(self, name: str, collections: Sequence[Collection], scripts: Path | None) -> list[str]:  # noqa: ARG002
+        done: list[str] = []
+        with self._translated(INDEX_TIMEOUT_S), pymongo.timeout(INDEX_TIMEOUT_S):
+            database = self._database()
+            there = set(await database.list_collection_names())
+            for collection in collections:
+                if collection.name not in there:
+                    done += await _create_collection(database, collection)
+                done += await _create_indexes(database[collection.name], collection, store=name)
+        return done
+
+    # --------------------------------------------------------------------------------------------------------- the rest
+
+    def _opened(self) -> Any:
+        if self._client is None:
+            raise StoreUnavailable(self.name)
+        return self._client
+
+    def _database(self) -> Any:
+        return self._opened().get_database(self._database_name, codec_options=_CODEC)
+
+    @contextmanager
+    def _translated(self, seconds: float, collection: Collection | None = None) -> Iterator[None]:
+        """Raise what the gateway knows in place of what the driver raises."""
+        try:
+            yield
+        except (errors.PyMongoError, bson.errors.BSONError, OverflowError, UnicodeEncodeError) as exc:
+            raise _translation(exc, self.name, seconds, collection) from exc
+
+
+# ---------------------------------------------------------------------------------------------------------------- address
+
+
+def _motor(name: str) -> Any:
+    try:
+        from motor.motor_asyncio import AsyncIOMotorClient
+    except ImportError as exc:
+        raise ConfigError(f"stores.{name}.url: mongodb+motor:// needs Motor: pip install 'crossgraph[motor]', or use mongodb://") from exc
+    return AsyncIOMotorClient
+
+
+def _database_and_options(url: str) -> tuple[str, set[str]]:
+    """Return the database a URL names, and the options it sets, in lower case. By hand: urllib has no URLs of several hosts."""
+    address, _, query = url.partition("://")[2].partition("?")
+    path = unquote(address.partition("/")[2])
+    return path.partition(".")[0] or DEFAULT_DATABASE, {option.lower() for option, _ in parse_qsl(query, keep_blank_values=True)}
+
+
+def _driver_options(pool_size: int, connect_timeout_s: float) -> dict[str, Any]:
+    return {
+        "appname": "crossgraph",
+        "maxPoolSize": pool_size,
+        "waitQueueTimeoutMS": int(POOL_WAIT_S * 1000),
+        "connectTimeoutMS": int(connect_timeout_s * 1000),
+        "serverSelectionTimeoutMS": int(connect_timeout_s * 1000),
+        "socketTimeoutMS": int(WRITE_TIMEOUT_S * 1000),
+        "w": "majority",
+    }
+
+
+async def _now(value: Any) -> Any:
+    """Return what PyMongo has to be waited for and Motor gives at once, or the other way round."""
+    return await value if inspect.isawaitable(value) else value
+
+
+# ----------------------------------------------------------------------------------------------------------------- answers
+
+
+def _rows(collection: Collection, columns: Sequence[str], documents: Sequence[Document]) -> list[Row]:
+    return mongo_values.decode([collection[column] for column in columns], [document["r"] for document in documents])
+
+
+def _slice(rows: list[Row], page: Page | None) -> Slice:
+    """Return the page without the row more, in the order asked."""
+    if page is None:
+        return Slice(rows)
+    more = len(rows) > page.limit
+    del rows[page.limit :]
+    if page.backward:
+        rows.reverse()
+    return Slice(rows, more)
+
+
+def _slices(fetch: Fetch, documents: Sequence[Document]) -> Slices:
+    """Return a slice per parent; one without rows is there when it has a total."""
+    groups: dict[Key | None, list[Row]] = {document["k"]: [] for document in documents}
+    filled = [document for document in documents if "r" in document]
+    for document, row in zip(filled, _rows(fetch.collection, fetch.columns, filled), strict=True):
+        groups[document["k"]].append(row)
+    if fetch.page is None:
+        return {key: Slice(rows, total=len(rows) if fetch.count else None) for key, rows in groups.items()}
+    slices = {key: _slice(rows, fetch.page) for key, rows in groups.items()}
+    if not fetch.count:
+        return slices
+    totals = {document["k"]: int(document.get("n", 0)) for document in documents}
+    return {key: slice_._replace(total=totals[key]) for key, slice_ in slices.items()}
+
+
+def _group_values(aggregate: Aggregate, document: Document) -> list[Any]:
+    groups = document["_id"] or []
+    return [*(groups[1:] if aggregate.match else groups), *(document[f"m{place}"] for place in range(len(aggregate.measures)))]
+
+
+def _group_columns(aggregate: Aggregate) -> list[Column]:
+    """Return a column for each value of a row, which says how to decode it."""
+    collection = aggregate.collection
+    groups = [collection[group.column if isinstance(group, Bucket) else group] for group in aggregate.groups]
+    return [*groups, *(_measured(collection, measure) for measure in aggregate.measures)]
+
+
+def _measured(collection: Collection, measure: Measure) -> Column:
+    return Column("count", Type.INT) if measure.column is None else collection[measure.column]
+
+
+def _nulls_last(values: Sequence[Value]) -> list[tuple[bool, Value]]:
+    return [(value is None, value) for value in values]
+
+
+def _grouped(items: Any) -> Groups:
+    groups: dict[Key | None, list[Row]] = {}
+    for key, row in items:
+        groups.setdefault(key, []).append(row)
+    return groups
+
+
+# ------------------------------------------------------------------------------------------------------------------ writes
+
+
+def _replacements(collection: Collection, rows: Sequence[Row]) -> list[ReplaceOne[Document]]:
+    """Return one write per key; where a key repeats, its last row counts."""
+    columns = [(column, mongo_query.field(collection, column.name)) for column in collection.columns]
+    key = [mongo_query.field(collection, name) for name in collection.key]
+    documents: dict[tuple[Value, ...], Document] = {}
+    for row in rows:
+        document = {name: mongo_values.encode(column, value) for (column, name), value in zip(columns, row, strict=True)}
+        documents[tuple(document[name] for name in key)] = document
+    return [ReplaceOne({name: {"$eq": document[name]} for name in key}, document, upsert=True) for document in documents.values()]
+
+
+async def _create_collection(database: Any, collection: Collection) -> list[str]:
+    try:
+        await database.create_collection(collection.name)
+    except errors.CollectionInvalid:
+        return []  # another gateway was faster
+    except errors.OperationFailure as exc:
+        if exc.code != _NAMESPACE_EXISTS:
+            raise
+        return []
+    return [f"created collection {collection.name}"]
+
+
+async def _create_indexes(target: Any, collection: Collection, *, store: str) -> list[str]:
+    there = {(tuple(index["key"]), bool(index.get("unique"))) for index in (await target.index_information()).values()}
+    done: list[str] = []
+    for index in mongo_indexes.indexes(collection):
+        if (index.fields, index.unique) in there:
+            continue
+        try:
+            await target.create_index(list(index.fields), **index.options)
+        except errors.OperationFailure as exc:
+            raise ConfigError(f"stores.{store}: cannot create the {index} of {collection.name}: {exc}") from exc
+        done.append(f"created {index} of {collection.name}")
+    return done
+
+
+# ------------------------------------------------------------------------------------------------------------------ errors
+
+
+def _translation(exc: Exception, store: str, seconds: float, collection: Collection | None) -> GatewayError:
+    match exc:
+        case errors.NetworkTimeout() | errors.ExecutionTimeout() | errors.WTimeoutError():
+            return StoreTimeout(store, seconds)
+        case errors.ConnectionFailure() | errors.ConfigurationError() | errors.InvalidOperation():
+            return StoreUnavailable(store)
+        case errors.OperationFailure(code=code) if code in {_UNAUTHORIZED, _AUTHENTICATION_FAILED}:
+            return StoreUnavailable(store)
+        case errors.OperationFailure() if (duplicate := _duplicate(exc)) is not None:
+            return Conflict(_conflict(duplicate, collection))
+        case errors.OperationFailure(code=code):
+            return StoreMisbehaved(f"store {store}: MongoDB answered with error {code}: {exc}")
+        case bson.errors.InvalidBSON():
+            return StoreMisbehaved(f"store {store}: MongoDB answered with a document that cannot be read: {exc}")
+        case bson.errors.BSONError() | OverflowError() | UnicodeEncodeError():
+            return BadUserInput("a value is none that MongoDB can hold")
+    return StoreMisbehaved(f"store {store}: {exc}")
+
+
+def _duplicate(exc: errors.OperationFailure) -> Document | None:
+    """Return what the server says about a value that is there already; None when that is not what failed."""
+    details = exc.details or {}
+    for error in (details, *details.get("writeErrors", ())):
+        if error.get("code") == _DUPLICATE_KEY:
+            return dict(error)
+    return None
+
+
+def _conflict(duplicate: Document, collection: Collection | None) -> str:
+    key = collection.key[0] if collection else "key"
+    names = [key if name == "_id" else name for name in duplicate.get("keyPattern", {})] or ["a value that must be unique"]
+    return f"{collection.name if collection else 'The collection'} has another row with the same {', '.join(names)}."

@@ -1,0 +1,408 @@
+"""Ask Neo4j: one open driver to one database, one statement per call.
+
+A statement runs in a transaction of its own (auto-commit), which is one round trip: BEGIN and COMMIT would make it three.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+
+import neo4j
+import orjson
+from neo4j import exceptions as driver_errors
+from neo4j.time import Date as DriverDate
+from neo4j.time import DateTime as DriverTime
+
+from gateway.errors import ConfigError, Conflict, StoreMisbehaved, StoreTimeout, StoreUnavailable
+from gateway.stores.base import (
+    Aggregate,
+    Collection,
+    Column,
+    Delete,
+    Fetch,
+    Get,
+    Groups,
+    Key,
+    Native,
+    NativeCall,
+    Order,
+    Row,
+    Rows,
+    Slice,
+    Slices,
+    Type,
+    Upsert,
+    Value,
+    rank,
+)
+from gateway.stores.neo4j_cypher import (
+    Parameters,
+    Source,
+    aggregate_statement,
+    delete_text,
+    fetch_statement,
+    get_text,
+    labelled,
+    quoted,
+    upsert_text,
+    written,
+)
+from gateway.stores.neo4j_schema import AWAIT, SHOW, existing, wanted
+
+READ_TIMEOUT_S = 3.0  # enforced by the server, should the caller's deadline not be
+WRITE_TIMEOUT_S = 30.0  # a load's batches are large
+SCHEMA_TIMEOUT_S = 300.0  # an index of an old store takes its time
+WRITE_ATTEMPTS = 5  # two writers that wait for each other's locks: one of them is told to try again
+BROKEN_AT_ONCE_S = 0.25  # a connection that fails sooner than this was broken before the call
+IDLE_CHECK_S = 10.0  # a connection idle for longer is asked whether it lives, before it is used
+CONNECTION_LIFE_S = 1_800.0
+CLOSE_TIMEOUT_S = 2.0
+SOURCES_KEPT = 1_000
+DELETED_AT_ONCE = 10_000
+
+_MINE = {
+    kind: f"SHOW {plural} YIELD name, labelsOrTypes WHERE any(x IN labelsOrTypes WHERE x STARTS WITH $prefix) RETURN collect(name)"
+    for kind, plural in (("CONSTRAINT", "CONSTRAINTS"), ("INDEX", "INDEXES"))
+}
+_SCHEMES = frozenset(f"{scheme}{security}" for scheme in ("neo4j", "bolt") for security in ("", "+s", "+ssc"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Address:
+    uri: str
+    auth: tuple[str, str] | None
+    database: str
+    prefix: str
+
+
+class Neo4jStore:
+    """A store in one database of a Neo4j server or cluster.
+
+    ``neo4j://user:password@host:port/database?prefix=x_``; also ``bolt://`` and the encrypted ``+s`` and ``+ssc``. ``prefix``
+    stands before every label, relationship type, index and constraint, for the Community edition has one database only.
+    Other parameters of a ``neo4j://`` URL are the driver's routing context.
+    """
+
+    kind = "neo4j"
+
+    def __init__(self, name: str, url: str, *, pool_size: int = 20, connect_timeout_s: float = 2.0) -> None:
+        self.name = name
+        self._address = _address(name, url)
+        self._pool_size = pool_size
+        self._connect_timeout_s = connect_timeout_s
+        self._driver: neo4j.AsyncDriver | None = None
+        self._bookmarks: Any = None
+        self._source = lru_cache(maxsize=SOURCES_KEPT)(lambda collection: Source(self._address.prefix, collection))
+        self._native_texts: dict[Native, _NativeText] = {}
+
+    # -------------------------------------------------------------------------------------------------------------- life
+
+    async def open(self) -> None:
+        # Connects when first asked. Retries are ours: the driver's would go on for longer than a caller waits.
+        self._driver = neo4j.AsyncGraphDatabase.driver(
+            self._address.uri,
+            auth=self._address.auth,
+            max_connection_pool_size=self._pool_size,
+            connection_timeout=self._connect_timeout_s,
+            connection_write_timeout=self._connect_timeout_s,
+            connection_acquisition_timeout=self._connect_timeout_s,
+            max_transaction_retry_time=0,
+            max_connection_lifetime=CONNECTION_LIFE_S,
+            liveness_check_timeout=IDLE_CHECK_S,
+            keep_alive=True,
+            fetch_size=-1,
+            notifications_min_severity="OFF",
+            telemetry_disabled=True,
+        )
+        # In a cluster a read may go to another server than the write before it; bookmarks make it wait for that write.
+        clustered = self._address.uri.startswith("neo4j")
+        self._bookmarks = neo4j.AsyncGraphDatabase.bookmark_manager() if clustered else None
+
+    async def ping(self) -> None:
+        await self._read("RETURN 1", {})
+
+    async def close(self) -> None:
+        driver, self._driver = self._driver, None
+        if driver is None:
+            return
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):  # it says goodbye to a server that may not listen
+                await driver.close()
+        except (TimeoutError, OSError, driver_errors.DriverError, driver_errors.Neo4jError):
+            return  # what was not closed in order has been cut off
+
+    # ------------------------------------------------------------------------------------------------------------- reads
+
+    async def get(self, get: Get) -> Rows:
+        found = await self._read(get_text(self._source(get.collection), get.columns, get.column), {"keys": list(get.keys)})
+        rows: dict[Key, Row] = dict(found)
+        _load_json(get.collection, get.columns, rows.values())
+        return rows
+
+    async def fetch(self, fetch: Fetch) -> Slices:
+        text, parameters = fetch_statement(self._source(fetch.collection), fetch)
+        answer: dict[Key | None, Slice] = {}
+        for parent, rows, total in await self._read(text, parameters):
+            answer[parent] = _slice(fetch, rows, total)
+            _load_json(fetch.collection, fetch.columns, answer[parent].rows)
+        return answer
+
+    async def aggregate(self, aggregate: Aggregate) -> Groups:
+        text, parameters = aggregate_statement(self._source(aggregate.collection), aggregate)
+        width = len(aggregate.groups)
+        order = [Order("")] * width
+        answer: dict[Key | None, list[Row]] = {}
+        for parent, row in await self._read(text, parameters):
+            answer.setdefault(parent, []).append(row)
+        for rows in answer.values():
+            rows.sort(key=lambda row: rank(row[:width], order))
+        return answer
+
+    async def native(self, call: NativeCall) -> Groups:
+        text = self._native_texts.get(call.native)
+        if text is None:
+            text = self._native_texts[call.native] = _NativeText(call.native, self._address.prefix)
+        records = await self._native_records(text, {**call.arguments, "keys": list(call.keys)})
+        answer: dict[Key | None, list[list[Value]]] = {}
+        for parent, *row in records:
+            answer.setdefault(parent, []).append(row)
+        for rows in answer.values():
+            _to_wire(call.native.columns, rows)
+        return cast("Groups", answer)
+
+    async def _native_records(self, text: _NativeText, parameters: Parameters) -> Sequence[Sequence[Value]]:
+        if text.in_one is not None:
+            return cast("Sequence[Sequence[Value]]", await self._read(text.in_one, parameters))
+        names, records = await self._retried_read(text.plain, parameters)
+        in_one = text.learn(names)
+        if in_one is not None:
+            try:
+                await self._read(f"EXPLAIN {in_one}", parameters)
+                text.in_one = in_one
+            except StoreMisbehaved:
+                pass  # what may stand alone may still not stand in a subquery (an unnamed column, say); then it stays as it is
+        return records
+
+    # ------------------------------------------------------------------------------------------------------------ writes
+
+    async def upsert(self, upsert: Upsert) -> None:
+        if not upsert.rows:
+            return
+        _require_values(upsert.collection, upsert.rows)
+        rows = written(upsert.collection, upsert.rows)
+        await self._write(upsert_text(self._source(upsert.collection)), {"rows": rows}, upsert.collection)
+
+    async def delete(self, delete: Delete) -> None:
+        if delete.keys:
+            keys = [list(key) for key in sorted({tuple(key) for key in delete.keys})]
+            await self._write(delete_text(self._source(delete.collection)), {"keys": keys}, delete.collection)
+
+    async def migrate(self, name: str, collections: Sequence[Collection], scripts: Path | None) -> list[str]:  # noqa: ARG002 - the port's signature
+        there = existing(await self._schema(SHOW))
+        missing = [rule for rule in wanted(self._address.prefix, collections) if rule not in there]
+        for rule in missing:
+            await self._schema(rule.statement)
+        if missing:
+            await self._schema(AWAIT)
+        return [f"{name}: created {rule}" for rule in missing]
+
+    async def drop_everything(self) -> None:
+        """Remove all nodes, relationships, indexes and constraints with this store's prefix. Refuses to do so without one."""
+        prefix = self._address.prefix
+        if not prefix:
+            raise ConfigError(f"store {self.name}: drop_everything needs a URL with ?prefix=, for it would empty the database")
+        for kind in ("CONSTRAINT", "INDEX"):  # in this order: a constraint takes its index along
+            for rule in await self._schema(_MINE[kind], {"prefix": prefix}):
+                await self._schema(f"DROP {kind} {quoted(rule)} IF EXISTS")
+        labels = "CALL db.labels() YIELD label WHERE label STARTS WITH $prefix RETURN collect(label)"
+        for label in await self._schema(labels, {"prefix": prefix}):
+            delete = f"MATCH (n:{quoted(label)}) WITH n LIMIT {DELETED_AT_ONCE} DETACH DELETE n RETURN count(n)"
+            while await self._schema(delete):
+                pass
+
+    # -------------------------------------------------------------------------------------------------------- statements
+
+    async def _read(self, text: str, parameters: Parameters) -> Any:
+        """The one value of the one record."""
+        _, records = await self._retried_read(text, parameters)
+        return records[0][0] if records else None
+
+    async def _retried_read(self, text: str, parameters: Parameters) -> tuple[Sequence[str], Sequence[Sequence[Value]]]:
+        """The names of the columns, and the records. Once more where the pool had a connection that broke since it was last used."""
+        started = time.monotonic()
+        try:
+            with self._translated(READ_TIMEOUT_S):
+                return await self._run(text, parameters, neo4j.READ_ACCESS, READ_TIMEOUT_S)
+        except StoreUnavailable:
+            if time.monotonic() - started > BROKEN_AT_ONCE_S:
+                raise
+        with self._translated(READ_TIMEOUT_S):
+            return await self._run(text, parameters, neo4j.READ_ACCESS, READ_TIMEOUT_S)
+
+    async def _write(self, text: str, parameters: Parameters, collection: Collection) -> None:
+        with self._translated(WRITE_TIMEOUT_S, collection):
+            for attempt in range(1, WRITE_ATTEMPTS + 1):
+                try:
+                    await self._run(text, parameters, neo4j.WRITE_ACCESS, WRITE_TIMEOUT_S)
+                except driver_errors.TransientError:  # rolled back, so nothing is done twice
+                    if attempt == WRITE_ATTEMPTS:
+                        raise
+                    await asyncio.sleep(random.uniform(0.01, 0.05) * attempt)
+                else:
+                    return
+
+    async def _schema(self, text: str, parameters: Parameters | None = None) -> Any:
+        with self._translated(SCHEMA_TIMEOUT_S):
+            _, records = await self._run(text, parameters or {}, neo4j.WRITE_ACCESS, SCHEMA_TIMEOUT_S)
+        return records[0][0] if records else None
+
+    async def _run(
+        self, text: str, parameters: Parameters, access: str, timeout_s: float
+    ) -> tuple[Sequence[str], Sequence[Sequence[Value]]]:
+        if self._driver is None:
+            raise StoreUnavailable(self.name)
+        query = neo4j.Query(text, timeout=timeout_s)
+        # Leaving the session by cancellation cuts its connection: a half-read one never goes back to the pool.
+        async with self._driver.session(
+            database=self._address.database, default_access_mode=access, bookmark_manager=self._bookmarks
+        ) as session:
+            result = await session.run(query, parameters)
+            records = [record async for record in result]
+            return result.keys(), records
+
+    @contextmanager
+    def _translated(self, timeout_s: float, collection: Collection | None = None) -> Iterator[None]:
+        try:
+            yield
+        except driver_errors.ConstraintError as exc:
+            noun = "row" if collection is None else f"row of {collection.name}"
+            raise Conflict(f"Another {noun} already has a value that must be unique.") from exc
+        except driver_errors.Neo4jError as exc:
+            raise self._of_the_server(exc, timeout_s) from exc
+        except (
+            driver_errors.ServiceUnavailable,
+            driver_errors.SessionExpired,
+            driver_errors.ConnectionPoolError,
+            driver_errors.ConfigurationError,
+            OSError,
+        ) as exc:
+            raise StoreUnavailable(self.name) from exc
+        except driver_errors.DriverError as exc:
+            raise StoreMisbehaved(f"store {self.name}: {exc}") from exc
+
+    def _of_the_server(self, error: driver_errors.Neo4jError, timeout_s: float) -> Exception:
+        code = error.code or ""
+        if "TransactionTimedOut" in code or "LockClientStopped" in code:
+            return StoreTimeout(self.name, timeout_s)
+        unavailable = (driver_errors.TransientError, driver_errors.AuthError)
+        if isinstance(error, unavailable) or code.endswith(("DatabaseUnavailable", "DatabaseNotFound", "TransactionTerminated")):
+            return StoreUnavailable(self.name)
+        return StoreMisbehaved(f"store {self.name}: {code}: {error.message}")
+
+
+# ---------------------------------------------------------------------------------------------------------------- values
+
+
+def _slice(fetch: Fetch, rows: list[Row], total: int | None) -> Slice:
+    page = fetch.page
+    if page is None:
+        return Slice(rows, False, len(rows) if fetch.count else None)
+    more = len(rows) > page.limit
+    del rows[page.limit :]
+    if page.backward:
+        rows.reverse()
+    return Slice(rows, more, total)
+
+
+def _load_json(collection: Collection, columns: Sequence[str], rows: Any) -> None:
+    places = [i for i, name in enumerate(columns) if collection[name].type is Type.JSON]
+    for i in places:
+        for row in rows:
+            if row[i] is not None:
+                row[i] = orjson.loads(row[i])
+
+
+def _require_values(collection: Collection, rows: Sequence[Row]) -> None:
+    required = [(i, column.name) for i, column in enumerate(collection.columns) if not column.nullable]
+    for row in rows:
+        if None in row:
+            for i, name in required:
+                if row[i] is None:
+                    raise StoreMisbehaved(f"collection {collection.name}: column {name} must have a value, a row has null")
+
+
+def _to_wire(columns: Sequence[Column], rows: Sequence[list[Value]]) -> None:
+    """Bring what a query written by hand returns into wire values, in place: it may as well have formatted them itself."""
+    for i, column in enumerate(columns):
+        convert = _CONVERSIONS.get(column.type)
+        if convert is None:
+            continue
+        for row in rows:
+            if row[i] is not None:
+                row[i] = convert(row[i])
+
+
+def _wire_time(value: Any) -> Any:
+    if not isinstance(value, DriverTime):
+        return value
+    return value.to_native().astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+
+
+def _wire_date(value: Any) -> Any:
+    return value.iso_format() if isinstance(value, DriverDate) else value
+
+
+def _wire_json(value: Any) -> Any:
+    return orjson.loads(value) if isinstance(value, str) else value
+
+
+_CONVERSIONS: Mapping[Type, Any] = {Type.TIME: _wire_time, Type.DATE: _wire_date, Type.JSON: _wire_json, Type.FLOAT: float}
+
+
+class _NativeText:
+    """A native query's text, and the same as a subquery whose rows come in one record, as soon as its columns' names are known."""
+
+    def __init__(self, native: Native, prefix: str) -> None:
+        if native.cypher is None:
+            raise StoreMisbehaved(f"native query {native.name} has no Cypher")
+        self.name = native.name
+        self.width = 1 + len(native.columns)
+        self.plain = labelled(native.cypher, prefix)
+        self.in_one: str | None = None
+        self._learned = False
+
+    def learn(self, names: Sequence[str]) -> str | None:
+        """The text as a subquery, to be tried; None when it has been tried."""
+        if len(names) != self.width:
+            raise StoreMisbehaved(f"native query {self.name} returned {len(names)} columns, expected {self.width}: the key and its columns")
+        if self._learned:
+            return None
+        self._learned = True
+        return f"CALL () {{ {self.plain} }} RETURN collect([{', '.join(map(quoted, names))}])"
+
+
+# --------------------------------------------------------------------------------------------------------------- address
+
+
+def _address(name: str, url: str) -> _Address:
+    parts = urlsplit(url)
+    if parts.scheme not in _SCHEMES or not parts.hostname:
+        raise ConfigError(f"store {name}: expected neo4j://host or bolt://host, got scheme {parts.scheme!r}")
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    prefix = options.pop("prefix", "")
+    if options and parts.scheme.startswith("bolt"):
+        raise ConfigError(f"store {name}: a bolt:// URL has no parameter but prefix, got {', '.join(sorted(options))}")
+    host = parts.netloc.rpartition("@")[2]
+    uri = f"{parts.scheme}://{host}" + (f"?{urlencode(options)}" if options else "")
+    auth = None if parts.username is None else (unquote(parts.username), unquote(parts.password or ""))
+    return _Address(uri, auth, unquote(parts.path.strip("/")) or "neo4j", prefix)

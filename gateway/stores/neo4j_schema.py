@@ -1,0 +1,75 @@
+"""Which constraints and indexes the collections need in Neo4j, and which of them are there.
+
+Existence and key constraints are for the Enterprise edition alone, so a null in a column that is not nullable is refused by
+the store itself, when it writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from gateway.stores.base import Collection
+from gateway.stores.neo4j_cypher import Source, quoted
+
+SHOW = """SHOW INDEXES YIELD type, entityType, labelsOrTypes, properties, owningConstraint
+WHERE type = 'RANGE' AND size(labelsOrTypes) = 1
+RETURN collect([owningConstraint IS NOT NULL, entityType = 'RELATIONSHIP', labelsOrTypes[0], properties])"""
+AWAIT = "CALL db.awaitIndexes(300)"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """An index or, when unique, a constraint, on the properties of a label's nodes or of a type's relationships."""
+
+    unique: bool
+    on: Literal["node", "relationship"]
+    label: str
+    properties: tuple[str, ...]
+
+    def __str__(self) -> str:
+        kind = "unique constraint" if self.unique else "index"
+        return f"{kind} on {self.on} {self.label} ({', '.join(self.properties)})"
+
+    @property
+    def statement(self) -> str:
+        name = quoted(f"{self.label}_{'_'.join(self.properties)}{'_unique' if self.unique else ''}")
+        entity = f"(x:{quoted(self.label)})" if self.on == "node" else f"()-[x:{quoted(self.label)}]-()"
+        properties = ", ".join(f"x.{quoted(p)}" for p in self.properties)
+        if self.unique:
+            return f"CREATE CONSTRAINT {name} IF NOT EXISTS FOR {entity} REQUIRE ({properties}) IS UNIQUE"
+        return f"CREATE INDEX {name} IF NOT EXISTS FOR {entity} ON ({properties})"
+
+
+def wanted(prefix: str, collections: Iterable[Collection]) -> list[Rule]:
+    """The rules of these collections, each once, constraints first: an index beside an equal constraint is refused."""
+    rules: dict[Rule, None] = {}
+    for collection in collections:
+        rules.update(dict.fromkeys(_rules(Source(prefix, collection))))
+    constraints = [rule for rule in rules if rule.unique]
+    covered = {(rule.on, rule.label, rule.properties) for rule in constraints}
+    return constraints + [rule for rule in rules if not rule.unique and (rule.on, rule.label, rule.properties) not in covered]
+
+
+def _rules(source: Source) -> Iterable[Rule]:
+    collection = source.collection
+    on: Literal["node", "relationship"] = "node"
+    if source.edge is None:
+        yield Rule(True, on, source.label, collection.key)
+    else:
+        yield Rule(True, on, source.start_label, ("id",))
+        yield Rule(True, on, source.end_label, ("id",))
+        on = "relationship"
+    for index in collection.indexes:
+        # A relationship is found through its nodes, by either column: no index holds them, and none is missed.
+        if all(source.is_property(name) for name in index.columns):
+            yield Rule(index.unique, on, source.label, index.columns)
+
+
+def existing(shown: Sequence[Sequence[object]]) -> set[Rule]:
+    """The rules that SHOW tells of."""
+    return {
+        Rule(bool(unique), "relationship" if relationship else "node", str(label), tuple(properties))  # type: ignore[arg-type]
+        for unique, relationship, label, properties in shown
+    }

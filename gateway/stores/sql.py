@@ -1,0 +1,191 @@
+"""The store port for PostgreSQL and SQLite: each request is one statement, or two when totals are asked.
+
+From top to bottom: ``sql_tables`` says which table a collection is, ``sql_statements`` turns a request into text once per shape,
+in the words of ``sql_dialects``; ``sql_asyncpg`` and ``sql_aiosqlite`` run it; ``sql_migrations`` makes the tables.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from gateway.stores.base import (
+    EMPTY,
+    Aggregate,
+    Collection,
+    Delete,
+    Fetch,
+    Get,
+    Groups,
+    Key,
+    Match,
+    NativeCall,
+    Page,
+    Pairs,
+    Row,
+    Rows,
+    Slice,
+    Slices,
+    Upsert,
+    Value,
+)
+from gateway.stores.sql_aiosqlite import AiosqliteDriver
+from gateway.stores.sql_asyncpg import AsyncpgDriver
+from gateway.stores.sql_dialects import Dialect, PostgreSQL, SQLite
+from gateway.stores.sql_statements import Statement, Statements, Values
+
+
+class SqlStore:
+    """A PostgreSQL database or a SQLite file. Rows are plain tuples."""
+
+    def __init__(self, name: str, url: str, *, pool_size: int = 10, connect_timeout_s: float = 2.0) -> None:
+        self.name = name
+        self._driver: AsyncpgDriver | AiosqliteDriver
+        self._dialect: Dialect
+        if url.startswith("sqlite"):
+            self._driver, self._dialect = AiosqliteDriver(name, url, pool_size=pool_size), SQLite()
+        else:
+            self._driver = AsyncpgDriver(name, url, pool_size=pool_size, connect_timeout_s=connect_timeout_s)
+            self._dialect = PostgreSQL()
+        self.kind = self._dialect.kind
+        self.statements = Statements(self._dialect)
+
+    async def open(self) -> None:
+        await self._driver.open()
+
+    async def ping(self) -> None:
+        await self._driver.ping()
+
+    async def close(self) -> None:
+        await self._driver.close()
+
+    async def get(self, get: Get) -> Rows:
+        if not get.keys:
+            return {}
+        width = len(get.columns)
+        key = get.columns.index(get.column) if get.column in get.columns else width
+        rows = await self._read(self.statements.get(get), {"keys": self._dialect.many(get.keys)})
+        return {row[key]: row[:width] for row in rows}
+
+    async def fetch(self, fetch: Fetch) -> Slices:
+        if _asks_nothing(fetch.match):
+            return {}
+        statement, values = self.statements.rows(fetch)
+        grouped = _grouped(await self._read(statement, values | self._match_values(fetch.match)), len(fetch.columns))
+        if fetch.match is None:
+            grouped.setdefault(None, [])
+        slices = {parent: _slice(rows, fetch.page) for parent, rows in grouped.items()}
+        return await self._with_totals(fetch, slices) if fetch.count else slices
+
+    async def aggregate(self, aggregate: Aggregate) -> Groups:
+        if _asks_nothing(aggregate.match):
+            return {}
+        statement, values = self.statements.aggregate(aggregate)
+        rows = await self._read(statement, values | self._match_values(aggregate.match))
+        return _grouped(rows, len(aggregate.groups) + len(aggregate.measures))
+
+    async def native(self, call: NativeCall) -> Groups:
+        if not call.keys:
+            return {}
+        arguments = {name: self._dialect.many(v) if isinstance(v, list | tuple) else v for name, v in call.arguments.items()}
+        rows = await self._read(self.statements.native(call.native), arguments | {"keys": self._dialect.many(call.keys)})
+        groups: dict[Key | None, list[Row]] = defaultdict(list)
+        for row in rows:
+            groups[row[0]].append(row[1:])
+        return dict(groups)
+
+    async def upsert(self, upsert: Upsert) -> None:
+        collection = upsert.collection
+        positions = [collection.names.index(name) for name in collection.key]
+        # The last row of a key wins; in the order of keys, so that two calls at once never wait for each other in a circle.
+        by_key = {tuple([row[position] for position in positions]): row for row in upsert.rows}
+        if not by_key:
+            return
+        rows = [by_key[key] for key in sorted(by_key)]
+        await self._driver.write(self.statements.upsert(upsert).text, self._dialect.upsert_values(collection, rows))
+
+    async def delete(self, delete: Delete) -> None:
+        keys = sorted(set(delete.keys))
+        if keys:
+            await self._driver.write(self.statements.delete(delete).text, self._dialect.delete_values(keys))
+
+    async def migrate(self, name: str, collections: Sequence[Collection], scripts: Path | None) -> list[str]:
+        # Imported late: Alembic takes memory and time to load, and a server that does not migrate needs neither.
+        from gateway.stores.sql_migrations import create_missing, upgrade
+
+        engine = self._driver.migration_engine()
+        try:
+            async with engine.begin() as connection:
+                if scripts is None:
+                    return await connection.run_sync(create_missing, name, collections)
+                return await connection.run_sync(upgrade, name, scripts)
+        except Exception as error:
+            translated = self._driver.translated(error)
+            if translated is None:
+                raise
+            raise translated from error
+        finally:
+            await engine.dispose()
+
+    # ------------------------------------------------------------------------------------------------------------ helpers
+
+    async def _read(self, statement: Statement, values: Mapping[str, Value]) -> Sequence[Row]:
+        return statement.decode(await self._driver.fetch(statement.text, statement.bind(values)))
+
+    def _match_values(self, match: Match | Pairs | None) -> Values:
+        if match is None:
+            return {}
+        if isinstance(match, Match):
+            return {"keys": self._dialect.many(list(dict.fromkeys(match.keys)))}
+        return self._dialect.pairs_values(list(dict.fromkeys(match.pairs)))
+
+    async def _with_totals(self, fetch: Fetch, slices: dict[Key | None, Slice]) -> Slices:
+        """Return ``slices`` with totals. The database counts only for parents whose page may not hold all their rows."""
+        uncounted: Sequence[Key | None] | None = None
+        if _starts_at_the_front(fetch.page):
+            uncounted = [parent for parent, part in slices.items() if part.more]
+        known = {parent: part._replace(total=len(part.rows)) for parent, part in slices.items()}
+        if uncounted == []:
+            return known
+        match = _only(fetch.match, uncounted)
+        statement, values = self.statements.totals(fetch)
+        totals = await self._read(statement, values | self._match_values(match))
+        return known | {parent: known.get(parent, EMPTY)._replace(total=total) for parent, total in totals}
+
+
+def _asks_nothing(match: Match | Pairs | None) -> bool:
+    if match is None:
+        return False
+    return not (match.keys if isinstance(match, Match) else match.pairs)
+
+
+def _grouped(rows: Sequence[Row], width: int) -> dict[Key | None, list[Row]]:
+    """Return rows of ``width`` values by the parent that stands behind them."""
+    groups: dict[Key | None, list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[row[width]].append(row[:width])
+    return dict(groups)
+
+
+def _slice(rows: list[Row], page: Page | None) -> Slice:
+    """Return a parent's page from the rows that were read for it: one more than asked, and in the direction of paging."""
+    if page is None:
+        return Slice(rows)
+    kept = rows[: page.limit]
+    return Slice(kept[::-1] if page.backward else kept, len(rows) > page.limit)
+
+
+def _starts_at_the_front(page: Page | None) -> bool:
+    """Return whether a page without further rows holds all rows there are."""
+    return page is None or (page.after is None and page.before is None)
+
+
+def _only(match: Match | Pairs | None, parents: Sequence[Key | None] | None) -> Match | Pairs | None:
+    """Return ``match`` for some of its parents; None are all of them."""
+    if parents is None or match is None:
+        return match
+    kept = set(parents)
+    if isinstance(match, Match):
+        return Match(match.column, [key for key in match.keys if key in kept])
+    return Pairs(match.column, [pair for pair in match.pairs if pair[0] in kept])

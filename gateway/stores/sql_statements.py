@@ -1,0 +1,441 @@
+"""Turn what is asked of a store into SQL text and the values bound to it. Pure: no I/O.
+
+Text is made once per *shape* (what is asked, without keys, values and limits) and kept; a call only binds. How PostgreSQL
+and SQLite spell the parts in which they differ is in ``sql_dialects``.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import sqlalchemy as sa
+
+from gateway.stores.base import (
+    Aggregate,
+    And,
+    Bucket,
+    Collection,
+    Compare,
+    Delete,
+    Fetch,
+    Get,
+    Match,
+    Measure,
+    Native,
+    Not,
+    Order,
+    Page,
+    Pairs,
+    Row,
+    Type,
+    Upsert,
+    Value,
+    Where,
+    total_order,
+)
+from gateway.stores.sql_dialects import NO_OFFSET, Conditions, Decoder, Dialect, Expression
+from gateway.stores.sql_tables import table
+
+STATEMENTS_KEPT = 1_024
+
+Shape = tuple[Any, ...]
+Values = dict[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """SQL text, the names of what is bound in the order of the text, and how the columns of its rows are decoded."""
+
+    text: str
+    names: tuple[str, ...] = ()
+    decoders: tuple[tuple[int, Decoder], ...] = ()
+
+    def bind(self, values: Mapping[str, Value]) -> tuple[Value, ...]:
+        return tuple([values[name] for name in self.names])
+
+    def decode(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """Return ``rows`` as wire values, column by column."""
+        if not self.decoders or not rows:
+            return rows
+        columns: list[Sequence[Value]] = list(zip(*rows, strict=True))
+        for position, decode in self.decoders:
+            columns[position] = [None if value is None else decode(value) for value in columns[position]]
+        return list(zip(*columns, strict=True))
+
+
+class Statements:
+    """The statements of one store. Each method returns a statement and, where values are asked with it, those values."""
+
+    def __init__(self, dialect: Dialect, kept: int = STATEMENTS_KEPT) -> None:
+        self.compiled = 0  # how often text was made; a test watches it
+        self._dialect = dialect
+        self._kept = kept
+        self._statements: OrderedDict[Shape, Statement] = OrderedDict()
+
+    def get(self, get: Get) -> Statement:
+        shape = ("get", get.collection, get.columns, get.column)
+        return self._once(shape, lambda: self._get(get.collection, get.columns, get.column))
+
+    def rows(self, fetch: Fetch) -> tuple[Statement, Values]:
+        """The rows of a page, or all; behind the asked columns the parent they belong to."""
+        values: Values = {}
+        match, page = fetch.match, fetch.page
+        where = _where_shape(fetch.where, values, self._dialect)
+        bounds = _page_shape(page, values)
+        column = match.column if match else None
+        shape = ("rows", type(match), column, fetch.collection, fetch.columns, where, fetch.order, bounds)
+        return self._once(shape, lambda: self._rows(fetch, where, bounds)), values
+
+    def totals(self, fetch: Fetch) -> tuple[Statement, Values]:
+        """The number of rows that match, per parent: rows of (parent, total)."""
+        values: Values = {}
+        where = _where_shape(fetch.where, values, self._dialect)
+        column = fetch.match.column if fetch.match else None
+        shape = ("totals", type(fetch.match), column, fetch.collection, where)
+        return self._once(shape, lambda: self._totals(fetch, where)), values
+
+    def aggregate(self, aggregate: Aggregate) -> tuple[Statement, Values]:
+        """The groups and measures; behind them the parent they belong to."""
+        values: Values = {}
+        where = _where_shape(aggregate.where, values, self._dialect)
+        column = aggregate.match.column if aggregate.match else None
+        shape = ("aggregate", column, aggregate.collection, aggregate.groups, aggregate.measures, where)
+        return self._once(shape, lambda: self._aggregate(aggregate, where)), values
+
+    def native(self, native: Native) -> Statement:
+        return self._once(("native", native), lambda: self._native(native))
+
+    def upsert(self, upsert: Upsert) -> Statement:
+        build = self._dialect.upsert
+        return self._once(("upsert", upsert.collection), lambda: self._compile(build(table(upsert.collection), upsert.collection)))
+
+    def delete(self, delete: Delete) -> Statement:
+        build = self._dialect.delete
+        return self._once(("delete", delete.collection), lambda: self._compile(build(table(delete.collection), delete.collection)))
+
+    # ------------------------------------------------------------------------------------------------------- once a shape
+
+    def _once(self, shape: Shape, build: Callable[[], Statement]) -> Statement:
+        statement = self._statements.get(shape)
+        if statement is not None:
+            self._statements.move_to_end(shape)
+            return statement
+        statement = self._statements[shape] = build()
+        self.compiled += 1
+        if len(self._statements) > self._kept:
+            self._statements.popitem(last=False)
+        return statement
+
+    def _compile(self, element: sa.ClauseElement, types: Sequence[Type] = ()) -> Statement:
+        compiled = cast("sa.sql.compiler.SQLCompiler", element.compile(dialect=self._dialect.sqlalchemy))
+        return Statement(str(compiled), tuple(compiled.positiontup or ()), _decoders(types, self._dialect.decoders))
+
+    def _get(self, collection: Collection, columns: tuple[str, ...], key: str) -> Statement:
+        source = table(collection)
+        shown = columns if key in columns else (*columns, key)
+        types = [collection[name].type for name in shown]
+        found = self._dialect.is_one_of(source.c[key], "keys", collection[key].type)
+        return self._compile(sa.select(*self._shown(source.c, shown, types)).where(found), types)
+
+    def _rows(self, fetch: Fetch, where: Shape | None, bounds: Shape | None) -> Statement:
+        collection, columns = fetch.collection, fetch.columns
+        source, order = table(collection), total_order(collection, fetch.order)
+        backward = bounds is not None and bool(bounds[0])
+        types = [collection[name].type for name in columns]
+
+        def wanted(of: sa.FromClause) -> list[Expression]:
+            conditions = [_condition(collection, of, where, self._dialect)] if where else []
+            return conditions + ([_between(collection, of, order, bounds, self._dialect)] if bounds else [])
+
+        def ordering(of: sa.FromClause) -> list[Expression]:
+            return [_ordering(of.c[o.column], collection[o.column].nullable, o.descending, backward) for o in order]
+
+        if isinstance(fetch.match, Match):
+            return self._compile(self._rows_by_key(fetch.match.column, source, columns, types, bounds, wanted, ordering), types)
+        if isinstance(fetch.match, Pairs):
+            return self._compile(self._rows_by_pair(fetch.match.column, source, columns, types, bounds, wanted, ordering), types)
+        nobody = sa.null().label("parent")
+        if bounds is None:
+            shown = self._shown(source.c, columns, types)
+            return self._compile(sa.select(*shown, nobody).where(*wanted(source)).order_by(*ordering(source)), types)
+        # Shown outside, so that times are formatted for the rows of the page alone.
+        query = sa.select(*_labelled(source, columns), nobody).where(*wanted(source)).order_by(*ordering(source))
+        page = query.limit(_limit()).offset(NO_OFFSET).subquery("page")
+        return self._compile(sa.select(*self._shown(page.c, _labels(columns), types), page.c.parent), types)
+
+    def _rows_by_key(
+        self,
+        parent: str,
+        source: sa.Table,
+        columns: Sequence[str],
+        types: Sequence[Type],
+        bounds: Shape | None,
+        wanted: Conditions,
+        ordering: Conditions,
+    ) -> sa.Select[Any]:
+        if bounds is not None:
+            return self._dialect.page_per_parent(source, parent, columns, types, wanted, ordering, _limit())
+        found = self._dialect.is_one_of(source.c[parent], "keys", Type.TEXT)
+        query = sa.select(*self._shown(source.c, columns, types), source.c[parent].label("parent"))
+        return query.where(found, *wanted(source)).order_by(*ordering(source))
+
+    def _rows_by_pair(
+        self,
+        key: str,
+        source: sa.Table,
+        columns: Sequence[str],
+        types: Sequence[Type],
+        bounds: Shape | None,
+        wanted: Conditions,
+        ordering: Conditions,
+    ) -> sa.Select[Any]:
+        pairs = self._dialect.pairs()
+        joined = source.join(pairs, source.c[key] == pairs.c.key)
+        if bounds is None:
+            query = sa.select(*self._shown(source.c, columns, types), pairs.c.parent).select_from(joined)
+            return query.where(*wanted(source)).order_by(*ordering(source))
+        number = sa.func.row_number().over(partition_by=pairs.c.parent, order_by=ordering(source)).label("number")
+        query = sa.select(*_labelled(source, columns), pairs.c.parent, number).select_from(joined).where(*wanted(source))
+        ranked = query.subquery("ranked")
+        shown = self._shown(ranked.c, _labels(columns), types)
+        return sa.select(*shown, ranked.c.parent).where(ranked.c.number <= _limit()).order_by(ranked.c.number)
+
+    def _totals(self, fetch: Fetch, where: Shape | None) -> Statement:
+        source, match = table(fetch.collection), fetch.match
+        condition = _condition(fetch.collection, source, where, self._dialect)
+        total = sa.func.count()
+        if match is None:
+            return self._compile(sa.select(sa.null(), total).select_from(source).where(condition))
+        if isinstance(match, Pairs):
+            pairs = self._dialect.pairs()
+            joined = source.join(pairs, source.c[match.column] == pairs.c.key)
+            return self._compile(sa.select(pairs.c.parent, total).select_from(joined).where(condition).group_by(pairs.c.parent))
+        parent = source.c[match.column]
+        found = self._dialect.is_one_of(parent, "keys", fetch.collection[match.column].type)
+        return self._compile(sa.select(parent, total).where(found, condition).group_by(parent))
+
+    def _aggregate(self, aggregate: Aggregate, where: Shape | None) -> Statement:
+        collection, match, dialect = aggregate.collection, aggregate.match, self._dialect
+        source = table(collection)
+        groups = [self._group(source, group) for group in aggregate.groups]
+        group_types = [Type.TIME if isinstance(group, Bucket) else collection[group].type for group in aggregate.groups]
+        measures = [_measure(source, measure) for measure in aggregate.measures]
+        measure_types = [Type.INT if m.column is None else collection[m.column].type for m in aggregate.measures]
+        types = group_types + measure_types
+        shown = [dialect.shown(e, t).label(f"c{i}") for i, (e, t) in enumerate(zip([*groups, *measures], types, strict=True))]
+        parent = source.c[match.column] if match else None
+        query = sa.select(*shown, parent if parent is not None else sa.null().label("parent")).select_from(source)
+        if match:
+            query = query.where(dialect.is_one_of(source.c[match.column], "keys", collection[match.column].type))
+        query = query.where(_condition(collection, source, where, dialect))
+        grouped = groups if parent is None else [parent, *groups]
+        if grouped:
+            query = query.group_by(*grouped).order_by(*(sa.nulls_last(group.asc()) for group in groups))
+        else:
+            query = query.having(sa.func.count() > sa.literal_column("0"))  # no row where nothing matched
+        return self._compile(query, types)
+
+    def _group(self, source: sa.Table, group: str | Bucket) -> Expression:
+        return self._dialect.bucket(source.c[group.column], group.interval) if isinstance(group, Bucket) else source.c[group]
+
+    def _native(self, native: Native) -> Statement:
+        written = self._dialect.native_text(native)
+        if written is None:
+            raise LookupError(f"the native query {native.name} is not declared for {self._dialect.kind}")
+        text, names = written
+        types = [Type.TEXT, *(column.type for column in native.columns)]
+        return Statement(text, names, _decoders(types, self._dialect.native_decoders))
+
+    def _shown(self, columns: Any, names: Sequence[str], types: Sequence[Type]) -> list[Expression]:
+        return [self._dialect.shown(columns[n], t).label(f"c{i}") for i, (n, t) in enumerate(zip(names, types, strict=True))]
+
+
+# ----------------------------------------------------------------------------------------------------- shapes and values
+
+
+def _where_shape(where: Where | None, values: Values, dialect: Dialect) -> Shape | None:
+    """Return ``where`` without its values; those are added to ``values`` under the names that ``_condition`` gives them."""
+    if where is None:
+        return None
+    if isinstance(where, Compare):
+        if where.value is not None:
+            many = where.op == "in"
+            values[f"w{len(values)}"] = dialect.many([v for v in where.value if v is not None]) if many else where.value
+        return (where.op, where.column, where.value is None)
+    if isinstance(where, Not):
+        return ("not", _where_shape(where.item, values, dialect))
+    return ("and" if isinstance(where, And) else "or", tuple([_where_shape(item, values, dialect) for item in where.items]))
+
+
+def _page_shape(page: Page | None, values: Values) -> Shape | None:
+    """Return direction and bounds of a page without their values: for each bound which of its values are null."""
+    if page is None:
+        return None
+    values["limit"] = page.limit + 1  # one more row tells whether there are more
+    bounds: list[tuple[bool, ...] | None] = []
+    for letter, bound in (("a", page.after), ("b", page.before)):
+        bounds.append(None if bound is None else tuple([value is None for value in bound]))
+        values.update((f"{letter}{i}", value) for i, value in enumerate(bound or ()) if value is not None)
+    return (page.backward, *bounds)
+
+
+# -------------------------------------------------------------------------------------------------------------- conditions
+
+
+def _condition(collection: Collection, source: sa.FromClause, shape: Shape | None, dialect: Dialect) -> Expression:
+    """Return a filter as a two-valued condition: never null, so that NOT is an exact negation.
+
+    Negation is pushed down to the comparisons, so that plain filters stay plain comparisons, which indexes serve.
+    """
+    names = (f"w{number}" for number in range(1_000_000))
+
+    def build(shape: Shape, negated: bool) -> Expression:
+        if shape[0] == "not":
+            return build(shape[1], not negated)
+        if shape[0] not in ("and", "or"):
+            return _comparison(collection, source, shape, negated, names, dialect)
+        items = [build(item, negated) for item in shape[1]]
+        if (shape[0] == "and") != negated:
+            return sa.and_(sa.true(), *items)
+        return sa.or_(sa.false(), *items)
+
+    return sa.true() if shape is None else build(shape, False)
+
+
+def _comparison(
+    collection: Collection, source: sa.FromClause, shape: Shape, negated: bool, names: Iterator[str], dialect: Dialect
+) -> Expression:
+    op, name, is_null = shape
+    column, declared = source.c[name], collection[name]
+    if op == "ne":
+        op, negated = "eq", not negated
+    if is_null and op == "eq":
+        return column.is_not(None) if negated else column.is_(None)
+    if is_null:
+        return sa.true() if negated else sa.false()
+    comparison = _OPERATORS[op](dialect, column, next(names), declared.type)
+    if not negated:
+        return comparison
+    return sa.or_(column.is_(None), sa.not_(comparison)) if declared.nullable else sa.not_(comparison)
+
+
+_OPERATORS: dict[str, Callable[[Dialect, Expression, str, Type], Expression]] = {
+    "eq": lambda d, column, name, type_: column == d.value(name, type_),
+    "gt": lambda d, column, name, type_: column > d.value(name, type_),
+    "gte": lambda d, column, name, type_: column >= d.value(name, type_),
+    "lt": lambda d, column, name, type_: column < d.value(name, type_),
+    "lte": lambda d, column, name, type_: column <= d.value(name, type_),
+    "in": lambda d, column, name, type_: d.is_one_of(column, name, type_),
+    "contains": lambda d, column, name, type_: d.contains(column, d.value(name, type_)),
+    "starts_with": lambda d, column, name, type_: d.starts_with(column, d.value(name, type_)),
+}
+
+
+# ------------------------------------------------------------------------------------------------------- order and keyset
+
+
+def _ordering(column: Expression, nullable: bool, descending: bool, backward: bool) -> Expression:
+    """Return one item of ORDER BY. Where nulls cannot be, nothing is said of them, so that indexes serve either direction."""
+    item = column.desc() if descending != backward else column.asc()
+    if not nullable:
+        return item
+    return sa.nulls_first(item) if backward else sa.nulls_last(item)
+
+
+def _between(collection: Collection, source: sa.FromClause, order: Sequence[Order], bounds: Shape, dialect: Dialect) -> Expression:
+    """Return the condition that a row lies strictly behind ``after`` and before ``before``, in ``order``."""
+    _, after, before = bounds
+    conditions = [
+        _beyond(collection, source, order, letter, nulls, is_after, dialect)
+        for letter, nulls, is_after in (("a", after, True), ("b", before, False))
+        if nulls is not None
+    ]
+    return sa.and_(sa.true(), *conditions)
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One column of a bound: ``greater`` says on which side of the value the wanted rows are."""
+
+    column: Expression
+    value: Expression | None
+    nullable: bool
+    greater: bool
+    is_after: bool
+
+    @property
+    def beyond(self) -> Expression:
+        if self.value is None:  # nulls are last: nothing lies behind them, all else before them
+            return sa.false() if self.is_after else self.column.is_not(None)
+        plain = self.column > self.value if self.greater else self.column < self.value
+        return sa.or_(plain, self.column.is_(None)) if self.is_after and self.nullable else plain
+
+    @property
+    def equal(self) -> Expression:
+        return self.column.is_(None) if self.value is None else self.column == self.value
+
+    @property
+    def beyond_or_equal(self) -> Expression:
+        return self.column >= self.value if self.greater else self.column <= self.value
+
+
+def _beyond(
+    collection: Collection,
+    source: sa.FromClause,
+    order: Sequence[Order],
+    letter: str,
+    nulls: Sequence[bool],
+    is_after: bool,
+    dialect: Dialect,
+) -> Expression:
+    steps = [
+        _Step(
+            source.c[item.column],
+            None if is_null else dialect.value(f"{letter}{position}", collection[item.column].type),
+            collection[item.column].nullable,
+            item.descending != is_after,
+            is_after,
+        )
+        for position, (item, is_null) in enumerate(zip(order, nulls, strict=True))
+    ]
+    plain = not any(step.nullable or step.value is None for step in steps)
+    if plain and len(steps) > 1 and len({step.greater for step in steps}) == 1:
+        # One comparison of rows, which is one range of an index.
+        left, right = sa.tuple_(*(s.column for s in steps)), sa.tuple_(*(s.value for s in steps))
+        return left > right if steps[0].greater else left < right
+    condition = steps[-1].beyond
+    for step in reversed(steps[:-1]):
+        condition = sa.or_(step.beyond, sa.and_(step.equal, condition))
+    first = steps[0]
+    if first.nullable or first.value is None or len(steps) == 1:
+        return condition
+    return sa.and_(first.beyond_or_equal, condition)  # implied, but a range that an index can start from
+
+
+# ----------------------------------------------------------------------------------------------------------------- pieces
+
+
+def _measure(source: sa.Table, measure: Measure) -> Expression:
+    if measure.column is None:
+        return sa.func.count()
+    column = source.c[measure.column]
+    return sa.func.min(column) if measure.function == "min" else sa.func.max(column)
+
+
+def _limit() -> sa.BindParameter[int]:
+    return sa.bindparam("limit", type_=sa.BigInteger())
+
+
+def _labels(columns: Sequence[str]) -> list[str]:
+    return [f"c{position}" for position in range(len(columns))]
+
+
+def _labelled(source: sa.FromClause, columns: Sequence[str]) -> list[Expression]:
+    return [source.c[name].label(label) for name, label in zip(columns, _labels(columns), strict=True)]
+
+
+def _decoders(types: Sequence[Type], by_type: Mapping[Type, Decoder]) -> tuple[tuple[int, Decoder], ...]:
+    return tuple((position, by_type[type_]) for position, type_ in enumerate(types) if type_ in by_type)

@@ -1,0 +1,80 @@
+"""Event: what clients see of what users do, one by one and counted."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated
+
+import strawberry
+
+from gateway.fields import Node, column, one
+from gateway.scalars import DateTime, Json
+from resolvers.posts import posts as posts_collection
+from resolvers.users import users as users_collection
+from schema.inputs import DateTimeFilter, Direction, IDFilter, StringFilter
+
+if TYPE_CHECKING:  # nouns point at each other
+    from schema.post import Post
+    from schema.user import User
+
+
+@strawberry.input(description="Which events. The given fields must all match; an explicit null matches null.")
+class EventFilter:
+    id: IDFilter | None = strawberry.field(default=strawberry.UNSET, description="The event's id.")
+    type: StringFilter | None = strawberry.field(default=strawberry.UNSET, description="What was done.")
+    user_id: IDFilter | None = strawberry.field(default=strawberry.UNSET, description="The id of the user who did it.")
+    post_id: IDFilter | None = strawberry.field(default=strawberry.UNSET, description="The id of the post it was done with.")
+    occurred_at: DateTimeFilter | None = strawberry.field(default=strawberry.UNSET, description="When it was done.")
+    and_: list[EventFilter] | None = strawberry.field(
+        name="and", default=strawberry.UNSET, description="All of these; an empty list holds."
+    )
+    or_: list[EventFilter] | None = strawberry.field(
+        name="or", default=strawberry.UNSET, description="One of these; an empty list does not hold."
+    )
+    not_: EventFilter | None = strawberry.field(name="not", default=strawberry.UNSET, description="The exact negation.")
+
+
+@strawberry.enum(description="What events can be ordered by.")
+class EventOrderField(Enum):
+    KEY = strawberry.enum_value("id", description="The key, as text.")
+    TYPE = strawberry.enum_value("type", description="What was done.")
+    OCCURRED_AT = strawberry.enum_value("occurred_at", description="When it was done.")
+
+
+@strawberry.input(description="An order of events.")
+class EventOrder:
+    field: EventOrderField = strawberry.field(description="By what.")
+    direction: Direction = strawberry.field(default=Direction.ASC, description="In which direction.")
+
+
+@strawberry.enum(description="What events are counted by.")
+class EventGroup(Enum):
+    TYPE = strawberry.enum_value("type", description="What was done.")
+    TIME = strawberry.enum_value("time", description="When, in buckets of an interval.")
+    USER = strawberry.enum_value("user_id", description="Who did it.")
+    POST = strawberry.enum_value("post_id", description="The post it was done with.")
+
+
+@strawberry.type(description="Something a user did.")
+class Event(Node):
+    id: strawberry.ID = column(description="`Event:key`.")
+    type: str = column(description="LIKE, COMMENT, FOLLOW, JOIN and others: an open set, upper case.")
+    occurred_at: DateTime = column(description="When it was done.")
+    payload: Json = column(description="What else is known of it; its shape depends on the type.")
+    user: Annotated[User, strawberry.lazy("schema.user")] | None = one(
+        users_collection, by="user_id", description="Who did it; null where there is no such user any more."
+    )
+    post: Annotated[Post, strawberry.lazy("schema.post")] | None = one(
+        posts_collection, by="post_id", description="The post it was done with, if any."
+    )
+
+
+@strawberry.type(description="One row of an aggregate: how many events, by the asked groups; groups that were not asked are null.")
+class EventStat:
+    type: str | None = column(description="What was done.")
+    day: DateTime | None = column(description="The start of the time bucket.")
+    user_id: strawberry.ID | None = column(description="Who did it.")
+    post_id: strawberry.ID | None = column(description="The post it was done with.")
+    count: int = column(description="How many events.")
+    first_at: DateTime = column(description="When the first of them was.")
+    last_at: DateTime = column(description="When the last of them was.")

@@ -1,0 +1,26 @@
+"""Recommendation: what clients see of posts that a user may like."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import strawberry
+
+from gateway.fields import column, each, one
+from resolvers.posts import posts as posts_collection
+from resolvers.users import users as users_collection
+
+if TYPE_CHECKING:  # nouns point at each other
+    from schema.post import Post
+    from schema.user import User
+
+
+@strawberry.type(description="A post that the user may like, and why.")
+class Recommendation:
+    post: Annotated[Post, strawberry.lazy("schema.post")] = one(
+        posts_collection, by="post_id", drop=True, description="The post. Recommendations of posts that are gone are left out."
+    )
+    score: float = column(description="How strongly: the number of users that speak for it.")
+    because: list[Annotated[User, strawberry.lazy("schema.user")]] = each(
+        users_collection, by="because", description="At most three of the users that speak for it, by key."
+    )

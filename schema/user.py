@@ -1,0 +1,102 @@
+"""User: what clients see of people."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated
+
+import strawberry
+
+from gateway.fields import Connection, Node, Through, batched, column, many, stats
+from gateway.scalars import Date, DateTime
+from resolvers import recommendations as recommending
+from resolvers.events import events as events_collection
+from resolvers.graph import follows
+from resolvers.posts import posts as posts_collection
+from resolvers.users import users as users_collection
+from schema.event import EventFilter, EventGroup, EventOrder, EventStat
+from schema.inputs import DateTimeFilter, Direction, IDFilter, Interval, StringFilter
+from schema.post import PostFilter, PostOrder
+
+if TYPE_CHECKING:  # nouns point at each other
+    from schema.event import Event
+    from schema.post import Post
+    from schema.recommendation import Recommendation
+
+
+@strawberry.input(description="Which users. The given fields must all match; an explicit null matches null.")
+class UserFilter:
+    id: IDFilter | None = strawberry.field(default=strawberry.UNSET, description="The user's id.")
+    name: StringFilter | None = strawberry.field(default=strawberry.UNSET, description="The full name.")
+    email: StringFilter | None = strawberry.field(default=strawberry.UNSET, description="The e-mail address.")
+    active: bool | None = strawberry.field(default=strawberry.UNSET, description="Whether the account is in use.")
+    created_at: DateTimeFilter | None = strawberry.field(default=strawberry.UNSET, description="When the user joined.")
+    updated_at: DateTimeFilter | None = strawberry.field(default=strawberry.UNSET, description="When the user was last changed.")
+    and_: list[UserFilter] | None = strawberry.field(name="and", default=strawberry.UNSET, description="All of these; an empty list holds.")
+    or_: list[UserFilter] | None = strawberry.field(
+        name="or", default=strawberry.UNSET, description="One of these; an empty list does not hold."
+    )
+    not_: UserFilter | None = strawberry.field(name="not", default=strawberry.UNSET, description="The exact negation.")
+
+
+@strawberry.enum(description="What users can be ordered by.")
+class UserOrderField(Enum):
+    KEY = strawberry.enum_value("id", description="The key, as text.")
+    NAME = strawberry.enum_value("name", description="The full name.")
+    EMAIL = strawberry.enum_value("email", description="The e-mail address.")
+    CREATED_AT = strawberry.enum_value("created_at", description="When the user joined.")
+    UPDATED_AT = strawberry.enum_value("updated_at", description="When the user was last changed.")
+
+
+@strawberry.input(description="An order of users.")
+class UserOrder:
+    field: UserOrderField = strawberry.field(description="By what.")
+    direction: Direction = strawberry.field(default=Direction.ASC, description="In which direction.")
+
+
+@strawberry.type(description="A person with an account.")
+class User(Node):
+    id: strawberry.ID = column(description="`User:key`.")
+    name: str = column(description="The full name.")
+    email: str = column(description="The e-mail address; no two users share one.")
+    active: bool = column(description="Whether the account is in use.")
+    gender: str | None = column(description="As the user states it.")
+    birthday: Date | None = column(description="The date of birth.")
+    languages: list[str] = column(description="Languages spoken, as language tags.")
+    created_at: DateTime = column(description="When the user joined.")
+    updated_at: DateTime = column(description="When the user was last changed.")
+    posts: Connection[Annotated[Post, strawberry.lazy("schema.post")]] = many(
+        posts_collection, by="author_id", where=PostFilter, order=PostOrder, description="Posts the user wrote."
+    )
+    events: Connection[Annotated[Event, strawberry.lazy("schema.event")]] = many(
+        events_collection, by="user_id", where=EventFilter, order=EventOrder, description="What the user did."
+    )
+    event_stats: list[EventStat] = stats(
+        events_collection,
+        by="user_id",
+        where=EventFilter,
+        group=EventGroup,
+        default=[EventGroup.TYPE],
+        interval=Interval,
+        description="What the user did, counted.",
+    )
+    following: Connection[User] = many(
+        users_collection,
+        through=Through(follows, parent="follower_id", node="followee_id"),
+        where=UserFilter,
+        order=UserOrder,
+        description="Whom the user follows.",
+    )
+    followers: Connection[User] = many(
+        users_collection,
+        through=Through(follows, parent="followee_id", node="follower_id"),
+        where=UserFilter,
+        order=UserOrder,
+        description="Who follows the user.",
+    )
+    recommendations: list[Annotated[Recommendation, strawberry.lazy("schema.recommendation")]] | None = batched(
+        recommending.by_user,
+        columns=recommending.COLUMNS,
+        page=("first",),
+        description="Posts the user may like, best first; null with an error when the graph is down.",
+    )

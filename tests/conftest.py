@@ -1,0 +1,87 @@
+"""Leave live tests out where their servers are not named, and say so at the end of the run; REQUIRE_LIVE=1 makes that a failure."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.kinds import SERVERS
+
+ROOT = Path(__file__).parent.parent
+SNB = "TEST_SNB_DIR"
+
+_left_out: pytest.StashKey[Counter[str]] = pytest.StashKey()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_left_out] = Counter()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    missing = _missing(item)
+    if missing:
+        item.config.stash[_left_out].update(missing)
+        pytest.skip(f"needs {' and '.join(missing)}")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if _live_is_required() and session.config.stash[_left_out] and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    left_out = terminalreporter.config.stash[_left_out]
+    if not left_out:
+        return
+    required = _live_is_required()
+    terminalreporter.section("left out: live tests", red=required, yellow=not required)
+    for line in _how_to_run(left_out):
+        terminalreporter.line(line)
+    if required:
+        terminalreporter.line("FAILED: REQUIRE_LIVE is set, and the tests above were left out.", red=True, bold=True)
+
+
+@pytest.fixture(scope="session")
+def snb_dir() -> Path:
+    """The folder with the LDBC sample: TEST_SNB_DIR, else where it lies beside the project."""
+    folder = _find_snb()
+    assert folder is not None, "tests without the folder are left out before their fixtures are made"
+    return folder
+
+
+def _missing(item: pytest.Item) -> list[str]:
+    """The variables that would let this test run. A ``live`` mark without arguments needs every server."""
+    needed = [name for mark in item.iter_markers("live") for name in mark.args or [s.variable for s in SERVERS]]
+    missing = [name for name in dict.fromkeys(needed) if not os.environ.get(name)]
+    if "snb_dir" in getattr(item, "fixturenames", ()) and _find_snb() is None:
+        missing.append(SNB)
+    return missing
+
+
+def _find_snb() -> Path | None:
+    named = os.environ.get(SNB)
+    folder = Path(named) if named else ROOT.parent / "shared" / "data" / "ldbc-snb"
+    return folder if folder.is_dir() else None
+
+
+def _live_is_required() -> bool:
+    return os.environ.get("REQUIRE_LIVE", "") not in ("", "0")
+
+
+def _how_to_run(left_out: Counter[str]) -> list[str]:
+    servers = [s for s in SERVERS if left_out[s.variable]]
+    lines = [f"{left_out[s.variable]:5} tests that need {s.name} ({s.variable} is not set)" for s in servers]
+    if left_out[SNB]:
+        lines.append(f"{left_out[SNB]:5} tests that need the LDBC sample ({SNB} names no folder)")
+    if servers:
+        lines += ["To run them:", "  docker compose up -d", *(f"  export {s.variable}='{s.compose_url}'" for s in SERVERS)]
+    if left_out[SNB]:
+        lines += [
+            "To run those of the sample:",
+            f"  export {SNB}=<the folder with users.ndjson, posts.ndjson, events.ndjson, follows.ndjson>",
+        ]
+    return lines

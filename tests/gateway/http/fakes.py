@@ -1,0 +1,85 @@
+"""A service that records what it is asked, and stores of which some are down."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, cast
+
+import orjson
+from starlette.applications import Starlette
+
+from gateway.config import Settings
+from gateway.errors import GatewayError, StoreUnavailable
+from gateway.http.application import application
+from gateway.service import Request, Response, Service
+from gateway.stores import Stores
+
+Answer = Callable[[Request], Awaitable[Response]]
+
+
+async def hello(request: Request) -> Response:
+    if not request.mutation_allowed and request.query.startswith("mutation"):
+        return Response(b'{"errors":[]}', 405)
+    if "partial" in request.query:
+        return Response(b'{"data":{"a":null},"errors":[]}', 200, partial=True)
+    return Response(orjson.dumps({"data": {"query": request.query}}), 200)
+
+
+class FakeService:
+    def __init__(self, answer: Answer = hello) -> None:
+        self.requests: list[Request] = []
+        self.request_ids: list[str] = []
+        self.cancelled = asyncio.Event()
+        self._answer = answer
+
+    async def answer(self, request: Request, *, request_id: str, deadline_s: float) -> Response:
+        self.requests.append(request)
+        self.request_ids.append(request_id)
+        try:
+            return await self._answer(request)
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+
+    def refuse(self, error: GatewayError) -> Response:
+        body = {"errors": [{"message": error.message, "extensions": error.extensions}]}
+        return Response(orjson.dumps(body), error.http_status)
+
+
+class FakeStores:
+    """``states`` by name: None is up, an exception is raised, a number is seconds that a ping takes."""
+
+    def __init__(self, states: Mapping[str, Any] | None = None) -> None:
+        self.states = states or {}
+        self.events: list[str] = []
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.states)
+
+    def kind(self, name: str) -> str:
+        return "memory"
+
+    async def ping(self, name: str) -> None:
+        match self.states[name]:
+            case float() as seconds:
+                await asyncio.sleep(seconds)
+            case Exception() as error:
+                raise error from OSError("connect to secret-host:5432 failed")
+
+    async def open(self) -> None:
+        self.events.append("open")
+
+    async def close(self) -> None:
+        self.events.append("close")
+
+
+def down(name: str) -> Exception:
+    return StoreUnavailable(name)
+
+
+def make_app(service: FakeService | None = None, stores: FakeStores | None = None, *, query: str = "", **settings: Any) -> Starlette:
+    return application(
+        cast("Service", service or FakeService()), cast("Stores", stores or FakeStores()), Settings(**settings), first_query=query
+    )

@@ -1,0 +1,285 @@
+"""/graphql: what is refused, with which status and code, and what an answer's headers are."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.errors import StoreUnavailable
+from gateway.service import Request, Response
+from tests.gateway.http.fakes import FakeService, make_app
+
+JSON = {"content-type": "application/json"}
+GOOD = b'{"query":"{a}"}'
+
+
+def code(response: httpx.Response) -> str:
+    return str(response.json()["errors"][0]["extensions"]["code"])
+
+
+async def test_a_post_is_answered(client: httpx.AsyncClient, service: FakeService) -> None:
+    body = {"query": "query Q { a }", "variables": {"n": 1}, "operationName": "Q", "extensions": {"x": {}}}
+    response = await client.post("/graphql", json=body)
+    assert response.status_code == 200
+    assert response.json() == {"data": {"query": "query Q { a }"}}
+    assert service.requests == [Request("query Q { a }", {"n": 1}, "Q", {"x": {}})]
+
+
+async def test_null_is_the_same_as_leaving_out(client: httpx.AsyncClient, service: FakeService) -> None:
+    await client.post("/graphql", json={"query": "{a}", "variables": None, "operationName": None, "extensions": None})
+    assert service.requests == [Request("{a}")]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "expected"),
+    [
+        (b"", 400, "BAD_JSON"),
+        (b"NONSENSE", 400, "BAD_JSON"),
+        (b'{"query":', 400, "BAD_JSON"),
+        (b'{"query":"{a}"} x', 400, "BAD_JSON"),
+        (b'{"query":"\xff"}', 400, "BAD_JSON"),
+        (b"\xef\xbb\xbf" + GOOD, 400, "BAD_JSON"),
+        (GOOD.decode().encode("utf-16"), 400, "BAD_JSON"),
+        (b'{"query":"\\ud800"}', 400, "BAD_JSON"),
+        (b'{"query":"{a}","variables":{"\\udfff":1}}', 400, "BAD_JSON"),
+        (b'{"query":"{a}","operationName":"\\ud800"}', 400, "BAD_JSON"),
+        (b'{"query":"{a}","variables":{"n":NaN}}', 400, "BAD_JSON"),
+        (b'{"query":"{a}","variables":{"n":-Infinity}}', 400, "BAD_JSON"),
+        (b'{"query":"{a}","variables":{"n":1e999}}', 400, "BAD_JSON"),
+        (b'{"query":"{a}","variables":{"n":18446744073709551616}}', 400, "BAD_JSON"),
+        (b'{"query":"{a}","variables":{"n":-9223372036854775809}}', 400, "BAD_JSON"),
+        (b'{"query":"{a}","variables":{"n":' + b"7" * 1_500 + b"}}", 400, "BAD_JSON"),
+        (b'{"query":"{a}","query":"{b}"}', 400, "BAD_JSON"),
+        (b'{"query":"{a}","variables":{"n":[{"a":1,"\\u0061":2}]}}', 400, "BAD_JSON"),
+        (b'{"query":"{a}","variables":' + b'{"a":' * 64 + b"1" + b"}" * 65, 400, "BAD_JSON"),
+        (b"[" * 65 + b"]" * 65, 400, "BAD_JSON"),
+        (b"[" * 1_900, 400, "BAD_JSON"),
+        (b"null", 422, "BAD_REQUEST"),
+        (b'"x"', 422, "BAD_REQUEST"),
+        (b"5", 422, "BAD_REQUEST"),
+        (b"true", 422, "BAD_REQUEST"),
+        (b"[]", 422, "BAD_REQUEST"),
+        (b"[" + GOOD + b"]", 400, "BATCHING_OFF"),
+        (b'{"qeury":"{a}"}', 422, "BAD_REQUEST"),
+        (b"{}", 422, "BAD_REQUEST"),
+        (b'{"query":null}', 422, "BAD_REQUEST"),
+        (b'{"query":5}', 422, "BAD_REQUEST"),
+        (b'{"query":"{a}","variables":[7]}', 422, "BAD_REQUEST"),
+        (b'{"query":"{a}","variables":"x"}', 422, "BAD_REQUEST"),
+        (b'{"query":"{a}","extensions":3}', 422, "BAD_REQUEST"),
+        (b'{"query":"{a}","operationName":5}', 422, "BAD_REQUEST"),
+        (b" " * 2_001, 413, "REQUEST_TOO_LARGE"),
+    ],
+)
+async def test_a_bad_body_is_refused(client: httpx.AsyncClient, service: FakeService, body: bytes, status: int, expected: str) -> None:
+    response = await client.post("/graphql", content=body, headers=JSON)
+    assert (response.status_code, code(response)) == (status, expected)
+    assert "data" not in response.json()
+    assert service.requests == []
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"n": 2**64 - 1},
+        {"n": -(2**63)},
+        {"n": [1.0, -0.0, 1e30]},
+        {"a": "🜁 \\ \x7f \u2028 \x1f", "é": None},
+        {"deep": json.loads("[" * 62 + "]" * 62)},
+    ],
+)
+@pytest.mark.parametrize("ascii_only", [True, False])
+async def test_a_value_arrives_as_it_was_sent(client: httpx.AsyncClient, service: FakeService, variables: Any, ascii_only: bool) -> None:
+    body = json.dumps({"query": "{a}", "variables": variables}, ensure_ascii=ascii_only)
+    response = await client.post("/graphql", content=body.encode(), headers=JSON)
+    assert response.status_code == 200
+    assert service.requests[0].variables == variables
+
+
+async def test_braces_in_the_query_are_not_depth(client: httpx.AsyncClient) -> None:
+    response = await client.post("/graphql", json={"query": "{" * 500, "variables": {"a": [{}] * 100}})
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"content-type": "application/json; charset=utf-8"}, 200),
+        ({"content-type": 'Application/JSON;charset="UTF-8"'}, 200),
+        ({"content-type": "application/json", "content-encoding": "identity"}, 200),
+        ({}, 415),
+        ({"content-type": "text/plain"}, 415),
+        ({"content-type": "application/x-www-form-urlencoded"}, 415),
+        ({"content-type": "multipart/form-data; boundary=x"}, 415),
+        ({"content-type": "application/json; charset=latin1"}, 415),
+        ({"content-type": "application/jsonx"}, 415),
+        ({"content-type": "application/json", "content-encoding": "gzip"}, 415),
+    ],
+)
+async def test_only_json_in_utf_8_is_read(client: httpx.AsyncClient, headers: dict[str, str], status: int) -> None:
+    response = await client.post("/graphql", content=GOOD, headers=headers)
+    assert response.status_code == status
+    assert status == 200 or code(response) == "UNSUPPORTED_MEDIA_TYPE"
+
+
+async def test_two_content_types_are_refused(client: httpx.AsyncClient) -> None:
+    response = await client.post("/graphql", content=GOOD, headers=[("content-type", "application/json")] * 2)
+    assert response.status_code == 415
+
+
+async def test_a_body_without_a_length_is_cut_at_the_limit(client: httpx.AsyncClient, service: FakeService) -> None:
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while sent < 100_000:
+            sent += 500
+            yield b" " * 500
+
+    response = await client.post("/graphql", content=endless(), headers=JSON)
+    assert (response.status_code, code(response)) == (413, "REQUEST_TOO_LARGE")
+    assert response.headers["connection"] == "close"
+    assert sent < 10_000  # what a refused client may still send is bounded, too
+    assert service.requests == []
+
+
+async def test_a_body_in_parts_is_put_together(client: httpx.AsyncClient) -> None:
+    async def parts() -> AsyncIterator[bytes]:
+        for byte in GOOD:
+            yield bytes([byte])
+
+    response = await client.post("/graphql", content=parts(), headers=JSON)
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize("length", ["2001", "10000000000", "9" * 5_000])
+async def test_a_length_above_the_limit_is_refused_before_the_body(client: httpx.AsyncClient, length: str) -> None:
+    response = await client.post("/graphql", content=b"", headers={**JSON, "content-length": length})
+    assert (response.status_code, code(response)) == (413, "REQUEST_TOO_LARGE")
+    assert response.headers["connection"] == "close"
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE"])
+async def test_other_methods_are_refused(client: httpx.AsyncClient, method: str) -> None:
+    response = await client.request(method, "/graphql")
+    assert response.status_code == 405
+    assert response.headers["allow"] == "GET, POST"
+
+
+async def test_a_get_is_answered_and_kept_by_nobody(client: httpx.AsyncClient, service: FakeService) -> None:
+    parameters = {"query": "{ a }", "variables": '{"n": "é"}', "operationName": "", "extensions": "", "other": "x"}
+    response = await client.get("/graphql", params=parameters)
+    assert response.status_code == 200
+    assert response.headers["cache-control"] == "no-store"
+    assert service.requests == [Request("{ a }", {"n": "é"}, mutation_allowed=False)]
+
+
+async def test_a_mutation_in_a_get_is_refused(client: httpx.AsyncClient) -> None:
+    response = await client.get("/graphql", params={"query": "mutation { a }"})
+    assert response.status_code == 405
+    assert response.headers["allow"] == "POST"
+
+
+async def test_a_get_with_a_body_is_refused(client: httpx.AsyncClient) -> None:
+    response = await client.request("GET", "/graphql?query={a}", content=b"query={b}")
+    assert response.status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("query_string", "status", "expected"),
+    [
+        ("", 422, "BAD_REQUEST"),
+        ("query={a}&query={b}", 422, "BAD_REQUEST"),
+        ("query={a}&variables=[7]", 422, "BAD_REQUEST"),
+        ("query={a}&variables={", 400, "BAD_JSON"),
+        ("query={a}&extensions=NaN", 400, "BAD_JSON"),
+        ("query=%ff", 400, "BAD_JSON"),
+        ("query={a}&" + "x=1&" * 30, 422, "BAD_REQUEST"),
+        ("query=" + "x" * 8_200, 414, "URI_TOO_LONG"),
+    ],
+)
+async def test_a_bad_get_is_refused(client: httpx.AsyncClient, query_string: str, status: int, expected: str) -> None:
+    response = await client.get("/graphql?" + query_string)
+    assert (response.status_code, code(response)) == (status, expected)
+
+
+async def test_production_has_no_get(service: FakeService) -> None:
+    transport = httpx.ASGITransport(make_app(service, environment="production"))
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        response = await client.get("/graphql", params={"query": "{a}"})
+    assert response.status_code == 405
+    assert response.headers["allow"] == "POST"
+    assert service.requests == []
+
+
+@pytest.mark.parametrize(("given", "expected"), [("plan", "plan"), ("trace", "trace")])
+async def test_an_explanation_can_be_asked_for(client: httpx.AsyncClient, service: FakeService, given: str, expected: str) -> None:
+    await client.post("/graphql", json={"query": "{a}"}, headers={"x-gateway-explain": given})
+    assert service.requests[0].explain == expected
+
+
+async def test_another_explanation_is_refused(client: httpx.AsyncClient) -> None:
+    response = await client.post("/graphql", json={"query": "{a}"}, headers={"x-gateway-explain": "all"})
+    assert (response.status_code, code(response)) == (422, "BAD_REQUEST")
+
+
+@pytest.mark.parametrize(
+    ("accept", "good", "bad"),
+    [
+        ("application/json", "application/json", "application/graphql-response+json"),
+        ("*/*", "application/json", "application/graphql-response+json"),
+        ("application/graphql-response+json", "application/graphql-response+json", "application/graphql-response+json"),
+    ],
+)
+async def test_an_answer_has_the_type_that_was_accepted(client: httpx.AsyncClient, accept: str, good: str, bad: str) -> None:
+    answered = await client.post("/graphql", json={"query": "{a}"}, headers={"accept": accept})
+    partly = await client.post("/graphql", json={"query": "{partial}"}, headers={"accept": accept})
+    refused = await client.post("/graphql", json={}, headers={"accept": accept})
+    assert [answered.status_code, partly.status_code, refused.status_code] == [200, 200, 422]
+    assert [r.headers["content-type"] for r in (answered, partly, refused)] == [f"{t}; charset=utf-8" for t in (good, good, bad)]
+
+
+async def test_what_cannot_be_accepted_is_said_so(client: httpx.AsyncClient, service: FakeService) -> None:
+    response = await client.post("/graphql", json={"query": "{a}"}, headers={"accept": "image/png"})
+    assert (response.status_code, code(response)) == (406, "NOT_ACCEPTABLE")
+    assert service.requests == []
+
+
+async def test_a_late_answer_is_a_504() -> None:
+    async def forever(_: Request) -> Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    service = FakeService(forever)
+    transport = httpx.ASGITransport(make_app(service, request_deadline_s=0.01))
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        response = await client.post("/graphql", json={"query": "{a}"})
+    assert (response.status_code, code(response)) == (504, "DEADLINE_EXCEEDED")
+    assert service.cancelled.is_set()
+
+
+async def test_a_late_request_is_a_408() -> None:
+    async def never() -> AsyncIterator[bytes]:
+        yield b'{"query":'
+        await asyncio.Event().wait()
+
+    transport = httpx.ASGITransport(make_app(request_deadline_s=0.01))
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        response = await client.post("/graphql", content=never(), headers=JSON)
+    assert (response.status_code, code(response)) == (408, "REQUEST_TIMEOUT")
+    assert response.headers["connection"] == "close"
+
+
+async def test_an_error_of_the_gateway_keeps_its_code() -> None:
+    async def broken(_: Request) -> Response:
+        raise StoreUnavailable("users")
+
+    transport = httpx.ASGITransport(make_app(FakeService(broken)))
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        response = await client.post("/graphql", json={"query": "{a}"})
+    assert (response.status_code, code(response)) == (503, "STORE_UNAVAILABLE")

@@ -1,0 +1,189 @@
+"""Aggregates: rows counted, and their first and last times, by columns and by time, per parent or over all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.stores.base import Aggregate, And, Bucket, Compare, Interval, Match, Measure, Not, Or, Store, Where
+from tests.gateway.stores.contract.oracle import aggregated, grouped, put, same
+from tests.gateway.stores.contract.world import ODD_KEYS, THINGS, drafts, record, things
+
+COUNT, FIRST, LAST = Measure("count"), Measure("min", "made_at"), Measure("max", "made_at")
+ALL = (COUNT, FIRST, LAST)
+PARENTS = ["mother", "father", "nobody", "aunt"]
+GROUPS: list[tuple[str | Bucket, ...]] = [
+    (),
+    ("name",),
+    ("note",),
+    ("done",),
+    ("maybe",),
+    ("size",),
+    ("score",),
+    ("parent_id",),
+    ("born",),
+    ("due",),
+    ("maybe", "note"),
+    ("note", "maybe"),
+    (Bucket("made_at", "day"), "name"),
+    ("maybe", Bucket("seen_at", "month"), "done"),
+]
+
+
+def name_of(groups: tuple[str | Bucket, ...]) -> str:
+    return ",".join(g if isinstance(g, str) else f"{g.interval} of {g.column}" for g in groups) or "all"
+
+
+by_any_groups = pytest.mark.parametrize("groups", GROUPS, ids=name_of)
+
+
+@by_any_groups
+async def test_over_all_rows(store: Store, groups: tuple[str | Bucket, ...]) -> None:
+    aggregate = Aggregate(things, groups, ALL)
+    assert same(grouped(await store.aggregate(aggregate)), aggregated(THINGS, aggregate))
+
+
+@by_any_groups
+async def test_per_parent(store: Store, groups: tuple[str | Bucket, ...]) -> None:
+    aggregate = Aggregate(things, groups, ALL, Match("parent_id", PARENTS))
+    assert same(grouped(await store.aggregate(aggregate)), aggregated(THINGS, aggregate))
+
+
+@by_any_groups
+async def test_of_the_rows_that_match(store: Store, groups: tuple[str | Bucket, ...]) -> None:
+    where = Or((Compare("note", "eq", "x"), Not(Compare("score", "gt", 0))))
+    for match in (None, Match("parent_id", PARENTS)):
+        aggregate = Aggregate(things, groups, ALL, match, where)
+        assert same(grouped(await store.aggregate(aggregate)), aggregated(THINGS, aggregate))
+
+
+@pytest.mark.parametrize("measures", [(), (COUNT,), (FIRST,), (LAST,), (LAST, COUNT), (LAST, FIRST, COUNT), (COUNT, COUNT)], ids=str)
+async def test_only_the_asked_measures_in_the_order_asked(store: Store, measures: tuple[Measure, ...]) -> None:
+    for groups in ((), ("done",)):
+        aggregate = Aggregate(things, groups, measures, Match("parent_id", PARENTS))
+        assert same(grouped(await store.aggregate(aggregate)), aggregated(THINGS, aggregate))
+
+
+async def test_written_out(store: Store) -> None:
+    aggregate = Aggregate(things, ("note",), (COUNT,), Match("parent_id", ["mother", "father", "nobody"]))
+    assert same(
+        grouped(await store.aggregate(aggregate)),
+        {"father": [("x", 3), (None, 3)], "mother": [("", 4), ("x", 8), ("y", 4), (None, 8)]},
+    )
+
+
+async def test_groups_come_in_the_order_of_text_nulls_last(store: Store) -> None:
+    rows = (await store.aggregate(Aggregate(things, ("note",), (COUNT,))))[None]
+    notes = [row[0] for row in rows]
+    assert notes[-1] is None
+    assert notes[:-1] == sorted({thing["note"] for thing in THINGS} - {None})
+
+
+@pytest.mark.parametrize("where", [Or(()), Compare("id", "in", ()), Compare("id", "eq", "nobody")], ids=str)
+async def test_without_groups_there_is_one_row_or_none_where_nothing_matched(store: Store, where: Where) -> None:
+    assert same(grouped(await store.aggregate(Aggregate(things, (), (COUNT,)))), {None: [(len(THINGS),)]})
+    for match in (None, Match("parent_id", PARENTS)):
+        assert grouped(await store.aggregate(Aggregate(things, (), ALL, match, where))) == {}
+        assert grouped(await store.aggregate(Aggregate(things, ("name",), ALL, match, where))) == {}
+
+
+async def test_without_groups_per_parent(store: Store) -> None:
+    answer = await store.aggregate(Aggregate(things, (), (COUNT,), Match("parent_id", PARENTS)))
+    assert grouped(answer) == {"mother": [(24,)], "father": [(6,)], "aunt": [(1,)]}
+
+
+async def test_of_an_empty_collection(scratch: Store) -> None:
+    assert grouped(await scratch.aggregate(Aggregate(drafts, (), ALL))) == {}
+
+
+async def test_first_and_last_pass_over_nulls(store: Store) -> None:
+    """And are null themselves where there is nothing else."""
+    measures = (Measure("min", "seen_at"), Measure("max", "seen_at"), COUNT)
+    aggregate = Aggregate(things, ("maybe",), measures, Match("parent_id", PARENTS))
+    assert same(grouped(await store.aggregate(aggregate)), aggregated(THINGS, aggregate))
+    aggregate = Aggregate(things, (), measures, where=Compare("seen_at", "eq", None))
+    assert same(grouped(await store.aggregate(aggregate)), {None: [(None, None, sum(t["seen_at"] is None for t in THINGS))]})
+
+
+async def test_parents_with_odd_keys(store: Store) -> None:
+    aggregate = Aggregate(things, ("name",), (COUNT,), Match("parent_id", list(ODD_KEYS)))
+    assert grouped(await store.aggregate(aggregate)) == {key: [("child", 1)] for key in ODD_KEYS[:40]}
+
+
+async def test_no_parents(store: Store) -> None:
+    assert grouped(await store.aggregate(Aggregate(things, (), (COUNT,), Match("parent_id", [])))) == {}
+
+
+async def test_grouped_by_the_parent_that_is_matched(store: Store) -> None:
+    aggregate = Aggregate(things, ("parent_id", "done"), (COUNT,), Match("parent_id", PARENTS))
+    assert same(grouped(await store.aggregate(aggregate)), aggregated(THINGS, aggregate))
+
+
+EDGES_OF_TIME = [
+    "0001-01-01T00:00:00.000Z",
+    "0001-01-07T23:59:59.999Z",
+    "0001-01-08T00:00:00.000Z",
+    "1969-12-28T23:59:59.999Z",  # a Sunday
+    "1969-12-29T00:00:00.000Z",  # a Monday
+    "1969-12-31T23:59:59.999Z",
+    "1970-01-01T00:00:00.000Z",
+    "1999-12-31T23:59:59.999Z",
+    "2000-01-01T00:00:00.000Z",
+    "2000-02-29T12:34:56.789Z",
+    "2020-12-31T23:00:00.000Z",
+    "2021-01-01T00:59:59.999Z",
+    "2021-01-03T23:59:59.999Z",  # a Sunday: its week began in another year
+    "2021-01-04T00:00:00.000Z",
+    "2021-03-28T00:59:59.999Z",  # clocks change in Europe
+    "2021-03-28T01:00:00.000Z",
+    "2021-03-28T02:00:00.000Z",
+    "2021-10-31T00:30:00.000Z",
+    "2021-10-31T01:30:00.000Z",
+    "2024-12-30T00:00:00.000Z",  # a Monday: its week is the first of the next year by ISO
+    "9999-12-31T23:59:59.999Z",
+]
+
+
+@pytest.mark.parametrize("interval", ["hour", "day", "week", "month"])
+async def test_buckets_of_time(scratch: Store, interval: Interval) -> None:
+    records = [record(time, made_at=time, seen_at=time if i % 5 else None, parent_id="p") for i, time in enumerate(EDGES_OF_TIME)]
+    await put(scratch, drafts, *records)
+    for column in ("made_at", "seen_at"):
+        for match in (None, Match("parent_id", ["p", "q"])):
+            aggregate = Aggregate(drafts, (Bucket(column, interval),), ALL, match)
+            assert same(grouped(await scratch.aggregate(aggregate)), aggregated(records, aggregate))
+
+
+@pytest.mark.parametrize(
+    ("interval", "start"),
+    [
+        ("hour", "2021-01-03T23:00:00.000Z"),
+        ("day", "2021-01-03T00:00:00.000Z"),
+        ("week", "2020-12-28T00:00:00.000Z"),
+        ("month", "2021-01-01T00:00:00.000Z"),
+    ],
+)
+async def test_a_bucket_is_its_start(scratch: Store, interval: Interval, start: str) -> None:
+    await put(scratch, drafts, record("sunday", made_at="2021-01-03T23:59:59.999Z"))
+    assert grouped(await scratch.aggregate(Aggregate(drafts, (Bucket("made_at", interval),), (COUNT,)))) == {None: [(start, 1)]}
+
+
+async def test_two_buckets_of_one_column(scratch: Store) -> None:
+    records = [record(time, made_at=time) for time in EDGES_OF_TIME]
+    await put(scratch, drafts, *records)
+    aggregate = Aggregate(drafts, (Bucket("made_at", "month"), Bucket("made_at", "day")), (COUNT,))
+    assert same(grouped(await scratch.aggregate(aggregate)), aggregated(records, aggregate))
+
+
+async def test_types_of_groups_are_kept(scratch: Store) -> None:
+    values: dict[str, Any] = {
+        "maybe": True,
+        "score": 2**53 + 1,
+        "due": "1969-12-31",
+        "note": "\U0001f600'",
+        "seen_at": "1969-12-31T23:59:59.999Z",
+    }
+    await put(scratch, drafts, record("one", **values))
+    aggregate = Aggregate(drafts, tuple(values), (COUNT,), where=And((Compare("maybe", "eq", True),)))
+    assert same(grouped(await scratch.aggregate(aggregate)), {None: [(*values.values(), 1)]})

@@ -1,0 +1,240 @@
+"""Settings: which source wins, and the one line for every value that cannot be."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from gateway.config import Settings, hidden, load_settings, normal_url
+from gateway.errors import ConfigError
+
+STORES = ("people", "things")
+PLAIN = {"DATABASE_URL": ("people", "things"), "MONGO_URL": ("things",)}
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in os.environ:
+        if name.upper().startswith("GATEWAY_") or name in PLAIN:
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def write_toml(text: str, path: str = "gateway.toml") -> None:
+    Path(path).write_text(text, encoding="utf-8")
+
+
+def line_of(**overrides: object) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load_settings(STORES, PLAIN, **overrides)
+    assert "\n" not in caught.value.message
+    return caught.value.message
+
+
+# ---------------------------------------------------------------------------------------------------------- which one wins
+
+
+def test_without_anything_each_store_is_a_sqlite_file_in_the_data_folder() -> None:
+    settings = load_settings(STORES, PLAIN)
+    assert settings.urls == {"people": "sqlite+aiosqlite:///data/people.db", "things": "sqlite+aiosqlite:///data/things.db"}
+    assert (settings.host, settings.port, settings.environment) == ("127.0.0.1", 8000, "development")
+    assert (settings.page_default, settings.page_max, settings.nodes_max) == (10, 100, 1000)
+    assert (settings.request_deadline_s, settings.store_timeout_s, settings.store_write_timeout_s, settings.connect_timeout_s) == (
+        10,
+        3,
+        5,
+        2,
+    )
+    assert settings.body_limit_bytes == 1_048_576
+
+
+def test_settings_themselves_read_nothing_but_their_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_PORT", "1234")
+    write_toml("port = 2345")
+    assert Settings().port == 8000
+    assert Settings(port=9).port == 9
+
+
+def test_the_command_line_wins_over_the_environment_and_that_over_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_toml('port = 1\nhost = "a"\npage_max = 20')
+    monkeypatch.setenv("GATEWAY_PORT", "2")
+    monkeypatch.setenv("GATEWAY_HOST", "b")
+    settings = load_settings(STORES, PLAIN, port="3", host=None)
+    assert (settings.port, settings.host, settings.page_max) == (3, "b", 20)
+
+
+def test_a_stores_own_variable_wins_over_the_plain_one_and_that_over_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_toml('[stores.people]\nurl = "memory://"\npool_size = 3\n[stores.things]\nurl = "memory://"')
+    monkeypatch.setenv("DATABASE_URL", "postgres://one/db")
+    assert load_settings(STORES, {"DATABASE_URL": ("people",)}).urls == {"people": "postgresql+asyncpg://one/db", "things": "memory://"}
+    monkeypatch.setenv("GATEWAY_STORES__PEOPLE__URL", "postgresql://two/db")
+    settings = load_settings(STORES, PLAIN)
+    assert settings.urls == {"people": "postgresql+asyncpg://two/db", "things": "postgresql+asyncpg://one/db"}
+    assert settings.stores["people"].pool_size == 3
+
+
+def test_a_pool_size_alone_leaves_the_default_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_STORES__THINGS__POOL_SIZE", "4")
+    store = load_settings(STORES, PLAIN).stores["things"]
+    assert (store.url, store.pool_size) == ("sqlite+aiosqlite:///data/things.db", 4)
+
+
+def test_the_data_folder_moves_the_default_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GATEWAY_DATA_DIR", str(tmp_path / "x"))
+    assert load_settings(STORES, PLAIN).urls["people"] == f"sqlite+aiosqlite:///{tmp_path}/x/people.db"
+
+
+def test_gateway_config_names_another_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_toml("port = 7", "other.toml")
+    monkeypatch.setenv("GATEWAY_CONFIG", "other.toml")
+    assert load_settings(STORES, PLAIN).port == 7
+
+
+def test_empty_variables_are_as_if_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("GATEWAY_PORT", "GATEWAY_STORES__PEOPLE__URL", "DATABASE_URL", "GATEWAY_CONFIG"):
+        monkeypatch.setenv(name, "")
+    settings = load_settings(STORES, PLAIN)
+    assert (settings.port, settings.urls["people"]) == (8000, "sqlite+aiosqlite:///data/people.db")
+
+
+def test_a_smaller_greatest_page_makes_the_default_page_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_PAGE_MAX", "5")
+    assert load_settings(STORES, PLAIN).page_default == 5
+
+
+# -------------------------------------------------------------------------------------------------------------- what is wrong
+
+URLS = "postgresql://, mongodb://, neo4j://, bolt:// with a host, sqlite:/// with a path, or memory://"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "line"),
+    [
+        ("GATEWAY_PORT", "abc", "GATEWAY_PORT = 'abc': expected a port from 0 to 65535"),
+        ("GATEWAY_PORT", "65536", "GATEWAY_PORT = '65536': expected a port from 0 to 65535"),
+        ("gateway_port", "x", "gateway_port = 'x': expected a port from 0 to 65535"),
+        ("GATEWAY_HOST", "a b", "GATEWAY_HOST = 'a b': expected a host name or an address"),
+        ("GATEWAY_ENVIRONMENT", "prod", "GATEWAY_ENVIRONMENT = 'prod': expected development or production"),
+        ("GATEWAY_DATA_DIR", "gateway.toml", "GATEWAY_DATA_DIR = 'gateway.toml': expected a folder, or where one can be made"),
+        ("GATEWAY_PAGE_MAX", "0", "GATEWAY_PAGE_MAX = '0': expected rows of a page, from 1 to 10000"),
+        ("GATEWAY_PAGE_DEFAULT", "101", "GATEWAY_PAGE_DEFAULT = '101': expected at most page_max, which is 100"),
+        ("GATEWAY_STORE_TIMEOUT_S", "0", "GATEWAY_STORE_TIMEOUT_S = '0': expected seconds, more than 0 and at most 3600"),
+        ("GATEWAY_STORE_TIMEOUT_S", "nan", "GATEWAY_STORE_TIMEOUT_S = 'nan': expected seconds, more than 0 and at most 3600"),
+        ("GATEWAY_PROT", "1", "GATEWAY_PROT: no such setting; did you mean GATEWAY_PORT?"),
+        ("GATEWAY_CONFIG", "no.toml", "GATEWAY_CONFIG = 'no.toml': expected the path of a TOML file, and there is none"),
+        ("GATEWAY_STORES", "{", "GATEWAY_STORES: expected a JSON object, or one GATEWAY_STORES__<NAME>__URL per store"),
+        ("GATEWAY_STORES__PEOPLE", "x", "GATEWAY_STORES__PEOPLE = 'x': expected a table with url, pool_size"),
+        ("GATEWAY_STORES__PEOPEL__URL", "memory://", "GATEWAY_STORES__PEOPEL__URL: no such store; expected one of people, things"),
+        ("GATEWAY_STORES__PEOPLE__URI", "memory://", "GATEWAY_STORES__PEOPLE__URI: no such setting; expected one of url, pool_size"),
+        ("GATEWAY_STORES__PEOPLE__URL", "mysql://h/d", f"GATEWAY_STORES__PEOPLE__URL = 'mysql://h/d': expected {URLS}"),
+        ("DATABASE_URL", "mysql://u:pass@h/d", f"DATABASE_URL = 'mysql://u:***@h/d': expected {URLS}"),
+        (
+            "GATEWAY_PORT",
+            "tcp://10.0.0.1:80",
+            "GATEWAY_PORT = 'tcp://10.0.0.1:80': expected a port from 0 to 65535"
+            " (a Kubernetes service named gateway sets it: enableServiceLinks: false)",
+        ),
+    ],
+)
+def test_a_wrong_variable_is_named_as_the_user_wrote_it(monkeypatch: pytest.MonkeyPatch, name: str, value: str, line: str) -> None:
+    write_toml("")
+    monkeypatch.setenv(name, value)
+    assert line_of() == line
+
+
+def test_an_unknown_variable_far_from_any_setting_lists_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_XYZZY", "1")
+    assert line_of().startswith("GATEWAY_XYZZY: no such setting; expected one of GATEWAY_CONFIG, GATEWAY_ENVIRONMENT, GATEWAY_HOST")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("port = 'x'", "gateway.toml: port = 'x': expected a port from 0 to 65535"),
+        ("port = [1]", "gateway.toml: port = [1]: expected a port from 0 to 65535"),
+        ("prot = 1", "gateway.toml: prot: no such setting; did you mean port?"),
+        ("[stores.thing]\nurl = 'memory://'", "gateway.toml: stores.thing: no such store; expected one of people, things"),
+        ("[stores.things]\nurl = 'x'", f"gateway.toml: stores.things.url = 'x': expected {URLS}"),
+        ("[stores.things]\nuri = 'x'", "gateway.toml: stores.things.uri: no such setting; expected one of url, pool_size"),
+        ("[stores]\nthings = 'x'", "gateway.toml: stores.things = 'x': expected a table with url, pool_size"),
+        ("stores = 5", "gateway.toml: stores = 5: expected a table of stores by name"),
+        ("port = ", "gateway.toml: expected TOML: Invalid value (at end of document)"),
+    ],
+)
+def test_a_wrong_line_of_the_file_is_named_by_its_key(text: str, line: str) -> None:
+    write_toml(text)
+    assert line_of() == line
+
+
+def test_a_file_that_is_no_text_is_one_line() -> None:
+    Path("gateway.toml").write_bytes(b"\xff\xfe")
+    assert line_of().startswith("gateway.toml: expected TOML: 'utf-8' codec")
+
+
+def test_a_wrong_argument_is_named_as_an_option() -> None:
+    assert line_of(port="x") == "--port = 'x': expected a port from 0 to 65535"
+
+
+def test_the_stronger_source_is_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_toml("port = 5")
+    monkeypatch.setenv("GATEWAY_PORT", "x")
+    assert line_of().startswith("GATEWAY_PORT = 'x'")
+
+
+# --------------------------------------------------------------------------------------------------------------------- URLs
+
+
+@pytest.mark.parametrize(
+    ("url", "normal"),
+    [
+        ("postgres://u:p@h:5/d", "postgresql+asyncpg://u:p@h:5/d"),
+        ("postgresql://h/d", "postgresql+asyncpg://h/d"),
+        ("POSTGRESQL+ASYNCPG://h/d", "postgresql+asyncpg://h/d"),
+        ("postgresql:///d?host=/var/run/postgresql", "postgresql+asyncpg:///d?host=/var/run/postgresql"),
+        ("sqlite:///x.db", "sqlite+aiosqlite:///x.db"),
+        ("sqlite:////tmp/x.db", "sqlite+aiosqlite:////tmp/x.db"),
+        ("mongodb://a:1,b:2/d?replicaSet=r", "mongodb://a:1,b:2/d?replicaSet=r"),
+        ("mongodb+srv://u:p@c.example.org/d", "mongodb+srv://u:p@c.example.org/d"),
+        ("mongodb+motor://h/d", "mongodb+motor://h/d"),
+        ("neo4j+s://h:7687", "neo4j+s://h:7687"),
+        ("neo4j+ssc://h", "neo4j+ssc://h"),
+        ("bolt://[::1]:7687", "bolt://[::1]:7687"),
+        ("bolt+s://h", "bolt+s://h"),
+        ("bolt+ssc://h", "bolt+ssc://h"),
+        ("memory://", "memory://"),
+    ],
+)
+def test_urls_get_the_scheme_that_names_the_driver(url: str, normal: str) -> None:
+    assert normal_url(url) == normal
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "x", "postgresql:", "postgresql://", "postgresql:///d", "postgresql://h:x/d", "postgresql://h:70000/d", "sqlite://", "sqlite:///",
+     "mongodb://", "mongodb://a,,b", "bolt://", "neo4j:h", "postgresql+psycopg2://h/d", "redis://h", "bolt://[::1"],
+)  # fmt: skip
+def test_urls_that_no_store_has_are_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="expected postgresql://"):
+        normal_url(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("mongodb://u:secret@h/d", "'mongodb://u:***@h/d'"),
+        ("mongodb://u:se:c@re/t@h/d", "'mongodb://u:***@h/d'"),
+        ("neo4j://:secret@h", "'neo4j://:***@h'"),
+        ("u:secret@h", "'u:***@h'"),
+        ("postgresql:/u:secret@h", "'postgresql:***@h'"),
+        ("u:secret://x@h", "'u:***@h'"),
+        ("postgresql://h/d?password=secret&x=1", "'postgresql://h/d?password=***&x=1'"),
+        ("mongodb://h/?tlsCertificateKeyFilePassword=secret", "'mongodb://h/?tlsCertificateKeyFilePassword=***'"),
+        ("sqlite:///a@b.db", "'sqlite:///a@b.db'"),
+        ("a\nb", r"'a\nb'"),
+    ],
+)
+def test_passwords_are_hidden_and_values_stay_on_one_line(url: str, shown: str) -> None:
+    assert hidden(url) == shown
+    assert "secret" not in hidden({"url": url})
