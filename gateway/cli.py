@@ -16,8 +16,6 @@ import typer
 from gateway.errors import BadData, ConfigError, GatewayError, StoreTimeout, StoreUnavailable
 
 if TYPE_CHECKING:
-    import socket
-
     from gateway.config import Settings
     from gateway.fields import Graph
     from gateway.loading import LoadReport, Step
@@ -69,11 +67,16 @@ def serve(
 ) -> None:
     """Serve the graph. Empty embedded stores are created and filled with demo data first."""
     graph, settings = _read(host=host, port=port)
-    listener = _bind(settings)
-    address = _address(listener, settings.host)
+
+    from gateway.app import create_app
+    from gateway.http import server
+    from gateway.observability import logs
+
+    logs.configure(settings.environment)
+    listener = server.bind(settings)
     with _naming_urls(settings):
         asyncio.run(_prepare(settings, graph))
-    _serve(settings, graph, listener, lambda: _say(f"Serving on {address}"))
+    server.run(create_app(settings, graph), settings, listener, on_ready=lambda: _say(f"Serving on {server.address(listener)}"))
 
 
 @cli.command()
@@ -90,6 +93,7 @@ def seed(
     seed: Annotated[int, typer.Option(help="The same seed gives the same data.")] = 1,
     posts_per_user: Annotated[int | None, typer.Option(min=0, help="On average.")] = None,
     events_per_user: Annotated[int | None, typer.Option(min=0, help="On average.")] = None,
+    if_empty: Annotated[bool, typer.Option("--if-empty", help="Leave stores alone that have rows.")] = False,
 ) -> None:
     """Fill the stores with demo data, replacing rows of the same keys."""
     graph, settings = _read()
@@ -99,7 +103,10 @@ def seed(
     batches = graph.demo(users, seed, **{name: number for name, number in given.items() if number is not None})
     started = time.perf_counter()
     with _naming_urls(settings), _row_counts() as progress:
-        rows = asyncio.run(_seed(settings, graph, batches, progress))
+        rows = asyncio.run(_seed(settings, graph, batches, progress, if_empty=if_empty))
+    if rows is None:
+        _say("The stores have rows already: nothing written.")
+        return
     _say(f"Wrote {_counts(rows)} in {time.perf_counter() - started:.1f} s.")
 
 
@@ -181,12 +188,16 @@ async def _create_missing(stores: Any, graph: Graph) -> None:
             _say(line)
 
 
-async def _seed(settings: Settings, graph: Graph, batches: Any, progress: Callable[[Counter[str]], None]) -> Counter[str]:
+async def _seed(
+    settings: Settings, graph: Graph, batches: Any, progress: Callable[[Counter[str]], None], *, if_empty: bool
+) -> Counter[str] | None:
     from gateway.loading import write_batches
-    from gateway.preparing import opened
+    from gateway.preparing import are_empty, opened
 
     async with opened(settings) as stores:
         await _create_missing(stores, graph)
+        if if_empty and not await are_empty(stores, graph):
+            return None
         return await write_batches(stores, batches, progress)
 
 
@@ -203,58 +214,6 @@ async def _load(
     async with opened(settings) as stores:
         await _create_missing(stores, graph)
         return await load_folder(stores, graph.datasets, folder, on_bad=bad if on_bad else None, progress=progress)
-
-
-def _serve(settings: Settings, graph: Graph, listener: socket.socket, on_ready: Callable[[], None]) -> None:
-    import uvicorn
-
-    from gateway.app import create_app
-
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            if self.started:
-                on_ready()
-
-    config = uvicorn.Config(
-        create_app(settings, graph),
-        loop="auto",  # uvloop, but for Windows
-        http="httptools",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=round(settings.request_deadline_s) or 1,
-    )
-    server = Server(config)
-    server.run(sockets=[listener])
-    if not server.started:
-        raise typer.Exit(FAILED)
-
-
-def _bind(settings: Settings) -> socket.socket:
-    """Return a socket bound to the address, not listening yet: nobody connects before the gateway can answer."""
-    import errno
-    import socket
-
-    place = f"{settings.host}:{settings.port}"
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-    except socket.gaierror as error:
-        raise ConfigError(f"host = {settings.host!r}: expected a host name or an address of this machine") from error
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise ConfigError(f"port = {settings.port}: expected a free port, and something listens on {place} already") from error
-        raise ConfigError(f"{place}: expected an address to listen on: {error.strerror}") from error
-    return listener
-
-
-def _address(listener: socket.socket, host: str) -> str:
-    port = listener.getsockname()[1]
-    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
 # ------------------------------------------------------------------------------------------------------------ what it says
@@ -295,7 +254,7 @@ def _naming_urls(settings: Settings) -> Iterator[None]:
 
 
 def _counts(rows: Counter[str]) -> str:
-    return ", ".join(f"{count:,} {name}" for name, count in rows.items()) or "nothing"
+    return ", ".join(f"{count:,} {name}" for name, count in sorted(rows.items())) or "nothing"
 
 
 def _report(report: LoadReport) -> None:

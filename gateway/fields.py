@@ -302,6 +302,7 @@ class Graph:
     datasets: tuple[Dataset, ...] = ()
     demo: Callable[..., Iterable[tuple[Collection, Sequence[Row]]]] | None = None
     plain_urls: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # DATABASE_URL and the like: which stores it serves
+    first_query: str = ""  # what GraphiQL shows to somebody who comes for the first time
 
     @property
     def store_names(self) -> tuple[str, ...]:

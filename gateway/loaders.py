@@ -15,12 +15,14 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from operator import itemgetter
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from aiodataloader import DataLoader
 
 from gateway.context import RequestContext
 from gateway.stores.base import Aggregate, Collection, Fetch, Get, Key, Match, NativeCall, Pairs, Row, Slice
+
+_T = TypeVar("_T")
 
 Ask = Get | Fetch | Aggregate | NativeCall
 
@@ -42,7 +44,19 @@ async def load(ctx: RequestContext, collection: Collection, key: Key, *, column:
     loader = ctx.memo.get(memo_key)
     if loader is None:
         loader = ctx.memo[memo_key] = _KeyLoader(ctx, collection, column)
-    return cast("Row | None", await loader.load(key))
+    return cast("Row | None", await shared(loader.load(key)))
+
+
+def shared(future: asyncio.Future[_T]) -> asyncio.Future[_T]:
+    """Return a future that can be cancelled alone: several fields wait for one key, and graphql-core cancels the fields it nulls."""
+    future.add_done_callback(_seen)
+    return asyncio.shield(future)
+
+
+def _seen(future: asyncio.Future[Any]) -> None:
+    """Look at a future's error, so that one whose waiters were all cancelled is not reported as forgotten."""
+    if not future.cancelled():
+        future.exception()
 
 
 class _BatchLoader(DataLoader[Ask, Any]):

@@ -13,24 +13,29 @@ from gateway.loading import write_batches
 from gateway.stores import Stores
 from gateway.stores.base import Collection, Fetch, Page
 
-EMBEDDED = ("sqlite", "memory")  # kinds of store that live in this process and belong to nobody else
+EMBEDDED = ("sqlite",)  # kinds of store that are files of this gateway alone. Memory begins and ends with its Stores.
 DEMO_USERS = 50
 DEMO_SEED = 1
 
 Say = Callable[[str], None]
 
 
-@asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Stores]:
-    """Give the stores of the settings, open, with the folders that SQLite files want to be in."""
-    make_folders(settings)
-    stores = Stores.connect(
+def connect(settings: Settings) -> Stores:
+    """Return the stores of the settings, not open yet."""
+    return Stores.connect(
         settings.urls,
         timeout_s=settings.store_timeout_s,
         write_timeout_s=settings.store_write_timeout_s,
         connect_timeout_s=settings.connect_timeout_s,
         pool_sizes={name: store.pool_size for name, store in settings.stores.items()},
     )
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Stores]:
+    """Give the stores of the settings, open, with the folders that SQLite files want to be in."""
+    make_folders(settings)
+    stores = connect(settings)
     await stores.open()
     try:
         yield stores
@@ -57,7 +62,8 @@ def sqlite_path(url: str) -> Path | None:
 
 
 async def migrate(stores: Stores, graph: Graph, name: str) -> list[str]:
-    """Create what is missing in one store; return one line per thing done."""
+    """Create what is missing in one store; return one line per thing done. StoreUnavailable at once where nobody answers."""
+    await stores.ping(name)  # a migration itself has no deadline, as an index may take its time
     folder = graph.migrations / name if graph.migrations else None
     return await stores.migrate(name, collections_of(graph, name), folder if folder and folder.is_dir() else None)
 
@@ -78,7 +84,7 @@ async def prepare_embedded(stores: Stores, graph: Graph, settings: Settings, say
     if len(embedded) < len(graph.store_names) or graph.demo is None:
         return
     unfinished = settings.data_dir / ".filling"
-    if not unfinished.exists() and not await _are_empty(stores, graph):
+    if not unfinished.exists() and not await are_empty(stores, graph):
         return
     if settings.is_production:
         say("The stores are empty: fill them with gateway load DIR, or gateway seed.")
@@ -88,10 +94,11 @@ async def prepare_embedded(stores: Stores, graph: Graph, settings: Settings, say
     unfinished.touch()
     rows = await write_batches(stores, graph.demo(DEMO_USERS, DEMO_SEED))
     unfinished.unlink()
-    say(f"Filled: {', '.join(f'{count:,} {name}' for name, count in rows.items())}.")
+    say(f"Filled: {', '.join(f'{count:,} {name}' for name, count in sorted(rows.items()))}.")
 
 
-async def _are_empty(stores: Stores, graph: Graph) -> bool:
+async def are_empty(stores: Stores, graph: Graph) -> bool:
+    """Return whether no collection has a row."""
     for collection in graph.collections:
         answer = await stores.fetch(Fetch(collection, collection.key, page=Page(limit=1)))
         if any(part.rows for part in answer.values()):

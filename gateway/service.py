@@ -25,7 +25,7 @@ from gateway.engine.nulls import complete_with_nulls
 from gateway.engine.plan import Plan, Planner, switches_of
 from gateway.engine.respond import respond, shown
 from gateway.engine.values import NOTHING, Binder, Bound, Limits
-from gateway.errors import BadUserInput, CallerError, GatewayError, MethodNotAllowed
+from gateway.errors import BadUserInput, Bug, GatewayError, MethodNotAllowed
 from gateway.fields import Graph
 from gateway.stores import Stores
 
@@ -93,7 +93,7 @@ class Service:
 
     def refuse(self, error: GatewayError) -> Response:
         """Return the response of a request that is not run at all."""
-        message = error.message if isinstance(error, CallerError) or type(error) is GatewayError else "Internal server error."
+        message = error.message if not isinstance(error, Bug) else "Internal server error."
         errors = [{"message": message, "extensions": error.extensions}]
         return Response(respond(None, errors, has_data=False), error.http_status)
 
@@ -162,7 +162,7 @@ class Service:
         return bounds
 
     async def _run(self, plan: Plan, bounds: list[Bound], ctx: RequestContext) -> tuple[Any, list[GraphQLError]]:
-        state = await execute(plan, bounds, ctx, self.binder)
+        state = await execute(plan, bounds, ctx)
         try:
             return complete(plan, state), []
         except SecondWalk:

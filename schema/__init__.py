@@ -24,5 +24,6 @@ schema = Graph(
     migrations=Path(__file__).parent.parent / "resolvers" / "migrations",
     datasets=datasets,
     demo=demo,
+    first_query=(Path(__file__).parent / "first_query.graphql").read_text(encoding="utf-8"),
     plain_urls={"DATABASE_URL": ("users", "posts"), "MONGO_URL": ("events",), "NEO4J_URL": ("recommendations",)},
 )

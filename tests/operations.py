@@ -100,7 +100,10 @@ def operations(pool: Pool, *, max_depth: int = 4, max_objects: int = 1_500, faul
     def one(draw: st.DrawFn) -> Operation:
         count = draw(st.sampled_from((1, 1, 1, 2, 3)))
         named = count > 1 or draw(st.booleans())
-        writers = [_Writer(draw, pool, f"O{n}_" if count > 1 else "", max_depth, _Budget(max_objects // count, 50 // count), faults) for n in range(count)]
+        writers = [
+            _Writer(draw, pool, f"O{n}_" if count > 1 else "", max_depth, _Budget(max_objects // count, 50 // count), faults)
+            for n in range(count)
+        ]
         texts = [writer.operation(f"Op{n}" if named else "") for n, writer in enumerate(writers)]
         chosen = draw(st.integers(0, count - 1))
         name = f"Op{chosen}" if count > 1 or (named and draw(st.booleans())) else None
@@ -373,7 +376,7 @@ class _Writer:
 
     def connection_arguments(self, type_name: str, definition: GraphQLField, place: _Place) -> tuple[list[str], int]:
         parts: list[str] = []
-        if self.chance(2):
+        if self.chance(3):
             parts.append(self.argument(definition, "where", self.filter(type_name, 2), omit=True))
         if self.chance(2):
             parts.append(self.argument(definition, "orderBy", self.orders(type_name), omit=True))
@@ -406,12 +409,12 @@ class _Writer:
         elif self.chance(2):
             parts.append("first: null")
         if self.chance(2):
-            parts.append(self.argument(definition, "strategy", self.pick(("FRIENDS", "COLLABORATIVE")), omit=True))
+            parts.append(self.argument(definition, "strategy", self.pick(("COLLABORATIVE", "FRIENDS")), omit=True))
         return self.shuffled(parts), size
 
     def stat_arguments(self, definition: GraphQLField) -> list[str]:
         parts: list[str] = []
-        if self.chance(2):
+        if self.chance(3):
             parts.append(self.argument(definition, "where", self.filter("Event", 2), omit=True))
         groups = self.draw(st.lists(st.sampled_from(("TYPE", "TIME", "USER", "POST")), unique=True, max_size=3))
         if groups != ["TYPE"] or self.chance(2):
@@ -445,7 +448,7 @@ class _Writer:
     def id(self, type_name: str, *, bare: bool = True) -> str:
         """Return an id: of something there, mostly; without its type now and then, where the type is known anyway."""
         unknown = (f"no-such-{type_name.lower()}", "0", "' OR 1=1--", "%", "😀?", "x:y")
-        key = self.pick(unknown) if self.chance(8) else self.pick(self.pool.keys[type_name])
+        key = self.pick(unknown) if self.chance(12) else self.pick(self.pool.keys[type_name])
         return key if bare and self.chance(2) else f"{type_name}:{key}"
 
     def text(self, name: str) -> str:
@@ -479,7 +482,7 @@ class _Writer:
         definition = SCHEMA.type_map[f"{type_name}Filter"]
         assert isinstance(definition, GraphQLInputObjectType)
         names = [name for name in definition.fields if depth > 0 or name not in ("and", "or", "not")]
-        chosen = self.draw(st.lists(st.sampled_from(names), unique=True, max_size=2))
+        chosen = self.draw(st.lists(st.sampled_from(names), unique=True, min_size=0 if self.chance(8) else 1, max_size=2))
         return {name: self.filter_value(type_name, name, get_named_type(definition.fields[name].type).name, depth) for name in chosen}
 
     def filter_value(self, type_name: str, name: str, kind: str, depth: int) -> Any:

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from gateway.context import RequestContext
 from gateway.engine.plan import Place, Plan
-from gateway.engine.values import NOTHING, Binder, Bound
+from gateway.engine.values import NOTHING, Bound
 from gateway.errors import BatchMismatch
 from gateway.fields import Batched, Each, Lookup, Many, One, Stats
 from gateway.loaders import Ask, ask, run
@@ -45,23 +45,22 @@ class State:
     failed: bool = False
 
 
-async def execute(plan: Plan, bounds: list[Bound], ctx: RequestContext, binder: Binder) -> State:
+async def execute(plan: Plan, bounds: list[Bound], ctx: RequestContext) -> State:
     """Return what the batches of ``plan`` answered; a batch that failed is in its Result, never raised."""
-    run_ = _Run(plan, bounds, ctx, binder)
+    run_ = _Run(plan, bounds, ctx)
     for level in plan.levels:
         await run_.level(level)
     return run_.state
 
 
 class _Run:
-    def __init__(self, plan: Plan, bounds: list[Bound], ctx: RequestContext, binder: Binder) -> None:
+    def __init__(self, plan: Plan, bounds: list[Bound], ctx: RequestContext) -> None:
         root = [None] * len(plan.root.place.layout)
         for place in plan.levels[0] if plan.levels else ():
             if place.node_type is None:
                 root[place.slot] = bounds[place.index].key
         self.state = State(tuple(root), bounds, [_NOTHING] * len(plan.places))
         self._ctx = ctx
-        self._binder = binder
         self._root_rows: Sequence[Row] = (self.state.root,)
 
     async def level(self, places: Sequence[Place]) -> None:
@@ -134,8 +133,8 @@ class _Run:
 
     def _node_keys(self, place: Place) -> list[Key]:
         ids = self.state.root[place.slot]
-        split = (self._binder.split_id(text) for text in ((ids,) if isinstance(ids, str) else ids))
-        return list(dict.fromkeys(part[1] for part in split if part is not None and part[0] == place.node_type))
+        prefix = f"{place.node_type}:"
+        return list(dict.fromkeys(text[len(prefix) :] for text in ((ids,) if isinstance(ids, str) else ids) if text.startswith(prefix)))
 
     def _many(self, place: Place, source: Many, bound: Bound) -> tuple[Any, Ask | None]:
         match: Match | Pairs | None = None

@@ -30,7 +30,7 @@ from gateway.engine.plan import source_of
 from gateway.engine.values import Binder, Bound, write_cursor
 from gateway.errors import BatchMismatch, OperatorError
 from gateway.fields import Batched, Computed, Each, FromColumn, Lookup, Many, NodeById, NodesByIds, One, Part, Source, Stats
-from gateway.loaders import ask, load
+from gateway.loaders import ask, load, shared
 from gateway.stores.base import EMPTY, Aggregate, Bucket, Collection, Column, Fetch, Key, Match, Measure, Pairs, Row, Slice
 
 Resolver = Callable[..., Any]
@@ -178,11 +178,9 @@ class Fallback:
         return resolve
 
     async def _by_id(self, ctx: RequestContext, text: str) -> Record | None:
-        split = self._binder.split_id(text)
-        collection = self._collections.get(split[0]) if split else None
-        if split is None or collection is None:
-            return None
-        return self._record(collection, await load(ctx, collection, split[1], column=collection.key[0]))
+        type_name, _, key = text.partition(":")
+        collection = self._collections[type_name]
+        return self._record(collection, await load(ctx, collection, key, column=collection.key[0]))
 
     def _many(self, source: Many) -> Resolver:
         collection = source.collection
@@ -200,7 +198,7 @@ class Fallback:
             else:
                 key = parent.column("id")
                 fetch = Fetch(collection, columns, Match(source.by, ()), bound.where, bound.order, bound.page, count)
-                part = await _slices(ctx, fetch).load(key)
+                part = await shared(_slices(ctx, fetch).load(key))
             return Page(part, bound, collection, lambda row: cast("Record", self._record(collection, row)))
 
         return resolve
@@ -208,13 +206,13 @@ class Fallback:
     async def _through(self, ctx: RequestContext, source: Many, parent: Record, bound: Bound, count: bool) -> Slice:
         through = source.through
         assert through is not None
-        edges = await _slices(ctx, Fetch(through.edges, (through.node,), Match(through.parent, ()))).load(parent.column("id"))
+        edges = await shared(_slices(ctx, Fetch(through.edges, (through.node,), Match(through.parent, ()))).load(parent.column("id")))
         if not edges.rows:
             return EMPTY
         pairs = tuple((parent.column("id"), row[0]) for row in edges.rows)
         collection = source.collection
         fetch = Fetch(collection, collection.names, Pairs(collection.key[0], ()), bound.where, bound.order, bound.page, count)
-        return await _slices(ctx, fetch, source).load(pairs)
+        return await shared(_slices(ctx, fetch, source).load(pairs))
 
     def _stats(self, source: Stats, definition: GraphQLField) -> Resolver:
         columns = {"count": Column("count"), "first_at": Column("first_at"), "last_at": Column("last_at"), "day": Column("day")}
@@ -228,7 +226,7 @@ class Fallback:
             if source.by is None:
                 rows = (await ask(info.context, asked)).get(None, ())
             else:
-                rows = await _groups(info.context, asked, source.by).load(parent.column("id"))
+                rows = await shared(_groups(info.context, asked, source.by).load(parent.column("id")))
             names = ["day" if isinstance(g, Bucket) else g for g in bound.groups] + ["count", "first_at", "last_at"]
             found = {name: (names.index(name), column) for name, column in declared.items() if name in names}
             missing = {name: (len(names), column) for name, column in declared.items() if name not in names}
@@ -245,7 +243,7 @@ class Fallback:
         async def resolve(parent: Any, info: Info, **arguments: Any) -> Any:
             bound = self._binder.bind(source, arguments)
             key = bound.key if source.key_argument is not None else parent.column(source.by)
-            value = await _values(info.context, source, bound.arguments or {}).load(key)
+            value = await shared(_values(info.context, source, bound.arguments or {}).load(key))
             if value is None or not source.columns:
                 return value
             if not is_list_type(bare):

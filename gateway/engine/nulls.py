@@ -120,10 +120,10 @@ class _Walk:
     def _child(self, plan: Child, row: Row, path: Path) -> Any:
         place = plan.place
         result = self._state.results[place.index]
-        for failed in (place.edges and self._state.results[place.edges.index], result):
-            if failed and failed.error is not None:
-                raise self._located(failed.error, plan, path)
         key = row[plan.slot]
+        failed = self._failure(place, result, key)
+        if failed is not None:
+            raise self._located(failed, plan, path)
         match place.source:
             case One() | Lookup():
                 found = self._index(place, result).get(key)
@@ -141,6 +141,19 @@ class _Walk:
             case Batched():
                 return self._batched(plan, place, result, key, path)
         raise LookupError(f"{plan.parent_type}.{plan.name} has no place")
+
+    def _failure(self, place: Place, result: Result, key: Any) -> Exception | None:
+        """Return why this parent has no answer. A parent that had nothing to ask is not touched by a batch that failed."""
+        edges = None if place.edges is None else self._state.results[place.edges.index]
+        if edges is not None and edges.error is not None:
+            return edges.error
+        if result.error is None:
+            return None
+        if isinstance(place.source, (One, Each)) and not key:
+            return None
+        if edges is not None and not edges.groups.get(key, EMPTY).rows:
+            return None
+        return result.error
 
     def _batched(self, plan: Child, place: Place, result: Result, key: Any, path: Path) -> Any:
         value = (result.values or {}).get(key)

@@ -13,6 +13,8 @@ from gateway.errors import Bug, GatewayError
 
 MAX_ERRORS = 20  # then one that says how many more
 
+_NULL = "Cannot return null for non-nullable field "  # names the schema's field only
+
 _log = logging.getLogger("gateway.errors")
 
 
@@ -48,7 +50,7 @@ def _shown(error: GraphQLError, request_id: str) -> dict[str, Any]:
         if original.__cause__ is not None:
             _log.warning("%s: %s (%r)", request_id, original.message, original.__cause__)
         return formatted
-    if original is None or isinstance(original, GraphQLError):
+    if original is None or isinstance(original, GraphQLError) or error.message.startswith(_NULL):
         formatted["extensions"] = {"code": "INTERNAL_SERVER_ERROR", **(formatted.get("extensions") or {})}
         return formatted
     # Unknown: the text may hold an address, a statement or a value, so the client gets the id under which the log has it.

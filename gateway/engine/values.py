@@ -95,18 +95,20 @@ class Binder:
             case Batched():
                 return self._batched(source, arguments)
             case NodeById():
-                return Bound(key=self._text("id", arguments["id"]))
+                return Bound(key=self._global_id("id", arguments["id"]))
             case NodesByIds():
                 ids = arguments["ids"]
                 if len(ids) > source.limit:
                     raise BadUserInput(f"ids: expected at most {source.limit} ids, got {len(ids)}", argument="ids")
-                return Bound(key=tuple(self._text("ids", item) for item in ids))
+                return Bound(key=tuple(self._global_id("ids", item) for item in ids))
         return NOTHING
 
-    def split_id(self, text: str) -> tuple[str, Key] | None:
-        """Return type and key of a global id, None when it is none: no such object exists then."""
-        type_name, colon, key = text.partition(":")
-        return (type_name, key) if colon and key and type_name in self._type_names else None
+    def _global_id(self, path: str, text: str) -> str:
+        self._text(path, text)
+        if ":" not in text or text.partition(":")[0] not in self._type_names:
+            names = ", ".join(f"{name}:key" for name in sorted(self._type_names))
+            raise BadUserInput(f"{path}: expected an id of the form {names}, got {_shown(text)}", argument=path)
+        return text
 
     # ------------------------------------------------------------------------------------------------- sorts of sources
 

@@ -30,7 +30,7 @@ class Ready:
         self._stores = stores
         self._late: set[asyncio.Task[float]] = set()  # pings whose driver is slow to give up; kept until they end
 
-    async def __call__(self, _: Request) -> Response:
+    async def __call__(self, request: Request) -> Response:  # noqa: ARG002 - an endpoint is given one
         pings = {asyncio.create_task(self._ping(name)): name for name in self._stores.names}
         if pings:
             _, late = await asyncio.wait(pings, timeout=PING_TIMEOUT_S)

@@ -25,14 +25,15 @@ def bind(settings: Settings) -> socket.socket:
     """
     where = f"host = '{settings.host}', port = {settings.port}"
     try:
-        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
-        family, kind, _, _, place = found[0]
-        listener = socket.socket(family, kind)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(place)
+        family, kind, _, _, place = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
     except socket.gaierror:
         raise ConfigError(f"{where}: expected the name or address of this machine") from None
+    listener = socket.socket(family, kind)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(place)
     except OSError as exc:
+        listener.close()
         if exc.errno == errno.EADDRINUSE:
             raise ConfigError(f"{where}: expected a free port, and something listens on this one already") from None
         raise ConfigError(f"{where}: expected an address to listen on: {exc.strerror}") from None

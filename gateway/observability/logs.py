@@ -53,7 +53,7 @@ def access(request_id: str, method: str, path: str, status: int, seconds: float,
     }
     if operation is not None:
         fields["operation"] = operation[:100]
-    # PERF: 5 µs less than .info(), which walks the stack for the caller's line.
+    # PERF: 4 µs less than .info(), which walks the stack for the line of its caller (python -m tests.gateway.http.cost).
     _access.handle(_access.makeRecord(_access.name, level, "", 0, "request", (), None, extra={"fields": fields}))
 
 

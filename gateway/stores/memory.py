@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import orjson
 
-from gateway.errors import StoreMisbehaved
+from gateway.errors import Conflict, StoreMisbehaved
 from gateway.stores.base import (
     Aggregate,
     And,
@@ -185,11 +185,12 @@ class _Table:
         self._derived.clear()
 
     def _refuse_doubles(self, rows: Iterable[_Tuple]) -> None:
+        """Raise where two rows would have equal values in a unique index. Nulls are equal to none."""
         for index in self.collection.indexes:
             if index.unique:
                 values = [value for value in map(self.picker(index.columns), rows) if None not in value]
                 if len(set(values)) < len(values):
-                    raise ValueError(f"two rows of {self.collection.name} would have the same {', '.join(index.columns)}")
+                    raise Conflict(f"Another row of {self.collection.name} has the same {', '.join(index.columns)}.")
 
     def _stored(self, row: Row) -> _Tuple:
         """The row with lists and JSON of its own, so that a later change of the caller's values changes nothing here."""

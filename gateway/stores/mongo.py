@@ -50,7 +50,7 @@ READ_TIMEOUT_S = 3.0
 WRITE_TIMEOUT_S = 5.0
 POOL_WAIT_S = 1.0
 INDEX_TIMEOUT_S = 600.0  # an index over a large collection takes its time
-ROWS_PER_COMMAND = 1_000  # so that no single command of a large write comes near WRITE_TIMEOUT_S
+ROWS_PER_COMMAND = 250  # so that no single command of a large write comes near WRITE_TIMEOUT_S
 ALL_IN_ONE_BATCH = 100_000  # rows; the server still cuts a batch at 16 MiB
 
 _UNAUTHORIZED, _AUTHENTICATION_FAILED, _DUPLICATE_KEY, _NAMESPACE_EXISTS = 13, 18, 11000, 48

@@ -68,7 +68,10 @@ def _json(value: Value) -> Any:
 def _times(cells: Cells) -> list[str | None]:
     # PERF: 0.14 ms for 1,000 times; datetime.isoformat(timespec="milliseconds") takes 0.40 to 0.57 ms, and $dateToString would have the
     # server format and send 24 bytes for 8. `python -m timeit` over 1,000 datetimes shows it again.
-    texts = orjson.loads(orjson.dumps(cells, option=_TIMES, default=_no_time))
+    try:
+        texts = orjson.loads(orjson.dumps(cells, option=_TIMES))
+    except TypeError as exc:
+        raise StoreMisbehaved(f"a document holds something else where a time was expected: {exc}") from exc
     return [f"{text[:23]}Z" if text is not None and len(text) == _MICROSECONDS_LENGTH else _whole_second(text) for text in texts]
 
 
@@ -79,11 +82,7 @@ def _whole_second(text: Any) -> str | None:
         return f"{text[:19]}.000Z"
     if isinstance(text, str) and len(text) == _WIRE_TIME_LENGTH and text[-1] == "Z":
         return text  # a document of somebody who keeps times as text
-    return _no_time(text)
-
-
-def _no_time(value: Any) -> str:
-    raise StoreMisbehaved(f"a document holds {type(value).__name__} where a time was expected")
+    raise StoreMisbehaved(f"a document holds a {type(text).__name__} where a time was expected")
 
 
 def _ints(cells: Cells) -> list[int | None]:
@@ -123,7 +122,7 @@ def _plain(value: Any) -> Value:
 
 def _text_of_binary(value: bytes) -> Value:
     if isinstance(value, Binary) and value.subtype == USER_DEFINED_SUBTYPE:
-        return orjson.loads(value)
+        return orjson.loads(bytes(value))
     return value.hex()
 
 

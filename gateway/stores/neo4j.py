@@ -23,7 +23,7 @@ from neo4j import exceptions as driver_errors
 from neo4j.time import Date as DriverDate
 from neo4j.time import DateTime as DriverTime
 
-from gateway.errors import ConfigError, Conflict, StoreMisbehaved, StoreTimeout, StoreUnavailable
+from gateway.errors import BadUserInput, ConfigError, Conflict, StoreMisbehaved, StoreTimeout, StoreUnavailable
 from gateway.stores.base import (
     Aggregate,
     Collection,
@@ -70,6 +70,8 @@ CLOSE_TIMEOUT_S = 2.0
 SOURCES_KEPT = 1_000
 DELETED_AT_ONCE = 10_000
 
+UNFIT = "A value cannot be kept in or compared with its column."
+_UNFIT = ("cannot be parsed to a", "Invalid value for", "Invalid date", "too large to index")  # in what the server says of such a value
 _MINE = {
     kind: f"SHOW {plural} YIELD name, labelsOrTypes WHERE any(x IN labelsOrTypes WHERE x STARTS WITH $prefix) RETURN collect(name)"
     for kind, plural in (("CONSTRAINT", "CONSTRAINTS"), ("INDEX", "INDEXES"))
@@ -286,7 +288,7 @@ class Neo4jStore:
             yield
         except driver_errors.ConstraintError as exc:
             noun = "row" if collection is None else f"row of {collection.name}"
-            raise Conflict(f"Another {noun} already has a value that must be unique.") from exc
+            raise Conflict(f"Another {noun} already has a value that must be unique.", store=self.name) from exc
         except driver_errors.Neo4jError as exc:
             raise self._of_the_server(exc, timeout_s) from exc
         except (
@@ -297,6 +299,8 @@ class Neo4jStore:
             OSError,
         ) as exc:
             raise StoreUnavailable(self.name) from exc
+        except (OverflowError, UnicodeEncodeError) as exc:  # more than 64 bits, half of a surrogate pair: nothing was sent
+            raise BadUserInput(UNFIT, store=self.name) from exc
         except driver_errors.DriverError as exc:
             raise StoreMisbehaved(f"store {self.name}: {exc}") from exc
 
@@ -307,6 +311,8 @@ class Neo4jStore:
         unavailable = (driver_errors.TransientError, driver_errors.AuthError)
         if isinstance(error, unavailable) or code.endswith(("DatabaseUnavailable", "DatabaseNotFound", "TransactionTerminated")):
             return StoreUnavailable(self.name)
+        if any(words in (error.message or "") for words in _UNFIT):
+            return BadUserInput(UNFIT, store=self.name)
         return StoreMisbehaved(f"store {self.name}: {code}: {error.message}")
 
 

@@ -281,31 +281,30 @@ def _order_by(source: Source, order: Sequence[Order], *, backward: bool, constan
 
 
 def _beyond(source: Source, order: Sequence[Order], marks: Sequence[Mark], cursor: str, *, after: bool) -> list[str]:
-    """Conditions for rows strictly after, or before, a cursor, whose values are bound as ``{cursor}0``, ``{cursor}1``, …"""
-    alternatives = []
-    for i, item in enumerate(order):
-        step = _step(source, item, marks[i], f"${cursor}{i}", after=after)
-        if step is not None:
-            same = [_same(source, order[j], marks[j], f"${cursor}{j}") for j in range(i)]
-            alternatives.append(" AND ".join([*same, step]))
-    if not alternatives:
-        return ["false"]
-    if len(alternatives) == 1:
-        return alternatives
-    either = "(" + " OR ".join(f"({a})" for a in alternatives) + ")"
+    """Conditions for rows strictly after, or before, a cursor, whose values are bound as ``{cursor}0``, ``{cursor}1``, …
+
+    PERF: as ORs of ANDs the planner brings them into a normal form, whose size grows with the product of the columns: 570 ms to
+    plan a page between two cursors in an order of three columns and the key, against 260 ms with CASE (once per shape).
+    """
+    beyond = "false"
+    for i in reversed(range(len(order))):
+        parameter = f"${cursor}{i}"
+        step = _step(source, order[i], marks[i], parameter, after=after)
+        last = i == len(order) - 1
+        beyond = step if last else f"CASE WHEN {_same(source, order[i], marks[i], parameter)} THEN {beyond} ELSE {step} END"
     first = source.collection[order[0].column]
-    if first.nullable or marks[0] != "plain":
-        return [either]
+    if len(order) == 1 or first.nullable or marks[0] != "plain":
+        return [beyond]
     # Says nothing new, but in a form that an index can begin at.
     sign = "<=" if order[0].descending == after else ">="
-    return [_ordered(first.type, source.ref(first.name), sign, f"${cursor}0", "plain"), either]
+    return [_ordered(first.type, source.ref(first.name), sign, f"${cursor}0", "plain"), beyond]
 
 
-def _step(source: Source, item: Order, mark: Mark, parameter: str, *, after: bool) -> str | None:
-    """The column's value is beyond the cursor's; None where nothing can be."""
+def _step(source: Source, item: Order, mark: Mark, parameter: str, *, after: bool) -> str:
+    """The column's value is beyond the cursor's."""
     column, ref = source.collection[item.column], source.ref(item.column)
     if mark == "null":  # nulls are last
-        return None if after else f"{ref} IS NOT NULL"
+        return "false" if after else f"{ref} IS NOT NULL"
     beyond = _ordered(column.type, ref, "<" if item.descending == after else ">", parameter, mark)
     return f"({beyond} OR {ref} IS NULL)" if after and column.nullable else beyond
 

@@ -44,12 +44,23 @@ class Rule:
 
 def wanted(prefix: str, collections: Iterable[Collection]) -> list[Rule]:
     """The rules of these collections, each once, constraints first: an index beside an equal constraint is refused."""
-    rules: dict[Rule, None] = {}
-    for collection in collections:
-        rules.update(dict.fromkeys(_rules(Source(prefix, collection))))
+    sources = [Source(prefix, collection) for collection in collections]
+    _require_own_labels(sources)
+    rules = dict.fromkeys(rule for source in sources for rule in _rules(source))
     constraints = [rule for rule in rules if rule.unique]
     covered = {(rule.on, rule.label, rule.properties) for rule in constraints}
     return constraints + [rule for rule in rules if not rule.unique and (rule.on, rule.label, rule.properties) not in covered]
+
+
+def _require_own_labels(sources: Sequence[Source]) -> None:
+    """A relationship makes nodes that have nothing but an id; in a collection with the same label they would be rows."""
+    ends = {label: s.collection.name for s in sources if s.edge is not None for label in (s.start_label, s.end_label)}
+    for source in sources:
+        if source.edge is None and source.label in ends:
+            name = source.collection.name
+            raise ValueError(
+                f"collection {name}: its label {source.label} is that of nodes of {ends[source.label]}, expected one of its own"
+            )
 
 
 def _rules(source: Source) -> Iterable[Rule]:

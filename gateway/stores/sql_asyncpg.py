@@ -70,7 +70,7 @@ class AsyncpgDriver:
         pool, self._pool = self._pool, None
         if pool is None:
             return
-        await asyncio.gather(*self._releases)
+        await asyncio.gather(*self._releases, return_exceptions=True)
         try:
             async with asyncio.timeout(self._connect_timeout_s):
                 await pool.close()

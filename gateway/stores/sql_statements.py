@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, cast
 
 import sqlalchemy as sa
@@ -290,7 +291,7 @@ def _condition(collection: Collection, source: sa.FromClause, shape: Shape | Non
 
     Negation is pushed down to the comparisons, so that plain filters stay plain comparisons, which indexes serve.
     """
-    names = (f"w{number}" for number in range(1_000_000))
+    names = (f"w{number}" for number in count())
 
     def build(shape: Shape, negated: bool) -> Expression:
         if shape[0] == "not":

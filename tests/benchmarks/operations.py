@@ -53,7 +53,7 @@ query Tree {
 
 CHAIN = """
 query Chain {
-  posts(first: 20) {
+  posts(first: 40) {
     nodes {
       id title
       author {

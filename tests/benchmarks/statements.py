@@ -32,7 +32,8 @@ POSTGRESQL = {
     "events_by_user": _lateral("events", "user_id", "id"),
     "events_by_post": _lateral("events", "post_id", "id"),
     "stats_by_user": (
-        f"SELECT user_id, type, count(*)::int, {_UTC.format('min(occurred_at)')}, {_UTC.format('max(occurred_at)')} "
+        "SELECT user_id, type, count(*)::int AS count, "
+        f"{_UTC.format('min(occurred_at)')} AS first_at, {_UTC.format('max(occurred_at)')} AS last_at "
         "FROM events WHERE user_id = ANY($1::text[]) GROUP BY user_id, type ORDER BY user_id, type"
     ),
 }

@@ -83,7 +83,8 @@ class Page:
         self.wait(f"!!document.querySelector({json.dumps(selector)})")
         box = self.evaluate(f"JSON.stringify(document.querySelector({json.dumps(selector)}).getBoundingClientRect())")
         where = json.loads(box)
-        x, y = where["x"] + where["width"] / 2, where["y"] + where["height"] / 2
+        # Near the left edge: what is wide may be scrolled out of sight in the middle.
+        x, y = where["x"] + min(where["width"] / 2, 12), where["y"] + where["height"] / 2
         for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from tests.browser.chromium import Page, page
 
-WIDTH, HEIGHT = 1_440, 900
+WIDTH, HEIGHT = 1_440, 1_080
 START_S = 90.0
 EDITOR = "document.querySelector('.graphiql-query-editor .CodeMirror').CodeMirror"
 RESULT = "document.querySelector('.result-window .CodeMirror').CodeMirror.getValue()"
@@ -73,6 +73,7 @@ def type_a_query(browser: Page) -> None:
     browser.wait("document.querySelector('.CodeMirror-hints')?.innerText", lambda text: text and "__typename" in text)
     browser.press("Escape", 27)
     browser.type("ename")  # the editor has closed the brace
+    browser.wait("document.querySelector('.graphiql-tab-button').innerText", lambda name: name == "<untitled>")  # no longer FirstQuery
     browser.press("Enter", 13, modifiers=2)
     browser.wait(RESULT, lambda text: "".join(text.split()) == '{"data":{"__typename":"Query"}}')
 

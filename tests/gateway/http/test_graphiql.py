@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import httpx
 import orjson
@@ -10,7 +11,7 @@ import orjson
 from tests.gateway.http.fakes import make_app
 
 
-def client(**settings: str) -> httpx.AsyncClient:
+def client(**settings: Any) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=httpx.ASGITransport(make_app(**settings)), base_url="http://gateway")
 
 

@@ -73,8 +73,8 @@ async def test_an_unknown_error_is_masked_and_its_id_is_in_the_log(caplog: pytes
         response = await client.post("/graphql", json={"query": "{a}"})
     assert response.status_code == 500
     (error,) = response.json()["errors"]
-    assert error["extensions"] == {"code": "INTERNAL_SERVER_ERROR", "id": response.headers["x-request-id"]}
+    assert error["extensions"] == {"code": "INTERNAL_SERVER_ERROR", "requestId": response.headers["x-request-id"]}
     assert "password" not in response.text
     (record,) = [r for r in caplog.records if r.name == "gateway.errors"]
-    assert record.__dict__["fields"] == {"request": error["extensions"]["id"]}
+    assert record.__dict__["fields"] == {"request": error["extensions"]["requestId"]}
     assert record.exc_info is not None

@@ -99,7 +99,7 @@ async def tree(stores: Stores, _: Data) -> Data:
 
 
 async def chain(stores: Stores, _: Data) -> Data:
-    posts = await stores.posts(("id", "title", "author_id"), 20)
+    posts = await stores.posts(("id", "title", "author_id"), 40)
     author_keys = unique(r[2] for r in posts)
     authors = await stores.users_by_id(("id", "name"), author_keys)
     written = await stores.posts_by_author(("author_id", "id", "title"), [r[0] for r in authors], 10)

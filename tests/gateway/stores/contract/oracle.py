@@ -151,7 +151,10 @@ _OPS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def in_order(records: Iterable[Record], collection: Collection, order: Sequence[Order]) -> list[Record]:
-    return sorted(records, key=cmp_to_key(lambda a, b: compare(a, b, collection, order)))
+    def compared(a: Record, b: Record) -> int:
+        return compare(a, b, collection, order)
+
+    return sorted(records, key=cmp_to_key(compared))
 
 
 def compare(a: Record, b: Record, collection: Collection, order: Sequence[Order]) -> int:

@@ -47,11 +47,11 @@ async def test_a_page_of_edges_per_parent(store: Store, end: str, order: tuple[O
     assert same(answered(await store.fetch(fetch), counted=True), fetched(LINKS, fetch))
 
 
-@in_any_order
+@pytest.mark.parametrize("order", ORDERS[2:6:3], ids=str)
 @in_both_directions
 async def test_a_page_of_edges_between_cursors(store: Store, order: tuple[Order, ...], backward: bool) -> None:
     ordered = in_order(LINKS, links, order)
-    for i, j in [(0, 5), (3, 20), (len(LINKS) // 2, len(LINKS) - 1)]:
+    for i, j in [(0, 5), (len(LINKS) // 2, len(LINKS) - 1)]:
         page = Page(2, backward, after=cursor(ordered[i], links, order), before=cursor(ordered[j], links, order))
         for match in (None, Match("source_id", PEOPLE), Match("target_id", PEOPLE)):
             fetch = Fetch(links, ("source_id", "target_id"), match, order=order, page=page)

@@ -45,7 +45,8 @@ def values_of(column: str) -> list[Any]:
     return [*list(present)[:12], *OTHERS[things[column].type]]
 
 
-@pytest.mark.parametrize(("column", "op"), [(c.name, op) for c in COMPARABLE for op in OPS_OF[c.type]])
+# One text column with nulls and one without are enough here: ``test_text.py`` has more to say on text.
+@pytest.mark.parametrize(("column", "op"), [(c.name, op) for c in COMPARABLE if c.name not in ("code", "name") for op in OPS_OF[c.type]])
 async def test_each_comparison_on_each_column(store: Store, column: str, op: Any) -> None:
     values = values_of(column)
     operands = [tuple(values[:3]), tuple(values[-2:]), (values[0],), ()] if op == "in" else values
@@ -55,7 +56,9 @@ async def test_each_comparison_on_each_column(store: Store, column: str, op: Any
         assert await ids(store, things, Not(where)) == expected(Not(where)), Not(where)
 
 
-@pytest.mark.parametrize(("column", "op"), [(c.name, op) for c in COMPARABLE for op in OPS_OF[c.type] if op not in ("eq", "ne")])
+@pytest.mark.parametrize(
+    ("column", "op"), [(c.name, op) for c in COMPARABLE if c.nullable for op in OPS_OF[c.type] if op not in ("eq", "ne")]
+)
 async def test_a_comparison_with_null_is_false_and_its_negation_is_true(store: Store, column: str, op: Any) -> None:
     where = Compare(column, op, None)
     assert await ids(store, things, where) == []
@@ -150,9 +153,16 @@ async def test_values_that_repeat_in_a_filter(store: Store) -> None:
 
 async def test_a_deep_filter(store: Store) -> None:
     where: Where = Compare("note", "eq", "x")
-    for i in range(20):
+    for i in range(10):
         where = Not(Or((And((where, Compare("id", "ne", f"m{i:02}"))),)))
     assert await ids(store, things, where) == expected(where)
+
+
+@pytest.mark.parametrize(("outer", "inner"), [(Or, And), (And, Or)], ids=["or of ands", "and of ors"])
+async def test_a_wide_filter(store: Store, outer: type[And | Or], inner: type[And | Or]) -> None:
+    """As wide as a client may write it; a planner that multiplies it out has 2 ** 12 parts."""
+    items = tuple(inner((Compare("note", "eq", "x"), Compare("id", "ne", f"m{i:02}"))) for i in range(12))
+    assert await ids(store, things, outer(items)) == expected(outer(items))
 
 
 async def test_a_filter_holds_before_the_page_is_cut_and_in_the_total(store: Store) -> None:
@@ -193,7 +203,7 @@ filters = st.recursive(_comparisons(), _nested, max_leaves=8)
 
 
 @given(where=filters)
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 async def test_any_filter(store: Store, where: Where) -> None:
     assert await ids(store, things, where) == expected(where)
 
@@ -207,7 +217,7 @@ SORTABLE = [c.name for c in COMPARABLE]
     limit=st.integers(0, 8),
     backward=st.booleans(),
 )
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 async def test_any_filter_with_any_order_and_page(
     store: Store, where: Where | None, order: tuple[Order, ...], limit: int, backward: bool
 ) -> None:

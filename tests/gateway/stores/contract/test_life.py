@@ -32,11 +32,11 @@ async def test_a_second_migration_changes_nothing(store: Store) -> None:
 async def test_a_migration_says_what_it_did_and_adds_what_is_missing(kind: str) -> None:
     async with store_of(kind, []) as store:
         done = await store.migrate("tested", [drafts], None)
-        assert any("drafts" in line or "Draft" in line for line in done)
+        assert any("drafts" in line or "DraftRecord" in line for line in done)
         await put(store, drafts, record("kept"))
         done = await store.migrate("tested", [drafts, users, pins], None)
         assert any("users" in line or "UserRecord" in line for line in done)
-        assert not any("drafts" in line or "Draft" in line for line in done)
+        assert not any("drafts" in line or "DraftRecord" in line for line in done)
         assert await store.migrate("tested", [drafts, users, pins], None) == []
         assert same(await everything(store, drafts), [record("kept")])
 
@@ -90,7 +90,7 @@ children = Native(
     sqlite="SELECT parent_id, size, note, done FROM drafts WHERE parent_id IN (SELECT value FROM json_each(:keys)) AND size >= :least "
     "ORDER BY size DESC",
     mongodb=_children_in_mongodb,
-    cypher="MATCH (d:{Draft}) WHERE d.parent_id IN $keys AND d.size >= $least "
+    cypher="MATCH (d:{DraftRecord}) WHERE d.parent_id IN $keys AND d.size >= $least "
     "RETURN d.parent_id, d.size, d.note, d.done ORDER BY d.size DESC",
     memory=_children_in_memory,
 )

@@ -14,10 +14,17 @@ PARENTS = ["mother", "father", "nobody", "aunt"]
 FAMILY = [thing for thing in THINGS if thing["parent_id"] == "mother"]
 
 SORTABLE = [c.name for c in things.columns if c.type not in ("json", "texts")]
+# Each type at least once, in both directions, with nulls and without, alone and mixed.
 ORDERS = [
-    *((Order(name, descending),) for name in SORTABLE for descending in (False, True)),
+    (Order("note"),),
+    (Order("note", True),),
+    (Order("score", True),),
+    (Order("ratio"),),
+    (Order("seen_at", True),),
+    (Order("due"),),
+    (Order("maybe", True),),
+    (Order("id", True),),
     (Order("note"), Order("score", True)),
-    (Order("note", True), Order("score")),
     (Order("maybe", True), Order("ratio", True), Order("name")),
     (Order("done"), Order("seen_at", True), Order("id", True)),
     (Order("name"), Order("id"), Order("size")),  # the key makes it total: what follows does not count
@@ -48,6 +55,13 @@ async def test_the_default_order_is_the_key(store: Store) -> None:
     assert column(slice_.rows) == sorted(thing["id"] for thing in THINGS)[:5]
 
 
+@pytest.mark.parametrize("descending", [False, True], ids=["ascending", "descending"])
+@pytest.mark.parametrize("name", SORTABLE)
+async def test_rows_come_in_the_order_of_each_column(store: Store, name: str, descending: bool) -> None:
+    fetch = Fetch(things, ("id", name), order=(Order(name, descending),))
+    assert same(answered(await store.fetch(fetch)), fetched(THINGS, fetch))
+
+
 @every_order
 async def test_rows_come_in_the_order_asked(store: Store, order: tuple[Order, ...]) -> None:
     fetch = Fetch(things, ("id", *(item.column for item in order)), order=order)
@@ -66,11 +80,11 @@ async def test_each_parent_has_a_page_of_its_own(store: Store, order: tuple[Orde
 async def test_a_page_stands_strictly_between_its_cursors(store: Store, order: tuple[Order, ...], backward: bool) -> None:
     """Cursors at the first row, within ties, before, at and after the first null, at the last row; alone and together."""
     family = in_order(FAMILY, things, order)
-    places = [cursor(family[i], things, order) for i in (0, 1, 11, 15, 16, 17, 18, len(family) - 1)]
+    places = [cursor(family[i], things, order) for i in (0, 11, 15, 16, 17, len(family) - 1)]
     pages = [
         *(Page(3, backward, after=place) for place in places),
         *(Page(3, backward, before=place) for place in places),
-        *(Page(3, backward, after=places[i], before=places[j]) for i, j in [(0, 1), (0, 2), (1, 5), (3, 7), (5, 5), (7, 0)]),
+        *(Page(3, backward, after=places[i], before=places[j]) for i, j in [(0, 2), (1, 4), (4, 4), (5, 0)]),
     ]
     for page in pages:
         fetch = Fetch(things, ("id",), Match("parent_id", PARENTS), order=order, page=page)

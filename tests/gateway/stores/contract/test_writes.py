@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from gateway.errors import Conflict
 from gateway.stores.base import Aggregate, Delete, Fetch, Get, Measure, Store, Upsert
 from tests.gateway.stores.contract.oracle import everything, grouped, ids, one, put, same
 from tests.gateway.stores.contract.world import ODD_KEYS, THINGS, drafts, record
@@ -89,7 +90,7 @@ async def test_a_call_does_all_or_nothing(scratch: Store) -> None:
     """The last of many rows has a code that another has: none of the call is there, and what was there stays."""
     await put(scratch, drafts, record("kept", note="old", code="taken"))
     rows = [record(f"k{i}") for i in range(1_500)]
-    with pytest.raises(Exception):  # noqa: B017, PT011 - which one is the store's matter
+    with pytest.raises(Conflict):
         await put(scratch, drafts, record("kept", note="new", code="taken"), *rows, record("bad", code="taken"))
     assert same(await everything(scratch, drafts), [record("kept", note="old", code="taken")])
 

@@ -37,13 +37,13 @@ _COLUMNS = (
 things = Collection(
     name="things",
     store="tested",
-    label="Thing",
+    label="ThingRecord",
     columns=_COLUMNS,
     indexes=(Index(("code",), unique=True), Index(("parent_id", "id")), Index(("parent_id", "made_at", "id")), Index(("made_at", "id"))),
 )
 
 # What tests write to. The same columns; empty before and after each test.
-drafts = replace(things, name="drafts", label="Draft")
+drafts = replace(things, name="drafts", label="DraftRecord")
 
 links = Collection(
     name="links",
@@ -58,7 +58,7 @@ links = Collection(
     ),
     key=("source_id", "target_id"),
     indexes=(Index(("target_id", "source_id")),),
-    relationship=Relationship("LINKS_TO", start="Thing", start_column="source_id", end="Thing", end_column="target_id"),
+    relationship=Relationship("LINKS_TO", start="Person", start_column="source_id", end="Person", end_column="target_id"),
 )
 
 # Edges that tests write: the key is the other way round, as ``wrote`` has it, and the ends have different labels.
@@ -68,7 +68,7 @@ pins = Collection(
     columns=(Column("board_id", refers="Board"), Column("thing_id", refers="Thing"), Column("place", Type.INT, nullable=True)),
     key=("thing_id", "board_id"),
     indexes=(Index(("board_id", "thing_id")),),
-    relationship=Relationship("PINNED", start="Board", start_column="board_id", end="Thing", end_column="thing_id"),
+    relationship=Relationship("PINNED", start="Board", start_column="board_id", end="Card", end_column="thing_id"),
 )
 
 

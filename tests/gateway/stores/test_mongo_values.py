@@ -1,0 +1,103 @@
+"""Wire values through BSON and back, and what documents of others may hold."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import bson
+import pytest
+from bson import Binary, DBRef, Decimal128, Int64, ObjectId
+from bson.codec_options import CodecOptions, DatetimeConversion
+
+from gateway.errors import BadUserInput, StoreMisbehaved
+from gateway.stores.base import Column, Type
+from gateway.stores.mongo_values import decode, encode
+
+CODEC: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_CLAMP)
+
+
+def through_bson(kind: Type, value: Any) -> Any:
+    column = Column("value", kind, nullable=True)
+    stored = bson.decode(bson.encode({"r": [encode(column, value)]}), CODEC)["r"]
+    return decode([column], [stored])[0][0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (Type.TIME, "0001-01-01T00:00:00.000Z"),
+        (Type.TIME, "0999-02-28T01:02:03.001Z"),
+        (Type.TIME, "1969-12-31T23:59:59.999Z"),
+        (Type.TIME, "2024-02-29T12:00:00.120Z"),
+        (Type.TIME, "9999-12-31T23:59:59.999Z"),
+        (Type.TIME, None),
+        (Type.DATE, "0001-01-01"),
+        (Type.INT, 2**63 - 1),
+        (Type.FLOAT, 1e300),
+        (Type.TEXTS, ["a", "a", ""]),
+        (Type.JSON, {"z": 1, "a": {"a.b": [1.0, 1, None, True], "$set": {"$x": 1}, "": {"": ""}}, "_id": 2**40}),
+        (Type.JSON, {"$ref": "posts", "$id": "1", "$db": "x", "more": 2}),
+        (Type.JSON, [{"$id": 1, "$ref": 5}]),
+        (Type.JSON, "text"),
+        (Type.JSON, None),
+    ],
+)
+def test_values_come_back_as_they_were(kind: Type, value: Any) -> None:
+    assert repr(through_bson(kind, value)) == repr(value)
+
+
+def test_an_integer_of_the_drivers_own_class_becomes_an_ordinary_one() -> None:
+    ((value,),) = decode([Column("n", Type.INT)], [[Int64(2**40)]])
+
+    assert type(value) is int
+
+
+@pytest.mark.parametrize("value", [{"n": 2**63}, {"$ref": {"n": 2**63}}, {1: 2}])
+def test_json_that_bson_cannot_hold_is_refused(value: Any) -> None:
+    with pytest.raises(BadUserInput):
+        through_bson_or_refuse(value)
+
+
+def through_bson_or_refuse(value: Any) -> None:
+    try:
+        bson.encode({"v": encode(Column("payload", Type.JSON), value)})
+    except (OverflowError, bson.errors.InvalidDocument) as exc:  # what the store translates when the driver encodes
+        raise BadUserInput("refused by the driver") from exc
+
+
+@pytest.mark.parametrize("value", ["yesterday", "2024-02-30T00:00:00.000Z", "2024-02-28T00:00:00Z", 5])
+def test_a_time_that_is_none_is_refused(value: Any) -> None:
+    with pytest.raises(BadUserInput, match="made_at: this is no time"):
+        encode(Column("made_at", Type.TIME), value)
+
+
+def test_what_only_bson_has_becomes_json() -> None:
+    foreign = {
+        "id": ObjectId("507f1f77bcf86cd799439011"),
+        "at": datetime(2020, 1, 1, 0, 0, 0, 5000),  # noqa: DTZ001  as the driver gives it
+        "price": Decimal128("1.50"),
+        "raw": Binary(b"\x01\xff", 5),
+        "ref": DBRef("posts", "1"),
+        "list": [{"at": datetime(2020, 1, 1)}],  # noqa: DTZ001
+    }
+
+    ((value,), (neighbour,)) = decode([Column("payload", Type.JSON)], [[foreign], [{"plain": 1}]])
+
+    assert neighbour == {"plain": 1}
+    assert value == {
+        "id": "507f1f77bcf86cd799439011",
+        "at": "2020-01-01T00:00:00.005Z",
+        "price": "1.50",
+        "raw": "01ff",
+        "ref": {"$ref": "posts", "$id": "1"},
+        "list": [{"at": "2020-01-01T00:00:00.000Z"}],
+    }
+
+
+def test_times_that_others_keep_as_text_are_read_when_they_are_ours() -> None:
+    assert decode([Column("at", Type.TIME)], [["2020-01-01T00:00:00.005Z"]]) == [("2020-01-01T00:00:00.005Z",)]
+    with pytest.raises(StoreMisbehaved, match="where a time was expected"):
+        decode([Column("at", Type.TIME)], [["last year"]])
+    with pytest.raises(StoreMisbehaved, match=r"something else where a time was expected.*ObjectId"):
+        decode([Column("at", Type.TIME)], [[ObjectId()]])

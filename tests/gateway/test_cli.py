@@ -1,0 +1,249 @@
+"""The command line: what each command says, how it ends, and that what went wrong is one line."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import orjson
+import pytest
+from typer.testing import CliRunner, Result
+
+from gateway import cli as cli_module
+from gateway.cli import cli
+from gateway.errors import BadData, ConfigError
+
+AT = "2010-02-04T06:41:08.221Z"
+USER = {"id": "6", "name": "Baby Yang", "email": "b@g", "created_at": AT}
+SLOW = 5.0  # an allowance for a busy machine: alone, a command that fails takes half a second
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in os.environ:
+        if name.startswith("GATEWAY_") or name in ("DATABASE_URL", "MONGO_URL", "NEO4J_URL"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, arguments)
+
+
+def spawn(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "gateway", *arguments]
+    return subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, timeout=60, check=False)
+
+
+def write(folder: Path, *lines: object, file: str = "users.ndjson") -> Path:
+    folder.mkdir(exist_ok=True)
+    folder.joinpath(file).write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines))
+    return folder
+
+
+def count(store: str, table: str) -> int:
+    connection = sqlite3.connect(f"data/{store}.db")
+    try:
+        return int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+    finally:
+        connection.close()
+
+
+# ------------------------------------------------------------------------------------------------------------------- commands
+
+
+def test_help_names_every_command() -> None:
+    result = run("--help")
+    assert result.exit_code == 0
+    assert all(name in result.output for name in ("serve", "migrate", "seed", "load", "schema"))
+
+
+def test_version() -> None:
+    assert run("--version").output.startswith("crossgraph ")
+
+
+def test_migrate_says_what_was_created_and_the_second_time_that_there_is_nothing_to_do() -> None:
+    first, second = run("migrate"), run("migrate")
+    assert first.exit_code == second.exit_code == 0
+    assert all(any(line.startswith(f"{name}: ") for line in first.output.splitlines()) for name in ("users", "posts", "events"))
+    assert second.output.splitlines() == [f"{name}: nothing to do" for name in ("users", "posts", "events", "recommendations")]
+
+
+def test_seed_writes_the_asked_number_and_again_the_same_rows() -> None:
+    asked = ("seed", "--users", "7", "--seed", "3", "--posts-per-user", "2", "--events-per-user", "5")
+    result = run(*asked)
+    assert result.exit_code == 0
+    assert "35 events" in result.output
+    assert run(*asked).exit_code == 0
+    assert (count("users", "users"), count("posts", "posts"), count("events", "events")) == (7, 14, 35)
+
+
+def test_load_says_what_it_read_wrote_and_ignored(tmp_path: Path) -> None:
+    folder = write(tmp_path / "in", USER)
+    write(folder, {"op": "x"}, file="writes.ndjson")
+    result = run("load", str(folder))
+    assert result.exit_code == 0
+    assert "users.ndjson: 1 lines" in result.output
+    assert "writes.ndjson: not a file of this graph, ignored" in result.output
+    assert "Wrote 1 users in" in result.output
+    assert count("users", "users") == 1
+
+
+def test_load_stops_at_a_bad_line_and_writes_nothing(tmp_path: Path) -> None:
+    folder = write(tmp_path / "in", USER, USER | {"id": "7", "email": 5})
+    result = run("load", str(folder))
+    assert isinstance(result.exception, BadData)
+    assert result.exception.message == "users.ndjson, line 2: email: expected text, got 5"
+    assert count("users", "users") == 0
+
+
+def test_load_skips_bad_lines_when_asked_to(tmp_path: Path) -> None:
+    folder = write(tmp_path / "in", USER, USER | {"id": "7", "email": 5})
+    result = run("load", str(folder), "--skip-bad")
+    assert result.exit_code == 0
+    assert result.stderr == "users.ndjson, line 2: email: expected text, got 5\n"
+    assert "users.ndjson: 2 lines, 1 of them bad and left out" in result.output
+    assert count("users", "users") == 1
+
+
+def test_schema_print_gives_the_sdl() -> None:
+    assert "type User implements Node {" in run("schema", "print").output
+
+
+def test_schema_check_shows_the_difference(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from schema import schema
+
+    exported = tmp_path / "schema.graphql"
+    monkeypatch.setattr(cli_module, "_graph", lambda: replace(schema, sdl=exported))
+    exported.write_text(run("schema", "print").output, encoding="utf-8")
+    assert run("schema", "check").exit_code == 0
+    exported.write_text(exported.read_text().replace("email: String!\n", "mail: String!\n"), encoding="utf-8")
+    result = run("schema", "check")
+    assert result.exit_code == 1
+    assert "-  mail: String!\n" in result.output
+    assert "+  email: String!\n" in result.output
+    assert "is stale: gateway schema print >" in result.stderr
+    exported.unlink()
+    assert run("schema", "check").exit_code == 1
+
+
+# ------------------------------------------------------------------------------------------------------------ what goes wrong
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "line"),
+    [
+        (("serve",), {"GATEWAY_PORT": "abc"}, "GATEWAY_PORT = 'abc': expected a port from 0 to 65535"),
+        (("serve", "--port", "99999"), {}, "--port = '99999': expected a port from 0 to 65535"),
+        (("migrate",), {"MONGO_URL": "mysql://u:secret@h"}, "MONGO_URL = 'mysql://u:***@h': expected postgresql://, mongodb://,"),
+    ],
+)
+def test_a_wrong_setting_ends_the_command_at_once_with_one_line(arguments: tuple[str, ...], variables: dict[str, str], line: str) -> None:
+    started = time.monotonic()
+    ended = spawn(*arguments, **variables)
+    assert time.monotonic() - started < SLOW
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert ended.stderr.startswith(f"gateway: {line}")
+    assert ended.stderr.count("\n") == 1
+
+
+def test_a_port_that_is_taken_is_one_line_and_nothing_is_created() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ended = spawn("serve", "--port", str(taken.getsockname()[1]))
+    assert ended.returncode == 2
+    assert "expected a free port" in ended.stderr
+    assert ended.stderr.count("\n") == 1
+    assert not Path("data").exists()
+
+
+def test_a_store_that_is_not_there_is_one_line_with_its_place_and_no_password() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closing:
+        port = closing.getsockname()[1]
+    ended = spawn("migrate", DATABASE_URL=f"postgresql://me:secret@127.0.0.1:{port}/x")
+    assert ended.returncode == 1
+    assert ended.stderr == f"gateway: The store 'users' is unavailable at 'postgresql+asyncpg://me:***@127.0.0.1:{port}/x'.\n"
+
+
+def test_a_bad_line_is_one_line(tmp_path: Path) -> None:
+    ended = spawn("load", str(write(tmp_path / "in", USER | {"created_at": "x"})))
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        'gateway: users.ndjson, line 1: created_at: expected an RFC 3339 time such as 2010-03-08T23:51:42.175Z, got "x"\n'
+    )
+
+
+def test_a_graph_without_demo_data_cannot_be_seeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    from schema import schema
+
+    monkeypatch.setattr(cli_module, "_graph", lambda: replace(schema, demo=None))
+    assert isinstance(run("seed").exception, ConfigError)
+
+
+# ---------------------------------------------------------------------------------------------------------------------- serve
+
+
+@contextmanager
+def serving(**variables: str) -> Iterator[tuple[str, list[str]]]:
+    """Give (address, what was said before) of a gateway that ends with the block."""
+    command = [sys.executable, "-m", "gateway", "serve", "--port", "0"]
+    with subprocess.Popen(command, env=os.environ | variables, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        said = []
+        for line in process.stdout:
+            if line.startswith("Serving on "):
+                break
+            said.append(line.rstrip())
+        try:
+            yield line.removeprefix("Serving on ").strip(), said
+        finally:
+            process.terminate()
+    assert process.returncode == 0
+
+
+def names(address: str) -> list[str]:
+    body = b'{"query": "{ users(first: 100) { nodes { name } } }"}'
+    with urlopen(Request(f"{address.rstrip('/')}/graphql", body, {"content-type": "application/json"}), timeout=10) as response:
+        return [node["name"] for node in orjson.loads(response.read())["data"]["users"]["nodes"]]
+
+
+def test_the_first_start_fills_empty_stores_and_the_second_leaves_them_as_they_are() -> None:
+    with serving() as (address, said):
+        assert "The stores are empty: filling them with demo data, 50 users and what they do." in said
+        first = names(address)
+    with serving() as (address, said):
+        assert said == []
+        assert names(address) == first
+    assert len(first) == 50
+
+
+def test_a_start_that_was_cut_short_while_filling_is_completed_by_the_next() -> None:
+    assert run("seed", "--users", "3").exit_code == 0
+    Path("data/.filling").touch()
+    with serving() as (address, _):
+        assert len(names(address)) == 50
+    assert not Path("data/.filling").exists()
+
+
+def test_production_starts_with_empty_stores() -> None:
+    with serving(GATEWAY_ENVIRONMENT="production") as (address, said):
+        assert said[-1] == "The stores are empty: fill them with gateway load DIR, or gateway seed."
+        assert names(address) == []
+
+
+def test_a_start_does_not_import_what_it_does_not_need() -> None:
+    code = "import sys, gateway.cli; print([m for m in ('rich', 'strawberry', 'sqlalchemy', 'pymongo', 'alembic') if m in sys.modules])"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert ended.stdout == "[]\n"

@@ -1,0 +1,75 @@
+"""A run that leaves live tests out says which and how to run them, and fails where they are required."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.kinds import SERVERS
+
+TESTS = """
+from pathlib import Path
+import pytest
+from tests.kinds import NEO4J, POSTGRESQL, needs
+
+def test_without_servers() -> None: ...
+
+@needs(NEO4J, POSTGRESQL)
+def test_with_two_servers() -> None: ...
+
+@pytest.mark.live
+def test_with_all_servers() -> None: ...
+
+def test_with_the_sample(snb_dir: Path) -> None:
+    assert snb_dir.is_dir()
+"""
+
+
+def run(folder: Path, **variables: str) -> tuple[int, list[str]]:
+    """The exit status and the lines of a run of ``TESTS`` with these variables and no others of ours."""
+    (folder / "test_some.py").write_text(TESTS)
+    (folder / "pytest.ini").write_text("[pytest]\nmarkers = live\n")
+    ours = {"REQUIRE_LIVE", "TEST_SNB_DIR", *(server.variable for server in SERVERS)}
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
+    command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", "-q", str(folder)]
+    done = subprocess.run(command, cwd=ROOT, env=environment | variables, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout.splitlines()
+
+
+def test_left_out_tests_are_counted_by_server_with_the_way_to_run_them(tmp_path: Path) -> None:
+    status, lines = run(tmp_path, TEST_SNB_DIR="/no/such/folder")
+    assert status == 0
+    assert lines[-1].startswith("1 passed, 3 skipped")
+    assert lines[-12:-1] == [
+        "    2 tests that need PostgreSQL (TEST_POSTGRES_URL is not set)",
+        "    1 tests that need MongoDB (TEST_MONGO_URL is not set)",
+        "    2 tests that need Neo4j (TEST_NEO4J_URL is not set)",
+        "    1 tests that need the LDBC sample (TEST_SNB_DIR names no folder)",
+        "To run them:",
+        "  docker compose up -d",
+        "  export TEST_POSTGRES_URL='postgresql+asyncpg://crossgraph:crossgraph@127.0.0.1:5432/crossgraph'",
+        "  export TEST_MONGO_URL='mongodb://127.0.0.1:27017/crossgraph?directConnection=true'",
+        "  export TEST_NEO4J_URL='bolt://neo4j:crossgraph@127.0.0.1:7687/neo4j'",
+        "To run those of the sample:",
+        "  export TEST_SNB_DIR=<the folder with users.ndjson, posts.ndjson, events.ndjson, follows.ndjson>",
+    ]
+
+
+def test_a_run_that_requires_live_tests_fails_without_them(tmp_path: Path) -> None:
+    status, lines = run(tmp_path, TEST_SNB_DIR=str(tmp_path), REQUIRE_LIVE="1", TEST_POSTGRES_URL="x", TEST_MONGO_URL="x")
+    assert status == 1
+    assert lines[-2] == "FAILED: REQUIRE_LIVE is set, and the tests above were left out."
+
+
+@pytest.mark.parametrize("require", ["", "1"])
+def test_a_run_with_everything_says_nothing(tmp_path: Path, require: str) -> None:
+    everything = {server.variable: "x" for server in SERVERS}
+    status, lines = run(tmp_path, TEST_SNB_DIR=str(tmp_path), REQUIRE_LIVE=require, **everything)
+    assert status == 0
+    assert lines[-1].startswith("4 passed")
+    assert not any("left out" in line for line in lines)
