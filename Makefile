@@ -43,7 +43,7 @@ imports: $(DEV)
 
 fuzz: export FUZZ_EXAMPLES ?= 20000
 fuzz: $(DEV)  ## random operations, each answered by the gateway and by an oracle
-	$(PY) -m pytest -q -m "not live" -k "differential" tests
+	$(PY) -m pytest -q tests/gateway/engine/test_differential.py
 
 bench-start: $(DEV)  ## seconds to the first answer, and memory when idle
 	$(PY) -m tests.benchmarks.start

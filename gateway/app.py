@@ -11,8 +11,8 @@ from gateway.engine.values import Limits
 from gateway.errors import ConfigError
 from gateway.fields import Graph
 from gateway.http.application import application
+from gateway.preparing import connect
 from gateway.service import Service
-from gateway.stores import Stores
 
 
 def load_graph(name: str) -> Graph:
@@ -28,17 +28,6 @@ def load_graph(name: str) -> Graph:
     if not isinstance(graph, Graph):
         raise ConfigError(f"graph = '{name}': expected module:attribute of a Graph, got {type(graph).__name__}")
     return graph
-
-
-def connect(settings: Settings) -> Stores:
-    """Return the stores of the settings, not open yet."""
-    return Stores.connect(
-        settings.urls,
-        timeout_s=settings.store_timeout_s,
-        write_timeout_s=settings.store_write_timeout_s,
-        connect_timeout_s=settings.connect_timeout_s,
-        pool_sizes={name: store.pool_size for name, store in settings.stores.items()},
-    )
 
 
 def create_app(settings: Settings, graph: Graph) -> Starlette:

@@ -35,7 +35,9 @@ def ask(ctx: RequestContext, request: Ask) -> asyncio.Future[Any]:
     loader = ctx.memo.get(_BatchLoader)
     if loader is None:
         loader = ctx.memo[_BatchLoader] = _BatchLoader(ctx)
-    return cast("asyncio.Future[Any]", loader.load(request))
+    future: asyncio.Future[Any] = loader.load(request)
+    future.add_done_callback(_seen)
+    return future
 
 
 async def load(ctx: RequestContext, collection: Collection, key: Key, *, column: str = "id") -> Row | None:

@@ -285,8 +285,8 @@ class _Owners:
                 owner, number = self._by_value[(value,)]
                 if tuple(row) != owner and tuple(row) not in keys:
                     del self._by_value[(value,)]
-                    what = f"{self._what()}: expected one that no other row has, got that of {_shown(tuple(row))} in the store, {_shown(value)}"
-                    result.append((number, what))
+                    got = f"that of {_shown(tuple(row))} in the store, {_shown(value)}"
+                    result.append((number, f"{self._what()}: expected one that no other row has, got {got}"))
         return sorted(result)
 
     def _what(self) -> str:

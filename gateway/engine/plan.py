@@ -28,6 +28,7 @@ from graphql import (
     OperationDefinitionNode,
     OperationType,
     SelectionSetNode,
+    Undefined,
     VariableNode,
     get_named_type,
     get_nullable_type,
@@ -555,7 +556,7 @@ def _split_arguments(definition: GraphQLField, node: FieldNode) -> tuple[dict[st
             if default is not _ABSENT:
                 constants[name] = default
         elif isinstance(value, VariableNode):
-            getters.append(_variable_getter(name, value.name.value, default))
+            getters.append(_variable_getter(name, value.name.value, default, is_non_null_type(declared.type)))
         elif any(True for _ in _variables_in(value)):
             getters.append(_literal_getter(name, value, declared.type))
         else:
@@ -572,9 +573,11 @@ def _default(declared: Any) -> Any:
     return coerce_default_value(declared)
 
 
-def _variable_getter(name: str, variable: str, default: Any) -> Getter:
+def _variable_getter(name: str, variable: str, default: Any, required: bool) -> Getter:
     def get(given: dict[str, Any], coerced: Coerced) -> None:
         value = coerced.get(variable, default)
+        if value is None and required:  # GraphQL spec 6.4.1: a nullable variable may stand here, for the sake of the default
+            raise BadUserInput(f"{name}: expected a value, got null from ${variable}", argument=name)
         if value is not _ABSENT:
             given[name] = value
 
@@ -583,7 +586,10 @@ def _variable_getter(name: str, variable: str, default: Any) -> Getter:
 
 def _literal_getter(name: str, value: Any, type_: Any) -> Getter:
     def get(given: dict[str, Any], coerced: Coerced) -> None:
-        given[name] = coerce_input_literal(value, type_, VariableValues({}, dict(coerced)))
+        found = coerce_input_literal(value, type_, VariableValues({}, dict(coerced)))
+        if found is Undefined:  # a null variable inside of it, where the type wants a value
+            raise BadUserInput(f"{name}: expected {type_}, got a null in it", argument=name)
+        given[name] = found
 
     return get
 

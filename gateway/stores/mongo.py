@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, unquote
 import bson
 import pymongo
 from bson.codec_options import CodecOptions, DatetimeConversion
-from pymongo import AsyncMongoClient, DeleteOne, ReplaceOne, errors
+from pymongo import AsyncMongoClient, DeleteOne, InsertOne, ReplaceOne, errors
 
 from gateway.errors import BadUserInput, Bug, ConfigError, Conflict, GatewayError, StoreMisbehaved, StoreTimeout, StoreUnavailable
 from gateway.stores import mongo_indexes, mongo_query, mongo_values
@@ -176,11 +176,11 @@ class MongoStore:
     async def upsert(self, upsert: Upsert) -> None:
         collection = upsert.collection
         with self._translated(WRITE_TIMEOUT_S, collection):
-            writes = _replacements(collection, upsert.rows)
-            if len(writes) > 1 and await self._transactions():
-                await self._apart(self._in_transaction(collection, writes))
+            documents = _documents(collection, upsert.rows)
+            if len(documents) > 1 and await self._transactions():
+                await self._apart(self._all_or_nothing(collection, documents))
             else:
-                await self._write(collection, writes)
+                await self._write(collection, _replacements(collection, documents))
 
     async def delete(self, delete: Delete) -> None:
         collection = delete.collection
@@ -189,6 +189,16 @@ class MongoStore:
             keys = [{name: {"$eq": value} for name, value in zip(names, key, strict=True)} for key in delete.keys]
             await self._write(collection, [DeleteOne(key) for key in keys])
 
+    async def _all_or_nothing(self, collection: Collection, documents: Sequence[Document]) -> None:
+        # PERF: most calls bring new rows only, and 3,000 edges take 0.7 s inserted, 1.9 to 3.2 s replaced one by one (on the server that
+        # stands in for MongoDB in tests; bulk_write of both in a transaction shows it again). The first row that is there ends the try.
+        try:
+            await self._in_transaction(collection, [InsertOne({**document}) for document in documents])
+        except errors.BulkWriteError as exc:
+            if _duplicate(exc) is None:
+                raise
+            await self._in_transaction(collection, _replacements(collection, documents))
+
     async def _in_transaction(self, collection: Collection, writes: Sequence[Any]) -> None:
         async with await _now(self._opened().start_session()) as session:
             await session.with_transaction(lambda session: self._write(collection, writes, session))
@@ -196,7 +206,7 @@ class MongoStore:
     async def _write(self, collection: Collection, writes: Sequence[Any], session: Any = None) -> None:
         target = self._database()[collection.name]
         for start in range(0, len(writes), ROWS_PER_COMMAND):
-            await target.bulk_write(writes[start : start + ROWS_PER_COMMAND], ordered=False, session=session)
+            await target.bulk_write(writes[start : start + ROWS_PER_COMMAND], ordered=session is not None, session=session)
 
     async def _apart(self, write: Coroutine[Any, Any, None]) -> None:
         """Run ``write`` so that a caller whose time is up goes at once: undoing a transaction takes a server that answers."""
@@ -350,15 +360,20 @@ def _grouped(items: Any) -> Groups:
 # ------------------------------------------------------------------------------------------------------------------ writes
 
 
-def _replacements(collection: Collection, rows: Sequence[Row]) -> list[ReplaceOne[Document]]:
-    """Return one write per key; where a key repeats, its last row counts."""
+def _documents(collection: Collection, rows: Sequence[Row]) -> list[Document]:
+    """Return one document per key; where a key repeats, its last row counts."""
     columns = [(column, mongo_query.field(collection, column.name)) for column in collection.columns]
     key = [mongo_query.field(collection, name) for name in collection.key]
     documents: dict[tuple[Value, ...], Document] = {}
     for row in rows:
         document = {name: mongo_values.encode(column, value) for (column, name), value in zip(columns, row, strict=True)}
         documents[tuple(document[name] for name in key)] = document
-    return [ReplaceOne({name: {"$eq": document[name]} for name in key}, document, upsert=True) for document in documents.values()]
+    return list(documents.values())
+
+
+def _replacements(collection: Collection, documents: Sequence[Document]) -> list[ReplaceOne[Document]]:
+    key = [mongo_query.field(collection, name) for name in collection.key]
+    return [ReplaceOne({name: {"$eq": document[name]} for name in key}, document, upsert=True) for document in documents]
 
 
 async def _create_collection(database: Any, collection: Collection) -> list[str]:

@@ -29,7 +29,6 @@ from gateway.stores.base import (
     Match,
     Measure,
     Not,
-    Or,
     Order,
     Pairs,
     Row,
@@ -191,35 +190,51 @@ def to_parameter(type_: Type, value: Value) -> Any:
 # -------------------------------------------------------------------------------------------------------------- filters
 
 _COMPARISONS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
-_TESTS = {"eq": "=", "contains": "CONTAINS", "starts_with": "STARTS WITH"}
 
 
-def _condition(source: Source, where: Where, name: Callable[[], str]) -> str:
-    """A condition that is true where ``where`` is. Elsewhere it is false or null, so only a Not has to tell these apart."""
-    match where:
-        case Compare():
-            return _compare(source, where, name)
-        case Not():
-            return f"NOT coalesce({_condition(source, where.item, name)}, false)"
-        case And():
-            return "(" + " AND ".join(_condition(source, item, name) for item in where.items) + ")" if where.items else "true"
-        case Or():
-            return "(" + " OR ".join(_condition(source, item, name) for item in where.items) + ")" if where.items else "false"
+def _condition(source: Source, where: Where, name: Callable[[], str], *, negated: bool = False) -> str:
+    """A condition that is true where ``where`` is, or where it is not; elsewhere it is false or null.
+
+    Negations are pushed down to the comparisons. PERF: 20 nested NOT coalesce((… AND …), false) keep the server's parser busy for
+    88 s, whatever the transaction's timeout; pushed down they are planned in 0.1 s.
+    """
+    if isinstance(where, Compare):
+        return _compare(source, where, name, negated=negated)
+    if isinstance(where, Not):
+        return _condition(source, where.item, name, negated=not negated)
+    parts = [_condition(source, item, name, negated=negated) for item in where.items]
+    all_of = isinstance(where, And) != negated
+    if len(parts) < 2:
+        return parts[0] if parts else ("true" if all_of else "false")
+    return "(" + (" AND " if all_of else " OR ").join(parts) + ")"
 
 
-def _compare(source: Source, where: Compare, name: Callable[[], str]) -> str:
+def _compare(source: Source, where: Compare, name: Callable[[], str], *, negated: bool) -> str:
     column, ref, op, mark = source.collection[where.column], source.ref(where.column), where.op, where.value
+    if op in ("eq", "ne"):
+        equal = (op == "eq") != negated
+        if mark == "null":
+            return f"{ref} IS NULL" if equal else f"{ref} IS NOT NULL"
+        value = _native(column.type, f"${name()}")
+        return f"{ref} = {value}" if equal else f"coalesce({ref} <> {value}, true)"
     if mark == "null":
-        return {"eq": f"{ref} IS NULL", "ne": f"{ref} IS NOT NULL"}.get(op, "false")
-    parameter = f"${name()}"
-    if op == "in":
-        temporal = column.type in (Type.TIME, Type.DATE)
-        return f"{ref} IN [x IN {parameter} | {_native(column.type, 'x')}]" if temporal else f"{ref} IN {parameter}"
-    if op == "ne":
-        return f"coalesce({ref} <> {_native(column.type, parameter)}, true)"
-    if op in _COMPARISONS:
-        return _ordered(column.type, ref, _COMPARISONS[op], parameter, mark)
-    return f"{ref} {_TESTS[op]} {_native(column.type, parameter)}"
+        return "true" if negated else "false"
+    test = _test(column.type, ref, op, f"${name()}", mark)
+    return f"NOT coalesce({test}, false)" if negated else test
+
+
+def _test(type_: Type, ref: str, op: str, parameter: str, mark: Mark) -> str:
+    match op:
+        case "in" if type_ in (Type.TIME, Type.DATE):
+            return f"{ref} IN [x IN {parameter} | {_native(type_, 'x')}]"
+        case "in":
+            return f"{ref} IN {parameter}"
+        case "contains":
+            return f"{ref} CONTAINS {parameter}"
+        case "starts_with":
+            return f"{ref} STARTS WITH {parameter}"
+        case _:
+            return _ordered(type_, ref, _COMPARISONS[op], parameter, mark)
 
 
 def _ordered(type_: Type, ref: str, sign: str, parameter: str, mark: Mark) -> str:
@@ -259,8 +274,50 @@ def _conditions(source: Source, where: Where | None) -> list[str]:
     return [] if where is None else [_condition(source, where, _Names())]
 
 
-def _match(source: Source, conditions: Sequence[str]) -> str:
-    return f"MATCH {source.pattern}" + (" WHERE " + " AND ".join(conditions) if conditions else "")
+def _match(source: Source, conditions: Sequence[str], through: _Way | None = None) -> str:
+    if through is None:
+        return f"MATCH {source.pattern}" + (" WHERE " + " AND ".join(conditions) if conditions else "")
+    return f"MATCH {source.pattern}{through.hint} WHERE {' AND '.join([*conditions, *through.conditions])}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """The index that leads to a parent's rows: a hint, and what else has to be said so that the index may be used."""
+
+    hint: str = ""
+    conditions: tuple[str, ...] = ()
+
+
+def _way(source: Source, column: str, score: Callable[[tuple[str, ...]], int]) -> _Way:
+    """The way to rows by ``column``: of the declared indexes that begin with it the one with the highest score, then the shortest.
+
+    Chosen here, for the planner goes by statistics, which lag behind: PERF: 50 parents' totals of 10,000 rows just loaded took it
+    660 ms by scanning all of them for each, and 14 ms in this way.
+    """
+    if source.edge is not None:
+        ends = {source.edge.start_column: ("s", source.start_label), source.edge.end_column: ("e", source.end_label)}
+        if column not in ends:
+            return _Way()
+        variable, label = ends[column]
+        return _Way(f" USING INDEX SEEK {variable}:{quoted(label)}(id)")
+    collection = source.collection
+    indexes = [collection.key, *(index.columns for index in collection.indexes)]
+    # A row without a value in one of its columns is not in an index.
+    fit = [i for i in indexes if i[0] == column and not any(collection[name].nullable for name in i[1:])]
+    if not fit:
+        return _Way()
+    best = max(fit, key=lambda i: (score(i), -len(i)))
+    hint = f" USING INDEX SEEK n:{quoted(source.label)}({', '.join(map(quoted, best))})"
+    return _Way(hint, tuple(f"{source.ref(name)} IS NOT NULL" for name in best[1:]))
+
+
+def _in_order(order: Sequence[Order]) -> Callable[[tuple[str, ...]], int]:
+    """The score of an index by how much of the order it has."""
+
+    def score(index: tuple[str, ...]) -> int:
+        return next((i for i, (name, item) in enumerate(zip(index[1:], order, strict=False)) if name != item.column), len(index) - 1)
+
+    return score
 
 
 # ------------------------------------------------------------------------------------------------------- order and pages
@@ -335,7 +392,9 @@ def _marked_cursor(
 def get_text(source: Source, columns: tuple[str, ...], column: str) -> str:
     """Answers [[key, row], …]."""
     ref = source.ref(column)
-    return f"{_match(source, [f'{ref} IN $keys'])} RETURN collect([{ref}, {source.wire_list(columns)}])"
+    return (
+        f"{_match(source, [f'{ref} IN $keys'], _way(source, column, _in_order(())))} RETURN collect([{ref}, {source.wire_list(columns)}])"
+    )
 
 
 def fetch_statement(source: Source, fetch: Fetch) -> tuple[str, Parameters]:
@@ -394,9 +453,11 @@ def _fetch_text(
         if page.before is not None:
             paged += _beyond(source, order, page.before, "b", after=False)
 
-    rows = f"COLLECT {{ {_match(source, paged)} RETURN {source.wire_list(columns)} {order_by}{limit} }}"
+    way = None if match is None else _way(source, match[1], _in_order(order))
+    rows = f"COLLECT {{ {_match(source, paged, way)} RETURN {source.wire_list(columns)} {order_by}{limit} }}"
     counted = count and page is not None  # without a page the rows themselves are counted
-    total = f"COUNT {{ {_match(source, wanted)} }}" if counted else "null"
+    way = None if match is None else _way(source, match[1], _in_order(()))
+    total = f"COUNT {{ {_match(source, wanted, way)} }}" if counted else "null"
     if match is None:
         return f"RETURN [[null, {rows}, {total}]]"
     return (
@@ -428,16 +489,17 @@ def _aggregate_text(
     source: Source, groups: tuple[str | Bucket, ...], measures: tuple[Measure, ...], column: str | None, where: Where | None
 ) -> str:
     conditions = _conditions(source, where)
-    parent = "null"
+    parent, way = "null", None
     if column is not None:
-        parent = source.ref(column)
+        used = {g if isinstance(g, str) else g.column for g in groups} | {m.column for m in measures}
+        parent, way = source.ref(column), _way(source, column, lambda index: len(used & {*index}))
         conditions.insert(0, f"{parent} IN $keys")
     grouped = [f"{parent} AS parent", *(f"{_group(source, g)} AS g{i}" for i, g in enumerate(groups))]
     measured = [f"{_measure(source, m)} AS m{i}" for i, m in enumerate(measures)]
     values = [_wire(_group_type(source, g), f"g{i}") for i, g in enumerate(groups)]
     values += [_wire(_measure_type(source, m), f"m{i}") for i, m in enumerate(measures)]
     return (
-        f"{_match(source, conditions)} WITH {', '.join([*grouped, *measured, 'count(*) AS matched'])} WHERE matched > 0"
+        f"{_match(source, conditions, way)} WITH {', '.join([*grouped, *measured, 'count(*) AS matched'])} WHERE matched > 0"
         f" RETURN collect([parent, [{', '.join(values)}]])"
     )
 
@@ -445,7 +507,8 @@ def _aggregate_text(
 def _group(source: Source, group: str | Bucket) -> str:
     if isinstance(group, str):
         return source.ref(group)
-    return f"datetime.truncate('{group.interval}', {source.ref(group.column)})"
+    ref = source.ref(group.column)
+    return f"CASE WHEN {ref} IS NOT NULL THEN datetime.truncate('{group.interval}', {ref}) END"
 
 
 def _group_type(source: Source, group: str | Bucket) -> Type:
@@ -505,7 +568,8 @@ def delete_text(source: Source) -> str:
     collection = source.collection
     conditions = [f"{source.ref(name)} = {_native(collection[name].type, f'k[{i}]')}" for i, name in enumerate(collection.key)]
     what = "DETACH DELETE n" if source.edge is None else "DELETE r"
-    return f"UNWIND $keys AS k {_match(source, conditions)} {what}"
+    ways = [_way(source, name, _in_order(())) for name in collection.key if source.edge is not None or name == collection.key[0]]
+    return f"UNWIND $keys AS k {_match(source, conditions, _Way(''.join(way.hint for way in ways)))} {what}"
 
 
 def written(collection: Collection, rows: Sequence[Row]) -> list[list[Any]]:

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiosqlite
 from sqlalchemy import URL, event, make_url
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool
 
 from gateway.errors import BadUserInput, Conflict, GatewayError, StoreMisbehaved, StoreTimeout, StoreUnavailable
 from gateway.stores.base import Row, Value
 from gateway.stores.sql_dialects import UNFIT
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 READERS = 4  # at most; more than there are cores wait for each other
 BUSY_TIMEOUT_S = 3.0  # for a writer of another process
@@ -40,7 +42,6 @@ class AiosqliteDriver:
         self._writer: aiosqlite.Connection | None = None
         self._free = asyncio.Semaphore(self._size)
         self._writing = asyncio.Lock()
-        self._connecting = asyncio.Lock()
         self._is_open = False
 
     async def open(self) -> None:
@@ -84,6 +85,10 @@ class AiosqliteDriver:
 
     def migration_engine(self) -> AsyncEngine:
         """Return an engine whose transactions hold table definitions too, and lock out other writers from their start."""
+        # Imported late: it brings SQLAlchemy's ORM along, a quarter of the time that this module takes to load.
+        from sqlalchemy.ext.asyncio import create_async_engine
+        from sqlalchemy.pool import NullPool
+
         self._path.parent.mkdir(parents=True, exist_ok=True)
         url = URL.create("sqlite+aiosqlite", database=str(self._path))
         engine = create_async_engine(url, poolclass=NullPool, connect_args={"isolation_level": None, "timeout": BUSY_TIMEOUT_S})
@@ -103,26 +108,27 @@ class AiosqliteDriver:
         return self._translated(error)
 
     async def _connect_reader(self) -> aiosqlite.Connection:
-        connection = await self._connect()
-        await connection.execute_fetchall("PRAGMA query_only = ON")
+        connection = await self._connect("query_only = ON")
         self._readers.append(connection)
         return connection
 
-    async def _connect(self) -> aiosqlite.Connection:
+    async def _connect(self, *more_pragmas: str) -> aiosqlite.Connection:
+        self._refuse_when_closed()
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        connection = await aiosqlite.connect(self._path, isolation_level=None, timeout=BUSY_TIMEOUT_S, cached_statements=STATEMENTS_CACHED)
+        try:
+            await _switch_to_wal(connection)
+            for pragma in ("synchronous = FULL", f"cache_size = -{CACHE_KIB}", "temp_store = MEMORY", *more_pragmas):
+                await connection.execute_fetchall(f"PRAGMA {pragma}")
+            self._refuse_when_closed()  # which it may have been meanwhile
+        except BaseException:
+            await asyncio.shield(connection.close())
+            raise
+        return connection
+
+    def _refuse_when_closed(self) -> None:
         if not self._is_open:
             raise sqlite3.OperationalError("the store is not open")
-        async with self._connecting:  # one at a time: the first one switches the file to WAL
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            connection = await aiosqlite.connect(
-                self._path, isolation_level=None, timeout=BUSY_TIMEOUT_S, cached_statements=STATEMENTS_CACHED
-            )
-            try:
-                for pragma in ("journal_mode = WAL", "synchronous = FULL", f"cache_size = -{CACHE_KIB}", "temp_store = MEMORY"):
-                    await connection.execute_fetchall(f"PRAGMA {pragma}")
-            except BaseException:
-                await asyncio.shield(connection.close())
-                raise
-            return connection
 
     def _translated(self, error: BaseException) -> GatewayError:
         text = str(error)
@@ -139,6 +145,19 @@ class AiosqliteDriver:
 
 
 _NOT_UNIQUE = "UNIQUE constraint failed: "
+
+
+async def _switch_to_wal(connection: aiosqlite.Connection) -> None:
+    """Switch the file to WAL, where it stays. SQLite does not wait for other connections here, so this does."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            await connection.execute_fetchall("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(0.01)
 
 
 async def _execute_all(connection: aiosqlite.Connection, text: str, calls: Sequence[Sequence[Value]]) -> None:

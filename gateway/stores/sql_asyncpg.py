@@ -9,16 +9,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import orjson
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool
 
 from gateway.errors import BadUserInput, Conflict, GatewayError, StoreMisbehaved, StoreTimeout, StoreUnavailable
 from gateway.stores.base import Row, Value
 from gateway.stores.sql_dialects import UNFIT
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 STATEMENT_TIMEOUT_S = 3.0
 LOCK_TIMEOUT_S = 1.0
@@ -111,6 +112,9 @@ class AsyncpgDriver:
 
     def migration_engine(self) -> AsyncEngine:
         """Return an engine whose one connection may wait for locks, and work, as long as a migration does."""
+        # Imported late: it brings SQLAlchemy's ORM along, a quarter of the time that this module takes to load.
+        from sqlalchemy.ext.asyncio import create_async_engine
+        from sqlalchemy.pool import NullPool
 
         async def connect() -> Any:
             return await asyncpg.connect(

@@ -21,6 +21,8 @@ Expression = sa.ColumnElement[Any]
 Decoder = Callable[[Any], Value]
 Conditions = Callable[[sa.FromClause], list[Expression]]  # of a table or an alias of it
 
+_PG_DIALECT: Any = PGDialect  # not annotated by SQLAlchemy
+_SQLITE_DIALECT: Any = SQLiteDialect
 UNFIT = "A value cannot be kept in or compared with its column."
 ROWS_PER_STATEMENT = 2_500  # of an upsert in PostgreSQL: each statement stays far below the statement timeout
 
@@ -98,9 +100,9 @@ class Dialect(ABC):
 
 # --------------------------------------------------------------------------------------------------------------- PostgreSQL
 
-_TIME_FORMAT = sa.literal_column("""'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'""")
-_DATE_FORMAT = sa.literal_column("'YYYY-MM-DD'")
-_UTC = sa.literal_column("'UTC'")
+_TIME_FORMAT: Expression = sa.literal_column("""'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'""")
+_DATE_FORMAT: Expression = sa.literal_column("'YYYY-MM-DD'")
+_UTC: Expression = sa.literal_column("'UTC'")
 _INTERVALS: dict[Interval, Expression] = {
     "hour": sa.literal_column("'hour'"),
     "day": sa.literal_column("'day'"),
@@ -118,7 +120,7 @@ _CAST_TO: dict[Type, sa.types.TypeEngine[Any]] = {
 
 class PostgreSQL(Dialect):
     kind = "postgresql"
-    sqlalchemy = PGDialect(paramstyle="numeric_dollar")
+    sqlalchemy = _PG_DIALECT(paramstyle="numeric_dollar")
     decoders: Mapping[Type, Decoder] = {}  # the driver decodes JSON, and times are formatted by the server
 
     def __init__(self) -> None:
@@ -262,7 +264,7 @@ def _wire_date(value: Any) -> Value:
 
 class SQLite(Dialect):
     kind = "sqlite"
-    sqlalchemy = SQLiteDialect(paramstyle="qmark")
+    sqlalchemy = _SQLITE_DIALECT(paramstyle="qmark")
 
     def __init__(self) -> None:
         self.decoders = {Type.BOOL: bool, Type.JSON: orjson.loads, Type.TEXTS: orjson.loads}
@@ -322,7 +324,7 @@ class SQLite(Dialect):
         name = quote(source.name)
         keys_first = sa.text(f"json_each(:keys) AS parents CROSS JOIN {name}").bindparams(sa.bindparam("keys", type_=_TEXT))
         key: Expression = sa.literal_column("parents.value")
-        page = (
+        page: sa.Select[Any] = (
             sa.select(sa.literal_column("inner_rows.rowid"))
             .select_from(inner)
             .where(inner.c[parent] == key, *wanted(inner))
@@ -331,8 +333,8 @@ class SQLite(Dialect):
             .offset(NO_OFFSET)
         )
         shown: list[Expression] = [sa.literal_column(f"{name}.{quote(column)}").label(f"c{i}") for i, column in enumerate(columns)]
-        in_page = sa.literal_column(f"{name}.rowid").in_(page)
-        return sa.select(*shown, key.label("parent")).select_from(keys_first).where(in_page).order_by(*ordering(source))
+        row_id: Expression = sa.literal_column(f"{name}.rowid")
+        return sa.select(*shown, key.label("parent")).select_from(keys_first).where(row_id.in_(page)).order_by(*ordering(source))
 
     def upsert(self, source: sa.Table, collection: Collection) -> sa.ClauseElement:
         insert = sqlite.insert(source).values({name: sa.bindparam(name, type_=_TEXT) for name in collection.names})

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
@@ -28,7 +29,7 @@ DATE: TypeEngine[str] = sa.Text().with_variant(sa.Date(), "postgresql")
 JSON: TypeEngine[str] = sa.Text().with_variant(postgresql.JSON(), "postgresql")  # not jsonb: the text keeps the order of keys
 TEXTS: TypeEngine[str] = sa.Text().with_variant(postgresql.ARRAY(_PG_TEXT), "postgresql")
 
-_TYPES: dict[Type, TypeEngine[object]] = {
+_TYPES: dict[Type, TypeEngine[Any]] = {
     Type.TEXT: TEXT,
     Type.BOOL: BOOL,
     Type.INT: INT,
@@ -75,5 +76,5 @@ def _table(collection: Collection, metadata: sa.MetaData) -> sa.Table:
     return result
 
 
-def _column(column: Column) -> sa.Column[object]:
+def _column(column: Column) -> sa.Column[Any]:
     return sa.Column(column.name, _TYPES[column.type], nullable=column.nullable)

@@ -38,7 +38,9 @@ pytestmark = [
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "300"))
 POOL = Pool.odd()
 # No shrinking: it takes minutes here, and what is found is printed as it can be pasted.
-many = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), phases=(Phase.explicit, Phase.reuse, Phase.generate))
+many = settings(
+    max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), phases=(Phase.explicit, Phase.reuse, Phase.generate)
+)
 
 
 @dataclass

@@ -161,9 +161,20 @@ async def test_one_row_needs_no_transaction_and_several_are_one(store: MongoStor
     assert commands.names == ["update"]
     commands.names.clear()
 
-    await store.upsert(Upsert(notes, [note("a"), note("b")]))
+    await store.upsert(Upsert(notes, [note("b"), note("c")]))
 
-    assert commands.names == ["hello", "update", "commitTransaction"]
+    assert commands.names == ["hello", "insert", "commitTransaction"]
+
+
+@live
+async def test_rows_that_are_there_are_replaced_in_a_second_transaction(store: MongoStore, commands: Commands) -> None:
+    await store.upsert(Upsert(notes, [note("a"), note("b", title="old")]))
+    commands.names.clear()
+
+    await store.upsert(Upsert(notes, [note("c"), note("b", title="new")]))
+
+    assert commands.names == ["insert", "abortTransaction", "update", "commitTransaction"]
+    assert await store.get(Get(notes, ("title",), ["a", "b", "c"])) == {"a": ("a",), "b": ("new",), "c": ("c",)}
 
 
 # ------------------------------------------------------------------------------------------------------------- indexes

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -175,6 +177,12 @@ def test_native_parameters_are_told_from_casts_strings_and_comments(dialect: Dia
 def test_a_native_query_without_this_kind_is_our_mistake(dialect: Dialect) -> None:
     with pytest.raises(LookupError, match=f"top is not declared for {dialect.kind}"):
         Statements(dialect).native(Native("top", "s", ()))
+
+
+def test_a_server_that_does_not_migrate_loads_neither_alembic_nor_the_orm() -> None:
+    check = "import sys, gateway.stores.sql; sys.exit('alembic' in sys.modules or 'sqlalchemy.orm' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
 
 
 # ---------------------------------------------------------------------------------------------------------------- reading
@@ -608,6 +616,19 @@ async def test_a_file_locked_by_another_process_is_a_timeout(tmp_path: Path, mon
         other.close()
 
         await store.upsert(Upsert(notes, [note(2)]))
+
+
+async def test_processes_may_open_and_write_a_new_file_at_the_same_time(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/notes.db"
+
+    async def process(number: int) -> None:
+        async with opened(url) as store:
+            await asyncio.gather(store.ping(), store.ping(), store.upsert(Upsert(notes, [note(number)])))
+
+    await asyncio.gather(*(process(number) for number in range(4)))
+
+    async with opened(url) as store:
+        assert (await store.fetch(Fetch(notes, ("id",), count=True)))[None].total == 4
 
 
 async def test_a_file_that_is_no_database_is_unavailable_until_it_is_one(tmp_path: Path) -> None:

@@ -1,0 +1,90 @@
+"""Whole gateways for tests: the nouns laid out over kinds of store in several ways, migrated and loaded as an operator would."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from gateway.loading import LoadReport, load_folder
+from gateway.service import Request, Response, Service
+from gateway.stores import Stores
+from schema import schema as graph
+from tests.kinds import KINDS, needs, url_of
+from tests.oracle.comparing import Answer, Operation
+
+# Which kind each store is of: users, posts, events, recommendations (the graph).
+LAYOUTS: dict[str, tuple[str, str, str, str]] = {
+    "embedded": ("sqlite", "sqlite", "sqlite", "sqlite"),
+    "servers": ("postgresql", "postgresql", "mongodb", "neo4j"),
+    "turned": ("mongodb", "neo4j", "postgresql", "sqlite"),
+    "turned again": ("neo4j", "mongodb+motor", "sqlite", "postgresql"),
+    "graph in MongoDB": ("sqlite", "postgresql", "neo4j", "mongodb"),
+}
+
+
+def layouts() -> list[Any]:
+    """The layouts as parameters, marked live with the servers they need."""
+    return [pytest.param(name, id=name, marks=_marks(kinds)) for name, kinds in LAYOUTS.items()]
+
+
+def _marks(kinds: tuple[str, ...]) -> list[pytest.MarkDecorator]:
+    servers = list(dict.fromkeys(server for kind in kinds if (server := KINDS[kind]) is not None))
+    return [needs(*servers)] if servers else []
+
+
+@dataclass
+class World:
+    """A gateway over loaded stores, and the loop that its connections belong to."""
+
+    service: Service
+    stores: Stores
+    runner: asyncio.Runner
+    report: LoadReport
+
+    async def respond(self, operation: Operation) -> Response:
+        request = Request(operation.query, dict(operation.variables), operation.operation_name)
+        return await self.service.answer(request, request_id="test", deadline_s=10)
+
+    async def execute(self, query: str, variables: Mapping[str, Any] | None = None, operation_name: str | None = None) -> Answer:
+        """Return the decoded answer; what the oracle's comparers call."""
+        answer: Answer = orjson.loads((await self.respond(Operation(query, dict(variables or {}), operation_name))).body)
+        return answer
+
+    def ask(self, query: str) -> dict[str, Any]:
+        return self.runner.run(self.execute(query))  # type: ignore[return-value]
+
+
+@contextmanager
+def world(layout: str, folder: Path) -> Iterator[World]:
+    """Give a gateway over empty stores of these kinds, with ``folder`` loaded into them."""
+    with asyncio.Runner() as runner:
+        stack = AsyncExitStack()
+        try:
+            yield runner.run(_made(stack, LAYOUTS[layout], folder, runner))
+        finally:
+            runner.run(stack.aclose())
+
+
+async def _made(stack: AsyncExitStack, kinds: tuple[str, ...], folder: Path, runner: asyncio.Runner) -> World:
+    shared: dict[str, str] = {}  # two stores of one kind of server share its URL, as they would in production
+    urls: dict[str, str] = {}
+    for name, kind in zip(graph.store_names, kinds, strict=True):
+        if kind not in shared or kind == "sqlite":
+            shared[kind] = await stack.enter_async_context(url_of(kind))
+        urls[name] = shared[kind]
+    stores = Stores.connect(urls)
+    await stores.open()
+    stack.push_async_callback(stores.close)
+    for name in graph.store_names:
+        collections = [c for c in graph.collections if c.store == name]
+        assert graph.migrations is not None
+        await stores.migrate(name, collections, graph.migrations / name)
+    report = await load_folder(stores, graph.datasets, folder)
+    return World(Service(graph, stores), stores, runner, report)
