@@ -135,7 +135,7 @@ class _Walk:
                 present = [index[k] for k in key if k in index]
                 return self._objects(plan, place, present, path)
             case Many():
-                return self._connection(plan, place, result.groups.get(key, EMPTY), path)
+                return self._connection(place, result.groups.get(key, EMPTY), path)
             case Stats():
                 return self._objects(plan, place, self._group(place, result, key), path)
             case Batched():
@@ -207,7 +207,7 @@ class _Walk:
     # ------------------------------------------------------------------------------------------------------ connections
     # All parts of a connection are non-null but the two cursors of an empty page, so an error below goes up to its field.
 
-    def _connection(self, plan: Child, place: Place, part: Slice, path: Path) -> dict[str, Any]:
+    def _connection(self, place: Place, part: Slice, path: Path) -> dict[str, Any]:
         return {p.key: self._part(place, p, part, (*path, p.key)) for p in place.parts}
 
     def _part(self, place: Place, part: PartField, found: Slice, path: Path) -> Any:

@@ -45,19 +45,18 @@ from gateway.stores.base import (
     Value,
     rank,
 )
+from gateway.stores.neo4j_conditions import Parameters
 from gateway.stores.neo4j_cypher import (
-    Parameters,
-    Source,
     aggregate_statement,
     delete_text,
     fetch_statement,
     get_text,
     labelled,
-    quoted,
     upsert_text,
     written,
 )
 from gateway.stores.neo4j_schema import AWAIT, SHOW, existing, wanted
+from gateway.stores.neo4j_sources import Source, quoted
 
 READ_TIMEOUT_S = 3.0  # enforced by the server, should the caller's deadline not be
 WRITE_TIMEOUT_S = 30.0  # a load's batches are large
@@ -214,8 +213,8 @@ class Neo4jStore:
         missing = [rule for rule in wanted(self._address.prefix, collections) if rule not in there]
         for rule in missing:
             await self._schema(rule.statement)
-        if missing:
-            await self._schema(AWAIT)
+        for rule in missing:
+            await self._schema(AWAIT, {"name": rule.name})
         return [f"{name}: created {rule}" for rule in missing]
 
     async def drop_everything(self) -> None:

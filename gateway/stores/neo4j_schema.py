@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gateway.stores.base import Collection
-from gateway.stores.neo4j_cypher import Source, quoted
+from gateway.stores.neo4j_sources import Source, quoted
 
 SHOW = """SHOW INDEXES YIELD type, entityType, labelsOrTypes, properties, owningConstraint
 WHERE type = 'RANGE' AND size(labelsOrTypes) = 1
 RETURN collect([owningConstraint IS NOT NULL, entityType = 'RELATIONSHIP', labelsOrTypes[0], properties])"""
-AWAIT = "CALL db.awaitIndexes(300)"
+AWAIT = "CALL db.awaitIndex($name, 300)"  # one's own: db.awaitIndexes waits for those that others make and drop, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,12 @@ class Rule:
         return f"{kind} on {self.on} {self.label} ({', '.join(self.properties)})"
 
     @property
+    def name(self) -> str:
+        return f"{self.label}_{'_'.join(self.properties)}{'_unique' if self.unique else ''}"
+
+    @property
     def statement(self) -> str:
-        name = quoted(f"{self.label}_{'_'.join(self.properties)}{'_unique' if self.unique else ''}")
+        name = quoted(self.name)
         entity = f"(x:{quoted(self.label)})" if self.on == "node" else f"()-[x:{quoted(self.label)}]-()"
         properties = ", ".join(f"x.{quoted(p)}" for p in self.properties)
         if self.unique:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 STATEMENT_TIMEOUT_S = 3.0
 LOCK_TIMEOUT_S = 1.0
 IDLE_IN_TRANSACTION_TIMEOUT_S = 10.0
+WRITE_ATTEMPTS = 3
 RELEASE_TIMEOUT_S = 1.0  # for cancelling what a connection still does; then it is closed
 
 # JIT costs more than it gives for statements that read a few hundred rows.
@@ -97,18 +98,30 @@ class AsyncpgDriver:
         return rows
 
     async def write(self, text: str, calls: Sequence[Sequence[Value]]) -> None:
-        """Execute the statement once for each of ``calls``, all or nothing."""
+        """Execute the statement once for each of ``calls``, all or nothing.
+
+        Two calls that insert the same new rows at once may meet in a unique index that ON CONFLICT does not name: one fails, or
+        both wait for each other until the server ends one. Done again it is an update; a row that is really in the way fails again.
+        """
         pool = self._opened()
         try:
-            connection = await pool.acquire()
-            try:
-                await _execute_all(connection, text, calls)
-            except BaseException as error:
-                await self._give_back(pool, connection, error)
-                raise
-            await pool.release(connection)
+            for attempt in range(1, WRITE_ATTEMPTS + 1):
+                try:
+                    return await self._write(pool, text, calls)
+                except (asyncpg.UniqueViolationError, asyncpg.DeadlockDetectedError):
+                    if attempt == WRITE_ATTEMPTS:
+                        raise
         except _FAILURES as error:
             raise self._translated(error) from error
+
+    async def _write(self, pool: Any, text: str, calls: Sequence[Sequence[Value]]) -> None:
+        connection = await pool.acquire()
+        try:
+            await _execute_all(connection, text, calls)
+        except BaseException as error:
+            await self._give_back(pool, connection, error)
+            raise
+        await pool.release(connection)
 
     def migration_engine(self) -> AsyncEngine:
         """Return an engine whose one connection may wait for locks, and work, as long as a migration does."""

@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -61,6 +62,7 @@ class Figure:
 
 def main() -> None:
     options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended all the same
     with_servers = any(kind != "sqlite" for kind in options.setups)
     stop = _start_servers() if with_servers and not os.environ.get("TEST_POSTGRES_URL") else None
     try:

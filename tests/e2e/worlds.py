@@ -50,7 +50,7 @@ class World:
 
     async def respond(self, operation: Operation) -> Response:
         request = Request(operation.query, dict(operation.variables), operation.operation_name)
-        return await self.service.answer(request, request_id="test", deadline_s=10)
+        return await self.service.answer(request, request_id="test", deadline_s=60)
 
     async def execute(self, query: str, variables: Mapping[str, Any] | None = None, operation_name: str | None = None) -> Answer:
         """Return the decoded answer; what the oracle's comparers call."""
@@ -79,7 +79,7 @@ async def _made(stack: AsyncExitStack, kinds: tuple[str, ...], folder: Path, run
         if kind not in shared or kind == "sqlite":
             shared[kind] = await stack.enter_async_context(url_of(kind))
         urls[name] = shared[kind]
-    stores = Stores.connect(urls)
+    stores = Stores.connect(urls, timeout_s=30, write_timeout_s=60)  # these tests are about answers, on a machine that may be busy
     await stores.open()
     stack.push_async_callback(stores.close)
     for name in graph.store_names:
