@@ -121,63 +121,52 @@ RETURN k, post, toFloat(score), because
 
 
 def _mongodb(strategy: str, keys: Sequence[Key], arguments: Mapping[str, Value]) -> tuple[str, list[dict[str, Any]]]:
-    """Peers per user, their likes, what is to be left out, then the best of each user."""
-    peers: list[dict[str, Any]]
+    """Return the pipeline: three look-ups per user (four for COLLABORATIVE), none per candidate.
+
+    Candidates, the user's own likes and the authors meet in one hash group by post, which is linear; ``$in`` over arrays is not.
+    """
     if strategy == "friends":
-        start, peers = (
-            "follows",
-            [
-                {"$match": {"follower_id": {"$in": list(keys)}}},
-                {"$project": {"_id": 0, "k": "$follower_id", "peer": "$followee_id"}},
-            ],
-        )
+        start = "follows"
+        peers: list[dict[str, Any]] = [
+            {"$match": {"follower_id": {"$in": list(keys)}}},
+            {"$group": {"_id": "$follower_id", "peers": {"$addToSet": "$followee_id"}}},
+        ]
     else:
-        start, peers = (
-            "likes",
-            [
-                {"$match": {"user_id": {"$in": list(keys)}}},
-                {"$lookup": {"from": "likes", "localField": "post_id", "foreignField": "post_id", "as": "other"}},
-                {"$unwind": "$other"},
-                {"$match": {"$expr": {"$ne": ["$other.user_id", "$user_id"]}}},
-                {"$group": {"_id": {"k": "$user_id", "peer": "$other.user_id"}}},
-                {"$project": {"_id": 0, "k": "$_id.k", "peer": "$_id.peer"}},
-            ],
-        )
-    mine = [{"$project": {"_id": 0, "post_id": 1}}]
-    pipeline: list[dict[str, Any]] = [
+        start = "likes"
+        peers = [
+            {"$match": {"user_id": {"$in": list(keys)}}},
+            {"$group": {"_id": "$user_id", "posts": {"$addToSet": "$post_id"}}},
+            _lookup("likes", "posts", "post_id", "peers", [{"$group": {"_id": "$user_id"}}]),
+            {"$project": {"peers": {"$setDifference": [{"$map": {"input": "$peers", "in": "$$this._id"}}, ["$_id"]]}}},
+        ]
+    score = [{"$group": {"_id": "$post_id", "score": {"$sum": 1}, "because": {"$minN": {"n": BECAUSE, "input": "$user_id"}}}}]
+    best = {"n": arguments["first"], "sortBy": {"score": -1, "_id.post": 1}, "output": ["$_id.post", {"$toDouble": "$score"}, "$because"]}
+    return start, [
         *peers,
-        {"$lookup": {"from": "likes", "localField": "peer", "foreignField": "user_id", "as": "liked", "pipeline": mine}},
-        {"$unwind": "$liked"},
-        {"$sort": {"peer": 1}},
-        {"$group": {"_id": {"k": "$k", "post": "$liked.post_id"}, "score": {"$sum": 1}, "because": {"$push": "$peer"}}},
+        _lookup("likes", "peers", "user_id", "found", score),
+        _lookup("likes", "_id", "user_id", "own", [{"$project": {"_id": "$post_id", "own": {"$literal": True}}}]),
+        {"$set": {"candidates": {"$map": {"input": "$found", "in": "$$this._id"}}}},
+        _lookup("wrote", "candidates", "post_id", "authors", [{"$project": {"_id": "$post_id", "author": "$author_id"}}]),
+        {"$project": {"item": {"$concatArrays": ["$found", "$own", "$authors"]}}},
+        {"$unwind": "$item"},
         {
             "$group": {
-                "_id": "$_id.k",
-                "found": {"$push": {"post": "$_id.post", "score": "$score", "because": {"$slice": ["$because", BECAUSE]}}},
+                "_id": {"k": "$_id", "post": "$item._id"},
+                "score": {"$max": "$item.score"},
+                "because": {"$max": "$item.because"},
+                "own": {"$max": {"$or": ["$item.own", {"$eq": ["$item.author", "$_id"]}]}},
+                "author": {"$max": "$item.author"},
             }
         },
-        {"$lookup": {"from": "likes", "localField": "_id", "foreignField": "user_id", "as": "liked", "pipeline": mine}},
-        {"$lookup": {"from": "wrote", "localField": "_id", "foreignField": "author_id", "as": "wrote", "pipeline": mine}},
-        {
-            "$project": {
-                "found": {
-                    "$filter": {
-                        "input": "$found",
-                        "cond": {"$not": [{"$in": ["$$this.post", {"$concatArrays": ["$liked.post_id", "$wrote.post_id"]}]}]},
-                    }
-                }
-            }
-        },
-        {"$unwind": "$found"},
-        {"$lookup": {"from": "wrote", "localField": "found.post", "foreignField": "post_id", "as": "author", "pipeline": mine}},
-        {"$match": {"author": {"$ne": []}}},
-        {"$sort": {"_id": 1, "found.score": -1, "found.post": 1}},
-        {"$group": {"_id": "$_id", "found": {"$push": "$found"}}},
-        {"$project": {"found": {"$slice": ["$found", arguments["first"]]}}},
-        {"$unwind": "$found"},
-        {"$project": {"_id": 0, "k": "$_id", "r": ["$found.post", {"$toDouble": "$found.score"}, "$found.because"]}},
+        {"$match": {"score": {"$gt": 0}, "own": False, "author": {"$gt": ""}}},
+        {"$group": {"_id": "$_id.k", "best": {"$topN": best}}},
+        {"$unwind": "$best"},
+        {"$project": {"_id": 0, "k": "$_id", "r": "$best"}},
     ]
-    return start, pipeline
+
+
+def _lookup(source: str, local: str, foreign: str, name: str, pipeline: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"$lookup": {"from": source, "localField": local, "foreignField": foreign, "as": name, "pipeline": pipeline}}
 
 
 # ------------------------------------------------------------------------------------------------------------- memory

@@ -103,10 +103,13 @@ class Stores:
     ) -> Self:
         """Return the stores of ``urls`` (name to URL), not open yet. A URL that no kind knows is a ConfigError."""
         by_url: dict[str, Store] = {}
+        stores: dict[str, Store] = {}
         for name, url in urls.items():
-            if url not in by_url or url.startswith("memory:"):
-                by_url[url] = connect(name, url, pool_size=(pool_sizes or {}).get(name), connect_timeout_s=connect_timeout_s)
-        return cls({name: by_url[url] for name, url in urls.items()}, timeout_s=timeout_s, write_timeout_s=write_timeout_s)
+            found = None if url.startswith("memory:") else by_url.get(url)
+            if found is None:
+                found = by_url[url] = connect(name, url, pool_size=(pool_sizes or {}).get(name), connect_timeout_s=connect_timeout_s)
+            stores[name] = found
+        return cls(stores, timeout_s=timeout_s, write_timeout_s=write_timeout_s)
 
     def __getitem__(self, name: str) -> Store:
         try:

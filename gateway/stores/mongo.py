@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Coroutine, Iterator, Sequence
+from collections import Counter
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote
@@ -36,6 +36,7 @@ from gateway.stores.base import (
     Measure,
     NativeCall,
     Page,
+    Pairs,
     Row,
     Rows,
     Slice,
@@ -112,7 +113,9 @@ class MongoStore:
         with self._translated(READ_TIMEOUT_S):
             if fetch.match is None:
                 return {None: await self._fetch_alone(fetch)}
-            return await self._fetch_by_parent(fetch)
+            if isinstance(fetch.match, Pairs):
+                return await self._fetch_by_pairs(fetch, fetch.match)
+            return await self._fetch_by_parent(fetch, fetch.match)
 
     async def _fetch_alone(self, fetch: Fetch) -> Slice:
         name, page = fetch.collection.name, fetch.page
@@ -125,18 +128,24 @@ class MongoStore:
         counts = await self._read(name, mongo_query.count(fetch))
         return slice_._replace(total=int(counts[0]["n"]) if counts else 0)
 
-    async def _fetch_by_parent(self, fetch: Fetch) -> Slices:
-        match = fetch.match
-        if isinstance(match, Match) and fetch.page is None:
-            documents = await self._read(fetch.collection.name, mongo_query.rows_by_parent(fetch, match)) if match.keys else []
-        elif match is None or not (match.keys if isinstance(match, Match) else match.pairs):
-            documents = []
-        else:
-            # Without a page the rows are their own count.
-            documents = await self._read(
-                "", mongo_query.pages_by_parent(replace(fetch, count=fetch.count and fetch.page is not None), match)
-            )
-        return _slices(fetch, documents)
+    async def _fetch_by_parent(self, fetch: Fetch, match: Match) -> Slices:
+        if not match.keys:
+            return {}
+        if fetch.page is None:
+            return _slices(fetch, await self._read(fetch.collection.name, mongo_query.rows_by_parent(fetch, match)))
+        return _slices(fetch, await self._read("", mongo_query.pages_by_parent(fetch, match)))
+
+    async def _fetch_by_pairs(self, fetch: Fetch, pairs: Pairs) -> Slices:
+        if not pairs.pairs:
+            return {}
+        name, page = fetch.collection.name, fetch.page
+        documents = await self._read(name, mongo_query.children(fetch, pairs))
+        if not fetch.count:
+            return _slices_of_pairs(fetch, pairs, documents, None)
+        if page is None or (page.after is None and page.before is None):
+            return _slices_of_pairs(fetch, pairs, documents, Counter(document["k"] for document in documents))
+        counts = await self._read(name, mongo_query.count_by_child(fetch, pairs))
+        return _slices_of_pairs(fetch, pairs, documents, {count["_id"]: int(count["n"]) for count in counts})
 
     async def aggregate(self, aggregate: Aggregate) -> Groups:
         collection, match = aggregate.collection, aggregate.match
@@ -320,13 +329,36 @@ def _slices(fetch: Fetch, documents: Sequence[Document]) -> Slices:
     filled = [document for document in documents if "r" in document]
     for document, row in zip(filled, _rows(fetch.collection, fetch.columns, filled), strict=True):
         groups[document["k"]].append(row)
-    if fetch.page is None:
-        return {key: Slice(rows, total=len(rows) if fetch.count else None) for key, rows in groups.items()}
-    slices = {key: _slice(rows, fetch.page) for key, rows in groups.items()}
     if not fetch.count:
-        return slices
+        return {key: _slice(rows, fetch.page) for key, rows in groups.items()}
+    if fetch.page is None:
+        return {key: Slice(rows, total=len(rows)) for key, rows in groups.items()}
     totals = {document["k"]: int(document.get("n", 0)) for document in documents}
-    return {key: slice_._replace(total=totals[key]) for key, slice_ in slices.items()}
+    return {key: _slice(rows, fetch.page)._replace(total=totals[key]) for key, rows in groups.items()}
+
+
+def _slices_of_pairs(fetch: Fetch, pairs: Pairs, documents: Sequence[Document], counts: Mapping[Key, int] | None) -> Slices:
+    """Return a slice per parent from the rows of all children, which are in order already. Parents share their rows."""
+    rows = _rows(fetch.collection, fetch.columns, documents)
+    places: dict[Key, list[int]] = {}
+    for place, document in enumerate(documents):
+        places.setdefault(document["k"], []).append(place)
+    by_parent: dict[Key, dict[Key, None]] = {}
+    for parent, child in pairs.pairs:
+        by_parent.setdefault(parent, {})[child] = None
+    slices: dict[Key | None, Slice] = {}
+    for parent, children in by_parent.items():
+        mine = sorted(place for child in children for place in places.get(child, ()))
+        total = None if counts is None else sum(counts.get(child, 0) for child in children)
+        slices[parent] = _cut([rows[place] for place in mine], fetch.page)._replace(total=total)
+    return slices
+
+
+def _cut(rows: list[Row], page: Page | None) -> Slice:
+    """Return the page out of all rows between its cursors, in the order asked."""
+    if page is None or len(rows) <= page.limit:
+        return Slice(rows)
+    return Slice(rows[len(rows) - page.limit :] if page.backward else rows[: page.limit], more=True)
 
 
 def _group_values(aggregate: Aggregate, document: Document) -> list[Any]:

@@ -19,13 +19,11 @@ from gateway.stores.base import (
     Compare,
     Fetch,
     Get,
-    Key,
     Match,
     Measure,
     Not,
     Or,
     Order,
-    Page,
     Pairs,
     Value,
     Where,
@@ -74,19 +72,35 @@ def rows_by_parent(fetch: Fetch, match: Match) -> Pipeline:
     return [{"$match": all_of(conditions)}, *_set(flags), {"$sort": {parent: 1, **sort}}, {"$project": project}]
 
 
-def pages_by_parent(fetch: Fetch, match: Match | Pairs) -> Pipeline:
+def pages_by_parent(fetch: Fetch, match: Match) -> Pipeline:
     """Return the pipeline over the database for a page per parent, with its total when asked.
 
     One ``$lookup`` per parent, each of them ``$match`` on the parent's rows, ``$sort``, ``$limit``: a compound index of parent,
     order and key gives exactly the page, however many rows the parent has. ``$unwind`` right behind it keeps MongoDB from
     making one document, of 16 MiB at most, out of a parent's page.
     """
-    stages: Pipeline = [{"$documents": _parents(match)}]
+    # Values in $documents are expressions: without $literal a key such as "$x" would be read as one.
+    stages: Pipeline = [{"$documents": [{"k": {"$literal": key}} for key in match.keys]}]
     if fetch.count:
-        count = [*_match(where(fetch.collection, fetch.where)), {"$group": {"_id": None, "n": {"$sum": 1}}}]
-        stages += _lookup(fetch, match, count, name="n", keep_empty=True)
+        stages += _lookup(fetch, match, count(fetch), name="n", keep_empty=True)
     stages += _lookup(fetch, match, _page(fetch, _project(fetch)), name="r", keep_empty=fetch.count)
     return [*stages, {"$project": {"k": 1, "r": "$r.r", **({"n": "$n.n"} if fetch.count else {})}}]
+
+
+def children(fetch: Fetch, pairs: Pairs) -> Pipeline:
+    """Return the pipeline over the collection for the rows of all children in order, each once; their ``k`` is the child.
+
+    No row has an index of its parents here, so there is nothing that a ``$lookup`` per parent could be spared: it would look up each
+    child for each of its parents, and once more for the totals.
+    """
+    project = {**_project(fetch), "k": f"${field(fetch.collection, pairs.column)}"}
+    query = all_of([_of_children(fetch, pairs), _between(fetch)])
+    return [{"$match": query}, *_ordered(fetch, project, backward=False)]
+
+
+def count_by_child(fetch: Fetch, pairs: Pairs) -> Pipeline:
+    """Return the pipeline over the collection for the number of rows of each child, whatever the page."""
+    return [{"$match": _of_children(fetch, pairs)}, {"$group": {"_id": f"${field(fetch.collection, pairs.column)}", "n": {"$sum": 1}}}]
 
 
 def count(fetch: Fetch) -> Pipeline:
@@ -110,35 +124,37 @@ def groups(aggregate: Aggregate) -> Pipeline:
     return [*_match(all_of(conditions)), {"$group": {"_id": by or None, **measures}}]
 
 
-def _parents(match: Match | Pairs) -> list[dict[str, Any]]:
-    # Values in $documents are expressions: without $literal a key such as "$x" would be read as one.
-    if isinstance(match, Match):
-        return [{"k": {"$literal": key}, "j": {"$literal": key}} for key in match.keys]
-    children: dict[Key, list[Key]] = {}
-    for parent, child in match.pairs:
-        children.setdefault(parent, []).append(child)
-    return [{"k": {"$literal": parent}, "j": {"$literal": keys}} for parent, keys in children.items()]
+def _of_children(fetch: Fetch, pairs: Pairs) -> Query:
+    keys = list(dict.fromkeys(child for _, child in pairs.pairs))
+    return all_of([{field(fetch.collection, pairs.column): {"$in": keys}}, where(fetch.collection, fetch.where)])
 
 
-def _lookup(fetch: Fetch, match: Match | Pairs, pipeline: Pipeline, *, name: str, keep_empty: bool) -> Pipeline:
-    """Return the stages that join each parent with what ``pipeline`` makes of its rows (where ``j`` is an array: of all their rows)."""
-    join = {"localField": "j", "foreignField": field(fetch.collection, match.column), "pipeline": pipeline, "as": name}
+def _lookup(fetch: Fetch, match: Match, pipeline: Pipeline, *, name: str, keep_empty: bool) -> Pipeline:
+    """Return the stages that join each parent with what ``pipeline`` makes of its rows."""
+    join = {"localField": "k", "foreignField": field(fetch.collection, match.column), "pipeline": pipeline, "as": name}
     unwind = {"path": f"${name}", "preserveNullAndEmptyArrays": keep_empty}
     return [{"$lookup": {"from": fetch.collection.name, **join}}, {"$unwind": unwind}]
 
 
 def _page(fetch: Fetch, project: Stage) -> Pipeline:
     """Return the stages that filter, sort and cut; one row more than asked tells whether there are more."""
-    page = fetch.page or Page(0)
+    query = all_of([where(fetch.collection, fetch.where), _between(fetch)])
+    limit = None if fetch.page is None else fetch.page.limit + 1
+    return [*_match(query), *_ordered(fetch, project, backward=fetch.page is not None and fetch.page.backward, limit=limit)]
+
+
+def _between(fetch: Fetch) -> Query:
+    """Return what matches the rows strictly between the page's cursors."""
+    if fetch.page is None:
+        return EVERYTHING
     order = total_order(fetch.collection, fetch.order)
-    conditions = [where(fetch.collection, fetch.where)]
-    if page.after is not None:
-        conditions.append(_beyond(fetch.collection, order, page.after, forward=True))
-    if page.before is not None:
-        conditions.append(_beyond(fetch.collection, order, page.before, forward=False))
-    flags, sort = _sort(fetch.collection, order, backward=page.backward)
-    limit: Pipeline = [{"$limit": page.limit + 1}] if fetch.page else []
-    return [*_match(all_of(conditions)), *_set(flags), {"$sort": sort}, *limit, {"$project": project}]
+    ends = ((fetch.page.after, True), (fetch.page.before, False))
+    return all_of([_beyond(fetch.collection, order, values, forward=forward) for values, forward in ends if values is not None])
+
+
+def _ordered(fetch: Fetch, project: Stage, *, backward: bool, limit: int | None = None) -> Pipeline:
+    flags, sort = _sort(fetch.collection, total_order(fetch.collection, fetch.order), backward=backward)
+    return [*_set(flags), {"$sort": sort}, *([] if limit is None else [{"$limit": limit}]), {"$project": project}]
 
 
 def _match(query: Query) -> Pipeline:

@@ -20,19 +20,20 @@ Parameters = dict[str, Any]
 Mark = Literal["null", "plain", "wide"]  # what stands in a shape in the place of a value
 
 
-def split(source: Source, where: Where | None, parameters: Parameters) -> Where | None:
-    """``where`` with marks in the place of its values, which go to ``parameters`` as w0, w1, … in the order they are met."""
-    if where is None or isinstance(where, Compare):
-        return where if where is None else _split_compare(source, where, parameters)
-    if isinstance(where, Not):
-        return Not(_split(source, where.item, parameters))
-    return type(where)(tuple(_split(source, item, parameters) for item in where.items))
+def split(source: Source, where: Where | None) -> tuple[Where | None, Parameters]:
+    """``where`` with marks in the place of its values, and these as parameters w0, w1, … in the order they are met."""
+    if where is None:
+        return None, {}
+    parameters: Parameters = {}
+    return _split(source, where, parameters), parameters | {"never": False}
 
 
 def _split(source: Source, where: Where, parameters: Parameters) -> Where:
-    result = split(source, where, parameters)
-    assert result is not None
-    return result
+    if isinstance(where, Compare):
+        return _split_compare(source, where, parameters)
+    if isinstance(where, Not):
+        return Not(_split(source, where.item, parameters))
+    return type(where)(tuple(_split(source, item, parameters) for item in where.items))
 
 
 def _split_compare(source: Source, where: Compare, parameters: Parameters) -> Compare:
@@ -104,10 +105,12 @@ def _condition(source: Source, where: Where, name: Callable[[], str], *, negated
         return _compare(source, where, name, negated=negated)
     if isinstance(where, Not):
         return _condition(source, where.item, name, negated=not negated)
-    parts = [_condition(source, item, name, negated=negated) for item in where.items]
     all_of = isinstance(where, And) != negated
+    neutral, final = ("true", "false") if all_of else ("false", "true")
+    parts = [_condition(source, item, name, negated=negated) for item in where.items]
+    parts = [final] if final in parts else [part for part in parts if part != neutral]
     if len(parts) < 2:
-        return parts[0] if parts else ("true" if all_of else "false")
+        return parts[0] if parts else neutral
     return "(" + (" AND " if all_of else " OR ").join(parts) + ")"
 
 
@@ -173,7 +176,11 @@ class _Names:
 
 
 def conditions(source: Source, where: Where | None) -> list[str]:
-    return [] if where is None else [_condition(source, where, _Names())]
+    if where is None:
+        return []
+    condition = _condition(source, where, _Names())
+    # The server takes a literal false for the whole WHERE, and then says that no index fits the rest: so it is bound.
+    return {"true": [], "false": ["$never"]}.get(condition, [condition])
 
 
 # -------------------------------------------------------------------------------------------------------------- cursors

@@ -55,8 +55,7 @@ def get_text(source: Source, columns: tuple[str, ...], column: str) -> str:
 
 def fetch_statement(source: Source, fetch: Fetch) -> tuple[str, Parameters]:
     """Answers [[parent, rows, total], …]; rows has one more than the page where there are more. Parents without rows are absent."""
-    parameters: Parameters = {}
-    where = split(source, fetch.where, parameters)
+    where, parameters = split(source, fetch.where)
     page = None
     if fetch.page is not None:
         order = total_order(fetch.collection, fetch.order)
@@ -131,8 +130,7 @@ def _present(source: Source, order: Sequence[Order]) -> list[str]:
 
 def aggregate_statement(source: Source, aggregate: Aggregate) -> tuple[str, Parameters]:
     """Answers [[parent, row], …], in no order: that of text would depend on where the database has it from."""
-    parameters: Parameters = {}
-    where = split(source, aggregate.where, parameters)
+    where, parameters = split(source, aggregate.where)
     column = None
     if aggregate.match is not None:
         column = aggregate.match.column

@@ -100,7 +100,7 @@ def _section(result: dict[str, Any]) -> str:
         "",
         "### CPU of the process per request, ms",
         "",
-        *_table(peers, result["operations"], lambda peer, name: f"{figures[peer, name, middle]['cpu_ms']:.3g}"),
+        *_table(peers, result["operations"], lambda peer, name: _ms(figures[peer, name, middle]["cpu_ms"])),
         "",
     ]
     if "gateway" in peers:
@@ -135,8 +135,12 @@ def _ratio(ours: dict[str, Any], theirs: dict[str, Any]) -> str:
 
 
 def _latency(figure: dict[str, Any]) -> str:
-    return f"{figure['p50_ms']:.3g} / {figure['p99_ms']:.3g}; {_number(figure['requests_s'])}"
+    return f"{_ms(figure['p50_ms'])} / {_ms(figure['p99_ms'])}; {_number(figure['requests_s'])}"
 
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+
+
+def _ms(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -127,14 +127,15 @@ def url_of(database: Any, scheme: str = "mongodb", address: str = "", query: str
         (Fetch(notes, ("id",)), 1),
         (Fetch(notes, ("id",), Match("author_id", [f"a{i}" for i in range(300)])), 1),
         (Fetch(notes, ("id",), Match("author_id", [f"a{i}" for i in range(300)]), page=Page(2), count=True), 1),
+        (Fetch(notes, ("id",), Pairs("id", [(f"p{i % 7}", f"n{i}") for i in range(300)]), page=Page(2)), 1),
+        (Fetch(notes, ("id",), Pairs("id", [(f"p{i % 7}", f"n{i}") for i in range(300)]), count=True), 1),
         (Fetch(notes, ("id",), Pairs("id", [(f"p{i % 7}", f"n{i}") for i in range(300)]), page=Page(2), count=True), 1),
+        (Fetch(notes, ("id",), Pairs("id", [("p", "n1"), ("p", "n2")]), page=Page(2, after=("n1",)), count=True), 2),
         (Fetch(notes, ("id",), page=Page(400), count=True), 1),  # the first page is the last: its rows are the count
         (Fetch(notes, ("id",), page=Page(2), count=True), 2),
     ],
 )
-async def test_a_fetch_is_one_command_and_a_total_without_parents_a_second(
-    store: MongoStore, commands: Commands, fetch: Fetch, asked: int
-) -> None:
+async def test_a_fetch_is_one_command_and_some_totals_are_a_second(store: MongoStore, commands: Commands, fetch: Fetch, asked: int) -> None:
     await store.upsert(Upsert(notes, [note(f"n{i}", author_id=f"a{i}") for i in range(300)]))
     commands.names.clear()
 

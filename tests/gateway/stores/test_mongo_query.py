@@ -23,11 +23,11 @@ def test_a_page_per_parent_is_one_lookup_per_parent() -> None:
     )
 
     assert mongo_query.pages_by_parent(fetch, Match("author_id", ["$x"])) == [
-        {"$documents": [{"k": {"$literal": "$x"}, "j": {"$literal": "$x"}}]},
+        {"$documents": [{"k": {"$literal": "$x"}}]},
         {
             "$lookup": {
                 "from": "notes",
-                "localField": "j",
+                "localField": "k",
                 "foreignField": "author_id",
                 "pipeline": [
                     {
@@ -50,18 +50,14 @@ def test_a_page_per_parent_is_one_lookup_per_parent() -> None:
     ]
 
 
-def test_pairs_are_one_lookup_per_parent_whatever_the_number_of_pairs() -> None:
-    pairs = Pairs("id", [("a", "1"), ("b", "2"), ("a", "3")])
+def test_children_of_many_parents_are_asked_once() -> None:
+    pairs = Pairs("id", [("a", "1"), ("b", "2"), ("a", "2")])
 
-    stages = mongo_query.pages_by_parent(Fetch(notes, ("id",), pairs, page=Page(1)), pairs)
-
-    assert stages[0] == {
-        "$documents": [
-            {"k": {"$literal": "a"}, "j": {"$literal": ["1", "3"]}},
-            {"k": {"$literal": "b"}, "j": {"$literal": ["2"]}},
-        ]
-    }
-    assert [next(iter(stage)) for stage in stages] == ["$documents", "$lookup", "$unwind", "$project"]
+    assert mongo_query.children(Fetch(notes, ("title",), pairs, page=Page(1, backward=True)), pairs) == [
+        {"$match": {"_id": {"$in": ["1", "2"]}}},
+        {"$sort": {"_id": 1}},
+        {"$project": {"_id": 0, "r": ["$title"], "k": "$_id"}},
+    ]
 
 
 @pytest.mark.parametrize(

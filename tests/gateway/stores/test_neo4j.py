@@ -155,7 +155,7 @@ async def test_the_text_depends_on_the_shape_alone_and_holds_no_value() -> None:
 
     assert text is other, "it is kept"
     assert "OR 1=1" not in text
-    assert parameters == {"w0": "x' OR 1=1", "a0": "2020-01-01T00:00:00.000Z", "a1": "n1", "limit": 4, "parents": ["w1"]}
+    assert parameters == {"w0": "x' OR 1=1", "never": False, "a0": "2020-01-01T00:00:00.000Z", "a1": "n1", "limit": 4, "parents": ["w1"]}
 
 
 async def test_negations_are_pushed_down_for_the_servers_parser_is_exponential_in_them() -> None:
