@@ -112,7 +112,7 @@ CALL (u) {{
     ORDER BY score DESC, post LIMIT $first
     RETURN post, score, because
 }}
-RETURN k, post, toFloat(score), because
+RETURN k, post, toFloat(score) AS score, because
 """
     )
 
