@@ -122,6 +122,35 @@ def load(
     _report(report)
 
 
+@cli.command()
+def plan(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A GraphQL document.")],
+    operation: Annotated[str | None, typer.Option(help="Which operation, where the document has several.")] = None,
+    variables: Annotated[str | None, typer.Option(help="Variables as JSON; @skip and @include may depend on them.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print how an operation would run: levels, and the store calls of each. Asks no store."""
+    import orjson
+
+    from gateway.engine.document import DocumentRefused
+    from gateway.engine.explain import describe, text_of
+    from gateway.service import Service
+    from gateway.stores import Stores
+
+    try:
+        given = orjson.loads(variables) if variables else {}
+    except orjson.JSONDecodeError as error:
+        raise ConfigError(f"--variables: expected JSON, got {variables!r}: {error}") from error
+    service = Service(_graph(), Stores({}))
+    try:
+        made = service.plan(file.read_text(encoding="utf-8"), operation, given)
+    except DocumentRefused as refused:
+        for problem in refused.errors:
+            _say_error(f"{file}: {problem.message}")
+        raise typer.Exit(FAILED) from None
+    _say(orjson.dumps(describe(made), option=orjson.OPT_INDENT_2).decode() if as_json else text_of(made))
+
+
 @schema_cli.command("print")
 def schema_print() -> None:
     """Print the schema's SDL."""

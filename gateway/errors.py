@@ -3,7 +3,7 @@
 GatewayError
 ├── CallerError             the client must change its request; the message is theirs to read
 │   ├── BadJson, BadRequest, BatchingOff, RequestTooLarge, UriTooLong, RequestTimeout,
-│   │   UnsupportedMediaType, NotAcceptable, MethodNotAllowed, PageNotFound                           transport
+│   │   UnsupportedMediaType, NotAcceptable, MethodNotAllowed, Forbidden, PageNotFound                           transport
 │   ├── ParseFailed, ValidationFailed, OperationResolutionFailure                                       document
 │   ├── BadUserInput        a variable or an argument has a value that cannot be
 │   └── Conflict            another row already has a value that must be unique
@@ -69,6 +69,11 @@ class RequestTimeout(CallerError):
 
     code = "REQUEST_TIMEOUT"
     http_status = 408
+
+
+class Forbidden(CallerError):
+    code = "FORBIDDEN"
+    http_status = 403
 
 
 class UnsupportedMediaType(CallerError):

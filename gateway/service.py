@@ -20,12 +20,13 @@ from gateway.context import RequestContext
 from gateway.engine.complete import SecondWalk, compile_plan, complete
 from gateway.engine.document import Document, DocumentRefused, Documents
 from gateway.engine.execute import execute
+from gateway.engine.explain import describe, describe_calls
 from gateway.engine.fallback import Fallback
 from gateway.engine.nulls import complete_with_nulls
 from gateway.engine.plan import Plan, Planner, switches_of
 from gateway.engine.respond import respond, shown
 from gateway.engine.values import NOTHING, Binder, Bound, Limits
-from gateway.errors import BadUserInput, Bug, GatewayError, MethodNotAllowed
+from gateway.errors import BadUserInput, Bug, Forbidden, GatewayError, MethodNotAllowed
 from gateway.fields import Graph
 from gateway.stores import Stores
 
@@ -58,7 +59,16 @@ class Response:
 class Service:
     """Answers requests over one graph and its stores. Holds no request's state."""
 
-    def __init__(self, graph: Graph, stores: Stores, limits: Limits | None = None, *, engine: bool = True, documents: int = 1_000) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        stores: Stores,
+        limits: Limits | None = None,
+        *,
+        engine: bool = True,
+        documents: int = 1_000,
+        may_explain: bool = True,
+    ) -> None:
         self.graph = graph
         self.stores = stores
         schema = graph.schema._schema  # Strawberry's way to graphql-core's schema
@@ -70,6 +80,7 @@ class Service:
         self.unplanned: Counter[str] = Counter()  # operations that went to graphql-core, by reason
         self.plan_hits = self.plan_misses = 0
         self._engine = engine
+        self._may_explain = may_explain
         self._schema = schema
 
     async def answer(self, request: Request, *, request_id: str = "", deadline_s: float | None = None) -> Response:
@@ -108,13 +119,17 @@ class Service:
             raise MethodNotAllowed("A subscription needs a stream.")
         coerced = self._variables(operation, request.variables)
         plan = self._plan(document, operation, coerced)
+        if request.explain is not None:
+            if not self._may_explain:
+                raise Forbidden("X-Gateway-Explain is not allowed here (setting environment).")
+            ctx.plan = plan
         if plan.series:
             return await self._series(plan, coerced, ctx)
         bounds = self._bind(plan, coerced)
         if plan.unplanned is not None or not self._engine:
             return await self._by_graphql_core(document, request, plan, ctx)
         data, errors = await self._run(plan, bounds, ctx)
-        return self._response(data, errors, ctx, None)
+        return self._response(data, errors, ctx)
 
     def _variables(self, operation: Any, given: Mapping[str, Any] | None) -> Mapping[str, Any]:
         if not operation.variable_definitions:
@@ -182,14 +197,21 @@ class Service:
                 break
             assert data is not None
             data.update(found)
-        return self._response(data, errors, ctx, None)
+        return self._response(data, errors, ctx)
 
     async def _by_graphql_core(self, document: Document, request: Request, plan: Plan, ctx: RequestContext) -> Response:
         self.unplanned[plan.unplanned or "the engine is off"] += 1
         result = await self.fallback.execute(document, request.operation_name, request.variables or {}, ctx)
-        return self._response(result.data, list(result.errors or ()), ctx, None)
+        return self._response(result.data, list(result.errors or ()), ctx)
 
-    def _response(self, data: Any, errors: Sequence[GraphQLError], ctx: RequestContext, extensions: dict[str, Any] | None) -> Response:
+    def plan(self, query: str, operation_name: str | None = None, variables: Mapping[str, Any] | None = None) -> Plan:
+        """Return the plan of an operation without running it; DocumentRefused or a GatewayError where there is none."""
+        document = self.documents.get(query)
+        operation = document.operation(operation_name)
+        return self._plan(document, operation, self._variables(operation, variables))
+
+    def _response(self, data: Any, errors: Sequence[GraphQLError], ctx: RequestContext) -> Response:
+        extensions = _explained(ctx) if ctx.plan is not None else None
         if not errors:
             return Response(respond(data, (), extensions), 200)
         return Response(respond(data, shown(errors, ctx.request_id), extensions), 200, partial=True)
@@ -197,6 +219,14 @@ class Service:
     def _refused(self, errors: Sequence[GraphQLError], *, code: str, status: int) -> Response:
         formatted = [{**error.formatted, "extensions": {"code": code}} for error in errors]
         return Response(respond(None, formatted, has_data=False), status)
+
+
+def _explained(ctx: RequestContext) -> dict[str, Any]:
+    explained: dict[str, Any] = {"plan": describe(ctx.plan)}
+    if ctx.trace is not None:
+        explained["calls"] = describe_calls(ctx.trace)
+        explained["durationMs"] = round((time.monotonic() - ctx.started) * 1000, 3)
+    return {"explain": explained}
 
 
 class _ArgumentsRefused(Exception):

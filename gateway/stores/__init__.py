@@ -55,10 +55,14 @@ _T = TypeVar("_T")
 _A = TypeVar("_A", bound=Mapping[Any, Any])
 
 
-def connect(name: str, url: str, *, pool_size: int | None = None, connect_timeout_s: float = 2.0) -> Store:
+def connect(
+    name: str, url: str, *, pool_size: int | None = None, connect_timeout_s: float = 2.0, timeout_s: float = READ_TIMEOUT_S
+) -> Store:
     """Return the store that ``url`` names, not open yet. Drivers are imported here, so that only those in use are loaded."""
     kind = SCHEMES.get(urlsplit(url).scheme)
-    options: dict[str, Any] = {"connect_timeout_s": connect_timeout_s} | ({} if pool_size is None else {"pool_size": pool_size})
+    options: dict[str, Any] = {"connect_timeout_s": connect_timeout_s, "timeout_s": timeout_s} | (
+        {} if pool_size is None else {"pool_size": pool_size}
+    )
     match kind:
         case "sql":
             from gateway.stores.sql import SqlStore
@@ -107,7 +111,8 @@ class Stores:
         for name, url in urls.items():
             found = None if url.startswith("memory:") else by_url.get(url)
             if found is None:
-                found = by_url[url] = connect(name, url, pool_size=(pool_sizes or {}).get(name), connect_timeout_s=connect_timeout_s)
+                size = (pool_sizes or {}).get(name)
+                found = by_url[url] = connect(name, url, pool_size=size, connect_timeout_s=connect_timeout_s, timeout_s=timeout_s)
             stores[name] = found
         return cls(stores, timeout_s=timeout_s, write_timeout_s=write_timeout_s)
 

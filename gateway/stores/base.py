@@ -358,6 +358,13 @@ class Store(Protocol):
 statements: ContextVar[list[Any] | None] = ContextVar("statements", default=None)
 
 
+def note(statement: Any) -> None:
+    """Tell who asked what is about to run: SQL or Cypher text, or a MongoDB command as a document."""
+    told = statements.get()
+    if told is not None:
+        told.append(statement)
+
+
 def total_order(collection: Collection, order: Sequence[Order]) -> tuple[Order, ...]:
     """The order with the key's columns, ascending, behind it, up to the point where it is total; repeated columns once."""
     result: dict[str, Order] = {}

@@ -44,10 +44,10 @@ from gateway.stores.base import (
     Type,
     Upsert,
     Value,
+    note,
 )
 
 DEFAULT_DATABASE = "crossgraph"
-READ_TIMEOUT_S = 3.0
 WRITE_TIMEOUT_S = 5.0
 POOL_WAIT_S = 1.0
 INDEX_TIMEOUT_S = 600.0  # an index over a large collection takes its time
@@ -71,12 +71,13 @@ class MongoStore:
 
     kind = "mongodb"
 
-    def __init__(self, name: str, url: str, *, pool_size: int = 20, connect_timeout_s: float = 2.0) -> None:
+    def __init__(self, name: str, url: str, *, pool_size: int = 20, connect_timeout_s: float = 2.0, timeout_s: float = 3.0) -> None:
         self.name = name
         self._client_class: Any = _motor(name) if url.startswith("mongodb+motor:") else AsyncMongoClient
         self._url = url.replace("mongodb+motor:", "mongodb:", 1)
         self._database_name, told = _database_and_options(self._url)
-        options = _driver_options(pool_size, connect_timeout_s)
+        self._timeout_s = timeout_s
+        options = _driver_options(pool_size, connect_timeout_s, timeout_s)
         self._options = {option: value for option, value in options.items() if option.lower() not in told}
         self._client: Any = None  # PyMongo's or Motor's: the same methods, but for what _now() evens out
         self._has_transactions: bool | None = None
@@ -90,7 +91,7 @@ class MongoStore:
             raise ConfigError(f"stores.{self.name}.url: expected a MongoDB URL: {exc}") from exc
 
     async def ping(self) -> None:
-        with self._translated(READ_TIMEOUT_S):
+        with self._translated(self._timeout_s):
             await self._opened().admin.command("ping")
 
     async def close(self) -> None:
@@ -105,12 +106,12 @@ class MongoStore:
     async def get(self, get: Get) -> Rows:
         if not get.keys:
             return {}
-        with self._translated(READ_TIMEOUT_S):
+        with self._translated(self._timeout_s):
             documents = await self._read(get.collection.name, mongo_query.get(get))
         return dict(zip((document["k"] for document in documents), _rows(get.collection, get.columns, documents), strict=True))
 
     async def fetch(self, fetch: Fetch) -> Slices:
-        with self._translated(READ_TIMEOUT_S):
+        with self._translated(self._timeout_s):
             if fetch.match is None:
                 return {None: await self._fetch_alone(fetch)}
             if isinstance(fetch.match, Pairs):
@@ -151,7 +152,7 @@ class MongoStore:
         collection, match = aggregate.collection, aggregate.match
         if match is not None and not match.keys:
             return {}
-        with self._translated(READ_TIMEOUT_S):
+        with self._translated(self._timeout_s):
             documents = await self._read(collection.name, mongo_query.groups(aggregate))
         parents = [None] * len(documents) if match is None else [document["_id"][0] for document in documents]
         raw = [_group_values(aggregate, document) for document in documents]
@@ -164,7 +165,7 @@ class MongoStore:
             raise Bug(f"native query {call.native.name} has no form for MongoDB")
         if not call.keys:
             return {}
-        with self._translated(READ_TIMEOUT_S):
+        with self._translated(self._timeout_s):
             documents = await self._read(*call.native.mongodb(call.keys, call.arguments))
         columns = call.native.columns
         if any(len(document["r"]) != len(columns) for document in documents):
@@ -174,9 +175,10 @@ class MongoStore:
 
     async def _read(self, collection: str, pipeline: mongo_query.Pipeline) -> list[Document]:
         """Return all documents of an aggregation, over the database where ``collection`` is empty. One command below 16 MiB."""
+        note({"aggregate": collection or 1, "pipeline": pipeline})
         database = self._database()
         source = database[collection] if collection else database
-        cursor = await _now(source.aggregate(pipeline, batchSize=ALL_IN_ONE_BATCH, maxTimeMS=int(READ_TIMEOUT_S * 1000)))
+        cursor = await _now(source.aggregate(pipeline, batchSize=ALL_IN_ONE_BATCH, maxTimeMS=int(self._timeout_s * 1000)))
         documents: list[Document] = await cursor.to_list(None)
         return documents
 
@@ -288,14 +290,14 @@ def _database_and_options(url: str) -> tuple[str, set[str]]:
     return path.partition(".")[0] or DEFAULT_DATABASE, {option.lower() for option, _ in parse_qsl(query, keep_blank_values=True)}
 
 
-def _driver_options(pool_size: int, connect_timeout_s: float) -> dict[str, Any]:
+def _driver_options(pool_size: int, connect_timeout_s: float, timeout_s: float) -> dict[str, Any]:
     return {
         "appname": "crossgraph",
         "maxPoolSize": pool_size,
         "waitQueueTimeoutMS": int(POOL_WAIT_S * 1000),
         "connectTimeoutMS": int(connect_timeout_s * 1000),
         "serverSelectionTimeoutMS": int(connect_timeout_s * 1000),
-        "socketTimeoutMS": int(WRITE_TIMEOUT_S * 1000),
+        "socketTimeoutMS": int(max(timeout_s, WRITE_TIMEOUT_S) * 1000),
         "w": "majority",
     }
 

@@ -43,6 +43,7 @@ from gateway.stores.base import (
     Type,
     Upsert,
     Value,
+    note,
     rank,
 )
 from gateway.stores.neo4j_conditions import Parameters
@@ -58,7 +59,6 @@ from gateway.stores.neo4j_cypher import (
 from gateway.stores.neo4j_schema import AWAIT, SHOW, existing, wanted
 from gateway.stores.neo4j_sources import Source, quoted
 
-READ_TIMEOUT_S = 3.0  # enforced by the server, should the caller's deadline not be
 WRITE_TIMEOUT_S = 30.0  # a load's batches are large
 SCHEMA_TIMEOUT_S = 300.0  # an index of an old store takes its time
 WRITE_ATTEMPTS = 5  # two writers that wait for each other's locks: one of them is told to try again
@@ -96,11 +96,12 @@ class Neo4jStore:
 
     kind = "neo4j"
 
-    def __init__(self, name: str, url: str, *, pool_size: int = 20, connect_timeout_s: float = 2.0) -> None:
+    def __init__(self, name: str, url: str, *, pool_size: int = 20, connect_timeout_s: float = 2.0, timeout_s: float = 3.0) -> None:
         self.name = name
         self._address = _address(name, url)
         self._pool_size = pool_size
         self._connect_timeout_s = connect_timeout_s
+        self._timeout_s = timeout_s
         self._driver: neo4j.AsyncDriver | None = None
         self._bookmarks: Any = None
         self._source = lru_cache(maxsize=SOURCES_KEPT)(lambda collection: Source(self._address.prefix, collection))
@@ -240,15 +241,16 @@ class Neo4jStore:
 
     async def _retried_read(self, text: str, parameters: Parameters) -> tuple[Sequence[str], Sequence[Sequence[Value]]]:
         """The names of the columns, and the records. Once more where the pool had a connection that broke since it was last used."""
+        note(text)
         started = time.monotonic()
         try:
-            with self._translated(READ_TIMEOUT_S):
-                return await self._run(text, parameters, neo4j.READ_ACCESS, READ_TIMEOUT_S)
+            with self._translated(self._timeout_s):
+                return await self._run(text, parameters, neo4j.READ_ACCESS, self._timeout_s)
         except StoreUnavailable:
             if time.monotonic() - started > BROKEN_AT_ONCE_S:
                 raise
-        with self._translated(READ_TIMEOUT_S):
-            return await self._run(text, parameters, neo4j.READ_ACCESS, READ_TIMEOUT_S)
+        with self._translated(self._timeout_s):
+            return await self._run(text, parameters, neo4j.READ_ACCESS, self._timeout_s)
 
     async def _write(self, text: str, parameters: Parameters, collection: Collection) -> None:
         with self._translated(WRITE_TIMEOUT_S, collection):

@@ -29,6 +29,7 @@ from gateway.stores.base import (
     Slices,
     Upsert,
     Value,
+    note,
 )
 from gateway.stores.sql_aiosqlite import AiosqliteDriver
 from gateway.stores.sql_asyncpg import AsyncpgDriver
@@ -39,14 +40,14 @@ from gateway.stores.sql_statements import Statement, Statements, Values
 class SqlStore:
     """A PostgreSQL database or a SQLite file. Rows are plain tuples."""
 
-    def __init__(self, name: str, url: str, *, pool_size: int = 10, connect_timeout_s: float = 2.0) -> None:
+    def __init__(self, name: str, url: str, *, pool_size: int = 10, connect_timeout_s: float = 2.0, timeout_s: float = 3.0) -> None:
         self.name = name
         self._driver: AsyncpgDriver | AiosqliteDriver
         self._dialect: Dialect
         if url.startswith("sqlite"):
             self._driver, self._dialect = AiosqliteDriver(name, url, pool_size=pool_size), SQLite()
         else:
-            self._driver = AsyncpgDriver(name, url, pool_size=pool_size, connect_timeout_s=connect_timeout_s)
+            self._driver = AsyncpgDriver(name, url, pool_size=pool_size, connect_timeout_s=connect_timeout_s, timeout_s=timeout_s)
             self._dialect = PostgreSQL()
         self.kind = self._dialect.kind
         self.statements = Statements(self._dialect)
@@ -131,6 +132,7 @@ class SqlStore:
     # ------------------------------------------------------------------------------------------------------------ helpers
 
     async def _read(self, statement: Statement, values: Mapping[str, Value]) -> Sequence[Row]:
+        note(statement.text)
         return statement.decode(await self._driver.fetch(statement.text, statement.bind(values)))
 
     def _match_values(self, match: Match | Pairs | None) -> Values:

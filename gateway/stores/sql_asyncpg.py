@@ -21,7 +21,6 @@ from gateway.stores.sql_dialects import UNFIT
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-STATEMENT_TIMEOUT_S = 3.0
 LOCK_TIMEOUT_S = 1.0
 IDLE_IN_TRANSACTION_TIMEOUT_S = 10.0
 WRITE_ATTEMPTS = 3
@@ -33,7 +32,6 @@ _SESSION = {
     "jit": "off",
     "timezone": "UTC",
     "datestyle": "ISO",
-    "statement_timeout": f"{STATEMENT_TIMEOUT_S * 1000:.0f}",
     "lock_timeout": f"{LOCK_TIMEOUT_S * 1000:.0f}",
     "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_TIMEOUT_S * 1000:.0f}",
 }
@@ -43,11 +41,12 @@ _FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClie
 class AsyncpgDriver:
     """Connections are made when first needed, so that the server may be away at any time."""
 
-    def __init__(self, name: str, url: str, *, pool_size: int, connect_timeout_s: float) -> None:
+    def __init__(self, name: str, url: str, *, pool_size: int, connect_timeout_s: float, timeout_s: float) -> None:
         self._name = name
         self._dsn = "postgresql://" + url.partition("://")[2]
         self._pool_size = pool_size
         self._connect_timeout_s = connect_timeout_s
+        self._statement_timeout_s = timeout_s
         self._pool: Any = None
         self._releases: set[asyncio.Task[None]] = set()
 
@@ -62,7 +61,7 @@ class AsyncpgDriver:
             statement_cache_size=1_024,
             max_cached_statement_lifetime=0,
             max_cacheable_statement_size=0,  # of any size
-            server_settings=_SESSION,
+            server_settings={**_SESSION, "statement_timeout": f"{self._statement_timeout_s * 1000:.0f}"},
             init=_decode_json,
             # A release needs no round trip: no call leaves session state behind. Open transactions are still rolled back.
             reset=_nothing,
@@ -163,7 +162,7 @@ class AsyncpgDriver:
         if isinstance(error, asyncpg.UniqueViolationError):
             return Conflict(f"Another row has the same {_columns(error)}.", store=self._name)
         if isinstance(error, asyncpg.QueryCanceledError):
-            return StoreTimeout(self._name, STATEMENT_TIMEOUT_S)
+            return StoreTimeout(self._name, self._statement_timeout_s)
         if isinstance(error, asyncpg.LockNotAvailableError):
             return StoreTimeout(self._name, LOCK_TIMEOUT_S)
         if isinstance(error, asyncpg.DataError | UnicodeError | OverflowError):

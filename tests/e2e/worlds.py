@@ -58,7 +58,7 @@ class World:
         return answer
 
     def ask(self, query: str) -> dict[str, Any]:
-        return self.runner.run(self.execute(query))  # type: ignore[return-value]
+        return dict(self.runner.run(self.execute(query)))
 
 
 @contextmanager

@@ -1,0 +1,127 @@
+"""Show a plan, and what happened when it ran: data for ``extensions``, text for a terminal. Values of a request are not shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from gateway.context import StoreCall
+from gateway.engine.plan import Place, Plan
+from gateway.fields import Batched, Each, Lookup, Many, NodeById, NodesByIds, One, Stats
+
+MOST_ITEMS = 10  # of a list inside a statement: a pipeline holds its keys
+
+
+def describe(plan: Plan) -> dict[str, Any]:
+    """Return the plan as JSON: levels, the batches of each, what every batch asks."""
+    described: dict[str, Any] = {"operation": plan.operation.value}
+    if plan.unplanned is not None:
+        described["graphqlCore"] = plan.unplanned
+    if plan.series:
+        described["series"] = [{"levels": _levels(part)} for part in plan.series]
+    else:
+        described["levels"] = _levels(plan)
+    return described
+
+
+def describe_calls(calls: Iterable[StoreCall]) -> list[dict[str, Any]]:
+    """Return what the stores were asked, in the order of asking, with times from which a waterfall can be drawn."""
+    return [
+        {
+            "store": call.store,
+            "kind": call.kind,
+            "collection": call.collection,
+            "operation": call.operation,
+            "keys": call.keys,
+            "rows": call.rows,
+            "startMs": call.started_ms,
+            "durationMs": call.duration_ms,
+            "statements": [_bounded(statement) for statement in call.statements],
+            **({} if call.error is None else {"error": call.error}),
+        }
+        for call in calls
+    ]
+
+
+def text_of(plan: Plan) -> str:
+    """Return the plan for a person to read: a line per batch, indented by level."""
+    lines = [f"{plan.operation.value}" + (f", run by graphql-core: {plan.unplanned}" if plan.unplanned else "")]
+    for part in plan.series or [plan]:
+        for number, level in enumerate(_levels(part)):
+            lines.append(f"level {number}")
+            lines += [f"  {_line(batch)}" for batch in level]
+    return "\n".join(lines)
+
+
+def _levels(plan: Plan) -> list[list[dict[str, Any]]]:
+    return [[_batch(place) for place in level if not isinstance(place.source, (NodeById, NodesByIds))] for level in plan.levels]
+
+
+def _batch(place: Place) -> dict[str, Any]:
+    source = place.source
+    batch: dict[str, Any] = {"path": ".".join(place.path), "kind": _kind(source)}
+    collection = place.collection
+    if collection is not None:
+        batch |= {"store": collection.store, "collection": collection.name}
+    if isinstance(source, Batched):
+        batch["function"] = source.name
+    batch |= {"by": _by(place), "columns": _columns(place)}
+    if isinstance(source, Many) and place.edges is None and not place.parts:
+        batch["for"] = "the edges to follow"
+    if place.count:
+        batch["totalCount"] = True
+    if isinstance(source, Many) and place.parts and not place.rows_wanted:
+        batch["rows"] = False
+    if place.cursors:
+        batch["cursors"] = True
+    if place.drops:
+        batch["leftOutWithout"] = [".".join(child.place.path) for child in place.drops]
+    batch["arguments"] = "by request" if place.arguments is not None else "constant"
+    return {name: value for name, value in batch.items() if value is not None}
+
+
+def _kind(source: Any) -> str:
+    names = {One: "one", Each: "each", Many: "many", Lookup: "lookup", Stats: "aggregate", Batched: "batch function", type(None): "by hand"}
+    return names[type(source)]
+
+
+def _by(place: Place) -> str | None:
+    source = place.source
+    if isinstance(source, Many) and place.edges is not None:
+        return "pairs of parent and key"
+    if isinstance(source, (Many, Stats)):
+        return source.by
+    if isinstance(source, (One, Each)) and source.collection is not None:
+        return source.collection.key[0]
+    return " or ".join(source.by.values()) if isinstance(source, Lookup) else None
+
+
+def _columns(place: Place) -> list[str]:
+    return [name for name in place.layout if "#" not in name]
+
+
+def _line(batch: dict[str, Any]) -> str:
+    where = f"{batch['store']}.{batch['collection']}" if "store" in batch else batch.get("function", "graphql-core")
+    notes: Sequence[str] = [
+        note
+        for note in (
+            f"by {batch['by']}" if "by" in batch else "",
+            "count" if batch.get("totalCount") else "",
+            "no rows" if batch.get("rows") is False else "",
+            "cursors" if batch.get("cursors") else "",
+            "arguments by request" if batch["arguments"] == "by request" else "",
+            f"rows left out without {', '.join(batch['leftOutWithout'])}" if "leftOutWithout" in batch else "",
+        )
+        if note
+    ]
+    return f"{batch['path']}: {batch['kind']} {where}({', '.join(batch['columns'])})" + (f"  [{'; '.join(notes)}]" if notes else "")
+
+
+def _bounded(value: Any) -> Any:
+    """Return a statement as JSON, with long lists cut."""
+    if isinstance(value, dict):
+        return {str(name): _bounded(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        shown = [_bounded(item) for item in value[:MOST_ITEMS]]
+        return [*shown, f"… {len(value) - MOST_ITEMS} more"] if len(value) > MOST_ITEMS else shown
+    return value if isinstance(value, (str, int, float, bool)) or value is None else str(value)
