@@ -33,6 +33,6 @@ def load_graph(name: str) -> Graph:
 def create_app(settings: Settings, graph: Graph) -> Starlette:
     """Return the application. Nothing is connected before its lifespan starts, and everything is closed when that ends."""
     stores = connect(settings)
-    limits = Limits(page_default=settings.page_default, page_max=settings.page_max)
+    limits = Limits(page_default=settings.page_default, page_max=settings.page_max, nodes_max=settings.nodes_max)
     service = Service(graph, stores, limits, documents=settings.plan_cache_size, may_explain=not settings.is_production)
     return application(service, stores, settings, first_query=graph.first_query)

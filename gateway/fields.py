@@ -107,9 +107,7 @@ class NodeById:
 
 @dataclass(frozen=True, slots=True)
 class NodesByIds:
-    """At the root: as NodeById, a list in the order of the ids."""
-
-    limit: int = 1_000
+    """At the root: as NodeById, a list in the order of the ids; at most as many as the setting nodes_max."""
 
 
 BatchFunction = Callable[..., Awaitable[Sequence[Any]]]
@@ -211,8 +209,8 @@ def node(*, description: str | None = None) -> Any:
     return _field(NodeById(), description, [_argument("id", strawberry.ID, "`Type:key`.")])
 
 
-def nodes(*, limit: int = 1_000, description: str | None = None) -> Any:
-    return _field(NodesByIds(limit), description, [_argument("ids", list[strawberry.ID], f"At most {limit:,}.")])
+def nodes(*, description: str | None = None) -> Any:
+    return _field(NodesByIds(), description, [_argument("ids", list[strawberry.ID], "At most 1,000.")])
 
 
 def batched(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ from gateway.engine.respond import respond, shown
 from gateway.engine.values import NOTHING, Binder, Bound, Limits
 from gateway.errors import BadUserInput, Bug, Forbidden, GatewayError, MethodNotAllowed
 from gateway.fields import Graph
+from gateway.observability.metrics import Reading
 from gateway.stores import Stores
 
 PLANS_PER_DOCUMENT = 64  # operations times combinations of @skip/@include variables
@@ -108,6 +109,20 @@ class Service:
         errors = [{"message": message, "extensions": error.extensions}]
         return Response(respond(None, errors, has_data=False), error.http_status)
 
+    def readings(self) -> Iterator[Reading]:
+        """Give what was counted since the start."""
+        for reason, count in self.unplanned.items():
+            yield Reading("unplanned_operations", "Operations that graphql-core ran, by reason.", count, {"reason": reason})
+        for result, count in (("hit", self.plan_hits), ("miss", self.plan_misses)):
+            yield Reading("plans", "Look-ups of plans in their cache.", count, {"result": result})
+        for name, count in self.documents.counts().items():
+            is_size = name in ("documents", "broken")
+            name = f"document_cache_{name}" if not is_size else f"document_cache_size_{name}"
+            yield Reading(name, "The cache of parsed documents.", count, is_counter=not is_size)
+        for key, count in self.stores.calls.items():
+            store, _, collection = key.partition(".")
+            yield Reading("store_calls", "Calls that reached a store.", count, {"store": store, "collection": collection})
+
     # ----------------------------------------------------------------------------------------------------------- phases
 
     async def _answer(self, request: Request, ctx: RequestContext) -> Response:
@@ -123,7 +138,7 @@ class Service:
             if not self._may_explain:
                 raise Forbidden("X-Gateway-Explain is not allowed here (setting environment).")
             ctx.plan = plan
-        if plan.series:
+        if plan.series and self._engine:
             return await self._series(plan, coerced, ctx)
         bounds = self._bind(plan, coerced)
         if plan.unplanned is not None or not self._engine:
@@ -152,7 +167,7 @@ class Service:
             self.plan_hits += 1
             return plan
         self.plan_misses += 1
-        plan = self.planner.plan(document, operation, {name: bool(value) for name, value in zip(names, on, strict=True)})
+        plan = self.planner.plan(document, operation, dict(zip(names, on, strict=True)))
         for part in (plan, *plan.series):
             if part.unplanned is None:
                 compile_plan(part)

@@ -82,7 +82,7 @@ def _postgresql(strategy: str) -> str:
 
 def _sqlite(strategy: str) -> str:
     peers = _PEERS_SQL[strategy].format(in_keys="IN (SELECT value FROM json_each(:keys))")
-    return _SQL.format(peers=peers, float="REAL", because=f"(SELECT json_group_array(peer) FROM ({_BECAUSE}))")
+    return _SQL.format(peers=peers, float="REAL", because=f"(SELECT json_group_array(peer) FROM ({_BECAUSE}))")  # noqa: S608 - our own text
 
 
 # ------------------------------------------------------------------------------------------------------------- Cypher

@@ -226,8 +226,8 @@ class Planner:
         self.collections = collections  # by the name of the type that is its Node
         self.binder = binder
 
-    def plan(self, document: Document, operation: OperationDefinitionNode, switches: Mapping[str, bool]) -> Plan:
-        """Return the plan of ``operation``; ``switches`` are the values of the variables in @skip and @include."""
+    def plan(self, document: Document, operation: OperationDefinitionNode, switches: Mapping[str, bool | None]) -> Plan:
+        """Return the plan of ``operation``; ``switches`` are the values of the variables in @skip and @include, None for null."""
         plan = _Planning(self, document, switches).run(operation, None)
         if operation.operation is OperationType.MUTATION and plan.unplanned is None:
             plan.series = [_Planning(self, document, switches).run(operation, only.key) for only in plan.root.fields]
@@ -237,7 +237,7 @@ class Planner:
 class _Planning:
     """The making of one plan."""
 
-    def __init__(self, planner: Planner, document: Document, switches: Mapping[str, bool]) -> None:
+    def __init__(self, planner: Planner, document: Document, switches: Mapping[str, bool | None]) -> None:
         self._schema = planner.schema
         self._collections = planner.collections
         self._binder = planner.binder
@@ -266,19 +266,19 @@ class _Planning:
 
     # ----------------------------------------------------------------------------------------------------- selections
 
-    def _collect(self, type_: GraphQLObjectType, sets: Sequence[SelectionSetNode]) -> dict[str, list[FieldNode]]:
+    def _collect(self, place: Place, type_: GraphQLObjectType, sets: Sequence[SelectionSetNode]) -> dict[str, list[FieldNode]]:
         """Return field nodes by response key (GraphQL spec 6.3.2, CollectFields()). Each fragment once, so it is linear."""
         found: dict[str, list[FieldNode]] = {}
         seen: set[str] = set()
         for selection_set in sets:
-            self._collect_into(found, seen, type_, selection_set)
+            self._collect_into(place, found, seen, type_, selection_set)
         return found
 
     def _collect_into(
-        self, found: dict[str, list[FieldNode]], seen: set[str], type_: GraphQLObjectType, selection_set: SelectionSetNode
+        self, place: Place, found: dict[str, list[FieldNode]], seen: set[str], type_: GraphQLObjectType, selection_set: SelectionSetNode
     ) -> None:
         for selection in selection_set.selections:
-            if not self._included(selection.directives or ()):
+            if not self._included(place, selection.directives or ()):
                 continue
             match selection:
                 case FieldNode():
@@ -286,12 +286,12 @@ class _Planning:
                     found.setdefault(key, []).append(selection)
                 case InlineFragmentNode():
                     if selection.type_condition is None or self._applies(selection.type_condition.name.value, type_):
-                        self._collect_into(found, seen, type_, selection.selection_set)
+                        self._collect_into(place, found, seen, type_, selection.selection_set)
                 case FragmentSpreadNode():
                     fragment: FragmentDefinitionNode = self._fragments[selection.name.value]
                     if selection.name.value not in seen and self._applies(fragment.type_condition.name.value, type_):
                         seen.add(selection.name.value)
-                        self._collect_into(found, seen, type_, fragment.selection_set)
+                        self._collect_into(place, found, seen, type_, fragment.selection_set)
 
     def _applies(self, condition: str, type_: GraphQLObjectType) -> bool:
         if condition == type_.name:
@@ -299,13 +299,17 @@ class _Planning:
         abstract = self._schema.type_map[condition]
         return is_abstract_type(abstract) and self._schema.is_sub_type(abstract, type_)
 
-    def _included(self, directives: Sequence[DirectiveNode]) -> bool:
+    def _included(self, place: Place, directives: Sequence[DirectiveNode]) -> bool:
         for directive in directives:
             name = directive.name.value
             if name in ("skip", "include"):
                 value = _first_argument(directive)
                 on = self._switches[value.name.value] if isinstance(value, VariableNode) else value.value
-                if on is (name == "skip"):
+                if on is None:  # a nullable variable may stand here, for the sake of its default
+                    self._refused.append(
+                        (place, BadUserInput(f"@{name}: expected a Boolean, got null from ${value.name.value}", argument="if"))
+                    )
+                elif on is (name == "skip"):
                     return False
             elif name in ("defer", "stream"):
                 self._unplanned = f"@{name}"
@@ -316,7 +320,7 @@ class _Planning:
     def _view(self, place: Place, type_: GraphQLObjectType, sets: Sequence[SelectionSetNode], only: str | None = None) -> View:
         view = View(place, type_.name)
         place.views.append(view)
-        for key, nodes in self._collect(type_, sets).items():
+        for key, nodes in self._collect(place, type_, sets).items():
             if only is None or key == only:
                 made = self._field(view, type_, key, nodes)
                 if made is not None:
@@ -443,7 +447,7 @@ class _Planning:
 
     def _parts(self, place: Place, type_: GraphQLObjectType, sets: Sequence[SelectionSetNode]) -> list[PartField]:
         made: list[PartField] = []
-        for key, nodes in self._collect(type_, sets).items():
+        for key, nodes in self._collect(place, type_, sets).items():
             name = nodes[0].name.value
             if name == "__typename":
                 made.append(PartField(key, "typename", type_.name))

@@ -57,6 +57,7 @@ class Limits:
 
     page_default: int = 10
     page_max: int = 100
+    nodes_max: int = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +99,9 @@ class Binder:
                 return Bound(key=self._global_id("id", arguments["id"]))
             case NodesByIds():
                 ids = arguments["ids"]
-                if len(ids) > source.limit:
-                    raise BadUserInput(f"ids: expected at most {source.limit} ids, got {len(ids)}", argument="ids")
+                limit = self._limits.nodes_max
+                if len(ids) > limit:
+                    raise BadUserInput(f"ids: expected at most {limit} ids (setting nodes_max), got {len(ids)}", argument="ids")
                 return Bound(key=tuple(self._global_id("ids", item) for item in ids))
         return NOTHING
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
@@ -18,6 +18,7 @@ from gateway.http import graphiql, health
 from gateway.http.graphql import GraphQLEndpoint
 from gateway.http.media import GRAPHQL
 from gateway.http.middleware import ExchangeMiddleware
+from gateway.observability.metrics import CONTENT_TYPE, Metrics
 from gateway.service import Service
 from gateway.stores import Stores
 
@@ -50,6 +51,7 @@ def application(service: Service, stores: Stores, settings: Settings, *, first_q
         routes=[
             Route("/health/live", health.live),
             Route("/health/ready", health.Ready(stores).__call__),
+            *([Route("/metrics", _metrics(service))] if settings.metrics else []),
             *pages,
         ],
         middleware=[Middleware(ExchangeMiddleware, direct={"/graphql": endpoint})],
@@ -59,3 +61,12 @@ def application(service: Service, stores: Stores, settings: Settings, *, first_q
     assert isinstance(app.router, Router)
     app.router.redirect_slashes = False
     return app
+
+
+def _metrics(service: Service) -> Callable[[Request], Awaitable[Response]]:
+    metrics = Metrics(service.readings)
+
+    async def endpoint(_: Request) -> Response:
+        return Response(metrics.text(), media_type=CONTENT_TYPE)
+
+    return endpoint
