@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from graphql import GraphQLError, OperationType, get_variable_values
+from graphql import GraphQLError, OperationType
 
 from gateway.context import RequestContext
 from gateway.engine.complete import SecondWalk, compile_plan, complete
@@ -26,6 +26,7 @@ from gateway.engine.nulls import complete_with_nulls
 from gateway.engine.plan import Plan, Planner, switches_of
 from gateway.engine.respond import respond, shown
 from gateway.engine.values import NOTHING, Binder, Bound, Limits
+from gateway.engine.variables import Variables, VariablesRefusedError
 from gateway.errors import BadUserInput, Bug, Forbidden, GatewayError, MethodNotAllowed
 from gateway.fields import Graph
 from gateway.observability.metrics import Reading
@@ -132,7 +133,7 @@ class Service:
             raise MethodNotAllowed("A mutation needs POST.")
         if operation.operation is OperationType.SUBSCRIPTION:
             raise MethodNotAllowed("A subscription needs a stream.")
-        coerced = self._variables(operation, request.variables)
+        coerced = self._variables(document, operation, request.variables)
         plan = self._plan(document, operation, coerced)
         if request.explain is not None:
             if not self._may_explain:
@@ -146,13 +147,15 @@ class Service:
         data, errors = await self._run(plan, bounds, ctx)
         return self._response(data, errors, ctx)
 
-    def _variables(self, operation: Any, given: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        if not operation.variable_definitions:
-            return {}
-        values = get_variable_values(self._schema, operation.variable_definitions, dict(given or {}), max_errors=20)
-        if isinstance(values, list):
-            raise DocumentRefused(values, code="BAD_USER_INPUT", status=422)
-        return values.coerced
+    def _variables(self, document: Document, operation: Any, given: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        name = operation.name.value if operation.name else ""
+        variables: Variables | None = document.variables.get(name)
+        if variables is None:
+            variables = document.variables[name] = Variables(self._schema, operation)
+        try:
+            return variables.coerce(given)
+        except VariablesRefusedError as refused:
+            raise DocumentRefused(refused.errors, code="BAD_USER_INPUT", status=422) from None
 
     def _plan(self, document: Document, operation: Any, coerced: Mapping[str, Any]) -> Plan:
         """Return the plan; one dictionary look-up after the first time."""
@@ -223,7 +226,7 @@ class Service:
         """Return the plan of an operation without running it; DocumentRefused or a GatewayError where there is none."""
         document = self.documents.get(query)
         operation = document.operation(operation_name)
-        return self._plan(document, operation, self._variables(operation, variables))
+        return self._plan(document, operation, self._variables(document, operation, variables))
 
     def _response(self, data: Any, errors: Sequence[GraphQLError], ctx: RequestContext) -> Response:
         extensions = _explained(ctx) if ctx.plan is not None else None

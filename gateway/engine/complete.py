@@ -12,7 +12,7 @@ from typing import Any
 
 from graphql import is_list_type, is_non_null_type
 
-from gateway.engine.execute import Result, State
+from gateway.engine.execute import Result, State, is_row
 from gateway.engine.plan import Child, ComputedLeaf, Constant, FieldPlan, Leaf, NodeChild, PartField, Place, Plan, View
 from gateway.engine.values import write_cursor
 from gateway.fields import Batched, Each, Lookup, Many, NodeById, NodesByIds, One, Stats
@@ -51,6 +51,8 @@ class _Parents(dict[Any, Any]):
 
 def _one(place: Place, state: State, outs: list[Any]) -> Any:
     result = state.results[place.index]
+    if not place.views:
+        return None  # a row is left out without it, but nobody asked to see it
     return dict(zip(result.keys, _built(place.views[0], result.rows, outs), strict=True))
 
 
@@ -89,12 +91,9 @@ def _batched(place: Place, state: State, outs: list[Any]) -> Any:
     result = state.results[place.index]
     if not place.fixed:
         out: Any = result.values or {}
-    elif place.lists:
-        out = _lists(place, state, outs)
-        out.update((key, None) for key, value in (result.values or {}).items() if value is None)
     else:
-        out = _one(place, state, outs)
-        return _checked(place, {key: out.get(key) for key in result.values or ()})
+        found = _lists(place, state, outs) if place.lists else _one(place, state, outs)
+        out = {key: found.get(key) for key in result.values or ()}
     return _checked(place, out)
 
 
@@ -128,8 +127,8 @@ def kept(place: Place, result: Result, state: State) -> tuple[Mapping[Any, Seque
         if found.error is None:
             present = set(found.keys)
             slot = child.slot
-            groups = {key: [row for row in part if row[slot] in present] for key, part in groups.items()}
-            rows = [row for part in groups.values() for row in part]
+            groups = {key: [row for row in part if not is_row(row) or row[slot] in present] for key, part in groups.items()}
+            rows = [row for part in groups.values() for row in part if is_row(row)]
     return groups, rows
 
 
@@ -165,7 +164,7 @@ def compile_plan(plan: Plan) -> None:
 
 def _compile_view(view: View) -> Callable[..., list[Any]]:
     """Return ``build(rows, outs)``: a list of dictionaries, one per row."""
-    names: dict[str, Any] = {"SecondWalk": SecondWalk, "node_of": _node_of, "nodes_of": _nodes_of}
+    names: dict[str, Any] = {"SecondWalk": SecondWalk, "node_of": _node_of, "sure_node_of": _sure_node_of}
     setup: list[str] = []
     items: list[str] = []
     required: list[int] = []
@@ -200,7 +199,10 @@ def _expression(plan: FieldPlan, number: int, names: dict[str, Any], setup: list
             return f"(None if (x := {call}) is None else s{number}(x))"
         case NodeChild():
             setup.append(f"p{number} = [outs[i] for i in {[p.index for p in plan.places.values()]}]")
-            return f"{'nodes_of' if is_list_type(_bare(plan.type)) else 'node_of'}(v{plan.slot}, p{number})"
+            bare = _bare(plan.type)
+            if is_list_type(bare):
+                return f"[{'sure_node_of' if is_non_null_type(bare.of_type) else 'node_of'}(t, p{number}) for t in v{plan.slot}]"
+            return f"{'sure_node_of' if is_non_null_type(plan.type) else 'node_of'}(v{plan.slot}, p{number})"
     assert isinstance(plan, Child)
     return _child(plan, number, names, setup)
 
@@ -226,21 +228,22 @@ def _child(plan: Child, number: int, names: dict[str, Any], setup: list[str]) ->
     setup.append(f"c{number} = outs[{place.index}]")
     if isinstance(source, Each):
         return f"[c{number}[k] for k in {value} if k in c{number}]"
-    if isinstance(source, (One, Lookup)) and not is_non_null_type(plan.type):
+    found = f"c{number}[{value}]"
+    if isinstance(source, (One, Lookup, Batched)) and not is_non_null_type(plan.type):
         setup.append(f"g{number} = c{number}.get")
-        return f"g{number}({value})"
+        found = f"g{number}({value})"
     if plan.serialize is not None:
         names[f"s{number}"] = plan.serialize
-        return f"(None if (x := c{number}[{value}]) is None else s{number}(x))"
-    return f"c{number}[{value}]"
+        return f"(None if (x := {found}) is None else s{number}(x))"
+    return found
 
 
 def _node_of(text: str, found: Sequence[Mapping[str, Any]]) -> Any:
     return next((objects[text] for objects in found if text in objects), None)
 
 
-def _nodes_of(ids: Sequence[str], found: Sequence[Mapping[str, Any]]) -> list[Any]:
-    return [_node_of(text, found) for text in ids]
+def _sure_node_of(text: str, found: Sequence[Mapping[str, Any]]) -> Any:
+    return _not_null(_node_of(text, found))
 
 
 def _not_null(value: Any) -> Any:

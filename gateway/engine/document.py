@@ -71,6 +71,7 @@ class Document:
     operations: dict[str, OperationDefinitionNode]
     fragments: dict[str, FragmentDefinitionNode]
     plans: dict[Any, Any] = field(default_factory=dict)
+    variables: dict[str, Any] = field(default_factory=dict)  # by operation name, as ``variables`` reads them
 
     def operation(self, name: str | None) -> OperationDefinitionNode:
         """Return the operation to run (GraphQL spec 6.1, GetOperation())."""

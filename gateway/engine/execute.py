@@ -72,7 +72,7 @@ class _Run:
                 keys = self._keys(place)
                 if keys:
                     arguments = self.state.bounds[place.index].arguments or {}
-                    called.append((place, keys, source.function(self._ctx, keys, **arguments)))
+                    called.append((place, keys, self._call(source, keys, arguments)))
             else:
                 about, request = self._request(place)
                 if request is not None:
@@ -91,6 +91,9 @@ class _Run:
             for _, _, future in waiting:
                 future.cancel()
             raise
+
+    async def _call(self, source: Batched, keys: Sequence[Key], arguments: Mapping[str, Any]) -> Sequence[Any]:
+        return await source.function(self._ctx, keys, **arguments)  # one that raises before it awaits fails as any other
 
     async def _await(self, place: Place, keys: Any, answer: Awaitable[Any]) -> None:
         try:
@@ -220,10 +223,18 @@ class _Run:
         if not source.columns:
             return Result(values=values)
         if place.lists:
-            groups = {key: value for key, value in values.items() if value is not None and not isinstance(value, Exception)}
-            return Result(rows=[row for rows in groups.values() for row in rows], groups=groups, values=values)
-        found = {key: value for key, value in values.items() if value is not None and not isinstance(value, Exception)}
+            groups = {key: value for key, value in values.items() if is_row(value)}
+            rows = [row for part in groups.values() for row in part if is_row(row)]
+            if len(rows) < sum(map(len, groups.values())):
+                self.state.failed = True
+            return Result(rows=rows, groups=groups, values=values)
+        found = {key: value for key, value in values.items() if is_row(value)}
         return Result(rows=list(found.values()), keys=list(found), values=values)
+
+
+def is_row(value: Any) -> bool:
+    """Return whether a batch function gave a row (or rows), and not null or an error in its place."""
+    return value is not None and not isinstance(value, Exception)
 
 
 _NOTHING = Result()

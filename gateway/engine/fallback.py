@@ -26,9 +26,10 @@ from graphql import (
 
 from gateway.context import RequestContext
 from gateway.engine.document import Document
+from gateway.engine.execute import is_row
 from gateway.engine.plan import source_of
 from gateway.engine.values import Binder, Bound, write_cursor
-from gateway.errors import BatchMismatch, OperatorError
+from gateway.errors import BatchMismatch
 from gateway.fields import Batched, Computed, Each, FromColumn, Lookup, Many, NodeById, NodesByIds, One, Part, Source, Stats
 from gateway.loaders import ask, load, shared
 from gateway.stores.base import EMPTY, Aggregate, Bucket, Collection, Column, Fetch, Key, Match, Measure, Pairs, Row, Slice
@@ -243,12 +244,15 @@ class Fallback:
         async def resolve(parent: Any, info: Info, **arguments: Any) -> Any:
             bound = self._binder.bind(source, arguments)
             key = bound.key if source.key_argument is not None else parent.column(source.by)
+            if key is None:
+                return None
             value = await shared(_values(info.context, source, bound.arguments or {}).load(key))
             if value is None or not source.columns:
                 return value
             if not is_list_type(bare):
                 return Record(named.name, columns, value)
-            return await _present(info.context, drops, [Record(named.name, columns, row) for row in value])
+            records = [Record(named.name, columns, row) if is_row(row) else row for row in value]
+            return await _present(info.context, drops, records)
 
         return resolve
 
@@ -290,16 +294,17 @@ def _drops(type_: GraphQLObjectType) -> list[One]:
     return [source for source in sources if isinstance(source, One) and source.drop]
 
 
-async def _present(ctx: RequestContext, drops: Sequence[One], records: list[Record]) -> list[Record]:
-    """Leave out records whose ``drop`` object is gone; when its store is down nobody knows, and they stay."""
+async def _present(ctx: RequestContext, drops: Sequence[One], items: list[Any]) -> list[Any]:
+    """Leave out records whose ``drop`` object is gone; when its store fails nobody knows, and they stay. Nulls and errors stay."""
     for source in drops:
-        keys = [record.column(source.by) for record in records]
+        keys = [key for item in items if isinstance(item, Record) and (key := item.column(source.by)) is not None]
         try:
             rows = await asyncio.gather(*(load(ctx, source.collection, key, column=source.collection.key[0]) for key in keys))
-        except OperatorError:
+        except Exception:  # noqa: S112 - the field itself reports it, where it is selected
             continue
-        records = [record for record, row in zip(records, rows, strict=True) if row is not None]
-    return records
+        present = {key for key, row in zip(keys, rows, strict=True) if row is not None}
+        items = [item for item in items if not isinstance(item, Record) or item.column(source.by) in present]
+    return items
 
 
 def _columns_of(collection: Collection) -> dict[str, tuple[int, Column]]:

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from graphql import GraphQLError, GraphQLOutputType, is_list_type, is_non_null_type
+from graphql.pyutils import is_iterable
 
 from gateway.engine.complete import cursor_writer, kept
 from gateway.engine.execute import Result, State
-from gateway.engine.plan import Child, ComputedLeaf, Constant, FieldPlan, Leaf, NodeChild, PartField, Place, Plan, View
+from gateway.engine.plan import Child, ComputedLeaf, Constant, FieldPlan, Leaf, NodeChild, PartField, Place, Plan, View, not_null
 from gateway.fields import Batched, Each, Lookup, Many, One, Stats
 from gateway.stores.base import EMPTY, Row, Slice
 
@@ -52,12 +53,15 @@ class _Walk:
         mark = len(self.errors)
         try:
             return self._required(plan.type, self._value(plan, row, path), plan, path)
-        except _Failed as failed:
-            if is_non_null_type(plan.type):
-                raise
-            del self.errors[mark:]
-            self.errors.append(failed.error)
-            return None
+        except _Failed as exc:
+            failed = exc
+        except Exception as exc:
+            failed = self._located(exc, plan, path)
+        if is_non_null_type(plan.type):
+            raise failed
+        del self.errors[mark:]
+        self.errors.append(failed.error)
+        return None
 
     def _required(self, type_: GraphQLOutputType, value: Any, plan: FieldPlan, path: Path) -> Any:
         if value is None and is_non_null_type(type_):
@@ -95,9 +99,12 @@ class _Walk:
         if value is None:
             return None
         if is_list_type(bare):
+            if not is_iterable(value):
+                message = f"Expected Iterable, but did not find one for field '{plan.parent_type}.{plan.name}'."
+                raise self._located(GraphQLError(message), plan, path)
             return [self._item(plan, bare.of_type, item, (*path, i), self._leaf) for i, item in enumerate(value)]
         try:
-            return bare.serialize(value)
+            return not_null(bare.serialize(value))
         except Exception as exc:
             raise self._located(exc, plan, path) from exc
 
@@ -149,7 +156,7 @@ class _Walk:
             return edges.error
         if result.error is None:
             return None
-        if isinstance(place.source, (One, Each)) and not key:
+        if (isinstance(place.source, (One, Batched)) and key is None) or (isinstance(place.source, Each) and not key):
             return None
         if edges is not None and not edges.groups.get(key, EMPTY).rows:
             return None
@@ -171,8 +178,10 @@ class _Walk:
         bare: Any = plan.type.of_type if is_non_null_type(plan.type) else plan.type
         view = place.views[0]
 
-        def complete(_: FieldPlan, __: Any, row: Row, here: Path) -> Any:
-            return self.object(view, row, here)
+        def complete(_: FieldPlan, __: Any, row: Any, here: Path) -> Any:
+            if isinstance(row, Exception):
+                raise self._located(row, plan, here)
+            return None if row is None else self.object(view, row, here)
 
         return [self._item(plan, bare.of_type, row, (*path, i), complete) for i, row in enumerate(rows)]
 

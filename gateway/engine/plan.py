@@ -33,12 +33,15 @@ from graphql import (
     get_named_type,
     get_nullable_type,
     is_abstract_type,
+    is_enum_type,
     is_leaf_type,
     is_list_type,
     is_non_null_type,
     is_object_type,
+    is_specified_scalar_type,
 )
 from graphql.execution.values import VariableValues
+from graphql.pyutils import is_iterable
 from graphql.utilities.coerce_input_value import coerce_default_value, coerce_input_literal
 
 from gateway.engine.document import Document
@@ -67,12 +70,11 @@ Common = tuple[str, str, str, GraphQLOutputType, Sequence[FieldNode]]  # what ev
 
 _TYPENAME = GraphQLNonNull(GraphQLString)
 
-# Leaves whose wire value is the answer's value: nothing to serialize.
+# Leaves whose wire value is the answer's value: nothing to serialize. A FLOAT may be infinite or not a number, which JSON has not.
 _AS_IS = {
     ("String", Type.TEXT),
     ("ID", Type.TEXT),
     ("Boolean", Type.BOOL),
-    ("Float", Type.FLOAT),
     ("DateTime", Type.TIME),
     ("Date", Type.DATE),
     ("JSON", Type.JSON),
@@ -393,6 +395,8 @@ class _Planning:
         self._arguments(place, definition, nodes[0])
         named = get_named_type(type_)
         if is_object_type(named):
+            if isinstance(source, Batched) and not source.columns:
+                self._unplanned = f"{common[1]}.{common[2]} has objects without columns"
             self._view(place, named, _sets(nodes))
         elif not is_leaf_type(named):
             self._unplanned = f"{common[1]}.{common[2]} is of an abstract type"
@@ -460,7 +464,10 @@ class _Planning:
             part = PartField(key, source.name)
             named = get_named_type(definition.type)
             if source.name in ("nodes", "node"):
-                part.view = self._view(place, cast("GraphQLObjectType", named), _sets(nodes))
+                if not is_object_type(named):
+                    self._unplanned = f"{type_.name}.{name} is of an abstract type"
+                    continue
+                part.view = self._view(place, named, _sets(nodes))
             elif is_object_type(named):
                 part.parts = self._parts(place, named, _sets(nodes))
             place.count |= source.name == "total_count"
@@ -629,8 +636,23 @@ def _serializer(type_: GraphQLOutputType, leaf: GraphQLLeafType) -> Callable[[An
     if is_list_type(type_):
         inner = _serializer(type_.of_type, leaf)
         required = is_non_null_type(type_.of_type)
-        return lambda items: [_item(item, inner, required) for item in items]
-    return leaf.serialize
+        return lambda items: [_item(item, inner, required) for item in _items(items)]
+    if is_specified_scalar_type(leaf) or is_enum_type(leaf):
+        return leaf.serialize
+    return lambda value: not_null(leaf.serialize(value))
+
+
+def not_null(output: Any) -> Any:
+    """Return what a scalar made of a value; it may make anything but a null, and an error that stands for a value is none."""
+    if output is None or output is Undefined or isinstance(output, Exception):
+        raise TypeError("a scalar made a null of a value")
+    return output
+
+
+def _items(items: Any) -> Any:
+    if not is_iterable(items):
+        raise TypeError("expected a list")
+    return items
 
 
 def _item(item: Any, serialize: Callable[[Any], Any], required: bool) -> Any:

@@ -152,14 +152,15 @@ class Stores:
         keys = _unique(get.keys)
         if not keys:
             return {}
-        parts = [replace(get, keys=part) for part in _parts(keys, KEYS_PER_CALL)]
+        parts = [get] if keys is get.keys and len(keys) <= KEYS_PER_CALL else [replace(get, keys=p) for p in _parts(keys, KEYS_PER_CALL)]
         return _joined(await self._all(get.collection.store, get.collection.name, "get", parts, timeout_s))
 
     async def fetch(self, fetch: Fetch, *, timeout_s: float | None = None) -> Slices:
         parts = [fetch]
         if isinstance(fetch.match, Match):
             keys = _unique(fetch.match.keys)
-            parts = [replace(fetch, match=Match(fetch.match.column, part)) for part in _parts(keys, KEYS_PER_CALL)]
+            if keys is not fetch.match.keys or len(keys) > KEYS_PER_CALL or not keys:
+                parts = [replace(fetch, match=Match(fetch.match.column, part)) for part in _parts(keys, KEYS_PER_CALL)]
         elif isinstance(fetch.match, Pairs):
             parts = [replace(fetch, match=Pairs(fetch.match.column, part)) for part in _pair_parts(fetch.match.pairs)]
         return _joined(await self._all(fetch.collection.store, fetch.collection.name, "fetch", parts, timeout_s))

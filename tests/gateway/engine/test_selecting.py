@@ -9,29 +9,29 @@ from gateway.fields import Connection, Node, column, lookup, many, one
 from gateway.stores.base import Collection, Column
 from tests.gateway.engine.graphs import Both, Named, Sorted, both, graph
 
-people = Collection("people", "people", (Column("id", refers="Person"), Column("name"), Column("boss_id", nullable=True, refers="Person")))
+PEOPLE = Collection("people", "people", (Column("id", refers="Person"), Column("name"), Column("boss_id", nullable=True, refers="Person")))
 
 
 @strawberry.type
 class Person(Node):
     id: strawberry.ID = column()
     name: str = column()
-    boss: Person | None = one(people, by="boss_id")
-    team: Connection[Person] = many(people, by="boss_id", where=Named, order=Sorted)
+    boss: Person | None = one(PEOPLE, by="boss_id")
+    team: Connection[Person] = many(PEOPLE, by="boss_id", where=Named, order=Sorted)
 
 
 @strawberry.type
 class Query:
-    person: Person | None = lookup(people, by={"id": "id"})
-    people: Connection[Person] = many(people, where=Named, order=Sorted)
+    person: Person | None = lookup(PEOPLE, by={"id": "id"})
+    people: Connection[Person] = many(PEOPLE, where=Named, order=Sorted)
 
 
-GRAPH = graph(Query, people)
+GRAPH = graph(Query, PEOPLE)
 
 
 @pytest.fixture
 async def company() -> Both:
-    return await both(GRAPH, {people: [("1", "Ada", None), ("2", "Ben", "1"), ("3", "Cem", "1")]})
+    return await both(GRAPH, {PEOPLE: [("1", "Ada", None), ("2", "Ben", "1"), ("3", "Cem", "1")]})
 
 
 async def test_keys_are_in_the_order_of_the_query(company: Both) -> None:
