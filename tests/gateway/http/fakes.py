@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, cast
 
 import orjson
@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 from gateway.config import Settings
 from gateway.errors import GatewayError, StoreUnavailable
 from gateway.http.application import application
+from gateway.observability.metrics import Reading
 from gateway.service import Request, Response, Service
 from gateway.stores import Stores
 
@@ -41,6 +42,9 @@ class FakeService:
         except asyncio.CancelledError:
             self.cancelled.set()
             raise
+
+    def readings(self) -> Iterator[Reading]:
+        yield Reading("requests", "Requests answered.", len(self.requests))
 
     def refuse(self, error: GatewayError) -> Response:
         body = {"errors": [{"message": error.message, "extensions": error.extensions}]}

@@ -52,3 +52,15 @@ async def test_the_stores_open_and_close_with_the_application() -> None:
     async with app.router.lifespan_context(app):
         assert stores.events == ["open"]
     assert stores.events == ["open", "close"]
+
+
+async def test_metrics_are_served_for_prometheus_in_development() -> None:
+    response = await get("/metrics", {})
+    assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert response.text.splitlines()[-1] == "gateway_requests_total 0.0"
+
+
+async def test_metrics_are_off_in_production() -> None:
+    transport = httpx.ASGITransport(make_app(environment="production"))
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        assert (await client.get("/metrics")).status_code == 404
