@@ -274,11 +274,11 @@ def test_plan_says_what_is_wrong_with_a_document(tmp_path: Path) -> None:
     (tmp_path / "q.graphql").write_text("{ nobody }")
     result = run("plan", "q.graphql")
     assert result.exit_code == 1
-    assert result.stderr.splitlines() == ["q.graphql: Cannot query field 'nobody' on type 'Query'."]
+    assert result.stderr.splitlines() == ["q.graphql: Cannot query field 'nobody' on type 'Query'. Did you mean 'node'?"]
 
 
 def test_plan_wants_variables_that_are_json(tmp_path: Path) -> None:
     (tmp_path / "q.graphql").write_text("{ users { totalCount } }")
     done = spawn("plan", "q.graphql", "--variables", "{n")
     assert done.returncode == 2
-    assert done.stderr.startswith("--variables: expected JSON, got '{n'")
+    assert done.stderr.startswith("gateway: --variables: expected JSON, got '{n'")
