@@ -27,6 +27,19 @@ _T = TypeVar("_T")
 Ask = Get | Fetch | Aggregate | NativeCall
 
 
+def end(ctx: RequestContext) -> None:
+    """Cancel what the request still waits for. aiodataloader runs a batch on when nobody waits for it, and never ends a key's
+    future when its batch is cancelled, so that both are ended here."""
+    for task in tuple(ctx.tasks):
+        task.cancel()
+    for loader in ctx.memo.values():
+        if isinstance(loader, _BatchLoader):
+            loader.end()
+        elif isinstance(loader, DataLoader):
+            for future in loader._cache.values():
+                future.cancel()
+
+
 def ask(ctx: RequestContext, request: Ask) -> asyncio.Future[Any]:
     """Return a future of the answer of a store to ``request``; it may hold keys that others asked of the same call.
 
@@ -72,6 +85,16 @@ class _BatchLoader(DataLoader[Ask, Any]):
     def __init__(self, ctx: RequestContext) -> None:
         super().__init__(loop=asyncio.get_running_loop())
         self._ctx = ctx
+        self._futures: list[asyncio.Future[Any]] = []
+
+    def load(self, key: Ask) -> asyncio.Future[Any]:
+        future: asyncio.Future[Any] = super().load(key)
+        self._futures.append(future)
+        return future
+
+    def end(self) -> None:
+        for future in self._futures:
+            future.cancel()
 
     async def batch_load_fn(self, requests: list[Ask]) -> list[Any]:
         # aiodataloader runs a batch on when nobody waits for it any more; who ends the request ends its batches by this.

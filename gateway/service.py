@@ -29,6 +29,7 @@ from gateway.engine.values import NOTHING, Binder, Bound, Limits
 from gateway.engine.variables import Variables, VariablesRefusedError
 from gateway.errors import BadUserInput, Bug, Forbidden, GatewayError, MethodNotAllowed
 from gateway.fields import Graph
+from gateway.loaders import end
 from gateway.observability.metrics import Reading
 from gateway.stores import Stores
 
@@ -101,8 +102,7 @@ class Service:
             _log.exception("%s: unexpected error", request_id)
             return self.refuse(GatewayError("Internal server error.", requestId=request_id))
         finally:
-            for task in tuple(ctx.tasks):
-                task.cancel()
+            end(ctx)
 
     def refuse(self, error: GatewayError) -> Response:
         """Return the response of a request that is not run at all."""

@@ -109,6 +109,9 @@ class Fallback:
                     source = source_of(definition)
                     if source is not None:
                         definition.resolve = self._resolver(source, definition)
+        mutation = self._schema.mutation_type
+        for definition in mutation.fields.values() if mutation is not None else ():
+            definition.resolve = _reading_afresh(cast("Resolver", definition.resolve))
 
     # -------------------------------------------------------------------------------------------------------- resolvers
 
@@ -262,6 +265,19 @@ class Fallback:
 
 def _type_of(value: Any, _info: Info, _type: Any) -> str | None:
     return value.type_name if isinstance(value, Record) else type(value).__name__
+
+
+def _reading_afresh(resolve: Resolver) -> Resolver:
+    """A mutation's root fields run one after the other: what was read before a write may not be true after it."""
+
+    def fresh(parent: Any, info: Info, **arguments: Any) -> Any:
+        memo = info.context.memo
+        count = memo.get("count")
+        memo.clear()
+        memo["count"] = count
+        return resolve(parent, info, **arguments)
+
+    return fresh
 
 
 def _column_resolver(name: str, is_id: bool) -> Resolver:

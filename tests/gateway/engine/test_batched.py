@@ -146,7 +146,9 @@ async def test_a_parent_without_a_key_is_not_touched_by_a_batch_that_fails(blog:
 async def test_arguments_have_their_defaults(blog: Both) -> None:
     await blog.answer(
         """query ($times: Int, $unit: Unit!, $no: String) { post(id: "1") { told a: told(times: 3) b: told(unit: HOURS, suffix: "!")
-            c: told(times: $times) d: told(unit: $unit, suffix: $no) e: told(suffix: null) } }""".replace("$times: Int,", "$times: Int = 1,"),
+            c: told(times: $times) d: told(unit: $unit, suffix: $no) e: told(suffix: null) } }""".replace(
+            "$times: Int,", "$times: Int = 1,"
+        ),
         {"unit": "HOURS"},
         data={"post": {"told": "11dNone", "a": "111dNone", "b": "11h!", "c": "1dNone", "d": "11hNone", "e": "11dNone"}},
     )
@@ -181,7 +183,9 @@ async def test_an_exception_in_one_slot_fails_that_key_alone(blog: Both) -> None
 async def test_an_exception_in_a_slot_of_a_required_field_nulls_its_object(blog: Both) -> None:
     ANSWERS.update({"1": "x", "2": ValueError("secret")})
     await blog.answer(
-        '{ a: post(id: "1") { sureValue } b: post(id: "2") { sureValue } }', data={"a": {"sureValue": "x"}, "b": None}, errors={"b.sureValue": MASKED}
+        '{ a: post(id: "1") { sureValue } b: post(id: "2") { sureValue } }',
+        data={"a": {"sureValue": "x"}, "b": None},
+        errors={"b.sureValue": MASKED},
     )
 
 

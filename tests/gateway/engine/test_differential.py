@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from gateway.engine import respond
 from gateway.errors import StoreUnavailable
 from gateway.service import Service
 from gateway.stores import Stores
@@ -91,6 +93,14 @@ async def _damage(stores: Stores) -> None:
             if places and len(collection.key) == 1:
                 row[chance.choice(places)] = None
         await stores.upsert(Upsert(collection, rows))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def all_errors() -> Iterator[None]:
+    """Which 20 of many errors are shown depends on who came first: here all are compared."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(respond, "MAX_ERRORS", sys.maxsize)
+        yield
 
 
 @pytest.fixture(scope="module")

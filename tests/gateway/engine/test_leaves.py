@@ -119,7 +119,9 @@ async def test_a_float_that_json_has_not_is_an_error(ratio: float) -> None:
 async def test_a_float_that_json_has_not_nulls_its_object_where_it_must_be_there() -> None:
     pair = await both(GRAPH, {THINGS: [("1", None, float("inf"), *[None] * 6)]})
     await pair.answer(
-        '{ thing(id: "1") { sureRatio } }', data={"thing": None}, errors={"thing.sureRatio": "Float cannot represent non numeric value: inf"}
+        '{ thing(id: "1") { sureRatio } }',
+        data={"thing": None},
+        errors={"thing.sureRatio": "Float cannot represent non numeric value: inf"},
     )
 
 

@@ -134,7 +134,9 @@ async def test_an_item_that_cannot_be_serialized(shelf: Both, field: str, data: 
 
 async def test_two_errors_in_one_list(shelf: Both) -> None:
     ANSWERS["1"] = [ValueError(), 2, ValueError()]
-    await shelf.answer('{ box(id: "1") { ints } }', data={"box": {"ints": [None, 2, None]}}, errors={"box.ints.0": MASKED, "box.ints.2": MASKED})
+    await shelf.answer(
+        '{ box(id: "1") { ints } }', data={"box": {"ints": [None, 2, None]}}, errors={"box.ints.0": MASKED, "box.ints.2": MASKED}
+    )
 
 
 async def test_a_bad_item_leaves_the_lists_of_other_parents(shelf: Both) -> None:
@@ -202,14 +204,18 @@ async def test_an_object_with_an_error_in_a_list(shelf: Both) -> None:
         data={"box": {"items": [{"label": "a"}, None, {"label": "c"}]}},
         errors={"box.items.1.label": no_label},
     )
-    await shelf.answer('{ box(id: "1") { sureItems { label } } }', data={"box": {"sureItems": None}}, errors={"box.sureItems.1.label": no_label})
+    await shelf.answer(
+        '{ box(id: "1") { sureItems { label } } }', data={"box": {"sureItems": None}}, errors={"box.sureItems.1.label": no_label}
+    )
     await shelf.answer('{ box(id: "1") { allItems { label } } }', data={"box": None}, errors={"box.allItems.1.label": no_label})
 
 
 async def test_a_null_in_a_list_of_objects(shelf: Both) -> None:
     ANSWERS["1"] = [(1, "a"), None]
     await shelf.answer('{ box(id: "1") { items { n } } }', data={"box": {"items": [{"n": 1}, None]}})
-    await shelf.answer('{ box(id: "1") { sureItems { n } } }', data={"box": {"sureItems": None}}, errors={"box.sureItems.1": null_in("sureItems")})
+    await shelf.answer(
+        '{ box(id: "1") { sureItems { n } } }', data={"box": {"sureItems": None}}, errors={"box.sureItems.1": null_in("sureItems")}
+    )
 
 
 async def test_an_error_in_a_list_of_objects(shelf: Both) -> None:
@@ -230,9 +236,7 @@ async def test_each_of_no_list_at_all_is_null(shelf: Both) -> None:
 
 async def test_an_error_below_each_nulls_the_list(shelf: Both) -> None:
     ANSWERS["2"] = [5]
-    await shelf.answer(
-        '{ box(id: "1") { boxes { sure } } }', data={"box": {"boxes": None}}, errors={"box.boxes.0.sure": null_in("sure")}
-    )
+    await shelf.answer('{ box(id: "1") { boxes { sure } } }', data={"box": {"boxes": None}}, errors={"box.boxes.0.sure": null_in("sure")})
     ANSWERS["3"] = [6]
     await shelf.answer('{ box(id: "1") { boxes { sure } } }', data={"box": {"boxes": [{"sure": [6]}, {"sure": [5]}]}})
 

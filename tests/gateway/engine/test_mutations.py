@@ -19,7 +19,7 @@ CHANGE = (Column("id", refers="Counter"), Column("was", Type.INT, nullable=True)
 SEEN: list[str] = []
 
 
-async def add(ctx: RequestContext, ids: Sequence[Key], *, by: int = 1) -> list[Row | Exception]:
+async def count(ctx: RequestContext, ids: Sequence[Key], *, by: int = 1) -> list[Row | Exception]:
     """Add to counters; return what they were."""
     SEEN.append(f"add {by}")
     if by == 0:
@@ -49,8 +49,8 @@ class Query:
 
 @strawberry.type
 class Mutation:
-    add: Change | None = batched(add, columns=CHANGE, key_argument="id", refers="Counter")
-    sure_add: Change = batched(add, columns=CHANGE, key_argument="id", refers="Counter")
+    add: Change | None = batched(count, columns=CHANGE, key_argument="id", refers="Counter")
+    sure_add: Change = batched(count, columns=CHANGE, key_argument="id", refers="Counter")
     counter: Counter | None = lookup(COUNTERS, by={"id": "id"})
 
     @strawberry.mutation
@@ -122,7 +122,9 @@ async def test_a_nullable_field_that_fails_leaves_the_next_running() -> None:
 
 async def test_a_required_field_that_fails_ends_the_mutation() -> None:
     seen = await run(
-        'mutation { a: add(id: "1") { was } b: sureAdd(id: "1", by: 0) { was } c: add(id: "1", by: 3) { was } }', data=None, errors={"b": MASKED}
+        'mutation { a: add(id: "1") { was } b: sureAdd(id: "1", by: 0) { was } c: add(id: "1", by: 3) { was } }',
+        data=None,
+        errors={"b": MASKED},
     )
     assert seen == ["add 1", "add 0"]
 
@@ -136,12 +138,18 @@ async def test_an_error_below_a_required_field_ends_the_mutation_too() -> None:
 async def test_an_error_below_a_nullable_field_stays_there() -> None:
     message = "Cannot return null for non-nullable field Change.was."
     await run(
-        'mutation { a: add(id: "1", by: -1) { was } b: counter(id: "1") { value } }', data={"a": None, "b": {"value": 9}}, errors={"a.was": message}
+        'mutation { a: add(id: "1", by: -1) { was } b: counter(id: "1") { value } }',
+        data={"a": None, "b": {"value": 9}},
+        errors={"a.was": message},
     )
 
 
 async def test_several_fields_that_fail() -> None:
-    await run('mutation { a: add(id: "1", by: 0) { was } b: add(id: "2", by: 0) { was } }', data={"a": None, "b": None}, errors={"a": MASKED, "b": MASKED})
+    await run(
+        'mutation { a: add(id: "1", by: 0) { was } b: add(id: "2", by: 0) { was } }',
+        data={"a": None, "b": None},
+        errors={"a": MASKED, "b": MASKED},
+    )
 
 
 async def test_a_mutation_of_which_all_is_skipped() -> None:
@@ -151,7 +159,6 @@ async def test_a_mutation_of_which_all_is_skipped() -> None:
 async def test_a_bad_argument_of_the_last_field_keeps_the_first_from_running() -> None:
     pair = await both(GRAPH, {COUNTERS: [("1", 10)]})
     SEEN.clear()
-    await pair.refused('mutation { a: add(id: "1") { was } b: add(id: "Query:1", by: 2) { was } counter(id: "Nobody:3") { id } }', code="BAD_USER_INPUT") if False else None
     await pair.refused('mutation ($n: Int) { a: add(id: "1") { was } b: add(id: "1", by: $n) { was } }', {"n": None}, code="BAD_USER_INPUT")
     assert SEEN == []
 

@@ -125,7 +125,10 @@ async def test_an_id_of_no_type_is_refused(street: Both, text: str) -> None:
 
 
 async def test_required_nodes_that_are_absent_null_what_is_around_them(street: Both) -> None:
-    await street.answer('{ sureNode(id: "Cat:1") { id } sureNodes(ids: ["Cat:1"]) { id } }', data={"sureNode": {"id": "Cat:1"}, "sureNodes": [{"id": "Cat:1"}]})
+    await street.answer(
+        '{ sureNode(id: "Cat:1") { id } sureNodes(ids: ["Cat:1"]) { id } }',
+        data={"sureNode": {"id": "Cat:1"}, "sureNodes": [{"id": "Cat:1"}]},
+    )
     message = "Cannot return null for non-nullable field Query.sureNode."
     await street.answer('{ sureNode(id: "Cat:9") { id } }', data=None, errors={"sureNode": message})
     message = "Cannot return null for non-nullable field Query.sureNodes."
@@ -151,14 +154,16 @@ async def test_a_store_that_is_down_fails_the_nodes_of_its_types_alone(street: B
 
 async def test_an_object_with_its_id_alone_is_asked_for_too(street: Both) -> None:
     """``enemy { id }`` could be answered from the foreign key, but it is null where there is no such cat."""
-    text = "{ nodes(ids: [\"Dog:1\", \"Dog:2\"]) { ... on Dog { enemy { id } } } }"
+    text = '{ nodes(ids: ["Dog:1", "Dog:2"]) { ... on Dog { enemy { id } } } }'
     await street.answer(text, data={"nodes": [{"enemy": {"id": "Cat:1"}}, {"enemy": None}]})
     await street.data(text)
     assert [(call.keys, call.columns) for call in street.memory["cats"].calls] == [(["1", "9"], ("id",))]
 
 
 async def test_a_lookup_takes_exactly_one_of_its_arguments(street: Both) -> None:
-    await street.answer('{ a: cat(name: "Tom") { id } b: cat(id: "Cat:1", name: null) { name } }', data={"a": {"id": "Cat:1"}, "b": {"name": "Tom"}})
+    await street.answer(
+        '{ a: cat(name: "Tom") { id } b: cat(id: "Cat:1", name: null) { name } }', data={"a": {"id": "Cat:1"}, "b": {"name": "Tom"}}
+    )
     assert await street.refused("{ cat { id } }", code="BAD_USER_INPUT") == ["cat: expected exactly one of id, name, got none"]
     assert await street.refused('{ cat(id: "1", name: "x") { id } }', code="BAD_USER_INPUT") == [
         "cat: expected exactly one of id, name, got id and name"

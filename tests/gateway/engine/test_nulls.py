@@ -162,7 +162,9 @@ async def test_a_store_that_is_down_nulls_its_fields_alone(forest: Both) -> None
 async def test_a_store_that_is_down_nulls_required_positions_upwards(forest: Both) -> None:
     forest.memory["woods"].fail_with = StoreUnavailable("woods")
     await forest.answer('{ tree(id: "1") { name wood { id } } }', data={"tree": None}, errors={"tree.wood": DOWN})
-    await forest.answer("{ maybeTrees(first: 1) { nodes { wood { id } } } }", data={"maybeTrees": None}, errors={"maybeTrees.nodes.0.wood": DOWN})
+    await forest.answer(
+        "{ maybeTrees(first: 1) { nodes { wood { id } } } }", data={"maybeTrees": None}, errors={"maybeTrees.nodes.0.wood": DOWN}
+    )
 
 
 async def test_a_parent_without_a_key_is_not_touched_by_a_store_that_is_down(forest: Both) -> None:
@@ -183,7 +185,9 @@ async def test_paths_go_through_lists_and_aliases(forest: Both) -> None:
 
 
 async def test_locations_name_every_place_that_was_merged(forest: Both) -> None:
-    got = await forest.answer('{\n tree(id: "2") { name }\n tree(id: "2") {\n  name } }', data={"tree": None}, errors={"tree.name": NO_NAME})
+    got = await forest.answer(
+        '{\n tree(id: "2") { name }\n tree(id: "2") {\n  name } }', data={"tree": None}, errors={"tree.name": NO_NAME}
+    )
     assert got["errors"][0]["locations"] == [{"line": 2, "column": 18}, {"line": 4, "column": 3}]
 
 

@@ -98,7 +98,10 @@ async def test_a_resolver_written_by_hand(sea: Both) -> None:
 async def test_a_resolver_written_by_hand_sees_the_columns_of_its_row(sea: Both) -> None:
     await sea.answer(
         '{ fish(id: "1") { shout school { nodes { shout } } } all { edges { node { shout } } } }',
-        data={"fish": {"shout": "PIKE", "school": {"nodes": []}}, "all": {"edges": [{"node": {"shout": "PIKE"}}, {"node": {"shout": "ROACH"}}]}},
+        data={
+            "fish": {"shout": "PIKE", "school": {"nodes": []}},
+            "all": {"edges": [{"node": {"shout": "PIKE"}}, {"node": {"shout": "ROACH"}}]},
+        },
         unplanned="Fish.shout has a resolver of its own",
     )
 
@@ -165,7 +168,9 @@ async def test_arguments_are_all_checked_before_graphql_core_runs(sea: Both, rea
     assert await sea.refused(f"{{ {reason} all(first: -1) {{ totalCount }} }}", code="BAD_USER_INPUT") == [
         "all: first: expected 0 to 100 (setting page_max), got -1"
     ]
-    await sea.refused(f'query ($n: Int!) {{ {reason} x: fish(id: "1") {{ school(first: $n) {{ totalCount }} }} }}', {"n": 101}, code="BAD_USER_INPUT")
+    await sea.refused(
+        f'query ($n: Int!) {{ {reason} x: fish(id: "1") {{ school(first: $n) {{ totalCount }} }} }}', {"n": 101}, code="BAD_USER_INPUT"
+    )
     assert not sea.engine.unplanned
 
 

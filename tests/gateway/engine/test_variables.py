@@ -106,8 +106,8 @@ async def came(pair: Both, arguments: str, variables: dict[str, Any] | None, exp
         ("(inner: {need: 1})", {"inner": {"need": 1, "withDefault": 7}}),
         ("(inner: {need: 1, size: LARGE, list: 3, deep: {need: 2, withDefault: 0}})", None),
         ("(inners: {need: 1})", {"inners": [{"need": 1, "withDefault": 7}]}),
-        ("(either: {b: \"x\"})", {"either": {"b": "x"}}),
-        ("(free: {a: [1, \"b\", null, X]})", {"free": {"a": [1, "b", None, "X"]}}),
+        ('(either: {b: "x"})', {"either": {"b": "x"}}),
+        ('(free: {a: [1, "b", null, X]})', {"free": {"a": [1, "b", None, "X"]}}),
         ('(text: """block""")', {"text": "block"}),
     ],
 )
@@ -161,7 +161,12 @@ async def test_variables(house: Both, declared: str, argument: str, value: Any, 
         ("$n: Int!", "inner: {need: 0, deep: {need: $n, list: [$n, 2]}}", {"n": 1}, None),
         ("$n: Int!", "numbers: [1, $n, 3]", {"n": 2}, {"numbers": [1, 2, 3]}),
         ("$n: Int", "grid: [[1, $n]]", {}, {"grid": [[1, None]]}),
-        ("$i: Inner!", "inners: [{need: 1}, $i]", {"i": {"need": 2}}, {"inners": [{"need": 1, "withDefault": 7}, {"need": 2, "withDefault": 7}]}),
+        (
+            "$i: Inner!",
+            "inners: [{need: 1}, $i]",
+            {"i": {"need": 2}},
+            {"inners": [{"need": 1, "withDefault": 7}, {"need": 2, "withDefault": 7}]},
+        ),
         ("$a: Int!", "either: {a: $a}", {"a": 1}, {"either": {"a": 1}}),
         ("$v: JSON", "free: {a: [$v]}", {"v": {"b": 1}}, {"free": {"a": [{"b": 1}]}}),
     ],
@@ -235,7 +240,7 @@ async def test_a_null_inside_of_a_literal_that_wants_a_value_is_refused(
 
 
 async def test_unused_variables_of_the_request_are_no_matter(house: Both) -> None:
-    await house.answer('query ($id: ID!) { room(id: $id) { name } }', {"id": "1", "other": {"x": 1}}, data={"room": {"name": "hall"}})
+    await house.answer("query ($id: ID!) { room(id: $id) { name } }", {"id": "1", "other": {"x": 1}}, data={"room": {"name": "hall"}})
     await house.answer('{ room(id: "1") { name } }', {"other": 1}, data={"room": {"name": "hall"}})
 
 
@@ -259,7 +264,11 @@ async def test_filters_and_orders_by_variables(house: Both) -> None:
         {"w": {"not": {"name": {"eq": "hall"}}}, "o": {"field": "NAME"}, "d": "DESC"},
         data={"rooms": {"nodes": [{"name": "attic"}]}, "turned": {"nodes": [{"name": "hall"}, {"name": "attic"}]}},
     )
-    await house.answer(text, {"d": "ASC"}, data={"rooms": {"nodes": [{"name": "hall"}, {"name": "attic"}]}, "turned": {"nodes": [{"name": "attic"}, {"name": "hall"}]}})
+    await house.answer(
+        text,
+        {"d": "ASC"},
+        data={"rooms": {"nodes": [{"name": "hall"}, {"name": "attic"}]}, "turned": {"nodes": [{"name": "attic"}, {"name": "hall"}]}},
+    )
 
 
 async def test_a_variable_inside_of_a_filter(house: Both) -> None:

@@ -503,7 +503,7 @@ async def test_a_statement_that_takes_too_long_is_a_timeout(monkeypatch: pytest.
 async def test_the_session_is_set_up() -> None:
     shown = Native("shown", "s", (Column("value"),), postgresql="SELECT name, setting FROM pg_settings WHERE name = ANY(:keys::text[])")
     async with empty("postgresql") as store:
-        answer = await store.native(NativeCall(shown, [*sql_asyncpg._SESSION, "TimeZone", "DateStyle"], {}))
+        answer = await store.native(NativeCall(shown, [*sql_asyncpg._SESSION, "statement_timeout", "TimeZone", "DateStyle"], {}))
 
     settings = {name: rows[0][0] for name, rows in answer.items()}
     assert settings["jit"] == "off"
