@@ -253,6 +253,11 @@ class _ArgumentsRefused(Exception):
     def __init__(self, refused: Sequence[tuple[Any, BadUserInput]]) -> None:
         super().__init__(refused[0][1].message)
         self.errors = [
-            {"message": f"{'.'.join(place.path)}: {exc.message}", "extensions": {**exc.extensions, "path": list(place.path)}}
+            {"message": ": ".join((*_at(place.path), exc.message)), "extensions": {**exc.extensions, "path": list(place.path)}}
             for place, exc in refused
         ]
+
+
+def _at(path: Sequence[str]) -> tuple[str, ...]:
+    """Return a path as text, if it is not the root's."""
+    return (".".join(path),) if path else ()

@@ -227,7 +227,8 @@ def _child(plan: Child, number: int, names: dict[str, Any], setup: list[str]) ->
     source = place.source
     setup.append(f"c{number} = outs[{place.index}]")
     if isinstance(source, Each):
-        return f"[c{number}[k] for k in {value} if k in c{number}]"
+        found = f"[c{number}[k] for k in {value} if k in c{number}]"
+        return found if is_non_null_type(plan.type) else f"(None if {value} is None else {found})"
     found = f"c{number}[{value}]"
     if isinstance(source, (One, Lookup, Batched)) and not is_non_null_type(plan.type):
         setup.append(f"g{number} = c{number}.get")

@@ -68,15 +68,18 @@ class _Run:
         called: list[tuple[Place, Sequence[Key], Awaitable[Sequence[Any]]]] = []
         for place in places:
             source = place.source
-            if isinstance(source, Batched):
-                keys = self._keys(place)
-                if keys:
-                    arguments = self.state.bounds[place.index].arguments or {}
-                    called.append((place, keys, self._call(source, keys, arguments)))
-            else:
-                about, request = self._request(place)
-                if request is not None:
-                    asked.append((place, about, request))
+            try:
+                if isinstance(source, Batched):
+                    keys = self._keys(place)
+                    if keys:
+                        arguments = self.state.bounds[place.index].arguments or {}
+                        called.append((place, keys, self._call(source, keys, arguments)))
+                else:
+                    about, request = self._request(place)
+                    if request is not None:
+                        asked.append((place, about, request))
+            except Exception as exc:  # a batch function gave rows without what the next level is asked by
+                self._failed(place, exc)
         if len(asked) == 1 and not called:
             place, about, request = asked[0]
             await self._await(place, about, run(self._ctx, request))
@@ -99,8 +102,11 @@ class _Run:
         try:
             self.state.results[place.index] = self._result(place, keys, await answer)
         except Exception as exc:
-            self.state.results[place.index] = Result(error=exc)
-            self.state.failed = True
+            self._failed(place, exc)
+
+    def _failed(self, place: Place, error: Exception) -> None:
+        self.state.results[place.index] = Result(error=error)
+        self.state.failed = True
 
     # ----------------------------------------------------------------------------------------------------------- asking
 

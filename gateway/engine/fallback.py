@@ -41,12 +41,17 @@ Info = GraphQLResolveInfo[Any]
 class Record:
     """A row as the parent of resolvers. Columns are attributes too, for resolvers written by hand."""
 
-    __slots__ = ("_columns", "_row", "type_name")
+    __slots__ = ("_columns", "_key", "_row", "type_name")
 
-    def __init__(self, type_name: str, columns: Mapping[str, tuple[int, Column]], row: Row) -> None:
+    def __init__(self, type_name: str, columns: Mapping[str, tuple[int, Column]], row: Row, key: str = "id") -> None:
         self.type_name = type_name
+        self._key = key  # which column it is
         self._columns = columns
         self._row = row
+
+    @property
+    def row_key(self) -> Any:
+        return self.column(self._key)
 
     def column(self, name: str) -> Any:
         return self._row[self._columns[name][0]]
@@ -141,7 +146,7 @@ class Fallback:
                 return self._nodes(source)
 
     def _record(self, collection: Collection, row: Row | None) -> Record | None:
-        return None if row is None else Record(self._types.get(collection, ""), _columns_of(collection), row)
+        return None if row is None else Record(self._types.get(collection, ""), _columns_of(collection), row, collection.key[0])
 
     def _one(self, source: One) -> Resolver:
         async def resolve(parent: Record, info: Info) -> Record | None:
@@ -200,7 +205,7 @@ class Fallback:
                 asked = Fetch(collection, columns, None, bound.where, bound.order, bound.page, count)
                 part = (await ask(ctx, asked)).get(None, EMPTY)
             else:
-                key = parent.column("id")
+                key = parent.row_key
                 fetch = Fetch(collection, columns, Match(source.by, ()), bound.where, bound.order, bound.page, count)
                 part = await shared(_slices(ctx, fetch).load(key))
             return Page(part, bound, collection, lambda row: cast("Record", self._record(collection, row)))
@@ -210,10 +215,10 @@ class Fallback:
     async def _through(self, ctx: RequestContext, source: Many, parent: Record, bound: Bound, count: bool) -> Slice:
         through = source.through
         assert through is not None
-        edges = await shared(_slices(ctx, Fetch(through.edges, (through.node,), Match(through.parent, ()))).load(parent.column("id")))
+        edges = await shared(_slices(ctx, Fetch(through.edges, (through.node,), Match(through.parent, ()))).load(parent.row_key))
         if not edges.rows:
             return EMPTY
-        pairs = tuple((parent.column("id"), row[0]) for row in edges.rows)
+        pairs = tuple((parent.row_key, row[0]) for row in edges.rows)
         collection = source.collection
         fetch = Fetch(collection, collection.names, Pairs(collection.key[0], ()), bound.where, bound.order, bound.page, count)
         return await shared(_slices(ctx, fetch, source).load(pairs))
@@ -230,7 +235,7 @@ class Fallback:
             if source.by is None:
                 rows = (await ask(info.context, asked)).get(None, ())
             else:
-                rows = await shared(_groups(info.context, asked, source.by).load(parent.column("id")))
+                rows = await shared(_groups(info.context, asked, source.by).load(parent.row_key))
             names = ["day" if isinstance(g, Bucket) else g for g in bound.groups] + ["count", "first_at", "last_at"]
             found = {name: (names.index(name), column) for name, column in declared.items() if name in names}
             missing = {name: (len(names), column) for name, column in declared.items() if name not in names}
@@ -264,7 +269,10 @@ class Fallback:
 
 
 def _type_of(value: Any, _info: Info, _type: Any) -> str | None:
-    return value.type_name if isinstance(value, Record) else type(value).__name__
+    if isinstance(value, Record):
+        return value.type_name
+    definition = getattr(value, "__strawberry_definition__", None)
+    return type(value).__name__ if definition is None else cast("str", definition.name)
 
 
 def _reading_afresh(resolve: Resolver) -> Resolver:

@@ -1,14 +1,13 @@
 """Run statements on PostgreSQL: a pool of asyncpg connections, and what its errors mean.
 
-Statements run on the raw driver, which keeps them prepared. PERF: 100 rows by key take 0.45 ms on loopback, of which the pool
-is 0.02 ms and tuples instead of asyncpg's records 0.01 ms; a record's ``in`` looks at names, so rows are tuples.
+Statements run on the raw driver, which keeps them prepared. PERF: 100 rows by key take 0.45 ms on loopback, of which tuples
+instead of asyncpg's records are 0.01 ms; a record's ``in`` looks at names, so rows are tuples.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -17,6 +16,7 @@ import orjson
 from gateway.errors import BadUserInput, Conflict, GatewayError, StoreMisbehaved, StoreTimeout, StoreUnavailable
 from gateway.stores.base import Row, Value
 from gateway.stores.sql_dialects import UNFIT
+from gateway.stores.sql_pool import Pool
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -47,25 +47,29 @@ class AsyncpgDriver:
         self._pool_size = pool_size
         self._connect_timeout_s = connect_timeout_s
         self._statement_timeout_s = timeout_s
-        self._pool: Any = None
+        self._pool: Pool | None = None
         self._releases: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         if self._pool is not None:
             return
-        self._pool = await asyncpg.create_pool(
+        self._pool = Pool(self._connect, self._pool_size)
+
+    async def _connect(self) -> Any:
+        connection = await asyncpg.connect(
             self._dsn,
-            min_size=0,  # nothing is connected yet
-            max_size=self._pool_size,
             timeout=self._connect_timeout_s,
             statement_cache_size=1_024,
             max_cached_statement_lifetime=0,
             max_cacheable_statement_size=0,  # of any size
             server_settings={**_SESSION, "statement_timeout": f"{self._statement_timeout_s * 1000:.0f}"},
-            init=_decode_json,
-            # A release needs no round trip: no call leaves session state behind. Open transactions are still rolled back.
-            reset=_nothing,
         )
+        try:
+            await _decode_json(connection)
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
 
     async def close(self) -> None:
         pool, self._pool = self._pool, None
@@ -91,7 +95,7 @@ class AsyncpgDriver:
             except BaseException as error:
                 await self._give_back(pool, connection, error)
                 raise
-            await pool.release(connection)
+            pool.release(connection)
         except _FAILURES as error:
             raise self._translated(error) from error
         return rows
@@ -113,14 +117,14 @@ class AsyncpgDriver:
         except _FAILURES as error:
             raise self._translated(error) from error
 
-    async def _write(self, pool: Any, text: str, calls: Sequence[Sequence[Value]]) -> None:
+    async def _write(self, pool: Pool, text: str, calls: Sequence[Sequence[Value]]) -> None:
         connection = await pool.acquire()
         try:
             await _execute_all(connection, text, calls)
         except BaseException as error:
             await self._give_back(pool, connection, error)
             raise
-        await pool.release(connection)
+        pool.release(connection)
 
     def migration_engine(self) -> AsyncEngine:
         """Return an engine whose one connection may wait for locks, and work, as long as a migration does."""
@@ -145,14 +149,14 @@ class AsyncpgDriver:
             error = error.__cause__
         return self._translated(error)
 
-    def _opened(self) -> Any:
+    def _opened(self) -> Pool:
         if self._pool is None:
             raise StoreUnavailable(self._name)
         return self._pool
 
-    async def _give_back(self, pool: Any, connection: Any, error: BaseException) -> None:
+    async def _give_back(self, pool: Pool, connection: Any, error: BaseException) -> None:
         """Return a connection after ``error``. A cancelled caller does not wait for it: the server may be the reason."""
-        task = asyncio.create_task(_release(pool, connection))
+        task = asyncio.create_task(_release(pool, connection, error))
         self._releases.add(task)
         task.add_done_callback(self._releases.discard)
         if not isinstance(error, asyncio.CancelledError):
@@ -189,16 +193,18 @@ async def _execute_all(connection: Any, text: str, calls: Sequence[Sequence[Valu
     await connection.execute("COMMIT")
 
 
-async def _release(pool: Any, connection: Any) -> None:
-    """End what the connection still does, within ``RELEASE_TIMEOUT_S``; otherwise the pool closes it and makes another."""
+async def _release(pool: Pool, connection: Any, error: BaseException) -> None:
+    """End what the connection still does, within ``RELEASE_TIMEOUT_S``. One whose call was given up is closed: its answer may come yet."""
     try:
         async with asyncio.timeout(RELEASE_TIMEOUT_S):
-            if connection.is_in_transaction():
+            if isinstance(error, asyncio.CancelledError | TimeoutError):
+                await connection.close()
+            elif connection.is_in_transaction():
                 await connection.execute("ROLLBACK")
-    except _FAILURES:
+    except (*_FAILURES, TimeoutError):
         connection.terminate()
-    with suppress(*_FAILURES):
-        await pool.release(connection, timeout=RELEASE_TIMEOUT_S)
+    finally:
+        pool.release(connection)
 
 
 async def _decode_json(connection: Any) -> None:
@@ -208,9 +214,6 @@ async def _decode_json(connection: Any) -> None:
 
 def _encode_json(value: Value) -> str:
     return orjson.dumps(value).decode()
-
-
-async def _nothing(connection: Any) -> None: ...
 
 
 def _columns(error: Any) -> str:

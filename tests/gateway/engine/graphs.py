@@ -71,7 +71,7 @@ class Both:
         unplanned: str | None = None,
         operation: str | None = None,
     ) -> dict[str, Any]:
-        """Return the decoded answer after holding both executors to ``data`` (the order of keys counts) and ``errors`` (path to message)."""
+        """Return the answer after holding both executors to ``data`` (the order of keys counts) and ``errors`` (path to message)."""
         got = await self.one(self.engine, query, variables, operation)
         assert dict(self.engine.unplanned) == ({} if unplanned is None else {unplanned: 1}), "planned, or fell back for this reason"
         expected = await self.one(self.graphql_core, query, variables, operation)

@@ -134,6 +134,11 @@ async def test_a_parent_without_a_key_has_null(blog: Both) -> None:
     await blog.answer('{ post(id: "3") { sureByValue } }', data={"post": None}, errors={"post.sureByValue": null("sureByValue")})
 
 
+async def test_parents_without_a_key_do_not_take_the_second_walk(blog: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.service.complete_with_nulls", None)
+    assert await blog.data('{ post(id: "3") { byValue byBadges { level } } }') == {"post": {"byValue": None, "byBadges": None}}
+
+
 async def test_a_parent_without_a_key_is_not_touched_by_a_batch_that_fails(blog: Both) -> None:
     ANSWERS["a"] = ANSWERS["b"] = ValueError()
     await blog.answer(
@@ -264,6 +269,13 @@ async def test_a_row_that_is_too_short_fails_the_field_and_is_masked(blog: Both)
         '{ a: post(id: "1") { badge { level } } b: post(id: "2") { badge { level } } }',
         data={"a": {"badge": {"level": None}}, "b": {"badge": {"level": 2}}},
         errors={"a.badge.level": MASKED},
+    )
+
+
+async def test_a_row_without_the_key_of_what_is_below_it_fails_that_field_alone(blog: Both) -> None:
+    ANSWERS["1"] = ()
+    await blog.answer(
+        '{ a: post(id: "1") { name badge { post { id } } } }', data={"a": {"name": "one", "badge": None}}, errors={"a.badge.post": MASKED}
     )
 
 

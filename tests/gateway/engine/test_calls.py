@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from enum import Enum
 from typing import Any
@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 import strawberry
 
-from gateway.fields import Connection, Node, Through, column, computed, lookup, many, one, stats
+from gateway.context import RequestContext
+from gateway.fields import Connection, Node, Through, batched, column, computed, lookup, many, one, stats
 from gateway.scalars import DateTime
-from gateway.stores.base import Aggregate, Collection, Column, Fetch, Get, Match, Pairs, Rows, Slices, Type
+from gateway.stores.base import Aggregate, Collection, Column, Fetch, Get, Key, Match, Pairs, Rows, Slices, Type
 from gateway.stores.memory import MemoryStore
 from schema.inputs import Interval
 from tests.gateway.engine.graphs import Both, Named, Sorted, both, graph
@@ -27,6 +28,15 @@ SALES = Collection(
     (Column("id", refers="Sale"), Column("book_id"), Column("writer_id"), Column("shop"), Column("occurred_at", Type.TIME)),
 )
 READS = Collection("reads", "reads", (Column("reader_id"), Column("book_id")), key=("reader_id", "book_id"))
+
+
+BARRIERS: list[asyncio.Barrier] = []  # the one that batch functions wait at
+
+
+async def motto(_: RequestContext, keys: Sequence[Key]) -> list[str]:
+    async with asyncio.timeout(2):
+        await BARRIERS[0].wait()
+    return [f"motto of {key}" for key in keys]
 
 
 @strawberry.enum
@@ -49,6 +59,7 @@ class Writer(Node):
     id: strawberry.ID = column()
     name: str = column()
     mail: str | None = column()
+    motto: str = batched(motto)
     books: Connection[Book] = many(BOOKS, by="writer_id", where=Named, order=Sorted)
     read: Connection[Book] = many(BOOKS, through=Through(READS, "reader_id", "book_id"), where=Named, order=Sorted)
     stats: list[SaleStat] = stats(SALES, by="writer_id", where=Named, group=SaleGroup, default=[SaleGroup.SHOP], interval=Interval)
@@ -265,6 +276,15 @@ async def test_the_calls_of_a_deeper_level_are_made_at_the_same_time_too() -> No
     stores["books"].barrier = stores["sales"].barrier = asyncio.Barrier(2)
     got = await pair.data("{ writers { nodes { books(first: 1) { nodes { id } } stats { count } } } }")
     assert got["writers"]["nodes"][0] == {"books": {"nodes": [{"id": "Book:000a"}]}, "stats": [{"count": 2}]}
+
+
+async def test_batch_functions_and_stores_of_a_level_are_asked_at_the_same_time() -> None:
+    store = Meeting("books")
+    pair = await both(GRAPH, rows(1), stores={"books": store})
+    store.barrier = asyncio.Barrier(3)
+    BARRIERS[:] = [store.barrier]
+    got = await pair.data('{ writer(id: "000") { motto books { totalCount } again: motto } }')
+    assert got == {"writer": {"motto": "motto of 000", "books": {"totalCount": 2}, "again": "motto of 000"}}
 
 
 # -------------------------------------------------------------------------------------------------------- odd answers

@@ -125,3 +125,10 @@ async def test_switches_on_the_parts_of_a_connection(kennel: Both) -> None:
     text = "query ($n: Boolean!) { pets(first: 1) { totalCount @include(if: $n) nodes @skip(if: $n) { name } } }"
     await kennel.answer(text, {"n": True}, data={"pets": {"totalCount": 2}})
     await kennel.answer(text, {"n": False}, data={"pets": {"nodes": [A]}})
+
+
+async def test_a_null_switch_at_the_root_and_in_a_connection(kennel: Both) -> None:
+    text = "query ($s: Boolean = false) { __typename @skip(if: $s) }"
+    assert await kennel.refused(text, {"s": None}, code="BAD_USER_INPUT") == ["@skip: expected a Boolean, got null from $s"]
+    text = "query ($s: Boolean = false) { all: pets { ... @skip(if: $s) { totalCount } } }"
+    assert await kennel.refused(text, {"s": None}, code="BAD_USER_INPUT") == ["all: @skip: expected a Boolean, got null from $s"]

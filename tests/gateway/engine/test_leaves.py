@@ -13,7 +13,7 @@ from gateway.context import RequestContext
 from gateway.fields import Node, batched, column, lookup
 from gateway.scalars import Json
 from gateway.stores.base import Collection, Column, Key, Type
-from tests.gateway.engine.graphs import MASKED, Both, both, graph
+from tests.gateway.engine.graphs import MASKED, both, graph
 
 THINGS = Collection(
     "things",

@@ -1,4 +1,4 @@
-"""Lists of leaves and of objects (GraphQL spec 6.4.3): nulls and errors in items, for nullable and required lists of nullable and required items."""
+"""Lists of leaves and of objects (GraphQL spec 6.4.3): nulls and errors in them, where lists and items may be null and where not."""
 
 from __future__ import annotations
 
@@ -255,3 +255,12 @@ async def test_each_lists_a_key_as_often_as_it_is_there() -> None:
             }
         },
     )
+
+
+async def test_nulls_that_may_be_there_do_not_take_the_second_walk(shelf: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.service.complete_with_nulls", None)
+    ANSWERS["1"] = [1, None]
+    assert await shelf.data('{ a: box(id: "1") { ints } b: box(id: "3") { ints items { n } boxes { id } others made } }') == {
+        "a": {"ints": [1, None]},
+        "b": {"ints": None, "items": None, "boxes": None, "others": None, "made": None},
+    }

@@ -148,6 +148,8 @@ async def test_a_batch_that_fails_fails_alone() -> None:
     down = MemoryStore("shops")
     down.fail_with = StoreUnavailable("shops")
     ctx.stores = Stores({"owners": memory, "shops": down})
+    fine: Any
+    failed: Any
     fine, failed = await asyncio.gather(
         ask(ctx, Get(OWNERS, ("name",), ["1"])), ask(ctx, Get(SHOPS, ("name",), ["1"])), return_exceptions=True
     )

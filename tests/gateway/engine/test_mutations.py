@@ -12,7 +12,7 @@ import strawberry
 from gateway.context import RequestContext
 from gateway.fields import Connection, Node, batched, column, lookup, many, one
 from gateway.stores.base import Collection, Column, Get, Key, Row, Type, Upsert
-from tests.gateway.engine.graphs import MASKED, Both, Named, Sorted, both, graph, respond
+from tests.gateway.engine.graphs import MASKED, Named, Sorted, both, graph, respond
 
 COUNTERS = Collection("counters", "counters", (Column("id", refers="Counter"), Column("value", Type.INT)))
 CHANGE = (Column("id", refers="Counter"), Column("was", Type.INT, nullable=True))
@@ -85,7 +85,8 @@ async def run(
 
 async def test_the_second_field_sees_what_the_first_did() -> None:
     seen = await run(
-        'mutation { a: add(id: "1", by: 5) { was counter { value } } b: add(id: "1") { was counter { id value } } c: counter(id: "1") { value } }',
+        """mutation { a: add(id: "1", by: 5) { was counter { value } } b: add(id: "1") { was counter { id value } }
+            c: counter(id: "1") { value } }""",
         data={
             "a": {"was": 10, "counter": {"value": 15}},
             "b": {"was": 15, "counter": {"id": "Counter:1", "value": 16}},
@@ -97,7 +98,8 @@ async def test_the_second_field_sees_what_the_first_did() -> None:
 
 async def test_a_read_between_two_writes_sees_the_first_alone() -> None:
     await run(
-        'mutation { r: counter(id: "1") { value } add(id: "1") { was } s: counter(id: "1") { value } t: add(id: "1", by: 2) { was } u: counter(id: "1") { value } }',
+        """mutation { r: counter(id: "1") { value } add(id: "1") { was } s: counter(id: "1") { value }
+            t: add(id: "1", by: 2) { was } u: counter(id: "1") { value } }""",
         data={"r": {"value": 10}, "add": {"was": 10}, "s": {"value": 11}, "t": {"was": 11}, "u": {"value": 13}},
     )
 

@@ -185,6 +185,15 @@ async def test_a_row_is_left_out_whether_its_object_is_selected_or_not(street: B
     await street.answer('{ cat(id: "1") { chases { __typename } } }', data={"cat": {"chases": [{"__typename": "Chase"}]}})
 
 
+async def test_nothing_that_is_right_takes_the_second_walk(street: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.service.complete_with_nulls", None)
+    CHASES["1"] = [("9", "a"), ("1", "b"), (None, "c")]
+    assert await street.data('{ cat(id: "1") { chases { by } } node(id: "Dog:9") { id } }') == {
+        "cat": {"chases": [{"by": "b"}]},
+        "node": None,
+    }
+
+
 async def test_indexes_in_paths_do_not_count_what_is_left_out(street: Both) -> None:
     CHASES["1"] = [("9", "a"), ("1", "b"), ("2", "c")]
     await street.answer(
@@ -200,4 +209,53 @@ async def test_rows_stay_when_nobody_knows_whether_their_object_is_gone(street: 
     await street.answer('{ cat(id: "1") { chases { by } } }', data={"cat": {"chases": [{"by": "a"}, {"by": "b"}]}})
     await street.answer(
         '{ cat(id: "1") { chases { dog { id } } } }', data={"cat": None}, errors={"cat.chases.0.dog": "The store 'dogs' is unavailable."}
+    )
+
+
+# ------------------------------------------------------------------------------------------------------- keys by any name
+
+LANDS = Collection("lands", "lands", (Column("code", refers="Land"), Column("name")), key=("code",))
+TOWNS = Collection("towns", "towns", (Column("name"), Column("land", refers="Land")), key=("name",))
+
+
+async def anthem(_: RequestContext, keys: Sequence[Key]) -> list[str]:
+    return [f"O {key}" for key in keys]
+
+
+@strawberry.type
+class Town:
+    name: str = column()
+    land: Land | None = one(LANDS, by="land")
+
+
+@strawberry.type
+class Land(Node):
+    id: strawberry.ID = column("code")
+    name: str = column()
+    towns: Connection[Town] = many(TOWNS, by="land", where=Named, order=Sorted)
+    anthem: str = batched(anthem, by="code")
+
+
+@strawberry.type
+class World:
+    node: Node | None = by_id()
+    lands: Connection[Land] = many(LANDS, where=Named, order=Sorted)
+
+
+async def test_a_key_may_have_any_name() -> None:
+    world = await both(
+        graph(World, LANDS, TOWNS), {LANDS: [("be", "Belgium"), ("lu", "Luxembourg")], TOWNS: [("Arlon", "be"), ("Wiltz", "lu")]}
+    )
+    await world.answer(
+        """{ lands { nodes { id anthem towns { totalCount nodes { land { name } } } } }
+            node(id: "Land:lu") { ... on Land { name towns { nodes { name } } } } }""",
+        data={
+            "lands": {
+                "nodes": [
+                    {"id": "Land:be", "anthem": "O be", "towns": {"totalCount": 1, "nodes": [{"land": {"name": "Belgium"}}]}},
+                    {"id": "Land:lu", "anthem": "O lu", "towns": {"totalCount": 1, "nodes": [{"land": {"name": "Luxembourg"}}]}},
+                ]
+            },
+            "node": {"name": "Luxembourg", "towns": {"nodes": [{"name": "Wiltz"}]}},
+        },
     )

@@ -203,7 +203,8 @@ async def test_every_part_of_a_connection_is_there_when_something_failed(forest:
     got = await forest.answer(
         """{ bad: maybeTrees { nodes { name } } wood(id: "a") { __typename trees(first: 1) {
             __typename totalCount edges { __typename node { id } } nodes { id }
-            pageInfo { __typename hasNextPage hasPreviousPage } } none: trees(first: 0) { pageInfo { startCursor endCursor hasNextPage } } } }""",
+            pageInfo { __typename hasNextPage hasPreviousPage } }
+            none: trees(first: 0) { pageInfo { startCursor endCursor hasNextPage } } } }""",
         data={
             "bad": None,
             "wood": {
@@ -229,6 +230,14 @@ async def test_cursors_are_the_same_with_and_without_a_failure(forest: Both) -> 
     await forest.answer(
         f'{{ {cursors} tree(id: "2") {{ name }} }}', data={"maybeTrees": fine["maybeTrees"], "tree": None}, errors={"tree.name": NO_NAME}
     )
+
+
+async def test_at_most_twenty_errors_are_told_and_how_many_more_there_are(forest: Both) -> None:
+    fields = " ".join(f'f{i}: tree(id: "2") {{ name }}' for i in range(25))
+    got = await forest.one(forest.engine, f"{{ {fields} }}")
+    assert got["data"] == {f"f{i}": None for i in range(25)}
+    assert [error.get("path") for error in got["errors"]] == [*([f"f{i}", "name"] for i in range(20)), None]
+    assert got["errors"][-1] == {"message": "5 more errors.", "extensions": {"code": "INTERNAL_SERVER_ERROR", "more": 5}}
 
 
 async def test_a_field_that_is_asked_again_has_its_errors_again(forest: Both) -> None:

@@ -50,7 +50,8 @@ async def test_a_merged_field_stays_where_it_first_was(company: Both) -> None:
 
 async def test_aliases_of_one_field_have_arguments_of_their_own(company: Both) -> None:
     await company.answer(
-        '{ one: person(id: "1") { team(first: 1) { nodes { name } } all: team { nodes { n: name name } } none: team(first: 0) { totalCount } } }',
+        """{ one: person(id: "1") { team(first: 1) { nodes { name } } all: team { nodes { n: name name } }
+            none: team(first: 0) { totalCount } } }""",
         data={
             "one": {
                 "team": {"nodes": [{"name": "Ben"}]},
@@ -67,7 +68,8 @@ async def test_two_names_may_be_swapped_by_aliases(company: Both) -> None:
 
 async def test_the_same_field_twice_is_merged_deeply(company: Both) -> None:
     await company.answer(
-        '{ person(id: "2") { boss { name } } person(id: "2") { boss { team { nodes { name } } } boss { id team { totalCount nodes { id } } } } }',
+        """{ person(id: "2") { boss { name } }
+            person(id: "2") { boss { team { nodes { name } } } boss { id team { totalCount nodes { id } } } } }""",
         data={
             "person": {
                 "boss": {
@@ -91,7 +93,8 @@ async def test_merged_fields_are_one_batch(company: Both) -> None:
 async def test_fields_merge_through_named_and_inline_fragments(company: Both) -> None:
     await company.answer(
         """query { person(id: "2") { ...A ... on Person { boss { name } } ... { boss { team { nodes { name } } } } } }
-        fragment A on Person { name boss { ...B } } fragment B on Person { id team { ...C } } fragment C on PersonConnection { totalCount }""",
+        fragment A on Person { name boss { ...B } } fragment B on Person { id team { ...C } }
+        fragment C on PersonConnection { totalCount }""",
         data={
             "person": {
                 "name": "Ben",
@@ -161,7 +164,8 @@ async def test_every_object_knows_its_type(company: Both) -> None:
 
 async def test_only_typename_of_an_object_still_asks_whether_it_is_there(company: Both) -> None:
     await company.answer(
-        '{ a: person(id: "1") { __typename boss { __typename } } b: person(id: "2") { boss { __typename } } c: person(id: "9") { __typename } }',
+        """{ a: person(id: "1") { __typename boss { __typename } } b: person(id: "2") { boss { __typename } }
+            c: person(id: "9") { __typename } }""",
         data={"a": {"__typename": "Person", "boss": None}, "b": {"boss": {"__typename": "Person"}}, "c": None},
     )
 

@@ -33,9 +33,14 @@ class Wordy:
     word: str = column()
 
 
-@strawberry.type(name="Shell")
-class Mollusc:
+@strawberry.interface
+class Sized:
     size: int
+
+
+@strawberry.type(name="Shell")
+class Mollusc(Sized):
+    pass
 
 
 @strawberry.type
@@ -66,6 +71,10 @@ class Query:
         raise ValueError("secret")
 
     @strawberry.field
+    def sized(self) -> Sized:
+        return Mollusc(size=4)
+
+    @strawberry.field
     def either(self, shell: bool) -> Annotated[Mollusc | Wordy, strawberry.union("Either")]:
         return Mollusc(size=3) if shell else Wordy(word="w")
 
@@ -77,7 +86,7 @@ class Subscription:
         yield 1
 
 
-GRAPH = graph(Query, FISH, subscription=Subscription)
+GRAPH = graph(Query, FISH, subscription=Subscription, types=[Mollusc])
 
 
 @pytest.fixture
@@ -120,6 +129,14 @@ async def test_a_union_of_a_resolver_written_by_hand(sea: Both) -> None:
         "{ a: either(shell: true) { __typename ... on Shell { size } } b: either(shell: false) { ... on Wordy { word } } }",
         data={"a": {"__typename": "Shell", "size": 3}, "b": {"word": "w"}},
         unplanned="Query.either has a resolver of its own",
+    )
+
+
+async def test_an_interface_of_a_resolver_written_by_hand(sea: Both) -> None:
+    await sea.answer(
+        "{ sized { __typename size ... on Shell { again: size } } }",
+        data={"sized": {"__typename": "Shell", "size": 4, "again": 4}},
+        unplanned="Query.sized has a resolver of its own",
     )
 
 

@@ -258,7 +258,8 @@ async def test_one_variable_at_several_places(house: Both) -> None:
 
 
 async def test_filters_and_orders_by_variables(house: Both) -> None:
-    text = "query ($w: Named, $o: [Sorted!], $d: Direction!) { rooms(where: $w, orderBy: $o) { nodes { name } } turned: rooms(orderBy: {field: NAME, direction: $d}) { nodes { name } } }"
+    text = """query ($w: Named, $o: [Sorted!], $d: Direction!) { rooms(where: $w, orderBy: $o) { nodes { name } }
+        turned: rooms(orderBy: {field: NAME, direction: $d}) { nodes { name } } }"""
     await house.answer(
         text,
         {"w": {"not": {"name": {"eq": "hall"}}}, "o": {"field": "NAME"}, "d": "DESC"},
