@@ -72,7 +72,7 @@ def serve(
     from gateway.http import server
     from gateway.observability import logs
 
-    logs.configure(settings.environment)
+    logs.configure(settings.environment, access_log=settings.access_log)
     listener = server.bind(settings)
     with _naming_urls(settings):
         asyncio.run(_prepare(settings, graph))

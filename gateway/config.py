@@ -95,6 +95,7 @@ class Settings(BaseSettings):
     )
     nodes_max: int = Field(default=1_000, ge=1, le=100_000, description="ids in one nodes(ids:), from 1 to 100000")
     body_limit_bytes: int = Field(default=1_048_576, ge=1_024, le=1_073_741_824, description="bytes, from 1024 to 1073741824")
+    access_log: bool = Field(default=True, description="true or false: whether every request is a line in the log")
     metrics: bool = Field(
         default_factory=lambda data: data["environment"] == "development", description="true or false: whether /metrics is served"
     )

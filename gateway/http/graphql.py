@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from starlette.types import Receive, Scope, Send
 
+from gateway.deadlines import Deadlines
 from gateway.errors import (
     BadRequest,
     CallerError,
@@ -43,6 +44,7 @@ class GraphQLEndpoint:
 
     def __init__(self, service: Service, *, body_limit_bytes: int, deadline_s: float, allow_get: bool) -> None:
         self._service = service
+        self._deadlines = Deadlines()
         self._body_limit_bytes = body_limit_bytes
         self._deadline_s = deadline_s
         self._allow_get = allow_get
@@ -54,7 +56,7 @@ class GraphQLEndpoint:
         accepted_type: bytes | None = None
         request: Request | None = None
         try:
-            async with asyncio.timeout(self._deadline_s + GRACE_S):
+            with self._deadlines.within(self._deadline_s + GRACE_S):
                 accepted_type = self._check(scope, exchange)
                 request = await self._read(scope, exchange, receive)
                 exchange.operation = request.operation_name
@@ -144,7 +146,7 @@ class GraphQLEndpoint:
 
     async def _answer(self, request: Request, exchange: Exchange, receive: Receive) -> Response:
         """Return the service's answer; ClientGoneError when the client leaves while it is made."""
-        watch = _Watch(receive)
+        watch = _Watch(receive, self._deadlines)
         try:
             return await self._service.answer(request, request_id=exchange.request_id, deadline_s=self._deadline_s)
         except asyncio.CancelledError:
@@ -160,12 +162,12 @@ class _Watch:
 
     __slots__ = ("_is_gone", "_looking", "_receive", "_task", "_timer")
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, deadlines: Deadlines) -> None:
         self._receive = receive
         self._task = asyncio.current_task()
         self._looking: asyncio.Task[None] | None = None
         self._is_gone = False
-        self._timer = asyncio.get_running_loop().call_later(LOOK_FOR_CLIENT_AFTER_S, self._start)
+        self._timer = deadlines.alarm(LOOK_FOR_CLIENT_AFTER_S, self._start)
 
     def take_back(self) -> bool:
         """Return whether the cancellation was ours, and undo it then; one of somebody else's stays."""

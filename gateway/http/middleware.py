@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections.abc import Mapping
@@ -81,6 +82,11 @@ class ExchangeMiddleware:
             logs.access(exchange.request_id, scope["method"], scope["path"], status, seconds, exchange.operation, quiet=exchange.is_quiet)
 
 
+# An id made here: a random half for the process and a number. Random bytes for each would cost a system call.
+_PROCESS = os.urandom(4).hex()
+_numbers = itertools.count(int.from_bytes(os.urandom(2)))
+
+
 def read_headers(scope: Scope) -> dict[bytes, bytes]:
     """Return the request's headers by name; equal names are joined with a comma (RFC 9110, 5.3)."""
     listed = scope["headers"]
@@ -97,7 +103,7 @@ def request_id(given: bytes | None) -> str:
     """Return the client's id where it is sane, else a new one of 16 hexadecimal digits."""
     if given is not None and _SANE_ID(given):
         return given.decode("ascii")
-    return os.urandom(8).hex()
+    return f"{_PROCESS}{next(_numbers):08x}"
 
 
 async def _send_masked(exchange: Exchange, send: Send) -> None:

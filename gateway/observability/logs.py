@@ -26,7 +26,7 @@ _PASSWORD = re.compile(r"(://[^/\s:@]*):[^/\s]*@")
 _CONTROL = re.compile("[\x7f-\x9f]")
 
 
-def configure(environment: str, stream: TextIO | None = None) -> None:
+def configure(environment: str, stream: TextIO | None = None, *, access_log: bool = True) -> None:
     """Send all logs to standard error as JSON lines: from DEBUG on for our own in development, from INFO in production."""
     handler = _Handler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter())
@@ -34,6 +34,7 @@ def configure(environment: str, stream: TextIO | None = None) -> None:
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("gateway").setLevel(logging.INFO if environment == "production" else logging.DEBUG)
+    _access.disabled = not access_log
     logging.captureWarnings(True)
     # What our lines do not show need not be looked up for each of them.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar, cast
 from urllib.parse import urlsplit
 
+from gateway.deadlines import Deadlines
 from gateway.errors import ConfigError, StoreMisbehaved, StoreTimeout, StoreUnavailable
 from gateway.stores.base import (
     KEYS_PER_CALL,
@@ -93,6 +94,7 @@ class Stores:
         self._stores = dict(stores)
         self.timeout_s = timeout_s
         self._write_timeout_s = write_timeout_s
+        self._deadlines = Deadlines()
         self.calls: Counter[str] = Counter()
 
     @classmethod
@@ -199,7 +201,7 @@ class Stores:
 
     async def _timed(self, name: str, call: Awaitable[_T], seconds: float) -> _T:
         try:
-            async with asyncio.timeout(seconds):
+            with self._deadlines.within(seconds):
                 return await call
         except TimeoutError as exc:
             raise StoreTimeout(name, seconds) from exc

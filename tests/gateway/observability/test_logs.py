@@ -67,3 +67,13 @@ def test_quiet_requests_are_for_development(written: io.StringIO) -> None:
     logs.configure("development", written)
     logs.access("r1", "GET", "/health/live", 200, 0.0, None, quiet=True)
     assert written.getvalue() != ""
+
+
+def test_the_access_log_can_be_off() -> None:
+    stream = io.StringIO()
+    logs.configure("production", stream, access_log=False)
+    try:
+        logs.access("id", "POST", "/graphql", 200, 0.001, None, quiet=False)
+    finally:
+        logs.configure("production", stream)
+    assert stream.getvalue() == ""
