@@ -6,6 +6,7 @@ a builder raises, ``SecondWalk`` is raised and ``nulls`` does it again, object b
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
@@ -127,6 +128,8 @@ def kept(place: Place, result: Result, state: State) -> tuple[Mapping[Any, Seque
         if found.error is None:
             present = set(found.keys)
             slot = child.slot
+            if all(row[slot] in present for row in rows):
+                continue
             groups = {key: [row for row in part if not is_row(row) or row[slot] in present] for key, part in groups.items()}
             rows = [row for part in groups.values() for row in part if is_row(row)]
     return groups, rows
@@ -214,6 +217,8 @@ def _leaf(plan: Leaf, number: int, names: dict[str, Any], required: list[int]) -
     elif plan.serialize is not None:
         names[f"s{number}"] = plan.serialize
         text = f"s{number}({value})"
+        if plan.as_is_if is not None:
+            text = f"({value} if {plan.as_is_if.format(v=value)} else {text})"
     else:
         text = value
     if is_non_null_type(plan.type):

@@ -213,7 +213,9 @@ class _Run:
         if source.by is not None:
             own = {key: answer[key] for key in self._keys(place) if key in answer}
         groups: dict[Any, Sequence[Row]]
-        if None not in positions and len(positions) > 1:
+        if positions == list(range(len(found))):
+            groups = dict(own)
+        elif None not in positions and len(positions) > 1:
             pick = itemgetter(*cast("list[int]", positions))
             groups = {key: [pick(row) for row in rows] for key, rows in own.items()}
         else:

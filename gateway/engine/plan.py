@@ -80,6 +80,8 @@ _AS_IS = {
     ("JSON", Type.JSON),
     ("String", Type.TEXTS),
 }
+# Numbers whose wire value is the answer's within what GraphQL can say (spec 3.5.1 and 3.5.2).
+_AS_IS_IF = {("Int", Type.INT): "-2147483648 <= {v} <= 2147483647", ("Float", Type.FLOAT): "finite({v})"}
 _STAT_COLUMNS = {
     "day": Column("day", Type.TIME, nullable=True),
     "count": Column("count", Type.INT),
@@ -112,6 +114,7 @@ class Leaf(FieldPlan):
     slot: int
     prefix: str | None  # "User:" before a key
     serialize: Callable[[Any], Any] | None  # None: the wire value is the answer's
+    as_is_if: str | None = None  # a test of ``{v}``: what passes needs no serializing
 
 
 @dataclass(slots=True, eq=False)
@@ -246,6 +249,7 @@ class _Planning:
         self._fragments = document.fragments
         self._switches = switches
         self._places: list[Place] = []
+        self._layouts: dict[tuple[int, Collection], list[str]] = {}  # of rows by key
         self._refused: list[tuple[Place, BadUserInput]] = []
         self._unplanned: str | None = None
 
@@ -379,7 +383,8 @@ class _Planning:
         named = get_named_type(common[3])
         prefix = f"{declared.refers}:" if declared is not None and declared.refers is not None and named.name == "ID" else None
         as_is = declared is not None and (named.name, declared.type) in _AS_IS and is_leaf_type(named)
-        return Leaf(*common, slot, prefix, None if as_is else _serializer(common[3], cast("GraphQLLeafType", named)))
+        serialize = None if as_is else _serializer(common[3], cast("GraphQLLeafType", named))
+        return Leaf(*common, slot, prefix, serialize, _AS_IS_IF.get((named.name, declared.type)) if declared is not None else None)
 
     def _child(self, view: View, common: Common, source: Source, definition: GraphQLField) -> FieldPlan:
         key, _, _, type_, nodes = common
@@ -494,7 +499,11 @@ class _Planning:
                 layout, fixed = list(columns), bool(columns)
             case Stats():
                 columns = {c.name: c for c in source.collection.columns} | _STAT_COLUMNS
-            case One() | Each() | Many() | Lookup():
+            case One() | Each():
+                columns = {c.name: c for c in source.collection.columns}
+                # Rows by key of one collection at one level come from one call: with one layout nobody has to pick its columns.
+                layout = self._layouts.setdefault((view.place.level + 1, source.collection), [])
+            case Many() | Lookup():
                 columns = {c.name: c for c in source.collection.columns}
         place = Place(len(self._places), view.place.level + 1, path, source, view, slot, layout, columns, type_, fixed=fixed)
         self._places.append(place)
