@@ -82,6 +82,7 @@ class Service:
         self.fallback = Fallback(schema, collections, self.binder)
         self.unplanned: Counter[str] = Counter()  # operations that went to graphql-core, by reason
         self.plan_hits = self.plan_misses = 0
+        self.second_walks = 0  # answers with something missing in them
         self._engine = engine
         self._may_explain = may_explain
         self._schema = schema
@@ -114,6 +115,7 @@ class Service:
         """Give what was counted since the start."""
         for reason, count in self.unplanned.items():
             yield Reading("unplanned_operations", "Operations that graphql-core ran, by reason.", count, {"reason": reason})
+        yield Reading("second_walks", "Answers that took a second walk to place nulls and errors.", self.second_walks)
         for result, count in (("hit", self.plan_hits), ("miss", self.plan_misses)):
             yield Reading("plans", "Look-ups of plans in their cache.", count, {"result": result})
         for name, count in self.documents.counts().items():
@@ -199,6 +201,7 @@ class Service:
         try:
             return complete(plan, state), []
         except SecondWalk:
+            self.second_walks += 1
             return complete_with_nulls(plan, state)
 
     async def _series(self, plan: Plan, coerced: Mapping[str, Any], ctx: RequestContext) -> Response:

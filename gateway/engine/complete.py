@@ -167,7 +167,7 @@ def compile_plan(plan: Plan) -> None:
 
 def _compile_view(view: View) -> Callable[..., list[Any]]:
     """Return ``build(rows, outs)``: a list of dictionaries, one per row."""
-    names: dict[str, Any] = {"SecondWalk": SecondWalk, "node_of": _node_of, "sure_node_of": _sure_node_of}
+    names: dict[str, Any] = {"SecondWalk": SecondWalk, "node_of": _node_of, "sure_node_of": _sure_node_of, "finite": math.isfinite}
     setup: list[str] = []
     items: list[str] = []
     required: list[int] = []

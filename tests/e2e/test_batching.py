@@ -26,6 +26,7 @@ async def _calls(rows: Rows, query: str, n: int, *, engine: bool = True) -> Coun
     response = await service.answer(Request(query, {"n": n}))
     assert response.status == 200
     assert not response.partial
+    assert service.second_walks == 0, "nothing is missing, so one walk has to do"
     return Counter(stores.calls)
 
 

@@ -116,8 +116,10 @@ def damaged() -> Iterator[Pair]:
 @many
 @given(operation=operations(POOL))
 def test_both_executors_answer_alike(healthy: Pair, operation: Operation) -> None:
+    walks = healthy.engine.second_walks
     found = healthy.differ(operation)
     assert not found, f"{found}\n\n{describe(operation)}"
+    assert healthy.engine.second_walks == walks, f"nothing is missing, but it took a second walk\n\n{describe(operation)}"
 
 
 @many
