@@ -73,8 +73,8 @@ def note(number: int, writer: str = "w") -> tuple[Any, ...]:
 
 
 @asynccontextmanager
-async def opened(url: str, *, pool_size: int = 2, rows: Sequence[tuple[Any, ...]] = ()) -> AsyncIterator[SqlStore]:
-    store = SqlStore("s", url, pool_size=pool_size, connect_timeout_s=1.0)
+async def opened(url: str, *, pool_size: int = 2, rows: Sequence[tuple[Any, ...]] = (), timeout_s: float = 3.0) -> AsyncIterator[SqlStore]:
+    store = SqlStore("s", url, pool_size=pool_size, connect_timeout_s=1.0, timeout_s=timeout_s)
     await store.open()
     try:
         await store.migrate("s", [notes], None)
@@ -85,8 +85,8 @@ async def opened(url: str, *, pool_size: int = 2, rows: Sequence[tuple[Any, ...]
 
 
 @asynccontextmanager
-async def empty(kind: str, *, pool_size: int = 2, rows: Sequence[tuple[Any, ...]] = ()) -> AsyncIterator[SqlStore]:
-    async with url_of(kind) as url, opened(url, pool_size=pool_size, rows=rows) as store:
+async def empty(kind: str, *, pool_size: int = 2, rows: Sequence[tuple[Any, ...]] = (), timeout_s: float = 3.0) -> AsyncIterator[SqlStore]:
+    async with url_of(kind) as url, opened(url, pool_size=pool_size, rows=rows, timeout_s=timeout_s) as store:
         yield store
 
 
@@ -319,10 +319,9 @@ async def test_a_zero_character_is_the_callers_mistake_in_postgresql() -> None:
 
 @both
 async def test_writers_of_the_same_rows_at_once_all_succeed(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("lock_timeout", "statement_timeout"):  # only a real circle fails, not a busy machine
-        monkeypatch.setitem(sql_asyncpg._SESSION, name, "0")
+    monkeypatch.setitem(sql_asyncpg._SESSION, "lock_timeout", "0")  # only a real circle fails, not a busy machine
     rows = [note(n) for n in range(200)]
-    async with empty(kind, pool_size=4) as store:
+    async with empty(kind, pool_size=4, timeout_s=0) as store:
         await asyncio.gather(*(store.upsert(Upsert(notes, part)) for part in (rows, rows[::-1]) * 4))
         await asyncio.gather(*(store.delete(Delete(notes, part)) for part in ([(r[0],) for r in rows], [(r[0],) for r in rows[::-1]])))
 
@@ -487,10 +486,9 @@ async def test_a_server_that_accepts_and_says_nothing_is_unavailable_after_the_c
 
 
 @live
-async def test_a_statement_that_takes_too_long_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sql_asyncpg._SESSION, "statement_timeout", "50")
+async def test_a_statement_that_takes_too_long_is_a_timeout() -> None:
     async with url_of("postgresql") as url:
-        store = SqlStore("s", url)
+        store = SqlStore("s", url, timeout_s=0.05)
         await store.open()
         try:
             with pytest.raises(StoreTimeout):
