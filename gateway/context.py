@@ -1,4 +1,4 @@
-"""What a batch is handed: the stores, the caller, the time that is left, and the request's id."""
+"""What a batch is handed: the stores, the time that is left, and the request's id."""
 
 from __future__ import annotations
 
@@ -38,7 +38,6 @@ class RequestContext:
     stores: Stores
     request_id: str = ""
     deadline: float | None = None
-    identity: Any = None
     trace: list[StoreCall] | None = None
     plan: Any = None  # the engine's, when it is to be explained
     started: float = field(default_factory=time.monotonic)

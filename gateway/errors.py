@@ -4,7 +4,7 @@ GatewayError
 ├── CallerError             the client must change its request; the message is theirs to read
 │   ├── BadJson, BadRequest, BatchingOff, RequestTooLarge, UriTooLong, RequestTimeout,
 │   │   UnsupportedMediaType, NotAcceptable, MethodNotAllowed, Forbidden, PageNotFound                           transport
-│   ├── ParseFailed, ValidationFailed, OperationResolutionFailure                                       document
+│   ├── OperationResolutionFailure   which operation of a document; what does not parse or validate is a DocumentRefused
 │   ├── BadUserInput        a variable or an argument has a value that cannot be
 │   └── Conflict            another row already has a value that must be unique
 ├── OperatorError           whoever runs the gateway must act
@@ -94,15 +94,6 @@ class MethodNotAllowed(CallerError):
 class PageNotFound(CallerError):
     code = "NOT_FOUND"
     http_status = 404
-
-
-class ParseFailed(CallerError):
-    code = "GRAPHQL_PARSE_FAILED"
-    http_status = 400
-
-
-class ValidationFailed(CallerError):
-    code = "GRAPHQL_VALIDATION_FAILED"
 
 
 class OperationResolutionFailure(CallerError):

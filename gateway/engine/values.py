@@ -48,7 +48,6 @@ OPS = {
     "contains": "contains",
     "startsWith": "starts_with",
 }
-INT_MAX = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)

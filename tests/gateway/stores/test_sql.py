@@ -47,6 +47,7 @@ from gateway.stores.base import (
 from gateway.stores.sql import SqlStore
 from gateway.stores.sql_dialects import ROWS_PER_STATEMENT, Dialect, PostgreSQL, SQLite
 from gateway.stores.sql_statements import Statements
+from tests.gateway.stores.proxies import Proxy
 from tests.kinds import kinds, url_of
 
 notes = Collection(
@@ -329,58 +330,6 @@ async def test_writers_of_the_same_rows_at_once_all_succeed(kind: str, monkeypat
 
 
 # ----------------------------------------------------------------------------------------------------- faults, PostgreSQL
-
-
-class Proxy:
-    """A way to a server that can be cut and frozen."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._target = (host, port)
-        self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._flowing = asyncio.Event()
-        self.port = 0
-
-    async def start(self) -> None:
-        self._flowing.set()
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def cut(self) -> None:
-        assert self._server
-        self._server.close()
-        for writer in self._writers:
-            writer.transport.abort()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._server.wait_closed()
-
-    def freeze(self) -> None:
-        self._flowing.clear()
-
-    def thaw(self) -> None:
-        self._flowing.set()
-
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.add(writer)
-        try:
-            far_reader, far_writer = await asyncio.open_connection(*self._target)
-            self._writers.add(far_writer)
-            self._tasks |= {asyncio.create_task(self._pump(reader, far_writer)), asyncio.create_task(self._pump(far_reader, writer))}
-        except OSError:
-            writer.transport.abort()
-
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while data := await reader.read(65_536):
-                await self._flowing.wait()
-                writer.write(data)
-        except OSError:
-            pass
-        finally:
-            writer.transport.abort()
 
 
 @asynccontextmanager
