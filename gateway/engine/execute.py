@@ -201,7 +201,7 @@ class _Run:
         if place.edges is not None or cast("Many", place.source).by is None:
             return answer
         keys = self._keys(place)
-        if len(answer) <= len(keys):
+        if answer.keys() <= set(keys):
             return answer
         return {key: answer[key] for key in keys if key in answer}
 
