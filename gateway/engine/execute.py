@@ -174,10 +174,10 @@ class _Run:
             if not keys:
                 return None, None
             match = Match(source.by, keys)
-        names = [name for name in _MEASURES if name in place.layout]
-        measures = tuple(Measure(m.function, None if m.function == "count" else source.time) for m in map(_MEASURES.__getitem__, names))
         # Without groups a row exists only where something matched, which takes a measure to find out.
-        return names, Aggregate(source.collection, bound.groups, measures or (Measure("count"),), match, bound.where)
+        names = [name for name in _MEASURES if name in place.layout] or ["count"]
+        measures = tuple(Measure(m.function, None if m.function == "count" else source.time) for m in map(_MEASURES.__getitem__, names))
+        return names, Aggregate(source.collection, bound.groups, measures, match, bound.where)
 
     # -------------------------------------------------------------------------------------------------------- answering
 

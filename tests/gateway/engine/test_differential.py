@@ -31,12 +31,6 @@ from tests.oracle.comparing import describe, difference
 from tests.oracle.rows import odd_rows
 from tests.services import STORES, executor, memory_stores
 
-# Where graphql-core nulls a parent it drops the coroutines of the fields below without a word of what becomes of them.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "300"))
 POOL = Pool.odd()
 # No shrinking: it takes minutes here, and what is found is printed as it can be pasted.
@@ -120,6 +114,16 @@ def test_both_executors_answer_alike(healthy: Pair, operation: Operation) -> Non
     found = healthy.differ(operation)
     assert not found, f"{found}\n\n{describe(operation)}"
     assert healthy.engine.second_walks == walks, f"nothing is missing, but it took a second walk\n\n{describe(operation)}"
+
+
+@pytest.mark.parametrize("groups", ["[TYPE]", "[POST, TYPE]", "[TIME], interval: MONTH", "[]"])
+@pytest.mark.parametrize("fields", ["type", "__typename", "type day", "day type count", "lastAt type", "post { id }"])
+def test_statistics_take_one_walk(healthy: Pair, groups: str, fields: str) -> None:
+    walks = healthy.engine.second_walks
+    text = f"{{ eventStats(groupBy: {groups}) {{ {fields} }} users {{ nodes {{ eventStats(groupBy: {groups}) {{ {fields} }} }} }} }}"
+    found = healthy.differ(Operation(text, {}, None))
+    assert not found, found
+    assert healthy.engine.second_walks == walks
 
 
 @many
