@@ -7,7 +7,8 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from types import CoroutineType
+from typing import Any, TypeGuard, cast
 
 from aiodataloader import DataLoader
 from graphql import (
@@ -93,14 +94,19 @@ class Fallback:
     ) -> ExecutionResult:
         """Return data and errors of the operation."""
         ctx.memo["count"] = "totalCount" in document.text
-        result = execute(
-            self._schema,
-            document.ast,
-            context_value=ctx,
-            variable_values=dict(variables),
-            operation_name=operation,
-        )
-        return await result if inspect.isawaitable(result) else result
+        begun = Begun()
+        try:
+            result = execute(
+                self._schema,
+                document.ast,
+                context_value=ctx,
+                variable_values=dict(variables),
+                operation_name=operation,
+                is_awaitable=begun.is_awaitable,
+            )
+            return await result if inspect.isawaitable(result) else result
+        finally:
+            begun.end()
 
     def _install(self) -> None:
         for type_ in self._schema.type_map.values():
@@ -263,6 +269,35 @@ class Fallback:
             return await _present(info.context, drops, records)
 
         return resolve
+
+
+class Begun:
+    """The coroutines of one execution. Where graphql-core nulls a parent it drops those of the fields below, some before they ran,
+    and Python warns of each when it is collected, anywhere: so they are closed here."""
+
+    def __init__(self) -> None:
+        self._coroutines: list[CoroutineType[Any, Any, Any]] = []
+
+    def is_awaitable(self, value: Any) -> TypeGuard[Awaitable[Any]]:
+        if isinstance(value, CoroutineType):
+            self._coroutines.append(value)
+            return True
+        return hasattr(value, "__await__")
+
+    def end(self) -> None:
+        for coroutine in self._coroutines:
+            _close(coroutine)
+
+
+def _close(coroutine: CoroutineType[Any, Any, Any]) -> None:
+    """End a coroutine that has not run yet, and those it was to wait for: of list items graphql-core asks nobody what they are."""
+    if inspect.getcoroutinestate(coroutine) != inspect.CORO_CREATED:
+        return
+    held = [item for local in inspect.getcoroutinelocals(coroutine).values() for item in (local if isinstance(local, list) else (local,))]
+    coroutine.close()
+    for item in held:
+        if isinstance(item, CoroutineType):
+            _close(item)
 
 
 # ------------------------------------------------------------------------------------------------------------- resolvers
