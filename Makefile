@@ -45,6 +45,9 @@ fuzz: export FUZZ_EXAMPLES ?= 5000
 fuzz: $(DEV)  ## 20,000 random operations, 5,000 in each of four tests, each answered by the engine and by graphql-core
 	$(PY) -m pytest -q tests/gateway/engine/test_differential.py
 
+bench-executors: $(DEV)  ## the executors alone, over rows that are ready in memory
+	$(PY) -m tests.benchmarks.executors
+
 bench-start: $(DEV)  ## seconds to the first answer, and memory when idle
 	$(PY) -m tests.benchmarks.start
 

@@ -20,7 +20,7 @@ from typing import Any, TypeVar, cast
 from aiodataloader import DataLoader
 
 from gateway.context import RequestContext
-from gateway.stores.base import Aggregate, Collection, Fetch, Get, Key, Match, NativeCall, Pairs, Row, Slice
+from gateway.stores.base import Aggregate, Collection, Fetch, Get, Key, Match, NativeCall, Pairs, Row, Slice, UniqueKeys
 
 _T = TypeVar("_T")
 
@@ -104,19 +104,7 @@ class _BatchLoader(DataLoader[Ask, Any]):
         task.add_done_callback(self._ctx.tasks.discard)
         if len(requests) == 1:
             return [await run(self._ctx, requests[0])]
-        shared: dict[Any, list[int]] = {}
-        for position, request in enumerate(requests):
-            shared.setdefault(_what(request), []).append(position)
-        groups = list(shared.values())
-        merged = [_merge([requests[p] for p in group]) for group in groups]
-        answers = await asyncio.gather(*(run(self._ctx, request) for request in merged), return_exceptions=True)
-        results: list[Any] = [None] * len(requests)
-        for group, request, answer in zip(groups, merged, answers, strict=True):
-            if isinstance(answer, BaseException) and not isinstance(answer, Exception):
-                raise answer
-            for position in group:
-                results[position] = answer if isinstance(answer, Exception) else _for(requests[position], request, answer)
-        return results
+        return await ask_all(self._ctx, requests)
 
 
 class _KeyLoader(DataLoader[Key, "Row | None"]):
@@ -127,6 +115,32 @@ class _KeyLoader(DataLoader[Key, "Row | None"]):
     async def batch_load_fn(self, keys: list[Key]) -> list[Row | None]:
         rows = await ask(self._ctx, Get(self._collection, self._collection.names, keys, self._column))
         return [rows.get(key) for key in keys]
+
+
+async def ask_all(ctx: RequestContext, requests: Sequence[Ask]) -> list[Any]:
+    """Return the answers to ``requests``, as ``ask`` does, or the exceptions in their places; those that can share a call do.
+
+    All calls run at the same time, the first one in this task: a task costs more than anything else that is done for a call here.
+    """
+    shared: dict[Any, list[int]] = {}
+    for position, request in enumerate(requests):
+        shared.setdefault(_what(request), []).append(position)
+    calls = [(_merge([requests[p] for p in positions]), positions) for positions in shared.values()]
+    tasks = [asyncio.ensure_future(run(ctx, request)) for request, _ in calls[1:]]
+    results: list[Any] = [None] * len(requests)
+    try:
+        for (request, positions), waiting in zip(calls, (run(ctx, calls[0][0]), *tasks), strict=True):
+            try:
+                answer: Any = await waiting
+            except Exception as exc:
+                answer = exc
+            for position in positions:
+                results[position] = answer if isinstance(answer, Exception) else _for(requests[position], request, answer)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        raise
+    return results
 
 
 async def run(ctx: RequestContext, request: Ask) -> Any:
@@ -189,13 +203,19 @@ def _merge(requests: Sequence[Ask]) -> Ask:
     return replace(first, columns=columns)
 
 
-def _union(parts: Any) -> list[str]:
-    return list(dict.fromkeys(item for part in parts for item in part))
+def _union(parts: Any) -> UniqueKeys:
+    return UniqueKeys(dict.fromkeys([item for part in parts for item in part]))
 
 
 def _for(request: Ask, merged: Ask, answer: Any) -> Any:
-    """Return the answer in the columns that ``request`` asked, when a shared call asked more or in another order."""
-    if isinstance(request, (Aggregate, NativeCall)) or request.columns == cast("Get | Fetch", merged).columns:
+    """Return what of a shared call's answer belongs to ``request``: its columns in its order, and of groups its own parents'."""
+    if merged is request or isinstance(request, NativeCall):
+        return answer
+    if isinstance(request, Aggregate):
+        return answer if request.match is None else {key: answer[key] for key in request.match.keys if key in answer}
+    if isinstance(request, Fetch) and isinstance(request.match, Match):
+        answer = {key: answer[key] for key in request.match.keys if key in answer}
+    if request.columns == cast("Get | Fetch", merged).columns:
         return answer
     positions = [cast("Get | Fetch", merged).columns.index(name) for name in request.columns]
     pick = itemgetter(*positions) if len(positions) > 1 else lambda row: (row[positions[0]],)

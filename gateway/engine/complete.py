@@ -178,10 +178,13 @@ def _compile_view(view: View) -> Callable[..., list[Any]]:
     if view.place.cursors:  # rows have the order's columns behind the layout
         loop = (loop if width else "") + " *_"
     lines = ["def build(rows, outs):", *(f"    {line}" for line in setup)]
-    if required:
-        test = " or ".join(f"v{slot} is None" for slot in dict.fromkeys(required))
-        lines.append(f"    if [1 for {loop} in rows if {test}]: raise SecondWalk")
-    lines.append(f"    return [{{{', '.join(items)}}} for {loop} in rows]")
+    if required:  # in one pass: a row with a null in the wrong place is left out, and then there are too few
+        test = " and ".join(f"v{slot} is not None" for slot in dict.fromkeys(required))
+        lines.append(f"    objects = [{{{', '.join(items)}}} for {loop} in rows if {test}]")
+        lines.append("    if len(objects) < len(rows): raise SecondWalk")
+        lines.append("    return objects")
+    else:
+        lines.append(f"    return [{{{', '.join(items)}}} for {loop} in rows]")
     exec("\n".join(lines), names)  # noqa: S102
     build: Callable[..., list[Any]] = names["build"]
     return build
@@ -222,7 +225,8 @@ def _leaf(plan: Leaf, number: int, names: dict[str, Any], required: list[int]) -
     else:
         text = value
     if is_non_null_type(plan.type):
-        required.append(plan.slot)
+        if plan.prefix is None:  # text + None raises by itself
+            required.append(plan.slot)
         return text
     return text if text == value else f"(None if {value} is None else {text})"
 

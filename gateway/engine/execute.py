@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, cast
@@ -13,8 +13,8 @@ from gateway.engine.plan import Place, Plan
 from gateway.engine.values import NOTHING, Bound
 from gateway.errors import BatchMismatch
 from gateway.fields import Batched, Each, Lookup, Many, One, Stats
-from gateway.loaders import Ask, ask, run
-from gateway.stores.base import Aggregate, Bucket, Fetch, Get, Key, Match, Measure, Page, Pairs, Row, Slice
+from gateway.loaders import Ask, ask, ask_all, run
+from gateway.stores.base import Aggregate, Bucket, Fetch, Get, Key, Match, Measure, Page, Pairs, Row, Slice, UniqueKeys
 
 _MEASURES = {"count": Measure("count"), "first_at": Measure("min"), "last_at": Measure("max")}
 _NO_ROWS = Page(0)
@@ -80,10 +80,10 @@ class _Run:
                         asked.append((place, about, request))
             except Exception as exc:  # a batch function gave rows without what the next level is asked by
                 self._failed(place, exc)
-        if len(asked) == 1 and not called:
-            place, about, request = asked[0]
-            await self._await(place, about, run(self._ctx, request))
+        if not called:
+            await self._ask(asked)
             return
+        # Batch functions ask through the request's loader, which joins what this level asks to what they do.
         waiting: list[tuple[Place, Any, asyncio.Future[Any]]]
         waiting = [(place, keys, asyncio.ensure_future(call)) for place, keys, call in called]
         waiting += [(place, keys, ask(self._ctx, request)) for place, keys, request in asked]
@@ -95,12 +95,30 @@ class _Run:
                 future.cancel()
             raise
 
+    async def _ask(self, asked: Sequence[tuple[Place, Any, Ask]]) -> None:
+        if len(asked) == 1:
+            place, about, request = asked[0]
+            await self._await(place, about, run(self._ctx, request))
+        elif asked:
+            answers = await ask_all(self._ctx, [request for _, _, request in asked])
+            for (place, about, _), answer in zip(asked, answers, strict=True):
+                self._answered(place, about, answer)
+
     async def _call(self, source: Batched, keys: Sequence[Key], arguments: Mapping[str, Any]) -> Sequence[Any]:
         return await source.function(self._ctx, keys, **arguments)  # one that raises before it awaits fails as any other
 
-    async def _await(self, place: Place, keys: Any, answer: Awaitable[Any]) -> None:
+    async def _await(self, place: Place, keys: Any, waiting: Awaitable[Any]) -> None:
         try:
-            self.state.results[place.index] = self._result(place, keys, await answer)
+            answer = await waiting
+        except Exception as exc:
+            answer = exc
+        self._answered(place, keys, answer)
+
+    def _answered(self, place: Place, keys: Any, answer: Any) -> None:
+        try:
+            if isinstance(answer, Exception):
+                raise answer
+            self.state.results[place.index] = self._result(place, keys, answer)
         except Exception as exc:
             self._failed(place, exc)
 
@@ -114,12 +132,11 @@ class _Run:
         parent = cast("Any", place.parent).place
         return self._root_rows if parent.index < 0 else self.state.results[parent.index].rows
 
-    def _keys(self, place: Place) -> list[Any]:
+    def _keys(self, place: Place) -> UniqueKeys:
         """Return the unique keys in the parent's rows, in the order they first appear there."""
-        slot = place.slot
-        unique = dict.fromkeys([row[slot] for row in self._rows(place)])
+        unique = dict.fromkeys(map(itemgetter(place.slot), self._rows(place)))
         unique.pop(None, None)
-        return list(unique)
+        return UniqueKeys(unique)
 
     def _request(self, place: Place) -> tuple[Any, Ask | None]:
         bound = self.state.bounds[place.index]
@@ -130,7 +147,7 @@ class _Run:
                 return keys, Get(source.collection, tuple(place.layout), keys, source.collection.key[0]) if keys else None
             case Each():
                 slot = place.slot
-                keys = list(dict.fromkeys(key for row in self._rows(place) for key in row[slot] or ()))
+                keys = UniqueKeys(dict.fromkeys([key for row in self._rows(place) for key in row[slot] or ()]))
                 return keys, Get(source.collection, tuple(place.layout), keys, source.collection.key[0]) if keys else None
             case Lookup():
                 return [bound.key], Get(source.collection, tuple(place.layout), (bound.key,), bound.column)
@@ -140,10 +157,11 @@ class _Run:
                 return self._stats(place, source, bound)
         return None, None
 
-    def _node_keys(self, place: Place) -> list[Key]:
+    def _node_keys(self, place: Place) -> UniqueKeys:
         ids = self.state.root[place.slot]
         prefix = f"{place.node_type}:"
-        return list(dict.fromkeys(text[len(prefix) :] for text in ((ids,) if isinstance(ids, str) else ids) if text.startswith(prefix)))
+        found = (text[len(prefix) :] for text in ((ids,) if isinstance(ids, str) else ids) if text.startswith(prefix))
+        return UniqueKeys(dict.fromkeys(found))
 
     def _many(self, place: Place, source: Many, bound: Bound) -> tuple[Any, Ask | None]:
         match: Match | Pairs | None = None
@@ -188,38 +206,27 @@ class _Run:
                 names: Iterable[Any] = found if place.node_type is None else (f"{place.node_type}:{key}" for key in found)
                 return Result(rows=list(found.values()), keys=list(names))
             case Many():
-                groups: Mapping[Any, Slice] = self._own_groups(place, answer)
+                groups: Mapping[Any, Slice] = answer
                 if len(groups) == 1:
                     return Result(rows=next(iter(groups.values())).rows, groups=groups)
                 return Result(rows=[row for part in groups.values() for row in part.rows], groups=groups)
-            case Stats() as source:
-                return self._stats_result(place, source, keys, answer)
+            case Stats():
+                return self._stats_result(place, keys, answer)
         return self._batched_result(place, cast("Batched", place.source), keys, answer)
 
-    def _own_groups(self, place: Place, answer: Mapping[Any, Any]) -> Mapping[Any, Any]:
-        """Return the groups of this place's parents: a call shared with others may have answered for more."""
-        if place.edges is not None or cast("Many", place.source).by is None:
-            return answer
-        keys = self._keys(place)
-        if answer.keys() <= set(keys):
-            return answer
-        return {key: answer[key] for key in keys if key in answer}
-
-    def _stats_result(self, place: Place, source: Stats, names: Sequence[str], answer: Mapping[Any, Sequence[Row]]) -> Result:
+    def _stats_result(self, place: Place, names: Sequence[str], groups: Mapping[Any, Sequence[Row]]) -> Result:
         bound = self.state.bounds[place.index]
         found = ["day" if isinstance(group, Bucket) else group for group in bound.groups] + list(names)
         positions = [found.index(name) if name in found else None for name in place.layout]
-        own = answer
-        if source.by is not None:
-            own = {key: answer[key] for key in self._keys(place) if key in answer}
-        groups: dict[Any, Sequence[Row]]
-        if positions == list(range(len(found))):
-            groups = dict(own)
-        elif None not in positions and len(positions) > 1:
-            pick = itemgetter(*cast("list[int]", positions))
-            groups = {key: [pick(row) for row in rows] for key, rows in own.items()}
-        else:
-            groups = {key: [tuple(None if p is None else row[p] for p in positions) for row in rows] for key, rows in own.items()}
+        if positions != list(range(len(found))):
+            if None not in positions and len(positions) > 1:
+                pick: Callable[[Row], Row] = itemgetter(*cast("list[int]", positions))
+            else:
+
+                def pick(row: Row) -> Row:
+                    return tuple([None if position is None else row[position] for position in positions])
+
+            groups = {key: list(map(pick, rows)) for key, rows in groups.items()}
         return Result(rows=[row for rows in groups.values() for row in rows], groups=groups)
 
     def _batched_result(self, place: Place, source: Batched, keys: Sequence[Key], answer: Sequence[Any]) -> Result:

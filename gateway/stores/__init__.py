@@ -28,6 +28,7 @@ from gateway.stores.base import (
     Rows,
     Slices,
     Store,
+    UniqueKeys,
     Upsert,
 )
 
@@ -53,6 +54,7 @@ SCHEMES = {
 }
 
 _T = TypeVar("_T")
+_Q = TypeVar("_Q")
 _A = TypeVar("_A", bound=Mapping[Any, Any])
 
 
@@ -142,7 +144,8 @@ class Stores:
         return {id(store): store for store in self._stores.values()}.values()
 
     async def ping(self, name: str, *, timeout_s: float | None = None) -> None:
-        await self._timed(name, self[name].ping(), timeout_s or self.timeout_s)
+        store = self[name]
+        await self._timed(name, lambda _: store.ping(), None, timeout_s)
 
     async def migrate(self, name: str, collections: Sequence[Collection], scripts: Path | None) -> list[str]:
         """Create what is missing in one store; one line per thing done. Without a deadline: an index may take its time."""
@@ -151,31 +154,39 @@ class Stores:
     # ------------------------------------------------------------------------------------------------------------ reads
 
     async def get(self, get: Get, *, timeout_s: float | None = None) -> Rows:
-        keys = _unique(get.keys)
-        if not keys:
-            return {}
-        parts = [get] if keys is get.keys and len(keys) <= KEYS_PER_CALL else [replace(get, keys=p) for p in _parts(keys, KEYS_PER_CALL)]
-        return _joined(await self._all(get.collection.store, get.collection.name, "get", parts, timeout_s))
+        collection = get.collection
+        parts = _unique_parts(get.keys)
+        if len(parts) == 1:
+            asked = get if parts[0] is get.keys else replace(get, keys=parts[0])
+            self.calls[f"{collection.store}.{collection.name}"] += 1
+            return await self._timed(collection.store, self[collection.store].get, asked, timeout_s)
+        return _joined(await self._all(collection.store, collection.name, "get", [replace(get, keys=part) for part in parts], timeout_s))
 
     async def fetch(self, fetch: Fetch, *, timeout_s: float | None = None) -> Slices:
-        parts = [fetch]
-        if isinstance(fetch.match, Match):
-            keys = _unique(fetch.match.keys)
-            if keys is not fetch.match.keys or len(keys) > KEYS_PER_CALL or not keys:
-                parts = [replace(fetch, match=Match(fetch.match.column, part)) for part in _parts(keys, KEYS_PER_CALL)]
-        elif isinstance(fetch.match, Pairs):
-            parts = [replace(fetch, match=Pairs(fetch.match.column, part)) for part in _pair_parts(fetch.match.pairs)]
-        return _joined(await self._all(fetch.collection.store, fetch.collection.name, "fetch", parts, timeout_s))
+        collection, match = fetch.collection, fetch.match
+        parts: Sequence[Fetch] = (fetch,)
+        if isinstance(match, Match):
+            keys = _unique_parts(match.keys)
+            if len(keys) != 1 or keys[0] is not match.keys:
+                parts = [replace(fetch, match=Match(match.column, part)) for part in keys]
+        elif isinstance(match, Pairs):
+            parts = [replace(fetch, match=Pairs(match.column, part)) for part in _pair_parts(match.pairs)]
+        if len(parts) == 1:
+            self.calls[f"{collection.store}.{collection.name}"] += 1
+            return await self._timed(collection.store, self[collection.store].fetch, parts[0], timeout_s)
+        return _joined(await self._all(collection.store, collection.name, "fetch", parts, timeout_s))
 
     async def aggregate(self, aggregate: Aggregate, *, timeout_s: float | None = None) -> Groups:
-        parts = [aggregate]
-        if aggregate.match is not None:
-            keys = _unique(aggregate.match.keys)
-            parts = [replace(aggregate, match=Match(aggregate.match.column, part)) for part in _parts(keys, KEYS_PER_CALL)]
-        return _joined(await self._all(aggregate.collection.store, aggregate.collection.name, "aggregate", parts, timeout_s))
+        collection, match = aggregate.collection, aggregate.match
+        parts: Sequence[Aggregate] = (aggregate,)
+        if match is not None:
+            keys = _unique_parts(match.keys)
+            if len(keys) != 1 or keys[0] is not match.keys:
+                parts = [replace(aggregate, match=Match(match.column, part)) for part in keys]
+        return _joined(await self._all(collection.store, collection.name, "aggregate", parts, timeout_s))
 
     async def native(self, call: NativeCall, *, timeout_s: float | None = None) -> Groups:
-        parts = [replace(call, keys=part) for part in _parts(_unique(call.keys), KEYS_PER_CALL)]
+        parts = [call if keys is call.keys else replace(call, keys=keys) for keys in _unique_parts(call.keys)]
         return _joined(await self._all(call.native.store, call.native.name, "native", parts, timeout_s))
 
     # ----------------------------------------------------------------------------------------------------------- writes
@@ -191,18 +202,18 @@ class Stores:
     # ---------------------------------------------------------------------------------------------------------- helpers
 
     async def _all(self, name: str, what: str, method: str, parts: Sequence[Any], timeout_s: float | None) -> list[Any]:
-        store = self[name]
-        call: Callable[[Any], Awaitable[Any]] = getattr(store, method)
+        call: Callable[[Any], Awaitable[Any]] = getattr(self[name], method)
         self.calls[f"{name}.{what}"] += len(parts)
-        seconds = self.timeout_s if timeout_s is None else timeout_s
         if len(parts) == 1:
-            return [await self._timed(name, call(parts[0]), seconds)]
-        return await asyncio.gather(*(self._timed(name, call(part), seconds) for part in parts))
+            return [await self._timed(name, call, parts[0], timeout_s)]
+        return await asyncio.gather(*(self._timed(name, call, part, timeout_s) for part in parts))
 
-    async def _timed(self, name: str, call: Awaitable[_T], seconds: float) -> _T:
+    async def _timed(self, name: str, call: Callable[[_Q], Awaitable[_T]], asked: _Q, timeout_s: float | None) -> _T:
+        """Return the answer of one call to the store ``name``, within its time."""
+        seconds = self.timeout_s if timeout_s is None else timeout_s
         try:
             with self._deadlines.within(seconds):
-                return await call
+                return await call(asked)
         except TimeoutError as exc:
             raise StoreTimeout(name, seconds) from exc
         except (StoreUnavailable, StoreTimeout) as exc:
@@ -212,15 +223,14 @@ class Stores:
             raise (StoreUnavailable(name) if isinstance(exc, StoreUnavailable) else StoreTimeout(name, exc.seconds)) from exc
 
 
-def _unique(keys: Sequence[Key]) -> Sequence[Key]:
-    unique = dict.fromkeys(keys)
-    return keys if len(unique) == len(keys) else list(unique)
-
-
-def _parts(keys: Sequence[Key], size: int) -> Sequence[Sequence[Key]]:
-    if 0 < len(keys) <= size:
+def _unique_parts(keys: Sequence[Key]) -> Sequence[Sequence[Key]]:
+    """Return the keys, each once, in parts of at most KEYS_PER_CALL."""
+    if type(keys) is not UniqueKeys:
+        unique = dict.fromkeys(keys)
+        keys = keys if len(unique) == len(keys) else list(unique)
+    if 0 < len(keys) <= KEYS_PER_CALL:
         return (keys,)
-    return [keys[start : start + size] for start in range(0, len(keys), size)]
+    return [keys[start : start + KEYS_PER_CALL] for start in range(0, len(keys), KEYS_PER_CALL)]
 
 
 def _pair_parts(pairs: Sequence[tuple[Key, Key]]) -> Iterator[list[tuple[Key, Key]]]:

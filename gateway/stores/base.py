@@ -155,6 +155,12 @@ Where = Compare | And | Or | Not
 # --------------------------------------------------------------------------------------------------------- what is asked
 
 
+class UniqueKeys(list[Key]):
+    """Keys of which no two are equal, by the word of who made the list, so that nobody looks again."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     column: str
@@ -273,7 +279,7 @@ class Native:
     """A query written by hand in each database's own language, batched by keys like everything else.
 
     It answers rows of (parent key, *columns), in the order that counts within a parent. SQL and Cypher are bound with ``keys``
-    (PostgreSQL: text[]; SQLite: a JSON array; Cypher: a list) and the call's arguments, by name: ``:keys`` in SQL, ``$keys`` in
+    (PostgreSQL: a text[]; SQLite: a JSON array; Cypher: a list) and the call's arguments, by name: ``:keys`` in SQL, ``$keys`` in
     Cypher. In Cypher ``{User}`` is a label or relationship type, which the store may prefix (real braces are doubled).
     MongoDB's function gets (keys, arguments) and gives (collection, pipeline) with documents ``{"k": parent, "r": [values]}``.
     """
@@ -304,6 +310,14 @@ class Slice(NamedTuple):
     rows: Sequence[Row]
     more: bool = False  # there is another row in the direction of paging; exact
     total: int | None = None  # only when asked
+
+
+_new_tuple = tuple.__new__
+
+
+def slice_of(rows: Sequence[Row], more: bool) -> Slice:
+    """Return ``Slice(rows, more)``. PERF: in 0.09 µs instead of 0.25, and there is one for every parent."""
+    return _new_tuple(Slice, (rows, more, None))
 
 
 EMPTY = Slice((), False, 0)  # what a parent that is absent from an answer has

@@ -30,6 +30,7 @@ from gateway.stores.base import (
     Upsert,
     Value,
     note,
+    slice_of,
 )
 from gateway.stores.sql_aiosqlite import AiosqliteDriver
 from gateway.stores.sql_asyncpg import AsyncpgDriver
@@ -66,17 +67,23 @@ class SqlStore:
             return {}
         width = len(get.columns)
         key = get.columns.index(get.column) if get.column in get.columns else width
-        rows = await self._read(self.statements.get(get), {"keys": self._dialect.many(get.keys)})
+        rows = await self._read(self.statements.get(get), {"keys": self._dialect.keys(get.keys)})
         return {row[key]: row[:width] for row in rows}
 
     async def fetch(self, fetch: Fetch) -> Slices:
         if _asks_nothing(fetch.match):
             return {}
         statement, values = self.statements.rows(fetch)
-        grouped = _grouped(await self._read(statement, values | self._match_values(fetch.match)), len(fetch.columns))
+        width, page = len(fetch.columns), fetch.page
         if fetch.match is None:
-            grouped.setdefault(None, [])
-        slices = {parent: _slice(rows, fetch.page) for parent, rows in grouped.items()}
+            rows = await self._read(statement, values)
+            slices: dict[Key | None, Slice] = {None: _slice([row[:width] for row in rows], page)}
+        else:
+            grouped = _grouped(await self._read(statement, values | self._match_values(fetch.match)), width)
+            if page is None:
+                slices = {parent: slice_of(rows, False) for parent, rows in grouped.items()}
+            else:
+                slices = {parent: _slice(rows, page) for parent, rows in grouped.items()}
         return await self._with_totals(fetch, slices) if fetch.count else slices
 
     async def aggregate(self, aggregate: Aggregate) -> Groups:
@@ -90,8 +97,8 @@ class SqlStore:
         if not call.keys:
             return {}
         arguments = {name: self._dialect.many(v) if isinstance(v, list | tuple) else v for name, v in call.arguments.items()}
-        rows = await self._read(self.statements.native(call.native), arguments | {"keys": self._dialect.many(call.keys)})
-        groups: dict[Key | None, list[Row]] = defaultdict(list)
+        rows = await self._read(self.statements.native(call.native), arguments | {"keys": self._dialect.keys(call.keys)})
+        groups: defaultdict[Key | None, list[Row]] = defaultdict(list)
         for row in rows:
             groups[row[0]].append(row[1:])
         return dict(groups)
@@ -139,7 +146,7 @@ class SqlStore:
         if match is None:
             return {}
         if isinstance(match, Match):
-            return {"keys": self._dialect.many(list(dict.fromkeys(match.keys)))}
+            return {"keys": self._dialect.keys(match.keys)}
         return self._dialect.pairs_values(list(dict.fromkeys(match.pairs)))
 
     async def _with_totals(self, fetch: Fetch, slices: dict[Key | None, Slice]) -> Slices:
@@ -164,7 +171,7 @@ def _asks_nothing(match: Match | Pairs | None) -> bool:
 
 def _grouped(rows: Sequence[Row], width: int) -> dict[Key | None, list[Row]]:
     """Return rows of ``width`` values by the parent that stands behind them."""
-    groups: dict[Key | None, list[Row]] = defaultdict(list)
+    groups: defaultdict[Key | None, list[Row]] = defaultdict(list)
     for row in rows:
         groups[row[width]].append(row[:width])
     return dict(groups)
@@ -173,9 +180,13 @@ def _grouped(rows: Sequence[Row], width: int) -> dict[Key | None, list[Row]]:
 def _slice(rows: list[Row], page: Page | None) -> Slice:
     """Return a parent's page from the rows that were read for it: one more than asked, and in the direction of paging."""
     if page is None:
-        return Slice(rows)
-    kept = rows[: page.limit]
-    return Slice(kept[::-1] if page.backward else kept, len(rows) > page.limit)
+        return slice_of(rows, False)
+    more = len(rows) > page.limit
+    if more:
+        rows = rows[: page.limit]
+    if page.backward:
+        rows = rows[::-1]
+    return slice_of(rows, more)
 
 
 def _starts_at_the_front(page: Page | None) -> bool:

@@ -81,7 +81,7 @@ class Statements:
         return self._once(shape, lambda: self._get(get.collection, get.columns, get.column))
 
     def rows(self, fetch: Fetch) -> tuple[Statement, Values]:
-        """The rows of a page, or all; behind the asked columns the parent they belong to."""
+        """The rows of a page, or all; with a match, behind the asked columns the parent they belong to."""
         values: Values = {}
         match, page = fetch.match, fetch.page
         where = _where_shape(fetch.where, values, self._dialect)
@@ -158,14 +158,13 @@ class Statements:
             return self._compile(self._rows_by_key(fetch.match.column, source, columns, types, bounds, wanted, ordering), types)
         if isinstance(fetch.match, Pairs):
             return self._compile(self._rows_by_pair(fetch.match.column, source, columns, types, bounds, wanted, ordering), types)
-        nobody = sa.null().label("parent")
         if bounds is None:
             shown = self._shown(source.c, columns, types)
-            return self._compile(sa.select(*shown, nobody).where(*wanted(source)).order_by(*ordering(source)), types)
+            return self._compile(sa.select(*(shown or [sa.null()])).where(*wanted(source)).order_by(*ordering(source)), types)
         # Shown outside, so that times are formatted for the rows of the page alone.
-        query = sa.select(*_labelled(source, columns), nobody).where(*wanted(source)).order_by(*ordering(source))
+        query = sa.select(*(_labelled(source, columns) or [sa.null().label("nothing")])).where(*wanted(source)).order_by(*ordering(source))
         page = query.limit(_limit()).offset(NO_OFFSET).subquery("page")
-        return self._compile(sa.select(*self._shown(page.c, _labels(columns), types), page.c.parent), types)
+        return self._compile(sa.select(*(self._shown(page.c, _labels(columns), types) or [sa.null()])).select_from(page), types)
 
     def _rows_by_key(
         self,

@@ -56,12 +56,12 @@ def write(path: Path, folder: Path, *, quick: bool) -> None:
     results = [result for result in results if result["quick"] == quick]
     order = list(SETUPS)
     results.sort(key=lambda result: (order.index(result["setup"]["kind"]), result["setup"]["data"]["name"] != "snb"))
-    parts = [HEAD, _machine(), *(_section(result) for result in results)]
+    parts = [HEAD, machine(), *(_section(result) for result in results)]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(parts))
 
 
-def _machine() -> str:
+def machine() -> str:
     cpu = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
     memory = re.search(r"MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text())
     lines = [

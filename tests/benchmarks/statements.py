@@ -81,7 +81,8 @@ def statements(*, label_prefix: str = "") -> dict[str, Any]:
 
 
 def _numbered(sql: str, sign: str) -> str:
-    return re.sub(r"(?<!:):first\b", f"{sign}2", re.sub(r"(?<!:):keys\b", f"{sign}1", sql))
+    keys = f"CAST({sign}1 AS text[])" if sign == "$" else f"{sign}1"
+    return re.sub(r"(?<!:):first\b", f"{sign}2", re.sub(r"(?<!:):keys\b", keys, sql))
 
 
 def _prefixed(cypher: str, prefix: str) -> str:
