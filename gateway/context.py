@@ -40,7 +40,7 @@ class RequestContext:
     deadline: float | None = None
     trace: list[StoreCall] | None = None
     plan: Any = None  # the engine's, when it is to be explained
-    started: float = field(default_factory=time.monotonic)
+    started: float = 0.0  # on the same clock
     memo: dict[Any, Any] = field(default_factory=dict)  # the request's dataloaders
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)  # of the request; those left at its end are cancelled
 

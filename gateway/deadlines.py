@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from time import monotonic
 from types import TracebackType
+from typing import Any
 
 TICK_S = 0.025
 
@@ -18,16 +20,14 @@ class Limit:
 
     __slots__ = ("_cancelling", "_clock", "_is_up", "_task", "when")
 
-    def __init__(self, clock: _Clock, seconds: float) -> None:
+    def __init__(self, clock: _Clock, task: asyncio.Task[Any], seconds: float) -> None:
         self._clock = clock
+        self._task = task
         self._is_up = False
-        self.when = clock.loop.time() + seconds
+        self.when = monotonic() + seconds
 
     def __enter__(self) -> None:
-        task = asyncio.current_task()
-        assert task is not None, "a limit is for a task"
-        self._task = task
-        self._cancelling = task.cancelling()
+        self._cancelling = self._task.cancelling()
         self._clock.add(self)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -48,7 +48,7 @@ class Alarm:
     def __init__(self, clock: _Clock, seconds: float, function: Callable[[], None]) -> None:
         self._clock = clock
         self.end = function
-        self.when = clock.loop.time() + seconds
+        self.when = monotonic() + seconds
         clock.add(self)
 
     def cancel(self) -> None:
@@ -62,13 +62,14 @@ class Deadlines:
         self._clock: _Clock | None = None
 
     def within(self, seconds: float) -> Limit:
-        return Limit(self._now(), seconds)
+        task = asyncio.current_task()
+        assert task is not None, "a limit is for a task"
+        return Limit(self._of(task.get_loop()), task, seconds)  # a task knows its loop; asking for the running one is a system call
 
     def alarm(self, seconds: float, function: Callable[[], None]) -> Alarm:
-        return Alarm(self._now(), seconds, function)
+        return Alarm(self._of(asyncio.get_running_loop()), seconds, function)
 
-    def _now(self) -> _Clock:
-        loop = asyncio.get_running_loop()
+    def _of(self, loop: asyncio.AbstractEventLoop) -> _Clock:
         clock = self._clock
         if clock is None or clock.loop is not loop:
             clock = self._clock = _Clock(loop)
@@ -90,7 +91,7 @@ class _Clock:
             self.loop.call_later(TICK_S, self._tick)
 
     def _tick(self) -> None:
-        now = self.loop.time()
+        now = monotonic()
         for limit in [limit for limit in self.limits if limit.when <= now]:
             self.limits.discard(limit)  # it ends once
             limit.end()

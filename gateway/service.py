@@ -25,7 +25,7 @@ from gateway.engine.fallback import Fallback
 from gateway.engine.nulls import complete_with_nulls
 from gateway.engine.plan import Plan, Planner, switches_of
 from gateway.engine.respond import respond, shown
-from gateway.engine.values import NOTHING, Binder, Bound, Limits
+from gateway.engine.values import Binder, Bound, Limits
 from gateway.engine.variables import Variables, VariablesRefusedError
 from gateway.errors import BadUserInput, Bug, Forbidden, GatewayError, MethodNotAllowed
 from gateway.fields import Graph
@@ -89,8 +89,9 @@ class Service:
 
     async def answer(self, request: Request, *, request_id: str = "", deadline_s: float | None = None) -> Response:
         """Return the response to a request. Never raises, but for a cancellation."""
-        deadline = None if deadline_s is None else time.monotonic() + deadline_s
-        ctx = RequestContext(self.stores, request_id, deadline, trace=[] if request.explain == "trace" else None)
+        now = time.monotonic()
+        deadline = None if deadline_s is None else now + deadline_s
+        ctx = RequestContext(self.stores, request_id, deadline, [] if request.explain == "trace" else None, started=now)
         try:
             return await self._answer(request, ctx)
         except DocumentRefused as refused:
@@ -183,8 +184,10 @@ class Service:
 
     def _bind(self, plan: Plan, coerced: Mapping[str, Any]) -> list[Bound]:
         """Return every place's arguments; one bad one anywhere refuses the operation before a store is asked."""
+        if not plan.bindings and not plan.refused:
+            return plan.bounds
         refused = list(plan.refused)
-        bounds = [place.bound or NOTHING for place in plan.places]
+        bounds = list(plan.bounds)
         for place in plan.bindings:
             assert place.arguments is not None
             if place.source is not None:

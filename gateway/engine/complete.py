@@ -94,7 +94,10 @@ def _batched(place: Place, state: State, outs: list[Any]) -> Any:
         out: Any = result.values or {}
     else:
         found = _lists(place, state, outs) if place.lists else _one(place, state, outs)
-        out = {key: found.get(key) for key in result.values or ()}
+        values = result.values or {}
+        if len(found) == len(values):
+            return dict(found)  # nothing is null
+        out = {key: found.get(key) for key in values}
     return _checked(place, out)
 
 
@@ -128,7 +131,7 @@ def kept(place: Place, result: Result, state: State) -> tuple[Mapping[Any, Seque
         if found.error is None:
             present = set(found.keys)
             slot = child.slot
-            if all(row[slot] in present for row in rows):
+            if present.issuperset(map(itemgetter(slot), rows)):
                 continue
             groups = {key: [row for row in part if not is_row(row) or row[slot] in present] for key, part in groups.items()}
             rows = [row for part in groups.values() for row in part if is_row(row)]

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
+from types import NoneType
 from typing import Any, cast
 
 from gateway.context import RequestContext
@@ -233,23 +234,29 @@ class _Run:
         if len(answer) != len(keys):
             raise BatchMismatch(source.name, results=len(answer), keys=len(keys))
         values = dict(zip(keys, answer, strict=True))
-        if any(isinstance(value, Exception) for value in answer):
+        odd = _kinds_besides_values(answer)
+        if any(kind is not NoneType for kind in odd):
             self.state.failed = True
         if not source.columns:
             return Result(values=values)
-        if place.lists:
-            groups = {key: value for key, value in values.items() if is_row(value)}
-            rows = [row for part in groups.values() for row in part if is_row(row)]
-            if len(rows) < sum(map(len, groups.values())):
-                self.state.failed = True
-            return Result(rows=rows, groups=groups, values=values)
-        found = {key: value for key, value in values.items() if is_row(value)}
-        return Result(rows=list(found.values()), keys=list(found), values=values)
+        found = {key: value for key, value in values.items() if is_row(value)} if odd else values
+        if not place.lists:
+            return Result(rows=list(found.values()), keys=list(found), values=values)
+        rows = [row for part in found.values() for row in part]
+        if _kinds_besides_values(rows):
+            self.state.failed = True
+            rows = [row for row in rows if is_row(row)]
+        return Result(rows=rows, groups=found, values=values)
 
 
 def is_row(value: Any) -> bool:
     """Return whether a batch function gave a row (or rows), and not null or an error in its place."""
     return value is not None and not isinstance(value, Exception)
+
+
+def _kinds_besides_values(values: Iterable[Any]) -> list[type]:
+    """Return the types of the nulls and errors among values."""
+    return [kind for kind in set(map(type, values)) if kind is NoneType or issubclass(kind, Exception)]
 
 
 _NOTHING = Result()

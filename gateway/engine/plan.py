@@ -45,7 +45,7 @@ from graphql.pyutils import is_iterable
 from graphql.utilities.coerce_input_value import coerce_default_value, coerce_input_literal
 
 from gateway.engine.document import Document
-from gateway.engine.values import Binder, Bound
+from gateway.engine.values import NOTHING, Binder, Bound
 from gateway.errors import BadUserInput
 from gateway.fields import (
     SOURCE,
@@ -220,6 +220,7 @@ class Plan:
     bindings: list[Place]  # places whose arguments have variables
     refused: list[tuple[Place, BadUserInput]]
     unplanned: str | None  # why graphql-core must run it
+    bounds: list[Bound]  # of all places; those of ``bindings`` are bound for each request
     series: list[Plan] = field(default_factory=list)  # a mutation: a plan per root field, run one after the other
 
 
@@ -268,7 +269,8 @@ class _Planning:
             if not place.layout and place.collection is not None and not isinstance(place.source, Stats):
                 place.need(place.collection.key[0])  # a row needs a column
         bindings = [place for place in self._places if place.arguments is not None]
-        return Plan(operation.operation, view, self._places, levels, bindings, self._refused, self._unplanned)
+        bounds = [place.bound or NOTHING for place in self._places]
+        return Plan(operation.operation, view, self._places, levels, bindings, self._refused, self._unplanned, bounds)
 
     # ----------------------------------------------------------------------------------------------------- selections
 

@@ -43,7 +43,7 @@ class Exchange:
 class ExchangeMiddleware:
     """Outermost. Pure ASGI: one dictionary, one object and one closure per request.
 
-    Paths of ``direct`` are answered by these applications and all others by ``app``.
+    Paths of ``direct`` are answered by these applications, which have no pages, and all others by ``app``.
     PERF: Starlette's router and its exception handler cost 20 µs, more than all the rest of us (python -m tests.gateway.http.cost).
     """
 
@@ -58,6 +58,7 @@ class ExchangeMiddleware:
         started = perf_counter()
         headers = read_headers(scope)
         exchange = scope[EXCHANGE] = Exchange(headers, request_id(headers.get(b"x-request-id")))
+        direct = self.direct.get(scope["path"])
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -65,12 +66,12 @@ class ExchangeMiddleware:
                 given = message["headers"] = list(message.get("headers", ()))
                 given += _SAFE_HEADERS
                 given.append((b"x-request-id", exchange.request_id.encode()))
-                if not any(name == b"content-security-policy" for name, _ in given):
+                if direct is not None or not any(name == b"content-security-policy" for name, _ in given):
                     given.append(_NO_CONTENT)
             await send(message)
 
         try:
-            await self.direct.get(scope["path"], self.app)(scope, receive, send_with_headers)
+            await (direct or self.app)(scope, receive, send_with_headers)
         except Exception as exc:
             logs.unexpected(exchange.request_id, exc)
             if exchange.status:  # Too late for another answer: the server closes the connection.

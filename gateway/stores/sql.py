@@ -77,13 +77,10 @@ class SqlStore:
         width, page = len(fetch.columns), fetch.page
         if fetch.match is None:
             rows = await self._read(statement, values)
-            slices: dict[Key | None, Slice] = {None: _slice([row[:width] for row in rows], page)}
+            slices = _slices({None: [row[:width] for row in rows]}, page)
         else:
-            grouped = _grouped(await self._read(statement, values | self._match_values(fetch.match)), width)
-            if page is None:
-                slices = {parent: slice_of(rows, False) for parent, rows in grouped.items()}
-            else:
-                slices = {parent: _slice(rows, page) for parent, rows in grouped.items()}
+            rows = await self._read(statement, values | self._match_values(fetch.match))
+            slices = _slices(_grouped(rows, width), page)
         return await self._with_totals(fetch, slices) if fetch.count else slices
 
     async def aggregate(self, aggregate: Aggregate) -> Groups:
@@ -177,16 +174,20 @@ def _grouped(rows: Sequence[Row], width: int) -> dict[Key | None, list[Row]]:
     return dict(groups)
 
 
-def _slice(rows: list[Row], page: Page | None) -> Slice:
-    """Return a parent's page from the rows that were read for it: one more than asked, and in the direction of paging."""
+def _slices(groups: Mapping[Key | None, list[Row]], page: Page | None) -> dict[Key | None, Slice]:
+    """Return each parent's page from the rows that were read for it: one more than asked, and in the direction of paging."""
     if page is None:
-        return slice_of(rows, False)
-    more = len(rows) > page.limit
-    if more:
-        rows = rows[: page.limit]
-    if page.backward:
-        rows = rows[::-1]
-    return slice_of(rows, more)
+        return {parent: slice_of(rows, False) for parent, rows in groups.items()}
+    limit, backward = page.limit, page.backward
+    slices: dict[Key | None, Slice] = {}
+    for parent, rows in groups.items():
+        more = len(rows) > limit
+        if more:
+            del rows[limit:]
+        if backward:
+            rows.reverse()
+        slices[parent] = slice_of(rows, more)
+    return slices
 
 
 def _starts_at_the_front(page: Page | None) -> bool:
