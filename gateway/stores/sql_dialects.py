@@ -63,6 +63,10 @@ class Dialect(ABC):
     def shown(self, expression: Expression, type_: Type) -> Expression:
         """Return the expression as a result column: a wire value, or what ``decoders`` makes one of."""
 
+    def at_once(self, text: str, types: Sequence[Type]) -> tuple[str, bool]:  # noqa: ARG002 - SQLite's has a use for them
+        """Return a query for the same rows, and whether its one row is a JSON array of all of them."""
+        return text, False
+
     @abstractmethod
     def bucket(self, column: Expression, interval: Interval) -> Expression:
         """Return a TIME: the start of the bucket, not yet ``shown``."""
@@ -321,6 +325,18 @@ class SQLite(Dialect):
     def shown(self, expression: Expression, type_: Type) -> Expression:  # noqa: ARG002
         return expression
 
+    def at_once(self, text: str, types: Sequence[Type]) -> tuple[str, bool]:
+        """Have SQLite write all rows as JSON, in one step.
+
+        PERF: Python's driver gives up the interpreter's lock for every row, and with other threads about it waits to get it back:
+        100 rows of 8 columns take 0.09 ms alone, but 1.1 ms of CPU each where eight are asked at the same time, and 0.2 ms this way.
+        """
+        if Type.FLOAT in types:
+            return text, False  # SQLite does not write every float to its last bit
+        names = [f"a{number}" for number in range(len(types))]
+        shown = ", ".join(_IN_JSON.get(type_, "{0}").format(name) for name, type_ in zip(names, types, strict=True))
+        return f"WITH rows_of({', '.join(names)}) AS ({text}) SELECT json_group_array(json_array({shown})) FROM rows_of", True  # noqa: S608 - our own text
+
     def bucket(self, column: Expression, interval: Interval) -> Expression:
         # The Monday on or before a day is the first Monday that is not before six days earlier.
         return sa.literal_column(
@@ -397,6 +413,13 @@ class SQLite(Dialect):
             return "?"
 
         return _PARAMETER.sub(mark, native.sqlite), tuple(names)
+
+
+_IN_JSON = {
+    # JSON as text: what a JSON function made would be put in as it is.
+    Type.JSON: "{0} || ''",
+    Type.TEXTS: "{0} || ''",
+}
 
 
 def _each(name: str) -> sa.TableValuedAlias:

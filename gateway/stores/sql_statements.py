@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any, cast
 
+import orjson
 import sqlalchemy as sa
 
 from gateway.stores.base import (
@@ -48,17 +49,20 @@ Values = dict[str, Value]
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """SQL text, the names of what is bound in the order of the text, and how the columns of its rows are decoded."""
+    """SQL text, the names of what is bound in the order of the text, and how its rows are decoded."""
 
     text: str
     names: tuple[str, ...] = ()
     decoders: tuple[tuple[int, Decoder], ...] = ()
+    is_json: bool = False  # its one row is a JSON array of all rows
 
     def bind(self, values: Mapping[str, Value]) -> tuple[Value, ...]:
         return tuple([values[name] for name in self.names])
 
     def decode(self, rows: Sequence[Row]) -> Sequence[Row]:
         """Return ``rows`` as wire values, column by column."""
+        if self.is_json:
+            rows = list(map(tuple, orjson.loads(cast("str", rows[0][0]))))
         if not self.decoders or not rows:
             return rows
         columns: list[Sequence[Value]] = list(zip(*rows, strict=True))
@@ -132,7 +136,17 @@ class Statements:
 
     def _compile(self, element: sa.ClauseElement, types: Sequence[Type] = ()) -> Statement:
         compiled = cast("sa.sql.compiler.SQLCompiler", element.compile(dialect=self._dialect.sqlalchemy))
-        return Statement(str(compiled), tuple(compiled.positiontup or ()), _decoders(types, self._dialect.decoders))
+        names = tuple(compiled.positiontup or ())
+        if not isinstance(element, sa.Select):
+            return Statement(str(compiled), names)
+        return self._statement(str(compiled), names, types, len(element.selected_columns), self._dialect.decoders)
+
+    def _statement(
+        self, text: str, names: tuple[str, ...], types: Sequence[Type], width: int, decoders: Mapping[Type, Decoder]
+    ) -> Statement:
+        """Return a statement whose rows have ``width`` columns, the first of them of ``types``."""
+        text, is_json = self._dialect.at_once(text, [*types, *[Type.TEXT] * (width - len(types))])
+        return Statement(text, names, _decoders(types, decoders), is_json)
 
     def _get(self, collection: Collection, columns: tuple[str, ...], key: str) -> Statement:
         source = table(collection)
@@ -247,7 +261,7 @@ class Statements:
             raise LookupError(f"the native query {native.name} is not declared for {self._dialect.kind}")
         text, names = written
         types = [Type.TEXT, *(column.type for column in native.columns)]
-        return Statement(text, names, _decoders(types, self._dialect.native_decoders))
+        return self._statement(text, names, types, len(types), self._dialect.native_decoders)
 
     def _shown(self, columns: Any, names: Sequence[str], types: Sequence[Type]) -> list[Expression]:
         return [self._dialect.shown(columns[n], t).label(f"c{i}") for i, (n, t) in enumerate(zip(names, types, strict=True))]

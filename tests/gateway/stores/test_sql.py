@@ -171,7 +171,7 @@ def test_native_parameters_are_told_from_casts_strings_and_comments(dialect: Dia
         assert statement.text == text.replace(":keys", "CAST((SELECT CAST(CAST($1 AS text) AS text[])) AS text[])").replace(":first", "$2")
     else:
         assert statement.names == ("keys", "first", "first")
-        assert statement.text == text.replace(":keys", "?").replace(":first", "?")
+        assert text.replace(":keys", "?").replace(":first", "?") in statement.text
 
 
 @dialects
@@ -271,7 +271,8 @@ async def test_sqlite_reads_a_page_per_parent_from_the_index(tmp_path: Path) -> 
     plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement.text}", ('["w"]', 11))]
     connection.close()
 
-    assert plan[0].startswith("SCAN parents"), "the keys come first"
+    first = next(step for step in plan if step.startswith(("SCAN parents", "SEARCH", "SCAN notes")))
+    assert first.startswith("SCAN parents"), "the keys come first"
     assert "SEARCH inner_rows USING COVERING INDEX ix_notes_writer_id_at_id (writer_id=?)" in plan
     assert "SEARCH notes USING INTEGER PRIMARY KEY (rowid=?)" in plan
 
@@ -602,10 +603,25 @@ async def test_a_folder_that_cannot_be_made_is_unavailable(tmp_path: Path) -> No
     await store.close()
 
 
-async def test_native_queries_of_sqlite_cannot_write() -> None:
-    removing = Native("removing", "s", (), sqlite="DELETE FROM notes WHERE id IN (SELECT value FROM json_each(:keys)) RETURNING id")
+async def test_a_slow_read_of_a_file_does_not_hold_up_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sql_aiosqlite, "SLOW_S", 0.0)
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n, json_each(:keys)"
     async with empty("sqlite", rows=[note(1)]) as store:
-        with pytest.raises(StoreUnavailable):
-            await store.native(NativeCall(removing, ["n000001"], {}))
+        reads = [asyncio.ensure_future(store.native(NativeCall(Native("endless", "s", (), sqlite=endless), ["k"], {}))) for _ in range(2)]
+        found = await asyncio.gather(*(store.get(READ) for _ in range(5)))
+        assert not any(read.done() for read in reads)
+        for read in reads:
+            read.cancel()
+        await asyncio.gather(*reads, return_exceptions=True)
+
+    assert found == [FOUND] * 5
+
+
+async def test_native_queries_of_sqlite_cannot_write() -> None:
+    text = "DELETE FROM notes WHERE id IN (SELECT value FROM json_each(:keys)) RETURNING id, 1.5"
+    async with empty("sqlite", rows=[note(1)]) as store:
+        for type_, error in ((Type.TEXT, StoreMisbehaved), (Type.FLOAT, StoreUnavailable)):  # rows as JSON, and one by one
+            with pytest.raises(error):
+                await store.native(NativeCall(Native("removing", "s", (Column("x", type_),), sqlite=text), ["n000001"], {}))
 
         assert await store.get(READ) == FOUND
