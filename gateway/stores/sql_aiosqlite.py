@@ -10,8 +10,10 @@ import math
 import sqlite3
 import threading
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 READERS = 4  # at most, each with a thread
-SLOW_S = 0.02  # a read that takes longer gets company: what is asked then goes to the next reader
+SLOW_S = 0.02  # a read that takes longer gets company: other readers take what is in line behind it
 BUSY_TIMEOUT_S = 3.0  # for a writer of another process
 CACHE_KIB = 4_096  # of pages, per connection
 STATEMENTS_CACHED = 256  # per connection
@@ -37,17 +39,17 @@ _FAILURES = (sqlite3.Error, OSError, UnicodeError, OverflowError)
 class AiosqliteDriver:
     """Connections are made when first needed, and kept.
 
-    PERF: quick reads all go to the same reader, which takes one after the other from its queue. Two threads in SQLite wait for each
-    other where it allocates, and for Python's lock where they make objects: the tree of the benchmarks takes 5.7 ms of CPU with one
-    reader for each file, 8.4 with two (eight at the same time). Readers are not aiosqlite's, whose calls each wake up a thread: a row by
-    key takes 50 µs of CPU, and took 100 that way. The writer is aiosqlite's.
+    Reads stand in one line. PERF: as long as they are quick one thread takes them, one after the other. Two threads in SQLite wait for
+    each other where it allocates, and for Python's lock where they make objects: the tree of the benchmarks takes 5.7 ms of CPU with
+    one thread for each file, 8.4 with two (eight at the same time). aiosqlite wakes up a thread for each call: a row by key takes 50 µs
+    of CPU, and took 100 with it. The writer is aiosqlite's.
     """
 
     def __init__(self, name: str, url: str, *, pool_size: int) -> None:
         self._name = name
         self._path = Path(make_url(url).database or "")
         self._size = min(pool_size, READERS)
-        self._readers: list[_Reader] = []
+        self._readers: _Readers | None = None
         self._writer: aiosqlite.Connection | None = None
         self._writing = asyncio.Lock()
         self._is_open = False
@@ -57,9 +59,10 @@ class AiosqliteDriver:
 
     async def close(self) -> None:
         self._is_open = False
-        readers, self._readers = self._readers, []
         writer, self._writer = self._writer, None
-        await asyncio.gather(*(asyncio.to_thread(reader.close) for reader in readers))
+        readers, self._readers = self._readers, None
+        if readers is not None:
+            await readers.close()
         if writer is not None:
             await writer.close()
 
@@ -69,26 +72,11 @@ class AiosqliteDriver:
     async def fetch(self, text: str, values: Sequence[Value]) -> Sequence[Row]:
         try:
             self._refuse_when_closed()
-            reader = self._reader()
-            call = _Read(text, values)
-            try:
-                return await asyncio.get_running_loop().run_in_executor(reader.thread, reader.read, call)
-            except asyncio.CancelledError:
-                call.stop()
-                raise
+            if self._readers is None:
+                self._readers = _Readers(self._name, self._path, self._size)
+            return await self._readers.read(text, values)
         except _FAILURES as error:
             raise self._translated(error) from error
-
-    def _reader(self) -> _Reader:
-        """Return the first reader that is not at something slow, a new one while there is room."""
-        begun_before = time.monotonic() - SLOW_S
-        for reader in self._readers:
-            if reader.begun > begun_before:
-                return reader
-        if len(self._readers) < self._size:
-            self._readers.append(_Reader(self._name, self._path))
-            return self._readers[-1]
-        return max(self._readers, key=lambda reader: reader.begun)
 
     async def write(self, text: str, calls: Sequence[Sequence[Value]]) -> None:
         """Execute the statement once for each of ``calls``, all or nothing."""
@@ -146,44 +134,112 @@ class AiosqliteDriver:
 _NOT_UNIQUE = "UNIQUE constraint failed: "
 
 
-class _Reader:
-    """A thread and its connection, which is made by the first read."""
+class _Readers:
+    """A line of reads, a thread that takes them, and more threads that help while it is at something slow."""
 
-    def __init__(self, name: str, path: Path) -> None:
-        self.thread = ThreadPoolExecutor(1, f"sqlite {name}")
-        self.begun = math.inf  # when what it is at began; nothing: it has all the time in the world
+    def __init__(self, name: str, path: Path, size: int) -> None:
         self._path = path
-        self._connection: sqlite3.Connection | None = None
+        self._line: deque[_Read] = deque()
+        self._begun = math.inf  # when what the first thread is at began
+        self._first = ThreadPoolExecutor(1, f"sqlite {name}")
+        self._helpers = ThreadPoolExecutor(max(size - 1, 1), f"sqlite {name} helper")
+        self._local = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+        self._is_watched = False
 
-    def read(self, call: _Read) -> Sequence[Row]:
-        """Run a call, in the thread."""
-        self.begun = time.monotonic()
+    async def read(self, text: str, values: Sequence[Value]) -> Sequence[Row]:
+        loop = asyncio.get_running_loop()
+        read = _Read(text, values, loop)
+        self._line.append(read)
+        self._first.submit(self._take_one)
+        if not self._is_watched:
+            self._is_watched = True
+            loop.call_later(SLOW_S, self._watch, loop)
         try:
-            if self._connection is None:
-                self._connection = _connect(self._path, "query_only = ON")
-            return call.run(self._connection)
-        finally:
-            self.begun = math.inf
+            return await read.future
+        except asyncio.CancelledError:
+            read.give_up()
+            raise
 
-    def close(self) -> None:
-        """Wait for what it is at, drop what is in line, and close the connection."""
-        self.thread.shutdown(cancel_futures=True)
-        if self._connection is not None:
-            self._connection.close()
+    async def close(self) -> None:
+        """Wait for what runs, drop what is in line, and close the connections."""
+        while self._line:
+            self._line.popleft().future.cancel()
+        for threads in (self._first, self._helpers):
+            await asyncio.to_thread(threads.shutdown, cancel_futures=True)
+        for connection in self._connections:
+            connection.close()
+
+    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._is_watched = bool(self._line) or self._begun < math.inf
+        if self._is_watched:
+            if self._line and self._is_slow():
+                self._helpers.submit(self._help)
+            loop.call_later(SLOW_S, self._watch, loop)
+
+    def _is_slow(self) -> bool:
+        return self._begun <= time.monotonic() - SLOW_S
+
+    def _take_one(self) -> None:
+        self._begun = time.monotonic()
+        self._run_next()
+        self._begun = math.inf
+
+    def _help(self) -> None:
+        while self._is_slow() and self._run_next():
+            pass
+
+    def _run_next(self) -> bool:
+        """Run the next read, in the thread of a reader; False when somebody else took it."""
+        try:
+            read = self._line.popleft()
+        except IndexError:
+            return False
+        read.run(self._connection)
+        return True
+
+    def _connection(self) -> sqlite3.Connection:
+        """Return the thread's connection, made by its first read."""
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = _connect(self._path, "query_only = ON")
+            self._connections.append(connection)
+        return connection
 
 
 class _Read:
-    """One read, which may be given up at any time: before it runs, while it does, or too late."""
+    """One read and its answer. It may be given up at any time: before it runs, while it does, or too late."""
 
-    __slots__ = ("_connection", "_is_given_up", "_lock", "_text", "_values")
+    __slots__ = ("_connection", "_is_given_up", "_lock", "_loop", "_text", "_values", "future")
 
-    def __init__(self, text: str, values: Sequence[Value]) -> None:
+    def __init__(self, text: str, values: Sequence[Value], loop: asyncio.AbstractEventLoop) -> None:
+        self.future: asyncio.Future[Sequence[Row]] = loop.create_future()
+        self._loop = loop
         self._text, self._values = text, values
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None  # while it runs there
         self._is_given_up = False
 
-    def run(self, connection: sqlite3.Connection) -> Sequence[Row]:
+    def run(self, connection_of: Callable[[], sqlite3.Connection]) -> None:
+        """Answer ``future``, from another thread than its loop's."""
+        try:
+            answer: Sequence[Row] | BaseException = self._rows(connection_of)
+        except BaseException as error:  # whatever it is, somebody waits for it
+            answer = error
+        with suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self._settle, answer)
+
+    def give_up(self) -> None:
+        """End it, and nothing that runs on the same connection afterwards."""
+        with self._lock:
+            self._is_given_up = True
+            if self._connection is not None:
+                self._connection.interrupt()
+
+    def _rows(self, connection_of: Callable[[], sqlite3.Connection]) -> Sequence[Row]:
+        if self._is_given_up:
+            return ()
+        connection = connection_of()
         with self._lock:
             if self._is_given_up:
                 return ()
@@ -194,12 +250,13 @@ class _Read:
             with self._lock:
                 self._connection = None
 
-    def stop(self) -> None:
-        """End it, and nothing that runs on the same connection afterwards."""
-        with self._lock:
-            self._is_given_up = True
-            if self._connection is not None:
-                self._connection.interrupt()
+    def _settle(self, answer: Sequence[Row] | BaseException) -> None:
+        if self.future.done():
+            return
+        if isinstance(answer, BaseException):
+            self.future.set_exception(answer)
+        else:
+            self.future.set_result(answer)
 
 
 def _connect(path: Path, *more_pragmas: str) -> sqlite3.Connection:
