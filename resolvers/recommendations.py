@@ -46,39 +46,10 @@ async def by_user(
 
 
 # ---------------------------------------------------------------------------------------------------------------- SQL
-# `peers` are (user, peer): whose likes count for whom. The two strategies differ in nothing else.
-
-_PEERS_SQL = {
-    "friends": "SELECT follower_id AS k, followee_id AS peer FROM follows WHERE follower_id {in_keys}",
-    "collaborative": """
-        SELECT DISTINCT mine.user_id AS k, other.user_id AS peer FROM likes AS mine
-        JOIN likes AS other ON other.post_id = mine.post_id AND other.user_id <> mine.user_id WHERE mine.user_id {in_keys}""",
-}
-_SQL = """
-WITH peers AS ({peers}),
-scored AS (
-    SELECT p.k, l.post_id, count(*) AS score FROM peers AS p JOIN likes AS l ON l.user_id = p.peer
-    WHERE EXISTS (SELECT 1 FROM wrote AS w WHERE w.post_id = l.post_id)
-      AND NOT EXISTS (SELECT 1 FROM wrote AS w WHERE w.post_id = l.post_id AND w.author_id = p.k)
-      AND NOT EXISTS (SELECT 1 FROM likes AS own WHERE own.user_id = p.k AND own.post_id = l.post_id)
-    GROUP BY p.k, l.post_id
-),
-best AS (
-    SELECT k, post_id, score, place FROM (
-        SELECT k, post_id, score, row_number() OVER (PARTITION BY k ORDER BY score DESC, post_id) AS place FROM scored
-    ) AS ranked WHERE place <= :first
-)
-SELECT b.k, b.post_id, CAST(b.score AS {float}) AS score, {because} AS because FROM best AS b ORDER BY b.k, b.place
-"""
-_BECAUSE = (
-    "SELECT p.peer FROM peers AS p JOIN likes AS l ON l.user_id = p.peer AND l.post_id = b.post_id WHERE p.k = b.k ORDER BY p.peer LIMIT 3"
-)
-
-
 # A user at a time: their candidates through the indexes, sorted once; from the best on each is looked at until enough may stay, so
 # that of hundreds only a few are. OFFSET 0 keeps the planner from reading all likes instead, and from looking at all candidates.
 # PERF: 50 users of the LDBC sample take 3.4 ms; with the exclusions as joins 6.8, as one set of all users 10.1 (medians of 30 runs of
-# each in turn, on loopback). COLLABORATIVE is faster as one set, 13 and 21 ms, because its peers would be found twice.
+# each in turn, on loopback).
 _FRIENDS_POSTGRESQL = """
 SELECT u.k, best.post_id, CAST(best.score AS double precision) AS score,
     ARRAY(SELECT f.followee_id FROM follows AS f JOIN likes AS l ON l.user_id = f.followee_id AND l.post_id = best.post_id
@@ -124,19 +95,37 @@ CROSS JOIN json_each((
 )) AS best
 """
 
+# COLLABORATIVE as one set of all users, because the peers of each would be found twice. PERF: 13 ms for 50 users, 21 a user at a time.
+# `peers` are (user, peer): whose likes count for whom.
 
-def _postgresql(strategy: str) -> str:
-    if strategy == "friends":
-        return _FRIENDS_POSTGRESQL
-    peers = _PEERS_SQL[strategy].format(in_keys="= ANY(:keys)")
-    return _SQL.format(peers=peers, float="double precision", because=f"ARRAY({_BECAUSE})")
-
-
-def _sqlite(strategy: str) -> str:
-    if strategy == "friends":
-        return _FRIENDS_SQLITE
-    peers = _PEERS_SQL[strategy].format(in_keys="IN (SELECT value FROM json_each(:keys))")
-    return _SQL.format(peers=peers, float="REAL", because=f"(SELECT json_group_array(peer) FROM ({_BECAUSE}))")  # noqa: S608 - our own text
+_COLLABORATIVE_SQL = """
+WITH peers AS (
+    SELECT DISTINCT mine.user_id AS k, other.user_id AS peer FROM likes AS mine
+    JOIN likes AS other ON other.post_id = mine.post_id AND other.user_id <> mine.user_id WHERE mine.user_id {in_keys}
+),
+scored AS (
+    SELECT p.k, l.post_id, count(*) AS score FROM peers AS p JOIN likes AS l ON l.user_id = p.peer
+    WHERE EXISTS (SELECT 1 FROM wrote AS w WHERE w.post_id = l.post_id)
+      AND NOT EXISTS (SELECT 1 FROM wrote AS w WHERE w.post_id = l.post_id AND w.author_id = p.k)
+      AND NOT EXISTS (SELECT 1 FROM likes AS own WHERE own.user_id = p.k AND own.post_id = l.post_id)
+    GROUP BY p.k, l.post_id
+),
+best AS (
+    SELECT k, post_id, score, place FROM (
+        SELECT k, post_id, score, row_number() OVER (PARTITION BY k ORDER BY score DESC, post_id) AS place FROM scored
+    ) AS ranked WHERE place <= :first
+)
+SELECT b.k, b.post_id, CAST(b.score AS {float}) AS score, {because} AS because FROM best AS b ORDER BY b.k, b.place
+"""
+_BECAUSE = (
+    "SELECT p.peer FROM peers AS p JOIN likes AS l ON l.user_id = p.peer AND l.post_id = b.post_id WHERE p.k = b.k ORDER BY p.peer LIMIT 3"
+)
+_COLLABORATIVE_POSTGRESQL = _COLLABORATIVE_SQL.format(in_keys="= ANY(:keys)", float="double precision", because=f"ARRAY({_BECAUSE})")
+_COLLABORATIVE_SQLITE = _COLLABORATIVE_SQL.format(
+    in_keys="IN (SELECT value FROM json_each(:keys))",
+    float="REAL",
+    because=f"(SELECT json_group_array(peer) FROM ({_BECAUSE}))",  # noqa: S608 - our own text
+)
 
 
 # ------------------------------------------------------------------------------------------------------------- Cypher
@@ -257,8 +246,8 @@ def _native(strategy: str) -> Native:
         name=f"recommendations.{strategy}",
         store="recommendations",
         columns=COLUMNS,
-        postgresql=_postgresql(strategy),
-        sqlite=_sqlite(strategy),
+        postgresql=_FRIENDS_POSTGRESQL if strategy == "friends" else _COLLABORATIVE_POSTGRESQL,
+        sqlite=_FRIENDS_SQLITE if strategy == "friends" else _COLLABORATIVE_SQLITE,
         mongodb=lambda keys, arguments: _mongodb(strategy, keys, arguments),
         cypher=_cypher(strategy),
         memory=lambda tables, keys, arguments: _memory(strategy, tables, keys, arguments),

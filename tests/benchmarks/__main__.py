@@ -32,7 +32,8 @@ from tests.benchmarks.report import write
 from tests.benchmarks.setups import FOLDER, SETUPS, Setup, datasets, drop, prepare
 
 NODE = ROOT / "tests" / "benchmarks" / "peers" / "node"
-PEERS = ("gateway", "handwritten", "strawberry", "mercurius", "apollo")
+PEERS = ("gateway", "handwritten", "lean", "strawberry", "mercurius", "apollo")
+BY_HAND = ("handwritten", "lean")
 POINTS = b'{"query": "{ users(first: 100) { nodes { id } } }"}'
 
 
@@ -85,6 +86,8 @@ def _measure_setup(setup: Setup, options: argparse.Namespace) -> None:
     _say(f"{SETUPS[setup.kind]}; {setup.data.title}")
     prepare(setup)
     peers = [peer for peer in options.peers if setup.kind != "sqlite" or peer in ("gateway", "handwritten", "strawberry")]
+    if setup.kind != "postgresql":
+        peers = [peer for peer in peers if peer != "lean"]
     servers: list[Server] = []
     try:
         servers += [_start_peer(peer, setup) for peer in peers]
@@ -111,7 +114,7 @@ def _measure_setup(setup: Setup, options: argparse.Namespace) -> None:
 
 def _start_peer(peer: str, setup: Setup) -> Server:
     port = free_port()
-    env = setup.gateway() if peer == "gateway" else setup.peers() | {"PORT": str(port), "NODE_ENV": "production"}
+    env = setup.gateway() if peer == "gateway" else setup.peers() | {"PORT": str(port), "NODE_ENV": "production", "BENCH_POOL": peer}
     server = start(peer, _command(peer, port), port, log=FOLDER / "logs" / f"{setup.name}-{peer}.log", env=env)
     wait_for_answer(server, operations([])[1].requests[0], timeout_s=60)
     return server
@@ -120,8 +123,8 @@ def _start_peer(peer: str, setup: Setup) -> Server:
 def _command(peer: str, port: int) -> list[str]:
     if peer == "gateway":
         return [sys.executable, "-m", "gateway", "serve", "--port", str(port)]
-    if peer in ("handwritten", "strawberry"):
-        app = f"tests.benchmarks.peers.{peer}.app:make_app"
+    if peer in (*BY_HAND, "strawberry"):
+        app = f"tests.benchmarks.peers.{'handwritten' if peer in BY_HAND else peer}.app:make_app"
         quiet = ("--no-access-log", "--log-level", "warning")
         return [sys.executable, "-m", "uvicorn", "--factory", app, "--port", str(port), "--loop", "uvloop", "--http", "httptools", *quiet]
     if not (NODE / "node_modules").exists():
@@ -136,7 +139,7 @@ def _operations(servers: Sequence[Server], wanted: Sequence[str]) -> list[Operat
 
 
 def _points(server: Server) -> bytes:
-    return operations([])[1].requests[0] if server.name == "handwritten" else orjson.dumps({**orjson.loads(POINTS), "variables": {}})
+    return operations([])[1].requests[0] if server.name in BY_HAND else orjson.dumps({**orjson.loads(POINTS), "variables": {}})
 
 
 def _compare(servers: Sequence[Server], asked: Sequence[Operation]) -> None:

@@ -18,6 +18,7 @@ from tests.benchmarks.setups import SETUPS
 TITLES = {
     "gateway": "this gateway",
     "handwritten": "hand-written",
+    "lean": "hand-written, lean pool",
     "strawberry": "Strawberry",
     "mercurius": "Mercurius + jit",
     "apollo": "Apollo Server",
@@ -40,10 +41,11 @@ HEAD = """# Benchmarks
 
 Written by `make bench`. Every peer is one process on the same machine as the servers and the client, asks the same servers for the same
 rows with the same batched statements, and gives the same answer (compared after parsing). *Hand-written* is a Starlette endpoint without
-GraphQL: the statements, dictionaries, orjson. *Strawberry* is its own executor with aiodataloader. *Mercurius* runs with `jit`, *Apollo
-Server* in production mode; both batch with DataLoader and ask only the selected columns. Pools have 10 connections. The first run of each
-is thrown away, rounds are interleaved; figures are medians over the rounds, in brackets the slowest and the fastest round.
-CPU is that of the peer's own process, per request.
+GraphQL: the statements, dictionaries, orjson, and asyncpg's pool as it comes; with a *lean pool* nothing resets a session after each call,
+which few know to switch off, and which this gateway's own pool does not do either. *Strawberry* is its own executor with aiodataloader.
+*Mercurius* runs with `jit`, *Apollo Server* in production mode; both batch with DataLoader and ask only the selected columns. Pools have
+10 connections. The first run of each is thrown away, rounds are interleaved; figures are medians over the rounds, in brackets the slowest
+and the fastest round. CPU is that of the peer's own process, per request.
 
 The server behind MongoDB's protocol is not MongoDB and is slower; where it takes part, requests/s say little about the peers, and CPU per
 request is what compares them.
