@@ -33,7 +33,8 @@ CONNECTIONS = 32
 HEAD = """# Growth and memory
 
 Written by `make bench-growth`: all nouns in PostgreSQL, {data}; the tree of [benchmarks.md](benchmarks.md) for more
-and more users, one request at a time (page_max raised to 1,000): the median of {runs} answers.
+and more users, one request at a time (page_max raised to 1,000): the median of {runs} answers. A batch of more than
+1,000 keys is split, which is why 1,000 users take more calls.
 """
 
 
