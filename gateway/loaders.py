@@ -28,8 +28,12 @@ Ask = Get | Fetch | Aggregate | NativeCall
 
 
 def end(ctx: RequestContext) -> None:
-    """Cancel what the request still waits for. aiodataloader runs a batch on when nobody waits for it, and never ends a key's
-    future when its batch is cancelled, so that both are ended here."""
+    """Cancel what the request still waits for, and forget its loaders. aiodataloader runs a batch on when nobody waits for it, and
+    never ends a key's future when its batch is cancelled, so that both are ended here.
+
+    PERF: loaders know their context, and their futures all rows. Left in each other's arms they wait for the garbage collector: the
+    tree of the benchmarks over PostgreSQL took 2.6 ms of CPU instead of 1.7.
+    """
     for task in tuple(ctx.tasks):
         task.cancel()
     for loader in ctx.memo.values():
@@ -38,6 +42,7 @@ def end(ctx: RequestContext) -> None:
         elif isinstance(loader, DataLoader):
             for future in loader._cache.values():
                 future.cancel()
+    ctx.memo.clear()
 
 
 def ask(ctx: RequestContext, request: Ask) -> asyncio.Future[Any]:
