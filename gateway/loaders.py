@@ -1,9 +1,11 @@
 """The request's dataloaders: what several places of one level ask of the same collection becomes one call.
 
-Two sorts, both aiodataloader's:
+Requests of the same collection, columns aside, with the same arguments share a call. The engine hands the batches of a level over at
+once (``ask_all``). Who does not know what else is asked goes through aiodataloader, which joins what is asked in the same turn of the
+loop, in two sorts:
 
-- ``ask(ctx, request)``: a whole batch of keys is one item. The engine uses it: one future per batch, none per key. Requests of the
-  same collection, columns aside, with the same arguments, that are asked in the same turn of the loop share one call.
+- ``ask(ctx, request)``: a whole batch of keys is one item: one future per batch, none per key. Batch functions use it, and the engine
+  on levels that have some.
 - ``load(ctx, collection, key)``: one key is one item, for resolvers written by hand. Their keys end in the first sort.
 
 aiodataloader costs about 5 µs per item, so the engine makes keys unique first and asks once per batch.
