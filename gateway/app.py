@@ -7,11 +7,12 @@ from importlib import import_module
 from starlette.applications import Starlette
 
 from gateway.config import Settings
-from gateway.engine.values import Limits
+from gateway.engine.document import Openness
 from gateway.errors import ConfigError
 from gateway.fields import Graph
 from gateway.http.application import application
 from gateway.preparing import connect
+from gateway.security.limits import Limits
 from gateway.service import Service
 
 
@@ -33,6 +34,13 @@ def load_graph(name: str) -> Graph:
 def create_app(settings: Settings, graph: Graph) -> Starlette:
     """Return the application. Nothing is connected before its lifespan starts, and everything is closed when that ends."""
     stores = connect(settings)
-    limits = Limits(page_default=settings.page_default, page_max=settings.page_max, nodes_max=settings.nodes_max)
-    service = Service(graph, stores, limits, documents=settings.plan_cache_size, may_explain=not settings.is_production)
+    service = Service(
+        graph,
+        stores,
+        Limits.of(settings),
+        documents=settings.plan_cache_size,
+        documents_bytes=settings.plan_cache_limit_bytes,
+        openness=Openness(settings.introspection, settings.suggestions, settings.type_names),
+        may_explain=not settings.is_production,
+    )
     return application(service, stores, settings, first_query=graph.first_query)

@@ -146,7 +146,7 @@ def plan(
         made = service.plan(file.read_text(encoding="utf-8"), operation, given)
     except DocumentRefused as refused:
         for problem in refused.errors:
-            _say_error(f"{file}: {problem.message}")
+            _say_error(f"{file}: {problem['message']}")
         raise typer.Exit(FAILED) from None
     _say(orjson.dumps(describe(made), option=orjson.OPT_INDENT_2).decode() if as_json else text_of(made))
 

@@ -70,6 +70,18 @@ def _folder(path: Path) -> Path:
     return path
 
 
+_MIB = 1024 * 1024
+_MOST = 1_000_000_000
+
+
+def _limit(default: int, what: str, *, least: int = 1, most: int = _MOST) -> Any:
+    return Field(default=default, ge=least, le=most, description=f"a number of {what}, from {least} to {most}")
+
+
+def _in_development(data: Mapping[str, Any]) -> bool:
+    return bool(data.get("environment") == "development")
+
+
 Seconds = Annotated[float, Field(gt=0, le=3_600, allow_inf_nan=False, description="seconds, more than 0 and at most 3600")]
 
 
@@ -96,10 +108,39 @@ class Settings(BaseSettings):
     nodes_max: int = Field(default=1_000, ge=1, le=100_000, description="ids in one nodes(ids:), from 1 to 100000")
     body_limit_bytes: int = Field(default=1_048_576, ge=1_024, le=1_073_741_824, description="bytes, from 1024 to 1073741824")
     access_log: bool = Field(default=True, description="true or false: whether every request is a line in the log")
-    metrics: bool = Field(
-        default_factory=lambda data: data["environment"] == "development", description="true or false: whether /metrics is served"
-    )
-    plan_cache_size: int = Field(default=1_000, ge=0, le=1_000_000, description="a number of plans from 0 to 1000000")
+    metrics: bool = Field(default_factory=_in_development, description="true or false: whether /metrics is served")
+    plan_cache_size: int = Field(default=1_000, ge=0, le=1_000_000, description="a number of documents from 0 to 1000000")
+    plan_cache_limit_bytes: int = Field(default=32 * _MIB, ge=0, le=_MOST, description="bytes, from 0 to 1000000000")
+
+    introspection: bool = Field(default_factory=_in_development, description="true or false: whether __schema and __type are answered")
+    suggestions: bool = Field(default_factory=_in_development, description="true or false: whether errors say what was probably meant")
+    type_names: bool = Field(default_factory=_in_development, description="true or false: whether errors name types of the schema")
+
+    limits: Literal["enforce", "measure"] = Field(default="enforce", description="enforce or measure")
+    query_limit_bytes: int = _limit(16 * 1024, "bytes of a query")
+    tokens_max: int = _limit(2_000, "tokens of a document")
+    nesting_max: int = _limit(64, "levels of brackets of a document", most=150)
+    depth_max: int = _limit(15, "levels of fields")
+    aliases_max: int = _limit(100, "aliases of a document", least=0)
+    root_fields_max: int = _limit(20, "root fields of an operation")
+    mutations_max: int = _limit(5, "root fields of a mutation")
+    directives_max: int = _limit(50, "directives of a document", least=0)
+    directives_per_node_max: int = _limit(5, "directives at one place", least=0)
+    selections_max: int = _limit(1_000, "selections of a document")
+    fragments_max: int = _limit(50, "fragments of a document", least=0)
+    operations_max: int = _limit(10, "operations of a document")
+    variables_max: int = _limit(50, "variables of an operation", least=0)
+    variables_limit_bytes: int = _limit(256 * 1024, "bytes of a request's variables")
+    variables_depth_max: int = _limit(32, "levels of a request's variables")
+    variables_list_max: int = _limit(1_000, "items of a list in variables")
+    variables_values_max: int = _limit(10_000, "values in a request's variables")
+    filter_conditions_max: int = _limit(100, "conditions of a filter")
+    filter_depth_max: int = _limit(10, "levels of a filter")
+    filter_in_max: int = _limit(1_000, "items of a list in a filter")
+    filter_text_max: int = _limit(256, "characters to look for in a filter")
+    cost_max: int = _limit(10_000, "objects that an operation's page sizes allow")
+    objects_max: int = _limit(20_000, "objects of an answer")
+    response_limit_bytes: int = _limit(8 * _MIB, "bytes of an answer", least=1_024)
 
     request_deadline_s: Seconds = 10.0
     store_timeout_s: Seconds = 3.0

@@ -6,6 +6,8 @@ GatewayError
 │   │   UnsupportedMediaType, NotAcceptable, MethodNotAllowed, Forbidden, PageNotFound                           transport
 │   ├── OperationResolutionFailure   which operation of a document; what does not parse or validate is a DocumentRefused
 │   ├── BadUserInput        a variable or an argument has a value that cannot be
+│   ├── LimitExceeded       more than a limit of the settings allows
+│   │   └── TextLimitExceeded    seen already while the text was read
 │   └── Conflict            another row already has a value that must be unique
 ├── OperatorError           whoever runs the gateway must act
 │   ├── ConfigError         a setting; ends the start with one line
@@ -33,6 +35,11 @@ class GatewayError(Exception):
         super().__init__(message)
         self.message = message
         self.extensions: dict[str, Any] = {"code": self.code, **extensions}
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """The error as a client sees it, outside of any field."""
+        return {"message": self.message, "extensions": self.extensions}
 
 
 class CallerError(GatewayError):
@@ -102,6 +109,19 @@ class OperationResolutionFailure(CallerError):
 
 class BadUserInput(CallerError):
     code = "BAD_USER_INPUT"
+
+
+class LimitExceeded(CallerError):
+    """More than a limit allows; each limit has a code of its own. ``is_enforced`` is false where it is only to be noted."""
+
+    def __init__(self, code: str, message: str, *, limit: int, actual: int, setting: str) -> None:
+        super().__init__(message, limit=limit, actual=actual, setting=setting)
+        self.extensions["code"] = code
+        self.is_enforced = True
+
+
+class TextLimitExceeded(LimitExceeded):
+    http_status = 400
 
 
 class Conflict(CallerError):

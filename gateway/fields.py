@@ -56,10 +56,14 @@ class One:
 
 @dataclass(frozen=True, slots=True)
 class Each:
-    """The rows of the keys that the parent's column ``by`` (TEXTS) lists, in that order; keys without a row are left out."""
+    """The rows of the keys that the parent's column ``by`` (TEXTS) lists, in that order; keys without a row are left out.
+
+    ``assumed_size`` is how many rows a parent has as a rule: what the cost of an operation counts, as no argument says how many there are.
+    """
 
     collection: Collection
     by: str
+    assumed_size: int = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,7 @@ class Stats:
     collection: Collection
     by: str | None = None
     time: str = "occurred_at"
+    assumed_size: int = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +124,8 @@ class Batched:
 
     For a leaf a result is its value. With ``columns`` it is a row of them (None: null), or a list of rows where the field is a list.
     ``key_argument`` takes the only key from an argument, for the root; ``refers`` is the type its ids are of.
-    ``page`` names the arguments that are a number of rows: checked like a connection's ``first``.
+    ``page`` names the arguments that are a number of rows: checked like a connection's ``first``. Lists without them have ``assumed_size``
+    rows as a rule.
     """
 
     function: BatchFunction
@@ -129,6 +135,7 @@ class Batched:
     refers: str | None = None
     page: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    assumed_size: int = 10
 
     @property
     def name(self) -> str:
@@ -161,8 +168,8 @@ def one(collection: Collection, *, by: str, drop: bool = False, description: str
     return _field(One(collection, by, drop), description)
 
 
-def each(collection: Collection, *, by: str, description: str | None = None) -> Any:
-    return _field(Each(collection, by), description)
+def each(collection: Collection, *, by: str, assumed_size: int = 10, description: str | None = None) -> Any:
+    return _field(Each(collection, by, assumed_size), description)
 
 
 def many(
@@ -195,14 +202,22 @@ def lookup(collection: Collection, *, by: Mapping[str, str], description: str | 
 
 
 def stats(
-    collection: Collection, *, by: str | None = None, where: Any, group: Any, default: Any, interval: Any, description: str | None = None
+    collection: Collection,
+    *,
+    by: str | None = None,
+    where: Any,
+    group: Any,
+    default: Any,
+    interval: Any,
+    assumed_size: int = 10,
+    description: str | None = None,
 ) -> Any:
     arguments = [
         _argument("where", Optional[where], "Which rows are counted; all of them without."),
         _argument("group_by", list[group], "The groups; the rows are ordered by them. TIME needs an interval.", default),
         _argument("interval", Optional[interval], "The size of a time bucket, with TIME."),
     ]
-    return _field(Stats(collection, by), description, arguments)
+    return _field(Stats(collection, by, assumed_size=assumed_size), description, arguments)
 
 
 def node(*, description: str | None = None) -> Any:
@@ -221,6 +236,7 @@ def batched(
     key_argument: str | None = None,
     refers: str | None = None,
     page: Sequence[str] = (),
+    assumed_size: int = 10,
     description: str | None = None,
 ) -> Any:
     """Return a field whose values ``function`` gives for all parents at once; its keyword-only parameters are the arguments."""
@@ -228,7 +244,7 @@ def batched(
     arguments = [] if key_argument is None else [_argument(key_argument, strawberry.ID, "Whose.")]
     arguments += [_argument(p.name, p.annotation, None, p.default) for p in parameters]
     defaults = {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
-    source = Batched(function, by, tuple(columns), key_argument, refers, tuple(page), defaults)
+    source = Batched(function, by, tuple(columns), key_argument, refers, tuple(page), defaults, assumed_size)
     return _field(source, description, arguments)
 
 

@@ -1,39 +1,54 @@
 """One request from text to response, without HTTP. Read this first: it calls the phases in their order.
 
-    document -> plan -> values -> execute -> complete -> respond
+    document -> plan -> values -> cost -> execute -> complete -> respond
 
-An operation that the engine does not plan is run whole by graphql-core (``engine/fallback.py``), with the same checks before it.
+An operation that the engine does not plan is run whole by graphql-core (``engine/fallback.py``), with the same checks before it. What takes
+long without waiting for anything (large answers, introspection) is done in a thread beside the loop, so that others are served meanwhile.
 """
 
 from __future__ import annotations
 
 import logging
 import time
+from asyncio import get_running_loop
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from graphql import GraphQLError, OperationType
+from graphql import GraphQLError, GraphQLSchema, OperationType, is_object_type
 
 from gateway.context import RequestContext
 from gateway.engine.complete import SecondWalk, compile_plan, complete
-from gateway.engine.document import Document, DocumentRefused, Documents
+from gateway.engine.cost import FEW, Cost, cost, result_limit
+from gateway.engine.document import Document, DocumentRefused, Documents, Openness
 from gateway.engine.execute import execute
 from gateway.engine.explain import describe, describe_calls
 from gateway.engine.fallback import Fallback
+from gateway.engine.introspection import introspect
 from gateway.engine.nulls import complete_with_nulls
-from gateway.engine.plan import Plan, Planner, switches_of
+from gateway.engine.plan import Plan, Planner, source_of, switches_of
 from gateway.engine.respond import respond, shown
-from gateway.engine.values import Binder, Bound, Limits
-from gateway.engine.variables import Variables, VariablesRefusedError
-from gateway.errors import BadUserInput, Bug, Forbidden, GatewayError, MethodNotAllowed
-from gateway.fields import Graph
+from gateway.engine.values import Binder, Bound
+from gateway.engine.variables import Variables
+from gateway.errors import BadUserInput, Bug, CallerError, Forbidden, GatewayError, LimitExceeded, MethodNotAllowed
+from gateway.fields import Graph, Part
 from gateway.loaders import end
 from gateway.observability.metrics import Reading
+from gateway.security.limits import Limits, check_variables, enforced
 from gateway.stores import Stores
 
 PLANS_PER_DOCUMENT = 64  # operations times combinations of @skip/@include variables
+FEW_NULLS = 500  # objects of an answer that is walked object by object, as something failed, without leaving the loop
+FEW_PLACES = 40  # of a plan that is compiled without leaving the loop
+
+# PERF: what plans weigh in the cache, from tracemalloc over plans of 1 to 300 places (python -m tests.benchmarks.caches).
+PLAN_BYTES = 4_000
+BYTES_PER_PLACE = 4_500
+BYTES_PER_FIELD = 400
+
+_T = TypeVar("_T")
 
 _log = logging.getLogger("gateway.service")
 
@@ -52,11 +67,14 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """``status`` is HTTP's: 200 where there is data, also in part; 4xx and 5xx where the request was refused."""
+    """``status`` is HTTP's: 200 where there is data, also in part; 4xx and 5xx where the request was refused.
+
+    ``partial``: the answer has data and errors. With a status of 422 the data is null, since the answer would have been too long.
+    """
 
     body: bytes
     status: int
-    partial: bool = False  # data and errors
+    partial: bool = False
 
 
 class Service:
@@ -70,19 +88,32 @@ class Service:
         *,
         engine: bool = True,
         documents: int = 1_000,
+        documents_bytes: int = 32 * 1024 * 1024,
+        openness: Openness | None = None,
         may_explain: bool = True,
     ) -> None:
         self.graph = graph
         self.stores = stores
         schema = graph.schema._schema  # Strawberry's way to graphql-core's schema
         collections = {refers: c for c in graph.collections if len(c.key) == 1 and (refers := c[c.key[0]].refers) is not None}
-        self.binder = Binder(frozenset(collections), limits or Limits())
-        self.documents = Documents(schema, size=documents)
+        self.limits = limits or Limits()
+        self.openness = openness or Openness()
+        self.binder = Binder(frozenset(collections), self.limits, tells_types=self.openness.type_names)
+        self.documents = Documents(
+            schema,
+            self.limits,
+            openness=self.openness,
+            uncounted=_edges_of_connections(schema),
+            size=documents,
+            limit_bytes=documents_bytes,
+        )
         self.planner = Planner(schema, collections, self.binder)
         self.fallback = Fallback(schema, collections, self.binder)
         self.unplanned: Counter[str] = Counter()  # operations that went to graphql-core, by reason
         self.plan_hits = self.plan_misses = 0
         self.second_walks = 0  # answers with something missing in them
+        self.limits_broken: Counter[tuple[str, str]] = Counter()  # by code and what came of it
+        self._beside = ThreadPoolExecutor(1, "gateway-beside")  # one at a time: they would share the interpreter anyway
         self._engine = engine
         self._may_explain = may_explain
         self._schema = schema
@@ -94,10 +125,10 @@ class Service:
         ctx = RequestContext(self.stores, request_id, deadline, [] if request.explain == "trace" else None, started=now)
         try:
             return await self._answer(request, ctx)
+        except _ResultLimitError as exc:
+            return self._too_long(exc.error)
         except DocumentRefused as refused:
-            return self._refused(refused.errors, code=refused.code, status=refused.status)
-        except _ArgumentsRefused as refused:
-            return Response(respond(None, refused.errors, has_data=False), BadUserInput.http_status)
+            return self._refused(refused.errors, refused.status)
         except GatewayError as exc:
             return self.refuse(exc)
         except Exception:
@@ -108,9 +139,8 @@ class Service:
 
     def refuse(self, error: GatewayError) -> Response:
         """Return the response of a request that is not run at all."""
-        message = error.message if not isinstance(error, Bug) else "Internal server error."
-        errors = [{"message": message, "extensions": error.extensions}]
-        return Response(respond(None, errors, has_data=False), error.http_status)
+        shown = error.shown if not isinstance(error, Bug) else {"message": "Internal server error.", "extensions": error.extensions}
+        return self._refused([shown], error.http_status)
 
     def readings(self) -> Iterator[Reading]:
         """Give what was counted since the start."""
@@ -120,9 +150,11 @@ class Service:
         for result, count in (("hit", self.plan_hits), ("miss", self.plan_misses)):
             yield Reading("plans", "Look-ups of plans in their cache.", count, {"result": result})
         for name, count in self.documents.counts().items():
-            is_size = name in ("documents", "broken")
+            is_size = name in ("documents", "bytes", "broken")
             name = f"document_cache_{name}" if not is_size else f"document_cache_size_{name}"
             yield Reading(name, "The cache of parsed documents.", count, is_counter=not is_size)
+        for (code, result), count in self.limits_broken.items():
+            yield Reading("limits_broken", "Limits that requests were beyond.", count, {"code": code, "result": result})
         for key, count in self.stores.calls.items():
             store, _, collection = key.partition(".")
             yield Reading("store_calls", "Calls that reached a store.", count, {"store": store, "collection": collection})
@@ -130,7 +162,10 @@ class Service:
     # ----------------------------------------------------------------------------------------------------------- phases
 
     async def _answer(self, request: Request, ctx: RequestContext) -> Response:
+        if request.variables:
+            self._hold(check_variables(self.limits, request.variables), ctx)
         document = self.documents.get(request.query)
+        self._note(document.noted, ctx)
         operation = document.operation(request.operation_name)
         if operation.operation is OperationType.MUTATION and not request.mutation_allowed:
             raise MethodNotAllowed("A mutation needs POST.")
@@ -142,23 +177,31 @@ class Service:
             if not self._may_explain:
                 raise Forbidden("X-Gateway-Explain is not allowed here (setting environment).")
             ctx.plan = plan
-        if plan.series and self._engine:
-            return await self._series(plan, coerced, ctx)
-        bounds = self._bind(plan, coerced)
+        parts = plan.series if plan.series and self._engine else [plan]
+        bounds = [self._bind(part, coerced, ctx) for part in parts]
+        costs = [cost(part, bound, self.limits.page_default) for part, bound in zip(parts, bounds, strict=True)]
+        total = sum(one.total for one in costs)
+        if total > self.limits.cost_max:
+            self._hold(self.limits.exceeded("COST_LIMIT", "By its page sizes the operation has", "cost_max", total, "objects"), ctx)
+        ctx.check()
         if plan.unplanned is not None or not self._engine:
             return await self._by_graphql_core(document, request, plan, ctx)
-        data, errors = await self._run(plan, bounds, ctx)
+        if not plan.is_compiled:
+            await self._compile(plan)
+        given: Mapping[int, Any] = {}
+        if plan.introspected:
+            given = await self._aside(introspect, self._schema, document, operation, plan, request.variables or {}, self.limits)
+        if plan.series:
+            return await self._series(plan, bounds, costs, ctx)
+        data, errors = await self._run(plan, bounds[0], costs[0], given, ctx)
         return self._response(data, errors, ctx)
 
     def _variables(self, document: Document, operation: Any, given: Mapping[str, Any] | None) -> Mapping[str, Any]:
         name = operation.name.value if operation.name else ""
         variables: Variables | None = document.variables.get(name)
         if variables is None:
-            variables = document.variables[name] = Variables(self._schema, operation)
-        try:
-            return variables.coerce(given)
-        except VariablesRefusedError as refused:
-            raise DocumentRefused(refused.errors, code="BAD_USER_INPUT", status=422) from None
+            variables = document.variables[name] = Variables(self._schema, operation, self.openness)
+        return variables.coerce(given)
 
     def _plan(self, document: Document, operation: Any, coerced: Mapping[str, Any]) -> Plan:
         """Return the plan; one dictionary look-up after the first time."""
@@ -174,16 +217,23 @@ class Service:
             return plan
         self.plan_misses += 1
         plan = self.planner.plan(document, operation, dict(zip(names, on, strict=True)))
-        for part in (plan, *plan.series):
-            if part.unplanned is None:
-                compile_plan(part)
         if len(plans) > PLANS_PER_DOCUMENT:
             plans.clear()
         plans[key] = plan
+        self.documents.grow(document, weight_of_plan(plan))
         return plan
 
-    def _bind(self, plan: Plan, coerced: Mapping[str, Any]) -> list[Bound]:
+    async def _compile(self, plan: Plan) -> None:
+        """Compile a plan, which is late enough here: what the limits refuse costs no more than to say so."""
+        for part in (plan, *plan.series):
+            if len(part.places) > FEW_PLACES:
+                await self._aside(compile_plan, part)
+            else:
+                compile_plan(part)
+
+    def _bind(self, plan: Plan, coerced: Mapping[str, Any], ctx: RequestContext) -> list[Bound]:
         """Return every place's arguments; one bad one anywhere refuses the operation before a store is asked."""
+        self._note(plan.noted, ctx)
         if not plan.bindings and not plan.refused:
             return plan.bounds
         refused = list(plan.refused)
@@ -193,28 +243,42 @@ class Service:
             if place.source is not None:
                 try:
                     bounds[place.index] = self.binder.bind(place.source, place.arguments(coerced))
-                except BadUserInput as exc:
+                except CallerError as exc:
                     refused.append((place, exc))
+        self._note(self.binder.take_noted(), ctx)
         if refused:
-            raise _ArgumentsRefused(refused)
+            raise _arguments_refused(refused)
         return bounds
 
-    async def _run(self, plan: Plan, bounds: list[Bound], ctx: RequestContext) -> tuple[Any, list[GraphQLError]]:
-        state = await execute(plan, bounds, ctx)
+    async def _run(
+        self, plan: Plan, bounds: list[Bound], allowed: Cost, given: Mapping[int, Any], ctx: RequestContext
+    ) -> tuple[Any, list[GraphQLError]]:
         try:
+            state = await execute(plan, bounds, ctx, allowed, self.limits, given)
+        except LimitExceeded as exc:
+            raise _ResultLimitError(exc) from None
+        ctx.check()
+        try:
+            if allowed.total > FEW:
+                return await self._aside(complete, plan, state), []
             return complete(plan, state), []
         except SecondWalk:
             self.second_walks += 1
-            return complete_with_nulls(plan, state)
+        if allowed.total > FEW_NULLS:
+            return await self._aside(complete_with_nulls, plan, state)
+        return complete_with_nulls(plan, state)
 
-    async def _series(self, plan: Plan, coerced: Mapping[str, Any], ctx: RequestContext) -> Response:
-        """Run a mutation's root fields one after the other (GraphQL spec 6.2.2); all arguments are checked before the first."""
-        bounds = [self._bind(part, coerced) for part in plan.series]
+    async def _aside(self, work: Callable[..., _T], *arguments: Any) -> _T:
+        """Return what a function without I/O gives, from a thread: the loop goes on meanwhile, and the deadline is looked at."""
+        return await get_running_loop().run_in_executor(self._beside, work, *arguments)
+
+    async def _series(self, plan: Plan, bounds: Sequence[list[Bound]], costs: Sequence[Cost], ctx: RequestContext) -> Response:
+        """Run a mutation's root fields one after the other (GraphQL spec 6.2.2); all arguments were checked before the first."""
         data: dict[str, Any] | None = {}
         errors: list[GraphQLError] = []
-        for part, bound in zip(plan.series, bounds, strict=True):
+        for part, bound, allowed in zip(plan.series, bounds, costs, strict=True):
             ctx.memo.clear()  # what was read before a write may not be true after it
-            found, failed = await self._run(part, bound, ctx)
+            found, failed = await self._run(part, bound, allowed, {}, ctx)
             errors.extend(failed)
             if found is None:
                 data = None
@@ -235,14 +299,59 @@ class Service:
         return self._plan(document, operation, self._variables(document, operation, variables))
 
     def _response(self, data: Any, errors: Sequence[GraphQLError], ctx: RequestContext) -> Response:
-        extensions = _explained(ctx) if ctx.plan is not None else None
-        if not errors:
-            return Response(respond(data, (), extensions), 200)
-        return Response(respond(data, shown(errors, ctx.request_id), extensions), 200, partial=True)
+        ctx.check()
+        extensions = _explained(ctx) if ctx.plan is not None else {}
+        if ctx.noted:
+            extensions["limits"] = [error.extensions for error in ctx.noted]
+        shown_errors = shown(errors, ctx.request_id, type_names=self.openness.type_names) if errors else ()
+        body = respond(data, shown_errors, extensions)
+        for error in result_limit(self.limits, len(body)):
+            raise _ResultLimitError(error)
+        return Response(body, 200, partial=bool(errors))
 
-    def _refused(self, errors: Sequence[GraphQLError], *, code: str, status: int) -> Response:
-        formatted = [{**error.formatted, "extensions": {"code": code}} for error in errors]
-        return Response(respond(None, formatted, has_data=False), status)
+    def _refused(self, errors: Sequence[Mapping[str, Any]], status: int) -> Response:
+        for error in errors:
+            if "setting" in error["extensions"]:
+                self.limits_broken[error["extensions"]["code"], "refused"] += 1
+        return Response(respond(None, errors, has_data=False), status)
+
+    def _too_long(self, error: LimitExceeded) -> Response:
+        self.limits_broken[error.extensions["code"], "refused"] += 1
+        return Response(respond(None, [error.shown]), error.http_status, partial=True)
+
+    # ----------------------------------------------------------------------------------------------------------- limits
+
+    def _hold(self, broken: Sequence[LimitExceeded], ctx: RequestContext) -> None:
+        """Refuse the request for the limits that are enforced, and note the others."""
+        refused = enforced(broken)
+        if refused:
+            raise DocumentRefused([error.shown for error in refused], status=refused[0].http_status)
+        self._note(broken, ctx)
+
+    def _note(self, broken: Sequence[LimitExceeded], ctx: RequestContext) -> None:
+        for error in broken:
+            ctx.noted.append(error)
+            self.limits_broken[error.extensions["code"], "measured"] += 1
+            _log.warning("%s: %s", ctx.request_id, error.message)
+
+
+def _edges_of_connections(schema: GraphQLSchema) -> frozenset[tuple[str, str]]:
+    """Return the fields, as (type, name), that only lead from a connection to its edges, and so are no level of their own."""
+    return frozenset(
+        (type_.name, name)
+        for type_ in schema.type_map.values()
+        if is_object_type(type_) and not type_.name.startswith("__")
+        for name, definition in type_.fields.items()
+        if isinstance(source := source_of(definition), Part) and source.name == "edges"
+    )
+
+
+def weight_of_plan(plan: Plan) -> int:
+    """Return the bytes that a compiled plan is taken to hold."""
+    parts = (plan, *plan.series)
+    places = sum(len(part.places) for part in parts)
+    fields = sum(len(view.fields) for part in parts for place in (part.root_place, *part.places) for view in place.views)
+    return PLAN_BYTES + BYTES_PER_PLACE * places + BYTES_PER_FIELD * fields
 
 
 def _explained(ctx: RequestContext) -> dict[str, Any]:
@@ -253,15 +362,21 @@ def _explained(ctx: RequestContext) -> dict[str, Any]:
     return {"explain": explained}
 
 
-class _ArgumentsRefused(Exception):
-    """Arguments that cannot be; each error names argument and path."""
+class _ResultLimitError(Exception):
+    """The answer would be longer than an answer may be."""
 
-    def __init__(self, refused: Sequence[tuple[Any, BadUserInput]]) -> None:
-        super().__init__(refused[0][1].message)
-        self.errors = [
-            {"message": ": ".join((*_at(place.path), exc.message)), "extensions": {**exc.extensions, "path": list(place.path)}}
-            for place, exc in refused
-        ]
+    def __init__(self, error: LimitExceeded) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+def _arguments_refused(refused: Sequence[tuple[Any, CallerError]]) -> DocumentRefused:
+    """Return the refusal of arguments that cannot be; each error names argument and path."""
+    errors = [
+        {"message": ": ".join((*_at(place.path), exc.message)), "extensions": {**exc.extensions, "path": list(place.path)}}
+        for place, exc in refused
+    ]
+    return DocumentRefused(errors, status=BadUserInput.http_status)
 
 
 def _at(path: Sequence[str]) -> tuple[str, ...]:

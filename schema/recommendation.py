@@ -22,5 +22,5 @@ class Recommendation:
     )
     score: float = column(description="How strongly: the number of users that speak for it.")
     because: list[Annotated[User, strawberry.lazy("schema.user")]] = each(
-        users_collection, by="because", description="At most three of the users that speak for it, by key."
+        users_collection, by="because", assumed_size=3, description="At most three of the users that speak for it, by key."
     )

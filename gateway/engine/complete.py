@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any
+from typing import Any, cast
 
 from graphql import is_list_type, is_non_null_type
 
-from gateway.engine.execute import Result, State, is_row
-from gateway.engine.plan import Child, ComputedLeaf, Constant, FieldPlan, Leaf, NodeChild, PartField, Place, Plan, View
+from gateway.engine.plan import Child, ComputedLeaf, Constant, FieldPlan, Introspected, Leaf, NodeChild, PartField, Place, Plan, View
+from gateway.engine.results import Result, State, is_row
 from gateway.engine.values import write_cursor
 from gateway.fields import Batched, Each, Lookup, Many, NodeById, NodesByIds, One, Stats
 from gateway.stores.base import EMPTY, Row
@@ -166,6 +166,7 @@ def compile_plan(plan: Plan) -> None:
             view.build = _compile_view(view)
         if isinstance(place.source, Many) and place.parts:
             place.connect = _compile_connection(place)
+    plan.is_compiled = True
 
 
 def _compile_view(view: View) -> Callable[..., list[Any]]:
@@ -188,9 +189,13 @@ def _compile_view(view: View) -> Callable[..., list[Any]]:
         lines.append("    return objects")
     else:
         lines.append(f"    return [{{{', '.join(items)}}} for {loop} in rows]")
+    return _function("build", lines, names)
+
+
+def _function(name: str, lines: Sequence[str], names: dict[str, Any]) -> Callable[..., Any]:
+    """Return the function that ``lines`` define. It does not know itself: that would be a circle, which only the collector frees."""
     exec("\n".join(lines), names)  # noqa: S102
-    build: Callable[..., list[Any]] = names["build"]
-    return build
+    return cast("Callable[..., Any]", names.pop(name))
 
 
 def _expression(plan: FieldPlan, number: int, names: dict[str, Any], setup: list[str], required: list[int]) -> str:
@@ -199,6 +204,8 @@ def _expression(plan: FieldPlan, number: int, names: dict[str, Any], setup: list
             return repr(plan.value)
         case Leaf():
             return _leaf(plan, number, names, required)
+        case Introspected():
+            return f"v{plan.slot}"
         case ComputedLeaf():
             names[f"f{number}"], names[f"s{number}"] = plan.function, plan.serialize
             call = f"f{number}({', '.join(f'v{slot}' for slot in plan.slots)})"
@@ -280,10 +287,7 @@ def _compile_connection(place: Place) -> Callable[..., Any]:
         f"        out[key] = {text}",
         "        s = e",
     ]
-    names: dict[str, Any] = {}
-    exec("\n".join(lines), names)  # noqa: S102
-    connect: Callable[..., Any] = names["connect"]
-    return connect
+    return _function("connect", lines, {})
 
 
 def _part(place: Place, part: PartField) -> str:

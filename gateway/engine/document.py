@@ -1,8 +1,14 @@
-"""Turn a query's text into a parsed, validated document, cached by its text. Pure: no I/O, no clock."""
+"""Turn a query's text into a parsed, validated document, cached by its text. Pure: no I/O, no clock.
+
+The order is that of what each step can cost: length, parsing (tokens, nesting), shape (depth, aliases, …), validation. A document that
+fails is refused with the errors of the step that it fails.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -12,24 +18,39 @@ from graphql import (
     GraphQLError,
     GraphQLSchema,
     OperationDefinitionNode,
-    parse,
+    specified_rules,
     validate,
 )
 
-from gateway.errors import OperationResolutionFailure
+from gateway.engine.parsing import LimitReachedError, parse
+from gateway.errors import LimitExceeded, OperationResolutionFailure, TextLimitExceeded
+from gateway.security.limits import Limits, enforced
+from gateway.security.shape import Measuring, check_shape
 
+RULES = specified_rules
 MAX_ERRORS = 20  # of validation, per document
+NAMES_SHOWN = 20
+MESSAGE_LENGTH = 300  # characters; the client's own text may be in it
+
+# PERF: what a document weighs in its cache, from tracemalloc over documents of 10 to 1,900 tokens (python -m tests.benchmarks.caches).
+DOCUMENT_BYTES = 3_000
+BYTES_PER_TOKEN = 260
 
 K = TypeVar("K")
 V = TypeVar("V")
 
 
 class Lru(Generic[K, V]):
-    """A mapping that forgets what was not used for longest. Counts its hits, misses and evictions."""
+    """A mapping that forgets what was not used for longest, bounded by the number and by the bytes of what it holds.
 
-    def __init__(self, size: int) -> None:
+    Counts its hits, misses and evictions. What is heavier than all that may be held is forgotten at once.
+    """
+
+    def __init__(self, size: int, limit_bytes: int) -> None:
         self._size = size
-        self._items: OrderedDict[K, V] = OrderedDict()
+        self._limit_bytes = limit_bytes
+        self._items: OrderedDict[K, tuple[V, int]] = OrderedDict()
+        self.bytes = 0
         self.hits = self.misses = self.evictions = 0
 
     def get(self, key: K) -> V | None:
@@ -39,26 +60,50 @@ class Lru(Generic[K, V]):
             return None
         self.hits += 1
         self._items.move_to_end(key)
-        return item
+        return item[0]
 
-    def put(self, key: K, item: V) -> None:
-        self._items[key] = item
-        self._items.move_to_end(key)
-        if len(self._items) > self._size:
-            self._items.popitem(last=False)
+    def put(self, key: K, item: V, weight: int) -> None:
+        """Keep an item that is not there yet and weighs so many bytes."""
+        self._items[key] = (item, weight)
+        self.bytes += weight
+        self._evict()
+
+    def grow(self, key: K, item: V, weight: int) -> None:
+        """Say that an item has become heavier; nothing where it is forgotten already."""
+        found = self._items.get(key)
+        if found is not None and found[0] is item:
+            self._items[key] = (item, found[1] + weight)
+            self.bytes += weight
+            self._evict()
+
+    def _evict(self) -> None:
+        while len(self._items) > self._size or self.bytes > self._limit_bytes:
+            _, (_, weight) = self._items.popitem(last=False)
+            self.bytes -= weight
             self.evictions += 1
 
     def __len__(self) -> int:
         return len(self._items)
 
 
-class DocumentRefused(Exception):
-    """The text is no valid document. ``errors`` are GraphQL errors for the client; ``code`` and ``status`` go with them."""
+@dataclass(frozen=True, slots=True)
+class Openness:
+    """What a client may learn of the schema from what is refused: in production nothing."""
 
-    def __init__(self, errors: list[GraphQLError], *, code: str, status: int) -> None:
-        super().__init__(errors[0].message)
-        self.errors = errors
-        self.code = code
+    introspection: bool = True
+    suggestions: bool = True
+    type_names: bool = True
+
+
+class DocumentRefused(Exception):
+    """A document, or its variables, cannot be. ``errors`` are for the client, as they go into the answer; ``status`` goes with them.
+
+    Holds texts alone, as it is kept: errors of graphql-core hold the document.
+    """
+
+    def __init__(self, errors: Sequence[Mapping[str, Any]], *, status: int) -> None:
+        super().__init__(errors[0]["message"])
+        self.errors = list(errors)
         self.status = status
 
 
@@ -70,6 +115,7 @@ class Document:
     ast: DocumentNode
     operations: dict[str, OperationDefinitionNode]
     fragments: dict[str, FragmentDefinitionNode]
+    noted: Sequence[LimitExceeded] = ()  # limits that it breaks where they are only measured
     plans: dict[Any, Any] = field(default_factory=dict)
     variables: dict[str, Any] = field(default_factory=dict)  # by operation name, as ``variables`` reads them
 
@@ -80,11 +126,12 @@ class Document:
                 return next(iter(self.operations.values()))
             if not self.operations:
                 raise OperationResolutionFailure("The document has no operation.")
-            names = ", ".join(name or "(anonymous)" for name in self.operations)
-            raise OperationResolutionFailure(f"The document has several operations; operationName must say which: {names}")
+            names = ", ".join(shortened(name or "(anonymous)", 60) for name in list(self.operations)[:NAMES_SHOWN])
+            more = f" and {len(self.operations) - NAMES_SHOWN} more" if len(self.operations) > NAMES_SHOWN else ""
+            raise OperationResolutionFailure(f"The document has several operations; operationName must say which: {names}{more}")
         found = self.operations.get(name) if name else None
         if found is None:
-            raise OperationResolutionFailure(f"There is no operation named {_shown(name)} in the document.")
+            raise OperationResolutionFailure(f"There is no operation named {shortened(name, 60)!r} in the document.")
         return found
 
 
@@ -94,37 +141,47 @@ class Documents:
     def __init__(
         self,
         schema: GraphQLSchema,
+        limits: Limits | None = None,
         *,
+        openness: Openness | None = None,
+        uncounted: frozenset[tuple[str, str]] = frozenset(),
         size: int = 1_000,
+        limit_bytes: int = 32 * 1024 * 1024,
         broken_size: int = 200,
-        max_tokens: int = 20_000,
     ) -> None:
         self._schema = schema
-        self._good: Lru[str, Document] = Lru(size)
-        self._broken: Lru[str, DocumentRefused] = Lru(broken_size)
-        self._max_tokens = max_tokens
+        self._limits = limits or Limits()
+        self._openness = openness or Openness()
+        self._measuring = Measuring(schema, uncounted, introspection=self._openness.introspection)
+        self._good: Lru[str, Document] = Lru(size, limit_bytes)
+        self._broken: Lru[str, DocumentRefused] = Lru(broken_size, limit_bytes // 8)
 
     def get(self, text: str) -> Document:
-        """Return the document of ``text``; DocumentRefused when it does not parse or validate."""
+        """Return the document of ``text``; DocumentRefused when it goes beyond a limit, does not parse or does not validate."""
         document = self._good.get(text)
         if document is not None:
             return document
         refused = self._broken.get(text)
         if refused is None:
             try:
-                document = self._read(text)
+                document, weight = self._read(text)
             except DocumentRefused as exc:
                 refused = exc.with_traceback(None)
-                self._broken.put(text, refused)
+                self._broken.put(text, refused, weight_of(text, 0) + 500 * len(refused.errors))
             else:
-                self._good.put(text, document)
+                self._good.put(text, document, weight)
                 return document
-        raise DocumentRefused(refused.errors, code=refused.code, status=refused.status)
+        raise DocumentRefused(refused.errors, status=refused.status)
+
+    def grow(self, document: Document, weight: int) -> None:
+        """Say that a document holds so many bytes more: its plans."""
+        self._good.grow(document.text, document, weight)
 
     def counts(self) -> dict[str, int]:
         good, broken = self._good, self._broken
         return {
             "documents": len(good),
+            "bytes": good.bytes + broken.bytes,
             "hits": good.hits,
             "misses": good.misses,
             "evictions": good.evictions,
@@ -133,23 +190,74 @@ class Documents:
             "broken_evictions": broken.evictions,
         }
 
-    def _read(self, text: str) -> Document:
-        try:
-            ast = parse(text, max_tokens=self._max_tokens)
-        except GraphQLError as exc:
-            raise DocumentRefused([exc], code="GRAPHQL_PARSE_FAILED", status=400) from None
-        except RecursionError:
-            raise DocumentRefused([GraphQLError("Syntax Error: nested too deeply.")], code="DEPTH_LIMIT", status=400) from None
-        try:
-            errors = validate(self._schema, ast, max_errors=MAX_ERRORS)
-        except RecursionError:
-            errors = [GraphQLError("The document is nested too deeply.")]
-        if errors:
-            raise DocumentRefused(list(errors), code="GRAPHQL_VALIDATION_FAILED", status=422)
+    def _read(self, text: str) -> tuple[Document, int]:
+        length = len(text) if text.isascii() else len(text.encode())
+        too_long = self._limits.exceeded(
+            "QUERY_TOO_LONG", "The query has", "query_limit_bytes", length, "bytes", kind=TextLimitExceeded, always=True
+        )
+        _refuse(too_long)
+        ast, tokens = self._parse(text)
+        shape = self._measuring.shape(ast)
+        broken = check_shape(self._limits, shape)
+        _refuse(enforced(broken))
+        self._validate(ast, introspects=shape.introspects)
         operations = {d.name.value if d.name else "": d for d in ast.definitions if isinstance(d, OperationDefinitionNode)}
         fragments = {d.name.value: d for d in ast.definitions if isinstance(d, FragmentDefinitionNode)}
-        return Document(text, ast, operations, fragments)
+        return Document(text, ast, operations, fragments, broken), weight_of(text, tokens)
+
+    def _parse(self, text: str) -> tuple[DocumentNode, int]:
+        # What is refused is kept, so it is raised outside: inside, it would hold the error that it follows from, and that the parser.
+        try:
+            return parse(text, self._limits)
+        except LimitReachedError as exc:
+            error = exc.broken.shown
+        except GraphQLError as exc:
+            error = shown(exc, "GRAPHQL_PARSE_FAILED")
+        except RecursionError:  # where nesting_max is set so high
+            error = {"message": "Syntax Error: nested too deeply.", "extensions": {"code": "DEPTH_LIMIT"}}
+        raise DocumentRefused([error], status=400)
+
+    def _validate(self, ast: DocumentNode, *, introspects: bool) -> None:
+        code = "GRAPHQL_VALIDATION_FAILED"
+        if introspects and not self._openness.introspection:
+            raise DocumentRefused([{"message": "Introspection is off (setting introspection).", "extensions": {"code": code}}], status=422)
+        try:
+            errors = validate(self._schema, ast, RULES, max_errors=MAX_ERRORS - 1, hide_suggestions=not self._openness.suggestions)
+        except RecursionError:
+            errors = [GraphQLError("The document is nested too deeply.")]
+        if not errors:
+            return
+        if not self._openness.type_names:  # which error it is tells of the schema, too
+            raise DocumentRefused([_masked(error, code) for error in errors], status=422)
+        raise DocumentRefused([shown(error, code) for error in errors], status=422)
 
 
-def _shown(name: str) -> str:
-    return repr(name if len(name) <= 60 else name[:57] + "...")
+def shown(error: GraphQLError, code: str) -> dict[str, Any]:
+    """Return an error as the client sees it; its message holds at most so much of what the client wrote."""
+    formatted: dict[str, Any] = {**error.formatted, "extensions": {"code": code}}
+    formatted["message"] = shortened(error.message, MESSAGE_LENGTH)
+    return formatted
+
+
+def shortened(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 3] + "..."
+
+
+def _masked(error: GraphQLError, code: str) -> dict[str, Any]:
+    formatted = shown(error, code)
+    formatted["message"] = "The document does not fit the schema here; more is not told (setting type_names)."
+    return formatted
+
+
+def _refuse(broken: Sequence[LimitExceeded]) -> None:
+    if broken:
+        raise _refused(broken)
+
+
+def _refused(broken: Sequence[LimitExceeded]) -> DocumentRefused:
+    return DocumentRefused([error.shown for error in broken], status=broken[0].http_status)
+
+
+def weight_of(text: str, tokens: int) -> int:
+    """Return the bytes that a parsed document of so many tokens is taken to hold."""
+    return DOCUMENT_BYTES + sys.getsizeof(text) + BYTES_PER_TOKEN * tokens

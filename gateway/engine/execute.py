@@ -4,63 +4,48 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from operator import itemgetter
 from types import NoneType
 from typing import Any, cast
 
 from gateway.context import RequestContext
-from gateway.engine.plan import Place, Plan
+from gateway.engine.cost import Cost, Counting
+from gateway.engine.plan import ROOT, Place, Plan
+from gateway.engine.results import NOTHING_ANSWERED, Result, State, is_row
 from gateway.engine.values import NOTHING, Bound
 from gateway.errors import BatchMismatch
 from gateway.fields import Batched, Each, Lookup, Many, One, Stats
 from gateway.loaders import Ask, ask, ask_all, run
+from gateway.security.limits import Limits
 from gateway.stores.base import Aggregate, Bucket, Fetch, Get, Key, Match, Measure, Page, Pairs, Row, Slice, UniqueKeys
 
 _MEASURES = {"count": Measure("count"), "first_at": Measure("min"), "last_at": Measure("max")}
 _NO_ROWS = Page(0)
 
 
-@dataclass(slots=True)
-class Result:
-    """What a place's batch answered. ``rows`` are all its rows; how they belong to parents depends on the source:
+async def execute(plan: Plan, bounds: list[Bound], ctx: RequestContext, allowed: Cost, limits: Limits, given: Mapping[int, Any]) -> State:
+    """Return what the batches of ``plan`` answered; a batch that failed is in its Result, never raised.
 
-    ``keys`` (one, each, lookup, node): rows[i] is the object of keys[i]. ``groups`` (many): parent to Slice, (stats, batched lists):
-    parent to rows, in the order of ``rows``. ``values`` (batched): parent to value, None or Exception.
+    ``allowed`` is the cost of the operation, ``given`` values of the root's row by slot. LimitExceeded where the answer gets too long.
     """
-
-    rows: Sequence[Row] = ()
-    keys: Sequence[Any] = ()
-    groups: Mapping[Any, Any] = field(default_factory=dict)
-    values: Mapping[Any, Any] | None = None
-    error: Exception | None = None
-
-
-@dataclass(slots=True)
-class State:
-    """All that one run of a plan found. ``root`` is the root's only row: the keys of the root fields."""
-
-    root: Row
-    bounds: list[Bound]
-    results: list[Result]
-    failed: bool = False
-
-
-async def execute(plan: Plan, bounds: list[Bound], ctx: RequestContext) -> State:
-    """Return what the batches of ``plan`` answered; a batch that failed is in its Result, never raised."""
-    run_ = _Run(plan, bounds, ctx)
+    run_ = _Run(plan, bounds, ctx, given)
+    counting = Counting(plan, allowed, limits, run_.state.root, run_.state.results)
     for level in plan.levels:
         await run_.level(level)
+        for place, error in counting.level(level):
+            run_.fail(place, error)
     return run_.state
 
 
 class _Run:
-    def __init__(self, plan: Plan, bounds: list[Bound], ctx: RequestContext) -> None:
-        root = [None] * len(plan.root.place.layout)
+    def __init__(self, plan: Plan, bounds: list[Bound], ctx: RequestContext, given: Mapping[int, Any]) -> None:
+        root: list[Any] = [None] * len(plan.root_place.layout)
         for place in plan.levels[0] if plan.levels else ():
             if place.node_type is None:
                 root[place.slot] = bounds[place.index].key
-        self.state = State(tuple(root), bounds, [_NOTHING] * len(plan.places))
+        for slot, value in given.items():
+            root[slot] = value
+        self.state = State(tuple(root), bounds, [NOTHING_ANSWERED] * len(plan.places))
         self._ctx = ctx
         self._root_rows: Sequence[Row] = (self.state.root,)
 
@@ -80,7 +65,7 @@ class _Run:
                     if request is not None:
                         asked.append((place, about, request))
             except Exception as exc:  # a batch function gave rows without what the next level is asked by
-                self._failed(place, exc)
+                self.fail(place, exc)
         if not called:
             await self._ask(asked)
             return
@@ -121,17 +106,16 @@ class _Run:
                 raise answer
             self.state.results[place.index] = self._result(place, keys, answer)
         except Exception as exc:
-            self._failed(place, exc)
+            self.fail(place, exc)
 
-    def _failed(self, place: Place, error: Exception) -> None:
+    def fail(self, place: Place, error: Exception) -> None:
         self.state.results[place.index] = Result(error=error)
         self.state.failed = True
 
     # ----------------------------------------------------------------------------------------------------------- asking
 
     def _rows(self, place: Place) -> Sequence[Row]:
-        parent = cast("Any", place.parent).place
-        return self._root_rows if parent.index < 0 else self.state.results[parent.index].rows
+        return self._root_rows if place.parent == ROOT else self.state.results[place.parent].rows
 
     def _keys(self, place: Place) -> UniqueKeys:
         """Return the unique keys in the parent's rows, in the order they first appear there."""
@@ -249,14 +233,6 @@ class _Run:
         return Result(rows=rows, groups=found, values=values)
 
 
-def is_row(value: Any) -> bool:
-    """Return whether a batch function gave a row (or rows), and not null or an error in its place."""
-    return value is not None and not isinstance(value, Exception)
-
-
 def _kinds_besides_values(values: Iterable[Any]) -> list[type]:
     """Return the types of the nulls and errors among values."""
     return [kind for kind in set(map(type, values)) if kind is NoneType or issubclass(kind, Exception)]
-
-
-_NOTHING = Result()

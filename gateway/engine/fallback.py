@@ -27,8 +27,8 @@ from graphql import (
 
 from gateway.context import RequestContext
 from gateway.engine.document import Document
-from gateway.engine.execute import is_row
 from gateway.engine.plan import source_of
+from gateway.engine.results import is_row
 from gateway.engine.values import Binder, Bound, write_cursor
 from gateway.errors import BatchMismatch
 from gateway.fields import Batched, Computed, Each, FromColumn, Lookup, Many, NodeById, NodesByIds, One, Part, Source, Stats

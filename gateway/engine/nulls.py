@@ -13,8 +13,21 @@ from graphql import GraphQLError, GraphQLOutputType, is_list_type, is_non_null_t
 from graphql.pyutils import is_iterable
 
 from gateway.engine.complete import cursor_writer, kept
-from gateway.engine.execute import Result, State
-from gateway.engine.plan import Child, ComputedLeaf, Constant, FieldPlan, Leaf, NodeChild, PartField, Place, Plan, View, not_null
+from gateway.engine.plan import (
+    Child,
+    ComputedLeaf,
+    Constant,
+    FieldPlan,
+    Introspected,
+    Leaf,
+    NodeChild,
+    PartField,
+    Place,
+    Plan,
+    View,
+    not_null,
+)
+from gateway.engine.results import Result, State
 from gateway.fields import Batched, Each, Lookup, Many, One, Stats
 from gateway.stores.base import EMPTY, Row, Slice
 
@@ -88,6 +101,8 @@ class _Walk:
                 return self._leaf(plan, plan.type, value, path)
             case NodeChild():
                 return self._nodes(plan, row, path)
+            case Introspected():
+                return row[plan.slot]
         assert isinstance(plan, Child)
         return self._child(plan, row, path)
 

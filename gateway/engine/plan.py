@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
+from weakref import ReferenceType, ref
 
 from graphql import (
     DirectiveNode,
@@ -27,7 +28,9 @@ from graphql import (
     InlineFragmentNode,
     OperationDefinitionNode,
     OperationType,
+    SchemaMetaFieldDef,
     SelectionSetNode,
+    TypeMetaFieldDef,
     Undefined,
     VariableNode,
     get_named_type,
@@ -46,7 +49,7 @@ from graphql.utilities.coerce_input_value import coerce_default_value, coerce_in
 
 from gateway.engine.document import Document
 from gateway.engine.values import NOTHING, Binder, Bound
-from gateway.errors import BadUserInput
+from gateway.errors import BadUserInput, CallerError, LimitExceeded
 from gateway.fields import (
     SOURCE,
     Batched,
@@ -142,13 +145,28 @@ class NodeChild(FieldPlan):
 
 
 @dataclass(slots=True, eq=False)
-class View:
-    """What is selected of a place's rows, as objects of one type."""
+class Introspected(FieldPlan):
+    """``__schema`` or ``__type``: graphql-core's answer, put into the root's row."""
 
-    place: Place
+    slot: int
+
+
+@dataclass(slots=True, eq=False)
+class View:
+    """What is selected of a place's rows, as objects of one type. The place holds its views, so a view only points at its place:
+    a plan without circles is freed when its document is forgotten, not when the garbage collector comes."""
+
+    _place: ReferenceType[Place]
     type_name: str
     fields: list[FieldPlan] = field(default_factory=list)
     build: Callable[..., list[Any]] | None = None  # compiled by complete
+    texts: Sequence[tuple[int, int, Type]] | None = None  # found by cost
+
+    @property
+    def place(self) -> Place:
+        place = self._place()
+        assert place is not None, "its plan holds it"
+        return place
 
 
 @dataclass(slots=True, eq=False)
@@ -164,8 +182,10 @@ class PartField:
 
 # ---------------------------------------------------------------------------------------------------------------- places
 
+ROOT = -1  # the index of the place of the root's only row; it is in no level
 
-@dataclass(slots=True, eq=False)
+
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Place:
     """A spot of the query whose rows come from one batch."""
 
@@ -173,7 +193,7 @@ class Place:
     level: int  # 0 for root fields
     path: tuple[str, ...]  # response keys from the root
     source: Source | None  # None: the root itself
-    parent: View | None
+    parent: int  # the index of the place that it is below; ROOT for root fields
     slot: int  # of the parent's rows: the key
     layout: list[str]  # columns of this place's rows, in order
     columns: Mapping[str, Column]  # the declarations of columns that layout may name
@@ -185,6 +205,7 @@ class Place:
     cursors: bool = False
     edges: Place | None = None  # of Through: the place that found the keys
     node_type: str | None = None  # of node/nodes: the type whose ids are taken
+    ids: int = 0  # of node/nodes: the index of the place whose argument has them
     fixed: bool = False  # the layout is the source's, whatever is selected
     bound: Bound | None = None  # arguments without variables, bound once
     arguments: Callable[[Coerced], Mapping[str, Any]] | None = None  # arguments with variables
@@ -215,12 +236,16 @@ class Plan:
 
     operation: OperationType
     root: View
+    root_place: Place
     places: list[Place]
     levels: list[list[Place]]
     bindings: list[Place]  # places whose arguments have variables
-    refused: list[tuple[Place, BadUserInput]]
+    refused: list[tuple[Place, CallerError]]
     unplanned: str | None  # why graphql-core must run it
     bounds: list[Bound]  # of all places; those of ``bindings`` are bound for each request
+    introspected: list[Introspected]
+    noted: Sequence[LimitExceeded]  # limits that its constant arguments break where they are only measured
+    is_compiled: bool = False
     series: list[Plan] = field(default_factory=list)  # a mutation: a plan per root field, run one after the other
 
 
@@ -251,7 +276,8 @@ class _Planning:
         self._switches = switches
         self._places: list[Place] = []
         self._layouts: dict[tuple[int, Collection], list[str]] = {}  # of rows by key
-        self._refused: list[tuple[Place, BadUserInput]] = []
+        self._refused: list[tuple[Place, CallerError]] = []
+        self._introspected: list[Introspected] = []
         self._unplanned: str | None = None
 
     def run(self, operation: OperationDefinitionNode, only: str | None) -> Plan:
@@ -259,7 +285,7 @@ class _Planning:
         assert root_type is not None, "validated"
         if operation.operation is OperationType.SUBSCRIPTION:
             self._unplanned = "subscription"
-        root = Place(-1, -1, (), None, None, 0, [], {})
+        root = Place(ROOT, -1, (), None, ROOT, 0, [], {})
         view = self._view(root, root_type, [operation.selection_set], only)
         levels: list[list[Place]] = []
         for place in self._places:
@@ -270,7 +296,9 @@ class _Planning:
                 place.need(place.collection.key[0])  # a row needs a column
         bindings = [place for place in self._places if place.arguments is not None]
         bounds = [place.bound or NOTHING for place in self._places]
-        return Plan(operation.operation, view, self._places, levels, bindings, self._refused, self._unplanned, bounds)
+        kind = operation.operation
+        noted = self._binder.take_noted()
+        return Plan(kind, view, root, self._places, levels, bindings, self._refused, self._unplanned, bounds, self._introspected, noted)
 
     # ----------------------------------------------------------------------------------------------------- selections
 
@@ -326,7 +354,7 @@ class _Planning:
     # ---------------------------------------------------------------------------------------------------------- views
 
     def _view(self, place: Place, type_: GraphQLObjectType, sets: Sequence[SelectionSetNode], only: str | None = None) -> View:
-        view = View(place, type_.name)
+        view = View(ref(place), type_.name)
         place.views.append(view)
         for key, nodes in self._collect(place, type_, sets).items():
             if only is None or key == only:
@@ -352,8 +380,7 @@ class _Planning:
         if name == "__typename":
             return Constant(key, type_.name, name, _TYPENAME, nodes, type_.name)
         if name.startswith("__"):
-            self._unplanned = "introspection"
-            return None
+            return self._introspection(view, key, nodes)
         definition = type_.fields[name]
         source = source_of(definition)
         common: Common = (key, type_.name, name, definition.type, nodes)
@@ -378,6 +405,13 @@ class _Planning:
             foreign = self._place(view, None, (*place.path, key), definition.type, None)
             self._view(foreign, named, _sets(nodes))
         return None
+
+    def _introspection(self, view: View, key: str, nodes: list[FieldNode]) -> FieldPlan:
+        type_ = SchemaMetaFieldDef.type if nodes[0].name.value == "__schema" else TypeMetaFieldDef.type
+        slot = view.place.need(f"{key}#introspection")
+        made = Introspected(key, view.type_name, nodes[0].name.value, type_, nodes, slot)
+        self._introspected.append(made)
+        return made
 
     def _leaf(self, place: Place, common: Common, name: str) -> FieldPlan:
         slot = place.need(name)
@@ -422,7 +456,7 @@ class _Planning:
             collection = self._collections.get(possible.name)
             if collection is not None:
                 place = self._new(view, One(collection, "id"), (*view.place.path, key), type_, root.slot)
-                place.node_type = possible.name
+                place.node_type, place.ids = possible.name, root.index
                 self._view(place, possible, _sets(nodes))
                 place.need(collection.key[0])
                 places[possible.name] = place
@@ -449,7 +483,7 @@ class _Planning:
         assert through is not None
         edges = self._place(view, Many(through.edges, through.parent), path, None, _key_of(view))
         edges.need(through.node)
-        between = View(edges, "")
+        between = View(ref(edges), "")
         edges.views.append(between)
         place = self._new(between, source, path, type_, 0)
         place.edges = edges
@@ -487,7 +521,7 @@ class _Planning:
 
     def _place(self, view: View, source: Source | None, path: tuple[str, ...], type_: GraphQLOutputType | None, by: str | None) -> Place:
         """Return a new place below ``view``; its key is the parent's column ``by``, or a slot of its own at the root."""
-        root = view.place.source is None and view.place.parent is None
+        root = view.place.index == ROOT
         slot = view.place.need(f"{'.'.join(path)}#{len(self._places)}") if root else 0 if by is None else view.place.need(by)
         return self._new(view, source, path, type_, slot)
 
@@ -507,7 +541,8 @@ class _Planning:
                 layout = self._layouts.setdefault((view.place.level + 1, source.collection), [])
             case Many() | Lookup():
                 columns = {c.name: c for c in source.collection.columns}
-        place = Place(len(self._places), view.place.level + 1, path, source, view, slot, layout, columns, type_, fixed=fixed)
+        above = view.place
+        place = Place(len(self._places), above.level + 1, path, source, above.index, slot, layout, columns, type_, fixed=fixed)
         self._places.append(place)
         return place
 
@@ -525,7 +560,7 @@ class _Planning:
             return
         try:
             place.bound = self._binder.bind(place.source, constants) if place.source is not None else None
-        except BadUserInput as exc:
+        except CallerError as exc:
             self._refused.append((place, exc))
 
 

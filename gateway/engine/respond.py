@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -18,7 +18,9 @@ _NULL = "Cannot return null for non-nullable field "  # names the schema's field
 _log = logging.getLogger("gateway.errors")
 
 
-def respond(data: Any, errors: Sequence[dict[str, Any]] = (), extensions: dict[str, Any] | None = None, *, has_data: bool = True) -> bytes:
+def respond(
+    data: Any, errors: Sequence[Mapping[str, Any]] = (), extensions: dict[str, Any] | None = None, *, has_data: bool = True
+) -> bytes:
     """Return the JSON of an answer; errors first, as the specification recommends."""
     answer: dict[str, Any] = {}
     if errors:
@@ -30,10 +32,10 @@ def respond(data: Any, errors: Sequence[dict[str, Any]] = (), extensions: dict[s
     return orjson.dumps(answer)
 
 
-def shown(errors: Iterable[GraphQLError], request_id: str) -> list[dict[str, Any]]:
+def shown(errors: Iterable[GraphQLError], request_id: str, *, type_names: bool = True) -> list[dict[str, Any]]:
     """Return the errors as a client sees them, at most MAX_ERRORS and one that says how many more there are."""
     all_errors = list(errors)
-    result = [_shown(error, request_id) for error in all_errors[:MAX_ERRORS]]
+    result = [_shown(error, request_id, type_names) for error in all_errors[:MAX_ERRORS]]
     if len(all_errors) > MAX_ERRORS:
         more = len(all_errors) - MAX_ERRORS
         code = result[-1]["extensions"]["code"]
@@ -41,7 +43,7 @@ def shown(errors: Iterable[GraphQLError], request_id: str) -> list[dict[str, Any
     return result
 
 
-def _shown(error: GraphQLError, request_id: str) -> dict[str, Any]:
+def _shown(error: GraphQLError, request_id: str, type_names: bool) -> dict[str, Any]:
     formatted: dict[str, Any] = dict(error.formatted)
     original = error.original_error
     if isinstance(original, GatewayError) and not isinstance(original, Bug):
@@ -51,6 +53,8 @@ def _shown(error: GraphQLError, request_id: str) -> dict[str, Any]:
             _log.warning("%s: %s (%r)", request_id, original.message, original.__cause__)
         return formatted
     if original is None or isinstance(original, GraphQLError) or error.message.startswith(_NULL):
+        if not type_names:
+            formatted["message"] = "There is no value here that may stand here."
         formatted["extensions"] = {"code": "INTERNAL_SERVER_ERROR", **(formatted.get("extensions") or {})}
         return formatted
     # Unknown: the text may hold an address, a statement or a value, so the client gets the id under which the log has it.

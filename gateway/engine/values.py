@@ -16,9 +16,10 @@ from typing import Any, cast
 
 import orjson
 
-from gateway.errors import BadUserInput
+from gateway.errors import BadUserInput, LimitExceeded
 from gateway.fields import Batched, Lookup, Many, NodeById, NodesByIds, Source, Stats
 from gateway.scalars import parse_date, parse_time
+from gateway.security.limits import Limits, check_filter, enforced
 from gateway.stores.base import (
     And,
     Bucket,
@@ -51,15 +52,6 @@ OPS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """Numbers of the settings that arguments are held to."""
-
-    page_default: int = 10
-    page_max: int = 100
-    nodes_max: int = 1_000
-
-
-@dataclass(frozen=True, slots=True)
 class Bound:
     """A field's arguments as its source wants them; only the attributes of its sort are set."""
 
@@ -79,12 +71,21 @@ NOTHING = Bound()
 class Binder:
     """Binds coerced arguments (graphql-core's: dictionaries by GraphQL name, enums as members) for each sort of source."""
 
-    def __init__(self, type_names: frozenset[str], limits: Limits) -> None:
+    def __init__(self, type_names: frozenset[str], limits: Limits, *, tells_types: bool = True) -> None:
         self._type_names = type_names
         self._limits = limits
+        self._tells_types = tells_types
+        self._noted: list[LimitExceeded] = []
+
+    def take_noted(self) -> list[LimitExceeded]:
+        """Return the limits that were measured only and are broken since the last call. Binding never waits, so they are the caller's."""
+        if not self._noted:
+            return []
+        noted, self._noted = self._noted, []
+        return noted
 
     def bind(self, source: Source, arguments: Mapping[str, Any]) -> Bound:
-        """Return the bound arguments; BadUserInput names the argument."""
+        """Return the bound arguments; BadUserInput and LimitExceeded name the argument."""
         match source:
             case Many():
                 return self._many(source, arguments)
@@ -107,7 +108,7 @@ class Binder:
     def _global_id(self, path: str, text: str) -> str:
         self._text(path, text)
         if ":" not in text or text.partition(":")[0] not in self._type_names:
-            names = ", ".join(f"{name}:key" for name in sorted(self._type_names))
+            names = ", ".join(f"{name}:key" for name in sorted(self._type_names)) if self._tells_types else "Type:key"
             raise BadUserInput(f"{path}: expected an id of the form {names}, got {_shown(text)}", argument=path)
         return text
 
@@ -116,7 +117,7 @@ class Binder:
     def _many(self, source: Many, arguments: Mapping[str, Any]) -> Bound:
         collection = source.collection
         where = arguments.get("where")
-        filtered = None if where is None else self._filter(collection, where, "where")
+        filtered = self._where(collection, where)
         orders = arguments.get("orderBy") or ()
         order = total_order(collection, tuple(Order(_raw(o["field"]), _raw(o["direction"]) == "desc") for o in orders))
         cursor_of = _cursor_of(collection, order)
@@ -156,7 +157,7 @@ class Binder:
             got = "an interval without TIME" if interval is not None else "TIME without an interval"
             raise BadUserInput(f"groupBy, interval: expected TIME and an interval together, got {got}", argument="interval")
         groups = tuple(Bucket(source.time, cast("Interval", _raw(interval))) if name == "time" else name for name in names)
-        return Bound(where=None if where is None else self._filter(source.collection, where, "where"), groups=groups)
+        return Bound(where=self._where(source.collection, where), groups=groups)
 
     def _batched(self, source: Batched, arguments: Mapping[str, Any]) -> Bound:
         given = {_snake(name): value for name, value in arguments.items()}
@@ -170,6 +171,15 @@ class Binder:
         return Bound(key=key, arguments=given)
 
     # ---------------------------------------------------------------------------------------------------------- filters
+
+    def _where(self, collection: Collection, where: Mapping[str, Any] | None) -> Where | None:
+        if where is None:
+            return None
+        broken = check_filter(self._limits, where, "where")
+        for error in enforced(broken):
+            raise error
+        self._noted += broken
+        return self._filter(collection, where, "where")
 
     def _filter(self, collection: Collection, given: Mapping[str, Any], path: str) -> Where:
         items: list[Where] = []
@@ -218,7 +228,8 @@ class Binder:
         if not colon or given not in self._type_names:
             return text
         if given != type_name:
-            raise BadUserInput(f"{path}: expected an id of {type_name}, got one of {given}", argument=path)
+            expected = type_name if self._tells_types else "another type"
+            raise BadUserInput(f"{path}: expected an id of {expected}, got one of {given}", argument=path)
         return key
 
 

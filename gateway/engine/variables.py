@@ -6,30 +6,28 @@ and anything else, or anything wrong, goes to graphql-core, whose messages are t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from graphql import GraphQLError, GraphQLSchema, OperationDefinitionNode, get_variable_values, is_non_null_type, type_from_ast
 from graphql.utilities.coerce_input_value import coerce_input_literal
 
+from gateway.engine.document import MESSAGE_LENGTH, DocumentRefused, Openness, shortened, shown
+
 MAX_ERRORS = 20
 
+_WHERE = re.compile(r"Variable '\$\w+' has invalid (?:default )?value(?: at [\w.\[\]]+)?").match
+
 _ABSENT: Any = object()
-
-
-class VariablesRefusedError(Exception):
-    """Variables that do not fit their types; ``errors`` are graphql-core's."""
-
-    def __init__(self, errors: list[GraphQLError]) -> None:
-        super().__init__(errors[0].message)
-        self.errors = errors
 
 
 class Variables:
     """The variables of one operation, as its text declares them."""
 
-    def __init__(self, schema: GraphQLSchema, operation: OperationDefinitionNode) -> None:
+    def __init__(self, schema: GraphQLSchema, operation: OperationDefinitionNode, openness: Openness) -> None:
         self._schema = schema
+        self._openness = openness
         self._definitions = operation.variable_definitions or ()
         self._simple: list[tuple[str, Callable[[Any], bool], bool, Any]] | None = []
         for definition in self._definitions:
@@ -45,7 +43,10 @@ class Variables:
             self._simple.append((definition.variable.name.value, check, required, value))
 
     def coerce(self, given: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        """Return the values by name, without those that were not given and have no default (GraphQL spec 6.1.2)."""
+        """Return the values by name, without those that were not given and have no default (GraphQL spec 6.1.2).
+
+        DocumentRefused has an error for each value that does not fit its type.
+        """
         if not self._definitions:
             return {}
         given = given or {}
@@ -65,10 +66,19 @@ class Variables:
         return coerced
 
     def _by_graphql_core(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
-        values = get_variable_values(self._schema, self._definitions, dict(given), max_errors=MAX_ERRORS)
+        values = get_variable_values(
+            self._schema, self._definitions, dict(given), max_errors=MAX_ERRORS - 1, hide_suggestions=not self._openness.suggestions
+        )
         if isinstance(values, list):
-            raise VariablesRefusedError(values)
+            raise DocumentRefused([self._shown(error) for error in values], status=422)
         return values.coerced
+
+    def _shown(self, error: GraphQLError) -> dict[str, Any]:
+        formatted = shown(error, "BAD_USER_INPUT")
+        if not self._openness.type_names:
+            where = _WHERE(error.message)
+            formatted["message"] = shortened(where[0] if where else "The variables do not fit the operation", MESSAGE_LENGTH) + "."
+        return formatted
 
 
 def _is_text(value: Any) -> bool:

@@ -82,14 +82,15 @@ async def test_explain_is_refused_where_it_is_not_allowed() -> None:
     assert orjson.loads(response.body)["errors"][0]["extensions"]["code"] == "FORBIDDEN"
 
 
-async def test_metrics_count_what_graphql_core_ran_and_how_the_caches_did() -> None:
+async def test_metrics_count_what_was_refused_and_how_the_caches_did() -> None:
+    many = "{" + " ".join(f"a{i}: __typename" for i in range(21)) + "}"
     service = Service(graph, (await memory_stores())[0])
-    for query in ("{ __schema { queryType { name } } }", "{ users { nodes { name } } }", "{ users { nodes { name } } }", "{ nope }"):
+    for query in ("{ __schema { queryType { name } } }", "{ users { nodes { name } } }", "{ users { nodes { name } } }", "{ nope }", many):
         await service.answer(Request(query))
     text = Metrics(service.readings).text().decode()
-    assert 'gateway_unplanned_operations_total{reason="introspection"} 1.0' in text
+    assert 'gateway_limits_broken_total{code="ROOT_FIELD_LIMIT",result="refused"} 1.0' in text
     assert 'gateway_plans_total{result="hit"} 1.0' in text
     assert 'gateway_plans_total{result="miss"} 2.0' in text
     assert 'gateway_store_calls_total{collection="users",store="users"} 2.0' in text
     assert "gateway_document_cache_hits_total 1.0" in text
-    assert "gateway_document_cache_size_broken 1.0" in text
+    assert "gateway_document_cache_size_broken 2.0" in text

@@ -1,0 +1,57 @@
+"""Answer ``__schema`` and ``__type`` by graphql-core. Pure: no I/O, no clock; counted, as an introspection can fan out like any query."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from graphql import DocumentNode, GraphQLSchema, OperationDefinitionNode, OperationType, SelectionSetNode, execute_sync
+
+from gateway.engine.document import Document
+from gateway.engine.plan import Introspected, Plan
+from gateway.errors import LimitExceeded
+from gateway.security.limits import Limits
+
+FIELDS_PER_TYPE = 100  # of a schema; GraphiQL's own query takes 75
+
+
+class _TooManyError(BaseException):
+    """Ends graphql-core's execution, which keeps on after every Exception."""
+
+
+def introspect(
+    schema: GraphQLSchema, document: Document, operation: OperationDefinitionNode, plan: Plan, variables: Mapping[str, Any], limits: Limits
+) -> dict[int, Any]:
+    """Return the values of the plan's introspected fields by their slots in the root's row; LimitExceeded beyond so many fields."""
+    most = max(limits.objects_max, FIELDS_PER_TYPE * len(schema.type_map))
+    count = 0
+
+    def counted(resolve: Callable[..., Any], parent: Any, info: Any, **arguments: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count > most:
+            raise _TooManyError
+        return resolve(parent, info, **arguments)
+
+    try:
+        result = execute_sync(schema, _alone(document, operation, plan.introspected), variable_values=dict(variables), middleware=[counted])
+    except _TooManyError:
+        message = f"The introspection has more than {most:,} fields (setting objects_max)."
+        raise LimitExceeded("RESULT_LIMIT", message, limit=most, actual=count, setting="objects_max") from None
+    if result.errors:
+        raise result.errors[0]
+    data: Mapping[str, Any] = result.data or {}
+    return {field.slot: data[field.key] for field in plan.introspected}
+
+
+def _alone(document: Document, operation: OperationDefinitionNode, fields: list[Introspected]) -> DocumentNode:
+    """Return the operation with these root fields alone."""
+    selections = tuple(node for field in fields for node in field.nodes)
+    alone = OperationDefinitionNode(
+        operation=OperationType.QUERY,
+        name=operation.name,
+        variable_definitions=operation.variable_definitions,
+        directives=(),
+        selection_set=SelectionSetNode(selections=selections),
+    )
+    return DocumentNode(definitions=(alone, *document.fragments.values()))

@@ -1,0 +1,1 @@
+"""What a request may ask for: limits of documents, values and answers."""
