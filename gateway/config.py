@@ -140,6 +140,7 @@ class Settings(BaseSettings):
     filter_text_max: int = _limit(256, "characters to look for in a filter")
     cost_max: int = _limit(10_000, "objects that an operation's page sizes allow")
     objects_max: int = _limit(20_000, "objects of an answer")
+    introspection_fields_max: int = _limit(100, "fields of an introspection per type of the schema")
     response_limit_bytes: int = _limit(8 * _MIB, "bytes of an answer", least=1_024)
 
     request_deadline_s: Seconds = 10.0

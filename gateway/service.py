@@ -259,12 +259,12 @@ class Service:
             raise _ResultLimitError(exc) from None
         ctx.check()
         try:
-            if allowed.total > FEW:
+            if state.size > FEW:
                 return await self._aside(complete, plan, state), []
             return complete(plan, state), []
         except SecondWalk:
             self.second_walks += 1
-        if allowed.total > FEW_NULLS:
+        if state.size > FEW_NULLS:
             return await self._aside(complete_with_nulls, plan, state)
         return complete_with_nulls(plan, state)
 

@@ -110,6 +110,11 @@ class Counting:
         self._seen += taken
         return [(place, error) for place in taken for error in self._count(place)]
 
+    @property
+    def size(self) -> int:
+        """How many objects the answer has at most."""
+        return self._objects if self._is_exact else self._allowed.total
+
     def _count(self, place: Place) -> list[LimitExceeded]:
         weights = self._weights_of(place)
         rows = self._results[place.index].rows

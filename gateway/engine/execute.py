@@ -16,7 +16,7 @@ from gateway.engine.values import NOTHING, Bound
 from gateway.errors import BatchMismatch
 from gateway.fields import Batched, Each, Lookup, Many, One, Stats
 from gateway.loaders import Ask, ask, ask_all, run
-from gateway.security.limits import Limits
+from gateway.security.limits import Limits, enforced
 from gateway.stores.base import Aggregate, Bucket, Fetch, Get, Key, Match, Measure, Page, Pairs, Row, Slice, UniqueKeys
 
 _MEASURES = {"count": Measure("count"), "first_at": Measure("min"), "last_at": Measure("max")}
@@ -28,17 +28,18 @@ async def execute(plan: Plan, bounds: list[Bound], ctx: RequestContext, allowed:
 
     ``allowed`` is the cost of the operation, ``given`` values of the root's row by slot. LimitExceeded where the answer gets too long.
     """
-    run_ = _Run(plan, bounds, ctx, given)
+    run_ = _Run(plan, bounds, ctx, limits, given)
     counting = Counting(plan, allowed, limits, run_.state.root, run_.state.results)
     for level in plan.levels:
         await run_.level(level)
         for place, error in counting.level(level):
             run_.fail(place, error)
+    run_.state.size = counting.size
     return run_.state
 
 
 class _Run:
-    def __init__(self, plan: Plan, bounds: list[Bound], ctx: RequestContext, given: Mapping[int, Any]) -> None:
+    def __init__(self, plan: Plan, bounds: list[Bound], ctx: RequestContext, limits: Limits, given: Mapping[int, Any]) -> None:
         root: list[Any] = [None] * len(plan.root_place.layout)
         for place in plan.levels[0] if plan.levels else ():
             if place.node_type is None:
@@ -47,6 +48,8 @@ class _Run:
             root[slot] = value
         self.state = State(tuple(root), bounds, [NOTHING_ANSWERED] * len(plan.places))
         self._ctx = ctx
+        self._limits = limits
+        self._taken = 0  # rows of lists that have no size of their own
         self._root_rows: Sequence[Row] = (self.state.root,)
 
     async def level(self, places: Sequence[Place]) -> None:
@@ -180,7 +183,7 @@ class _Run:
         # Without groups a row exists only where something matched, which takes a measure to find out.
         names = [name for name in _MEASURES if name in place.layout] or ["count"]
         measures = tuple(Measure(m.function, None if m.function == "count" else source.time) for m in map(_MEASURES.__getitem__, names))
-        return names, Aggregate(source.collection, bound.groups, measures, match, bound.where)
+        return names, Aggregate(source.collection, bound.groups, measures, match, bound.where, self._limits.objects_max + 1)
 
     # -------------------------------------------------------------------------------------------------------- answering
 
@@ -201,6 +204,7 @@ class _Run:
 
     def _stats_result(self, place: Place, names: Sequence[str], groups: Mapping[Any, Sequence[Row]]) -> Result:
         bound = self.state.bounds[place.index]
+        self._take(sum(map(len, groups.values())))
         found = ["day" if isinstance(group, Bucket) else group for group in bound.groups] + list(names)
         positions = [found.index(name) if name in found else None for name in place.layout]
         if positions != list(range(len(found))):
@@ -214,6 +218,13 @@ class _Run:
             groups = {key: list(map(pick, rows)) for key, rows in groups.items()}
         return Result(rows=[row for rows in groups.values() for row in rows], groups=groups)
 
+    def _take(self, rows: int) -> None:
+        """Count rows of a list that no argument limits, before anything is made of them; LimitExceeded when they are too many."""
+        taken = self._taken + rows
+        for error in enforced(self._limits.exceeded("RESULT_LIMIT", "The answer has", "objects_max", taken, "objects or more")):
+            raise error
+        self._taken = taken
+
     def _batched_result(self, place: Place, source: Batched, keys: Sequence[Key], answer: Sequence[Any]) -> Result:
         if len(answer) != len(keys):
             raise BatchMismatch(source.name, results=len(answer), keys=len(keys))
@@ -226,6 +237,7 @@ class _Run:
         found = {key: value for key, value in values.items() if is_row(value)} if odd else values
         if not place.lists:
             return Result(rows=list(found.values()), keys=list(found), values=values)
+        self._take(sum(map(len, found.values())))
         rows = [row for part in found.values() for row in part]
         if _kinds_besides_values(rows):
             self.state.failed = True

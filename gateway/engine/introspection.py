@@ -12,8 +12,6 @@ from gateway.engine.plan import Introspected, Plan
 from gateway.errors import LimitExceeded
 from gateway.security.limits import Limits
 
-FIELDS_PER_TYPE = 100  # of a schema; GraphiQL's own query takes 75
-
 
 class _TooManyError(BaseException):
     """Ends graphql-core's execution, which keeps on after every Exception."""
@@ -22,8 +20,11 @@ class _TooManyError(BaseException):
 def introspect(
     schema: GraphQLSchema, document: Document, operation: OperationDefinitionNode, plan: Plan, variables: Mapping[str, Any], limits: Limits
 ) -> dict[int, Any]:
-    """Return the values of the plan's introspected fields by their slots in the root's row; LimitExceeded beyond so many fields."""
-    most = max(limits.objects_max, FIELDS_PER_TYPE * len(schema.type_map))
+    """Return the values of the plan's introspected fields by their slots in the root's row; LimitExceeded beyond so many fields.
+
+    So many per type of the schema: GraphiQL's own query, which asks for everything, takes 75 of the example's.
+    """
+    most = limits.introspection_fields_max * len(schema.type_map)
     count = 0
 
     def counted(resolve: Callable[..., Any], parent: Any, info: Any, **arguments: Any) -> Any:
@@ -36,8 +37,9 @@ def introspect(
     try:
         result = execute_sync(schema, _alone(document, operation, plan.introspected), variable_values=dict(variables), middleware=[counted])
     except _TooManyError:
-        message = f"The introspection has more than {most:,} fields (setting objects_max)."
-        raise LimitExceeded("RESULT_LIMIT", message, limit=most, actual=count, setting="objects_max") from None
+        setting = "introspection_fields_max"
+        message = f"The introspection has more than {most:,} fields, {limits.introspection_fields_max} per type (setting {setting})."
+        raise LimitExceeded("RESULT_LIMIT", message, limit=most, actual=count, setting=setting) from None
     if result.errors:
         raise result.errors[0]
     data: Mapping[str, Any] = result.data or {}

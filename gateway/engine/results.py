@@ -33,6 +33,7 @@ class State:
     bounds: list[Bound]
     results: list[Result]
     failed: bool = False
+    size: int = 0  # objects in the answer, at most
 
 
 def is_row(value: Any) -> bool:

@@ -244,6 +244,8 @@ class Aggregate:
     """One row per group: the groups' values, then the measures. No groups: one row, or none where nothing matched.
 
     Rows come ordered by the groups in the order asked, ascending, nulls last. Without ``match`` the one parent is None.
+
+    ``most`` ends an answer after so many rows, of all parents together and whichever they are: for who takes that many for too many.
     """
 
     collection: Collection
@@ -251,6 +253,7 @@ class Aggregate:
     measures: tuple[Measure, ...]
     match: Match | None = None
     where: Where | None = None
+    most: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,7 +115,7 @@ class MemoryStore:
                 groups.setdefault(group_of(row), []).append(row)
             in_order = sorted(groups, key=_nulls_last)
             answer[parent] = [(*group, *(table.measured(m, groups[group]) for m in aggregate.measures)) for group in in_order]
-        return answer
+        return answer if aggregate.most is None else _first(answer, aggregate.most)
 
     async def native(self, call: NativeCall) -> Groups:
         self._called(call)
@@ -366,3 +366,12 @@ def bucket(time: str | None, interval: Interval) -> str | None:
     if interval == "week":
         day -= timedelta(days=day.weekday())
     return f"{day.date().isoformat()}T00:00:00.000Z"
+
+
+def _first(answer: Mapping[Key | None, Sequence[Row]], most: int) -> Groups:
+    """Return at most so many rows of an answer, of all parents together."""
+    left: dict[Key | None, Sequence[Row]] = {}
+    for parent, rows in answer.items():
+        left[parent] = rows[:most]
+        most -= len(left[parent])
+    return left

@@ -121,7 +121,8 @@ def groups(aggregate: Aggregate) -> Pipeline:
         conditions.insert(0, {parent: {"$in": list(aggregate.match.keys)}})
         by.insert(0, f"${parent}")
     measures = {f"m{place}": _measure(collection, measure) for place, measure in enumerate(aggregate.measures)}
-    return [*_match(all_of(conditions)), {"$group": {"_id": by or None, **measures}}]
+    most: Pipeline = [] if aggregate.most is None else [{"$limit": aggregate.most}]
+    return [*_match(all_of(conditions)), {"$group": {"_id": by or None, **measures}}, *most]
 
 
 def _of_children(fetch: Fetch, pairs: Pairs) -> Query:

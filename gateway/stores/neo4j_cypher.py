@@ -135,12 +135,14 @@ def aggregate_statement(source: Source, aggregate: Aggregate) -> tuple[str, Para
     if aggregate.match is not None:
         column = aggregate.match.column
         parameters["keys"] = list(aggregate.match.keys)
-    return _aggregate_text(source, aggregate.groups, aggregate.measures, column, where), parameters
+    if aggregate.most is not None:
+        parameters["most"] = aggregate.most
+    return _aggregate_text(source, aggregate.groups, aggregate.measures, column, where, aggregate.most is not None), parameters
 
 
 @lru_cache(maxsize=TEXTS_KEPT)
 def _aggregate_text(
-    source: Source, groups: tuple[str | Bucket, ...], measures: tuple[Measure, ...], column: str | None, where: Where | None
+    source: Source, groups: tuple[str | Bucket, ...], measures: tuple[Measure, ...], column: str | None, where: Where | None, bounded: bool
 ) -> str:
     wanted = conditions(source, where)
     parent, way = "null", None
@@ -153,7 +155,8 @@ def _aggregate_text(
     values = [wire_value(_group_type(source, g), f"g{i}") for i, g in enumerate(groups)]
     values += [wire_value(_measure_type(source, m), f"m{i}") for i, m in enumerate(measures)]
     return (
-        f"{_match(source, wanted, way)} WITH {', '.join([*grouped, *measured, 'count(*) AS matched'])} WHERE matched > 0"
+        f"{_match(source, wanted, way)} WITH {', '.join([*grouped, *measured, 'count(*) AS matched'])}"
+        f"{' LIMIT $most' if bounded else ''} WHERE matched > 0"
         f" RETURN collect([parent, [{', '.join(values)}]])"
     )
 

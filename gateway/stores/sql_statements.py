@@ -107,7 +107,7 @@ class Statements:
         values: Values = {}
         where = _where_shape(aggregate.where, values, self._dialect)
         column = aggregate.match.column if aggregate.match else None
-        shape = ("aggregate", column, aggregate.collection, aggregate.groups, aggregate.measures, where)
+        shape = ("aggregate", column, aggregate.collection, aggregate.groups, aggregate.measures, where, aggregate.most)
         return self._once(shape, lambda: self._aggregate(aggregate, where)), values
 
     def native(self, native: Native) -> Statement:
@@ -250,6 +250,8 @@ class Statements:
             query = query.group_by(*grouped).order_by(*(sa.nulls_last(group.asc()) for group in groups))
         else:
             query = query.having(sa.func.count() > sa.literal_column("0"))  # no row where nothing matched
+        if aggregate.most is not None:
+            query = query.limit(sa.literal_column(str(aggregate.most))).offset(NO_OFFSET)
         return self._compile(query, types)
 
     def _group(self, source: sa.Table, group: str | Bucket) -> Expression:

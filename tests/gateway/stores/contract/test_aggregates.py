@@ -187,3 +187,15 @@ async def test_types_of_groups_are_kept(scratch: Store) -> None:
     await put(scratch, drafts, record("one", **values))
     aggregate = Aggregate(drafts, tuple(values), (COUNT,), where=And((Compare("maybe", "eq", True),)))
     assert same(grouped(await scratch.aggregate(aggregate)), {None: [(*values.values(), 1)]})
+
+
+@pytest.mark.parametrize("match", [None, Match("parent_id", PARENTS)], ids=["over all", "per parent"])
+@pytest.mark.parametrize("most", [1, 3, 1_000])
+async def test_an_answer_ends_after_so_many_rows_and_those_are_right(store: Store, match: Match | None, most: int) -> None:
+    groups: tuple[str | Bucket, ...] = ("name", "maybe")
+    whole = grouped(await store.aggregate(Aggregate(things, groups, ALL, match)))
+    cut = grouped(await store.aggregate(Aggregate(things, groups, ALL, match, most=most)))
+    count = sum(map(len, whole.values()))
+    assert count > 3
+    assert sum(map(len, cut.values())) == min(most, count)
+    assert all(row in whole[parent] for parent, rows in cut.items() for row in rows)
