@@ -7,6 +7,7 @@ a builder raises, ``SecondWalk`` is raised and ``nulls`` does it again, object b
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, cast
@@ -175,8 +176,16 @@ def _compile_view(view: View) -> Callable[..., list[Any]]:
     setup: list[str] = []
     items: list[str] = []
     required: list[int] = []
+    aliased = Counter(plan.name for plan in view.fields if isinstance(plan, (Leaf, ComputedLeaf)))
+    made: dict[str, str] = {}  # names of the values of fields that are asked under several aliases: each is made once per row
     for number, plan in enumerate(view.fields):
-        items.append(f"{plan.key!r}: {_expression(plan, number, names, setup, required)}")
+        text = made.get(plan.name)
+        if text is None:
+            text = _expression(plan, number, names, setup, required)
+            if aliased[plan.name] > 1 and not text.isidentifier():
+                made[plan.name] = f"w{number}"
+                text = f"(w{number} := {text})"
+        items.append(f"{plan.key!r}: {text}")
     width = len(view.place.layout)
     loop = "_" if width == 0 else ", ".join(f"v{i}" for i in range(width)) + ","
     if view.place.cursors:  # rows have the order's columns behind the layout
@@ -317,13 +326,15 @@ def _part(place: Place, part: PartField) -> str:
 def _edges(place: Place, part: PartField) -> str:
     items: list[str] = []
     views: list[str] = []
+    cursor = "(c := cursor(r))"
     for inner in part.parts:
         if inner.part == "node":
             assert inner.view is not None
             views.append(f"objects[{place.views.index(inner.view)}][s:e]")
             items.append(f"{inner.key!r}: o{len(views) - 1}")
         elif inner.part == "cursor":
-            items.append(f"{inner.key!r}: cursor(r)")
+            items.append(f"{inner.key!r}: {cursor}")
+            cursor = "c"  # under further aliases
         else:
             items.append(f"{inner.key!r}: {inner.value!r}")
     loop = ", ".join(["r", *(f"o{i}" for i in range(len(views)))])

@@ -124,9 +124,14 @@ class Counting:
             return over
         self._objects = objects
         for view in place.views:
-            keys = sum(len(field.key) + KEY_BYTES for field in view.fields)
-            texts = texts_of(view)
-            self._bytes += sum(weight * (keys + _length(row, texts)) for row, weight in zip(rows, weights, strict=True))
+            self._bytes += sum(weights) * sum(len(field.key) + KEY_BYTES for field in view.fields)
+            for slot, times in texts_of(view):
+                values = map(itemgetter(slot), rows)
+                # PERF: 60 ns a value; a call of length() for each took 2.5 µs a row.
+                lengths = [
+                    weight * (len(value) if type(value) is str else length(value)) for value, weight in zip(values, weights, strict=True)
+                ]
+                self._bytes += times * sum(lengths)
         for error in result_limit(self._limits, self._bytes):
             raise error
         return []
@@ -135,8 +140,8 @@ class Counting:
         """Return how many bytes of text a place would have in the answer, if all rows were like some of them."""
         rows = self._results[place.index].rows
         sample = rows if len(rows) <= SAMPLE else [rows[i * len(rows) // SAMPLE] for i in range(SAMPLE)]
-        size = sum(_length(row, texts_of(view)) for view in place.views for row in sample)
-        return size / len(sample) * self._allowed.places[place.index]
+        size = sum(times * length(row[slot]) for view in place.views for slot, times in texts_of(view) for row in sample)
+        return size / len(sample) * self._allowed.places[place.index] / len(place.views)
 
     def _is_longer(self, place: Place) -> bool:
         return is_unsized(place) and len(self._results[place.index].rows) * len(place.views) > self._allowed.places[place.index]
@@ -184,28 +189,22 @@ def result_limit(limits: Limits, size: int) -> list[LimitExceeded]:
     return limits.exceeded("RESULT_LIMIT", "The answer has", "response_limit_bytes", size, "bytes or more", always=True)
 
 
-def texts_of(view: View) -> Sequence[tuple[int, int, Type]]:
-    """Return the slots of a view's texts, how often each is written, and its type."""
+def texts_of(view: View) -> Sequence[tuple[int, int]]:
+    """Return the slots of a view's texts, and how often each is written."""
     if view.texts is None:
         place = view.place
         slots = Counter(field.slot for field in view.fields if isinstance(field, Leaf))
         columns = {slot: place.columns.get(place.layout[slot]) for slot in slots}
         view.texts = [
-            (slot, times, column.type)
+            (slot, times)
             for slot, times in slots.items()
             if (column := columns[slot]) is not None and column.type in (Type.TEXT, Type.TEXTS, Type.JSON)
         ]
     return view.texts
 
 
-def _length(row: Row, texts: Sequence[tuple[int, int, Type]]) -> int:
-    length = 0
-    for slot, times, type_ in texts:
-        value = row[slot]
-        if isinstance(value, str):
-            length += times * len(value)
-        elif type_ is Type.TEXTS and isinstance(value, (list, tuple)):
-            length += times * sum(len(item) for item in value if isinstance(item, str))
-        elif value is not None:
-            length += times * len(orjson.dumps(value, default=str))
-    return length
+def length(value: Any) -> int:
+    """Return about how many bytes a text, a list of texts or a JSON value takes in an answer."""
+    if isinstance(value, str):
+        return len(value)
+    return 0 if value is None else len(orjson.dumps(value, default=str))

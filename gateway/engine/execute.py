@@ -22,6 +22,8 @@ from gateway.stores.base import Aggregate, Bucket, Fetch, Get, Key, Match, Measu
 _MEASURES = {"count": Measure("count"), "first_at": Measure("min"), "last_at": Measure("max")}
 _NO_ROWS = Page(0)
 
+USUAL_WIDTH = 10  # fields of an object
+
 
 async def execute(plan: Plan, bounds: list[Bound], ctx: RequestContext, allowed: Cost, limits: Limits, given: Mapping[int, Any]) -> State:
     """Return what the batches of ``plan`` answered; a batch that failed is in its Result, never raised.
@@ -34,7 +36,7 @@ async def execute(plan: Plan, bounds: list[Bound], ctx: RequestContext, allowed:
         await run_.level(level)
         for place, error in counting.level(level):
             run_.fail(place, error)
-    run_.state.size = counting.size
+    run_.state.size = counting.size * max(plan.width, USUAL_WIDTH) // USUAL_WIDTH
     return run_.state
 
 

@@ -160,7 +160,7 @@ class View:
     type_name: str
     fields: list[FieldPlan] = field(default_factory=list)
     build: Callable[..., list[Any]] | None = None  # compiled by complete
-    texts: Sequence[tuple[int, int, Type]] | None = None  # found by cost
+    texts: Sequence[tuple[int, int]] | None = None  # found by cost
 
     @property
     def place(self) -> Place:
@@ -244,6 +244,7 @@ class Plan:
     unplanned: str | None  # why graphql-core must run it
     bounds: list[Bound]  # of all places; those of ``bindings`` are bound for each request
     introspected: list[Introspected]
+    width: int  # the most fields that an object of it has
     noted: Sequence[LimitExceeded]  # limits that its constant arguments break where they are only measured
     is_compiled: bool = False
     series: list[Plan] = field(default_factory=list)  # a mutation: a plan per root field, run one after the other
@@ -298,7 +299,9 @@ class _Planning:
         bounds = [place.bound or NOTHING for place in self._places]
         kind = operation.operation
         noted = self._binder.take_noted()
-        return Plan(kind, view, root, self._places, levels, bindings, self._refused, self._unplanned, bounds, self._introspected, noted)
+        width = max((len(view.fields) for place in self._places for view in place.views), default=0)
+        introspected = self._introspected
+        return Plan(kind, view, root, self._places, levels, bindings, self._refused, self._unplanned, bounds, introspected, width, noted)
 
     # ----------------------------------------------------------------------------------------------------- selections
 

@@ -33,7 +33,7 @@ class State:
     bounds: list[Bound]
     results: list[Result]
     failed: bool = False
-    size: int = 0  # objects in the answer, at most
+    size: int = 0  # of the answer: objects at most, as if each had a usual number of fields
 
 
 def is_row(value: Any) -> bool:
