@@ -7,10 +7,9 @@ fails is refused with the errors of the step that it fails.
 from __future__ import annotations
 
 import sys
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from graphql import (
     DocumentNode,
@@ -22,6 +21,7 @@ from graphql import (
     validate,
 )
 
+from gateway.caches import Lru
 from gateway.engine.parsing import LimitReachedError, parse
 from gateway.errors import LimitExceeded, OperationResolutionFailure, TextLimitExceeded
 from gateway.security.limits import Limits, enforced
@@ -35,55 +35,6 @@ MESSAGE_LENGTH = 300  # characters; the client's own text may be in it
 # PERF: what a document weighs in its cache, from tracemalloc over documents of 10 to 1,900 tokens (python -m tests.benchmarks.caches).
 DOCUMENT_BYTES = 3_000
 BYTES_PER_TOKEN = 260
-
-K = TypeVar("K")
-V = TypeVar("V")
-
-
-class Lru(Generic[K, V]):
-    """A mapping that forgets what was not used for longest, bounded by the number and by the bytes of what it holds.
-
-    Counts its hits, misses and evictions. What is heavier than all that may be held is forgotten at once.
-    """
-
-    def __init__(self, size: int, limit_bytes: int) -> None:
-        self._size = size
-        self._limit_bytes = limit_bytes
-        self._items: OrderedDict[K, tuple[V, int]] = OrderedDict()
-        self.bytes = 0
-        self.hits = self.misses = self.evictions = 0
-
-    def get(self, key: K) -> V | None:
-        item = self._items.get(key)
-        if item is None:
-            self.misses += 1
-            return None
-        self.hits += 1
-        self._items.move_to_end(key)
-        return item[0]
-
-    def put(self, key: K, item: V, weight: int) -> None:
-        """Keep an item that is not there yet and weighs so many bytes."""
-        self._items[key] = (item, weight)
-        self.bytes += weight
-        self._evict()
-
-    def grow(self, key: K, item: V, weight: int) -> None:
-        """Say that an item has become heavier; nothing where it is forgotten already."""
-        found = self._items.get(key)
-        if found is not None and found[0] is item:
-            self._items[key] = (item, found[1] + weight)
-            self.bytes += weight
-            self._evict()
-
-    def _evict(self) -> None:
-        while len(self._items) > self._size or self.bytes > self._limit_bytes:
-            _, (_, weight) = self._items.popitem(last=False)
-            self.bytes -= weight
-            self.evictions += 1
-
-    def __len__(self) -> int:
-        return len(self._items)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Literal
 
+from gateway.caches import remembered
 from gateway.stores.base import (
     Aggregate,
     Bucket,
@@ -29,6 +29,7 @@ from gateway.stores.base import (
 from gateway.stores.neo4j_conditions import Mark, Parameters, beyond, conditions, marked_cursor, split, to_parameter
 from gateway.stores.neo4j_sources import Source, native_value, quoted, wire_value
 
+TEXTS_LIMIT_BYTES = 8 * 1024 * 1024
 TEXTS_KEPT = 2_000  # statements; a shape comes from a GraphQL document, so there are about as many
 
 
@@ -45,7 +46,7 @@ MatchShape = tuple[Literal["match", "pairs"], str] | None
 # ---------------------------------------------------------------------------------------------------------------- reads
 
 
-@lru_cache(maxsize=TEXTS_KEPT)
+@remembered(TEXTS_KEPT, TEXTS_LIMIT_BYTES)
 def get_text(source: Source, columns: tuple[str, ...], column: str) -> str:
     """Answers [[key, row], …]."""
     ref = source.ref(column)
@@ -80,7 +81,7 @@ def _grouped(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, list[str]]]:
     return list(groups.items())
 
 
-@lru_cache(maxsize=TEXTS_KEPT)
+@remembered(TEXTS_KEPT, TEXTS_LIMIT_BYTES)
 def _fetch_text(
     source: Source,
     columns: tuple[str, ...],
@@ -140,7 +141,7 @@ def aggregate_statement(source: Source, aggregate: Aggregate) -> tuple[str, Para
     return _aggregate_text(source, aggregate.groups, aggregate.measures, column, where, aggregate.most is not None), parameters
 
 
-@lru_cache(maxsize=TEXTS_KEPT)
+@remembered(TEXTS_KEPT, TEXTS_LIMIT_BYTES)
 def _aggregate_text(
     source: Source, groups: tuple[str | Bucket, ...], measures: tuple[Measure, ...], column: str | None, where: Where | None, bounded: bool
 ) -> str:
@@ -202,7 +203,7 @@ class _Labels(Mapping[str, str]):
 # --------------------------------------------------------------------------------------------------------------- writes
 
 
-@lru_cache(maxsize=TEXTS_KEPT)
+@remembered(TEXTS_KEPT, TEXTS_LIMIT_BYTES)
 def upsert_text(source: Source) -> str:
     collection = source.collection
     place = {name: f"r[{i}]" for i, name in enumerate(collection.names)}
@@ -220,7 +221,7 @@ def upsert_text(source: Source) -> str:
     return f"UNWIND $rows AS r {merge}{put}"
 
 
-@lru_cache(maxsize=TEXTS_KEPT)
+@remembered(TEXTS_KEPT, TEXTS_LIMIT_BYTES)
 def delete_text(source: Source) -> str:
     collection = source.collection
     conditions = [f"{source.ref(name)} = {native_value(collection[name].type, f'k[{i}]')}" for i, name in enumerate(collection.key)]

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 LOCK_TIMEOUT_S = 1.0
 IDLE_IN_TRANSACTION_TIMEOUT_S = 10.0
 WRITE_ATTEMPTS = 3
+STATEMENTS_PREPARED = 256  # per connection, here and in the server
+PREPARED_LIMIT_BYTES = 16 * 1024  # of a statement's text; longer ones are rarely asked twice
 RELEASE_TIMEOUT_S = 1.0  # for cancelling what a connection still does; then it is closed
 
 # JIT costs more than it gives for statements that read a few hundred rows.
@@ -59,9 +61,9 @@ class AsyncpgDriver:
         connection = await asyncpg.connect(
             self._dsn,
             timeout=self._connect_timeout_s,
-            statement_cache_size=1_024,
+            statement_cache_size=STATEMENTS_PREPARED,
             max_cached_statement_lifetime=0,
-            max_cacheable_statement_size=0,  # of any size
+            max_cacheable_statement_size=PREPARED_LIMIT_BYTES,
             server_settings={**_SESSION, "statement_timeout": f"{self._statement_timeout_s * 1000:.0f}"},
         )
         try:

@@ -6,7 +6,6 @@ and SQLite spell the parts in which they differ is in ``sql_dialects``.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -15,6 +14,7 @@ from typing import Any, cast
 import orjson
 import sqlalchemy as sa
 
+from gateway.caches import Lru, weight_of_text
 from gateway.stores.base import (
     Aggregate,
     And,
@@ -42,6 +42,7 @@ from gateway.stores.sql_dialects import NO_OFFSET, Conditions, Decoder, Dialect,
 from gateway.stores.sql_tables import table
 
 STATEMENTS_KEPT = 1_024
+STATEMENTS_LIMIT_BYTES = 8 * 1024 * 1024
 
 Shape = tuple[Any, ...]
 Values = dict[str, Value]
@@ -77,8 +78,7 @@ class Statements:
     def __init__(self, dialect: Dialect, kept: int = STATEMENTS_KEPT) -> None:
         self.compiled = 0  # how often text was made; a test watches it
         self._dialect = dialect
-        self._kept = kept
-        self._statements: OrderedDict[Shape, Statement] = OrderedDict()
+        self._statements: Lru[Shape, Statement] = Lru(kept, STATEMENTS_LIMIT_BYTES)
 
     def get(self, get: Get) -> Statement:
         shape = ("get", get.collection, get.columns, get.column)
@@ -125,13 +125,10 @@ class Statements:
 
     def _once(self, shape: Shape, build: Callable[[], Statement]) -> Statement:
         statement = self._statements.get(shape)
-        if statement is not None:
-            self._statements.move_to_end(shape)
-            return statement
-        statement = self._statements[shape] = build()
-        self.compiled += 1
-        if len(self._statements) > self._kept:
-            self._statements.popitem(last=False)
+        if statement is None:
+            statement = build()
+            self.compiled += 1
+            self._statements.put(shape, statement, weight_of_text(statement.text))
         return statement
 
     def _compile(self, element: sa.ClauseElement, types: Sequence[Type] = ()) -> Statement:

@@ -1,12 +1,19 @@
-"""One request after the other, without HTTP: what is left of each."""
+"""Requests without HTTP: what is left of each, the limits that they are held to, and what is told of the schema."""
 
 from __future__ import annotations
 
 import gc
+import re
+from typing import Any
+from weakref import ref
 
+import orjson
 import pytest
 
-from gateway.service import Service
+from gateway.engine.complete import compile_plan
+from gateway.engine.document import Openness
+from gateway.security.limits import Limits
+from gateway.service import Request, Service
 from schema import schema as graph
 from tests.benchmarks.operations import Operation, operations
 from tests.oracle.rows import odd_rows
@@ -30,3 +37,236 @@ async def test_a_request_leaves_nothing_to_the_garbage_collector(operation: Oper
         assert gc.collect() < 10, "less than one object a request"
     finally:
         gc.enable()
+
+
+async def test_a_plan_is_freed_when_its_document_is_forgotten() -> None:
+    """A circle in it would wait for the collector, with the code that was compiled for it."""
+    stores, _ = await memory_stores(odd_rows())
+    service = Service(graph, stores, documents=0)
+    execute = executor(service)
+    text = (
+        "{ users { nodes { id following { edges { cursor node { name posts { nodes { author { name } } } } } }"
+        " recommendations { score } } } }"
+    )
+    await execute(text)
+    gc.collect()
+    gc.disable()
+    try:
+        plan = service.plan(text)
+        compile_plan(plan)
+        held: list[ref[Any]] = [ref(place) for place in plan.places]
+        held += [ref(view.build) for place in plan.places for view in place.views if view.build is not None]
+        assert len(held) > 10
+        del plan
+        assert [found for found in held if found() is not None] == []
+    finally:
+        gc.enable()
+
+
+# --------------------------------------------------------------------------------------------------------------- limits
+
+
+async def _service(**limits: Any) -> Service:
+    stores, _ = await memory_stores(odd_rows())
+    return Service(graph, stores, Limits(**limits))
+
+
+async def _answer(service: Service, query: str, variables: dict[str, Any] | None = None) -> tuple[int, Any]:
+    response = await service.answer(Request(query, variables), request_id="test")
+    return response.status, orjson.loads(response.body)
+
+
+async def test_limits_that_are_measured_are_told_logged_and_counted_and_the_answer_is_given(caplog: pytest.LogCaptureFixture) -> None:
+    limits = {"aliases_max": 1, "depth_max": 2, "cost_max": 3, "filter_text_max": 1, "variables_list_max": 1}
+    query = (
+        'query ($w: UserFilter, $ids: [ID!]!) { a: users(first: 2, where: {name: {contains: "aa"}}) { nodes { b: id } }'
+        " b: users(where: $w) { totalCount } nodes(ids: $ids) { id } }"
+    )
+    variables = {"w": {"name": {"contains": "abc"}}, "ids": ["User:1", "User:2"]}
+    refusing = await _service(**limits)
+    assert (await _answer(refusing, query, variables))[1]["errors"][0]["extensions"]["code"] == "VARIABLES_TOO_LARGE"
+    measuring = await _service(limits="measure", **limits)
+    for _ in range(2):  # read from the cache too
+        caplog.clear()
+        status, answer = await _answer(measuring, query, variables)
+        assert status == 200
+        assert set(answer["data"]) == {"a", "b", "nodes"}
+        told = {limit["setting"] for limit in answer["extensions"]["limits"]}
+        assert told == set(limits)
+        assert all(any(setting in record.getMessage() for record in caplog.records) for setting in limits)
+    assert measuring.limits_broken["ALIAS_LIMIT", "measured"] == 2
+    assert measuring.limits_broken["FILTER_LIMIT", "measured"] == 4
+
+
+async def test_ten_times_a_limit_is_refused_where_limits_are_measured() -> None:
+    measuring = await _service(limits="measure", aliases_max=1)
+    fields = " ".join(f"a{i}: __typename" for i in range(11))
+    status, answer = await _answer(measuring, f"{{ {fields} }}")
+    assert (status, answer["errors"][0]["extensions"]["code"]) == (422, "ALIAS_LIMIT")
+
+
+async def test_cost_is_counted_with_the_real_values_before_a_store_is_asked() -> None:
+    service = await _service(cost_max=50)
+    query = "query ($n: Int = 7) { users(first: $n) { nodes { posts(first: $n) { nodes { id } } } } }"
+    assert (await _answer(service, query, {"n": 6}))[0] == 200
+    service.stores.calls.clear()
+    status, answer = await _answer(service, query)
+    assert status == 422
+    assert answer["errors"] == [
+        {
+            "message": "By its page sizes the operation has 56 objects; at most 50 are allowed (setting cost_max).",
+            "extensions": {"code": "COST_LIMIT", "limit": 50, "actual": 56, "setting": "cost_max"},
+        }
+    ]
+    assert not service.stores.calls
+
+
+@pytest.mark.parametrize(
+    ("query", "cost"),
+    [
+        ("{ __typename }", 0),
+        ("{ users(first: 3) { totalCount pageInfo { hasNextPage } } }", 0),
+        ("{ users(first: 3) { nodes { id } } }", 3),
+        ("{ users(first: 3) { nodes { id } edges { node { id } } } }", 6),
+        ("{ users(last: 3) { edges { cursor node { posts { nodes { author { id } } } } } } }", 3 + 30 + 30),
+        ("{ users(first: 3) { nodes { following(first: 2) { nodes { id } } } } }", 3 + 6),
+        ("{ users(first: 3) { nodes { eventStats { count } } } }", 3 + 30),
+        ("{ users(first: 3) { nodes { recommendations(first: 4) { because { id } post { id } } } } }", 3 + 12 + 36 + 12),
+        ("{ recommendations(userId: 1) { score } }", 10),
+        ("{ user(id: 1) { id } post(id: 1) { author { id } } }", 3),
+        ('{ nodes(ids: ["User:1", "Post:1", "User:2"]) { id ... on User { posts(first: 5) { nodes { id } } } } }', 3 + 10),
+        ('{ node(id: "User:1") { ... on Post { events { nodes { id } } } ... on User { posts(first: 5) { nodes { id } } } } }', 1 + 5),
+    ],
+)
+async def test_the_cost_of(query: str, cost: int) -> None:
+    if cost:
+        [error] = (await _answer(await _service(cost_max=cost - 1 or 1), query))[1].get("errors") or [None]
+        assert error is None or error["extensions"]["actual"] == cost
+    service = await _service(cost_max=max(cost, 1))
+    assert (await _answer(service, query))[0] == 200
+
+
+async def test_a_field_with_which_the_answer_has_too_many_objects_fails_and_the_others_stand() -> None:
+    service = await _service(objects_max=5)
+    query = (
+        "{ few: users(first: 2) { nodes { id } } all: eventStats(groupBy: [TYPE, USER, POST]) { count }"
+        " some: users(first: 3) { nodes { id } } }"
+    )
+    status, answer = await _answer(service, query)
+    assert status == 200
+    assert {name: value and len(value["nodes"]) for name, value in answer["data"].items()} == {"few": 2, "all": None, "some": 3}
+    [error] = answer["errors"]
+    assert (error["path"], error["extensions"]["code"], error["extensions"]["setting"]) == (["all"], "RESULT_LIMIT", "objects_max")
+
+
+async def test_objects_that_parents_share_count_as_often_as_they_are_written() -> None:
+    service = await _service(objects_max=40, cost_max=1_000_000)
+    query = "{ users(first: 10) { nodes { followers(first: 10) { nodes { following(first: 10) { nodes { name } } } } } } }"
+    unbounded = (await _answer(await _service(cost_max=1_000_000), query))[1]["data"]
+    written = str(unbounded).count("'followers'") + str(unbounded).count("'following'") + str(unbounded).count("'name'")
+    assert written > 40
+    _, answer = await _answer(service, query)
+    assert {error["extensions"]["code"] for error in answer["errors"]} == {"RESULT_LIMIT"}
+    exact = await _service(objects_max=written, cost_max=1_000_000)
+    assert (await _answer(exact, query))[1] == {"data": unbounded}
+    short = await _service(objects_max=written - 1, cost_max=1_000_000)
+    assert "errors" in (await _answer(short, query))[1]
+
+
+async def test_an_answer_that_is_too_long_is_null_with_its_error_and_nothing_of_it_is_sent() -> None:
+    service = await _service(response_limit_bytes=2_000)
+    assert (await _answer(service, "{ users(first: 5) { nodes { name } } }"))[0] == 200
+    status, answer = await _answer(service, "{ posts(first: 50) { nodes { title content a: content b: content author { name email } } } }")
+    assert status == 422
+    assert answer["data"] is None
+    [error] = answer["errors"]
+    assert error["extensions"]["code"] == "RESULT_LIMIT"
+    assert error["extensions"]["setting"] == "response_limit_bytes"
+    assert error["extensions"]["actual"] > 2_000
+
+
+async def test_text_is_counted_before_the_next_level_is_asked() -> None:
+    service = await _service(response_limit_bytes=1_500)
+    service.stores.calls.clear()
+    aliases = " ".join(f"c{i}: content t{i}: title" for i in range(40))
+    status, _ = await _answer(service, f"{{ posts(first: 50) {{ nodes {{ {aliases} author {{ name }} }} }} }}")
+    assert status == 422
+    assert service.stores.calls == {"posts.posts": 1}
+
+
+async def test_a_spent_deadline_is_told_before_a_store_is_asked_and_blames_none() -> None:
+    service = await _service()
+    service.stores.calls.clear()
+    response = await service.answer(Request("{ users { nodes { id } } }"), deadline_s=0)
+    assert response.status == 504
+    assert orjson.loads(response.body)["errors"][0]["extensions"] == {"code": "DEADLINE_EXCEEDED"}
+    assert not service.stores.calls
+
+
+# -------------------------------------------------------------------------------------------------- what is told of the schema
+
+CLOSED = Openness(introspection=False, suggestions=False, type_names=False)
+
+
+@pytest.mark.parametrize(
+    ("query", "variables"),
+    [
+        ("{ user(id: 1) { nam } }", None),
+        ('{ user(iid: "1") { name } }', None),
+        ("{ users(orderBy: {field: NAM}) { totalCount } }", None),
+        ("{ node(id: 1) { ... on Usr { id } } }", None),
+        ("{ users(first: true) { totalCount } }", None),
+        ("{ users { nodes } }", None),
+        ("{ users { totalCount { x } } }", None),
+        ("query ($n: Strin) { users(first: $n) { totalCount } }", None),
+        ("query ($n: String) { users(first: $n) { totalCount } }", None),
+        ("query ($o: [UserOrder!]) { users(orderBy: $o) { totalCount } }", {"o": [{"field": "NAM"}]}),
+        ("query ($w: UserFilter) { users(where: $w) { totalCount } }", {"w": {"nam": 1}}),
+        ("query ($n: Int) { users(first: $n) { totalCount } }", {"n": "x"}),
+        ('{ node(id: "Usr:1") { id } }', None),
+        ('{ user(id: "Post:1") { id } }', None),
+    ],
+)
+async def test_in_production_no_message_names_what_the_client_did_not_write(query: str, variables: dict[str, Any] | None) -> None:
+    stores, _ = await memory_stores(odd_rows())
+    text = str((await _answer(Service(graph, stores, openness=CLOSED), query, variables))[1])
+    assert "errors" in text
+    assert "Did you mean" not in text
+    known = set(graph.schema._schema.type_map) | {"name", "nodes", "NAME", "KEY", "email"}
+    words = set(re.findall(r"\w+", text)) - set(re.findall(r"\w+", query))
+    assert not known & words - {"ID", "String", "Boolean"}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "{ __schema { types { name } } }",
+        '{ a: __type(name: "User") { name } }',
+        "{ ...F } fragment F on Query { __schema { types { name } } }",
+    ],
+)
+async def test_introspection_is_off_in_production_and_typename_is_not(query: str) -> None:
+    stores, _ = await memory_stores(odd_rows())
+    service = Service(graph, stores, openness=CLOSED)
+    status, answer = await _answer(service, query)
+    assert status == 422
+    assert answer["errors"] == [
+        {"message": "Introspection is off (setting introspection).", "extensions": {"code": "GRAPHQL_VALIDATION_FAILED"}}
+    ]
+    assert await _answer(service, "{ __typename users(first: 0) { __typename } }") == (
+        200,
+        {"data": {"__typename": "Query", "users": {"__typename": "UserConnection"}}},
+    )
+
+
+async def test_introspection_beside_data_is_planned() -> None:
+    service = await _service()
+    status, answer = await _answer(
+        service,
+        "query ($n: String!, $on: Boolean!) { s: __schema @include(if: $on) { queryType { name } } users(first: 1) { totalCount }"
+        " __type(name: $n) { name } }",
+        {"n": "User", "on": True},
+    )
+    assert (status, list(answer["data"])) == (200, ["s", "users", "__type"])
+    assert (answer["data"]["s"], answer["data"]["__type"]) == ({"queryType": {"name": "Query"}}, {"name": "User"})
+    assert not service.unplanned

@@ -6,7 +6,7 @@ import orjson
 import pytest
 import strawberry
 
-from gateway.engine.document import DocumentRefused, Documents, Lru
+from gateway.engine.document import DocumentRefused, Documents
 from gateway.fields import Connection, Node, column, lookup, many
 from gateway.service import PLANS_PER_DOCUMENT, Request, Service
 from gateway.stores.base import Collection, Column
@@ -169,31 +169,3 @@ async def test_a_broken_document_is_read_once_and_refused_each_time() -> None:
             documents.get("{ nothing }")
         assert refused.value.errors[0]["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
     assert documents.counts()["broken_hits"] == 2
-
-
-def test_the_cache_counts_hits_misses_and_evictions() -> None:
-    lru: Lru[str, int] = Lru(2, limit_bytes=100)
-    for name in "abc":
-        assert lru.get(name) is None
-        lru.put(name, ord(name), 10)
-    assert (lru.get("a"), lru.get("b"), lru.get("c")) == (None, ord("b"), ord("c"))
-    assert (len(lru), lru.hits, lru.misses, lru.evictions) == (2, 2, 4, 1)
-
-
-def test_the_cache_is_bounded_by_bytes_and_forgets_what_alone_is_too_heavy() -> None:
-    lru: Lru[str, int] = Lru(1_000, limit_bytes=100)
-    for number, weight in enumerate((40, 40, 40)):
-        lru.put(str(number), number, weight)
-    assert (lru.get("0"), lru.get("1"), lru.bytes) == (None, 1, 80)
-    lru.put("heavy", 9, 101)
-    assert (len(lru), lru.bytes, lru.get("heavy")) == (0, 0, None)
-
-
-def test_an_item_of_the_cache_may_become_heavier_as_long_as_it_is_the_one_that_is_kept() -> None:
-    lru: Lru[str, str] = Lru(1_000, limit_bytes=100)
-    lru.put("a", "first", 40)
-    lru.put("b", "second", 40)
-    lru.grow("a", "another", 1_000)
-    assert lru.bytes == 80
-    lru.grow("b", "second", 30)
-    assert (lru.get("a"), lru.get("b"), lru.bytes) == (None, "second", 70)
