@@ -1,19 +1,23 @@
-"""The server: uvicorn on uvloop and httptools, on a port that is taken before anything else is opened."""
+"""The server: uvicorn on uvloop, with a protocol of our own on httptools, on a port that is taken before anything else is opened."""
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import gc
 import signal
 import socket
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
+from typing import cast
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.applications import Starlette
 
 from gateway.config import Settings
 from gateway.errors import ConfigError
+from gateway.http.protocol import Protocol
 
 BACKLOG = 2_048
 DRAIN_S = 20  # what requests in flight have when the process is told to end
@@ -48,7 +52,7 @@ def address(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def run(app: ASGIApp, settings: Settings, listener: socket.socket | None = None, *, on_ready: Callable[[], None] | None = None) -> None:
+def run(app: Starlette, settings: Settings, listener: socket.socket | None = None, *, on_ready: Callable[[], None] | None = None) -> None:
     """Serve until SIGTERM or SIGINT; requests in flight are finished first, and the process ends with 0.
 
     ``on_ready`` is called once connections are taken.
@@ -56,7 +60,7 @@ def run(app: ASGIApp, settings: Settings, listener: socket.socket | None = None,
     config = uvicorn.Config(
         app,
         loop="auto",  # uvloop, but for Windows
-        http="httptools",
+        http=cast("type[asyncio.Protocol]", partial(Protocol, edge=app.state.edge)),
         ws="none",
         interface="asgi3",
         lifespan="on",

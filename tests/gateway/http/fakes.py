@@ -84,6 +84,7 @@ def down(name: str) -> Exception:
 
 
 def make_app(service: FakeService | None = None, stores: FakeStores | None = None, *, query: str = "", **settings: Any) -> Starlette:
+    settings = {"allowed_hosts": ("gateway", "127.0.0.1"), **settings}
     return application(
         cast("Service", service or FakeService()), cast("Stores", stores or FakeStores()), Settings(**settings), first_query=query
     )
