@@ -57,7 +57,15 @@ def run(app: Starlette, settings: Settings, listener: socket.socket | None = Non
 
     ``on_ready`` is called once connections are taken.
     """
-    config = uvicorn.Config(
+    # uvicorn raises the signal again once it has shut down; it then finds this, which ends the process in good order.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
+    _Server(configured(app), on_ready).run(sockets=[listener or bind(settings)])
+
+
+def configured(app: Starlette) -> uvicorn.Config:
+    """Return uvicorn's settings for the application, whose connections are of our own protocol."""
+    return uvicorn.Config(
         app,
         loop="auto",  # uvloop, but for Windows
         http=cast("type[asyncio.Protocol]", partial(Protocol, edge=app.state.edge)),
@@ -71,10 +79,6 @@ def run(app: Starlette, settings: Settings, listener: socket.socket | None = Non
         backlog=BACKLOG,
         timeout_graceful_shutdown=DRAIN_S,
     )
-    # uvicorn raises the signal again once it has shut down; it then finds this, which ends the process in good order.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _end)
-    _Server(config, on_ready).run(sockets=[listener or bind(settings)])
 
 
 class _Server(uvicorn.Server):
