@@ -27,7 +27,7 @@ from gateway.engine.plan import Plan, Planner, switches_of
 from gateway.engine.respond import respond, shown
 from gateway.engine.values import Binder, Bound, Limits
 from gateway.engine.variables import Variables, VariablesRefusedError
-from gateway.errors import BadUserInput, Bug, Forbidden, GatewayError, MethodNotAllowed
+from gateway.errors import BadUserInput, Bug, Forbidden, GatewayError, MethodNotAllowed, bounded
 from gateway.fields import Graph
 from gateway.loaders import end
 from gateway.observability.metrics import Reading
@@ -109,7 +109,7 @@ class Service:
     def refuse(self, error: GatewayError) -> Response:
         """Return the response of a request that is not run at all."""
         message = error.message if not isinstance(error, Bug) else "Internal server error."
-        errors = [{"message": message, "extensions": error.extensions}]
+        errors = [{"message": bounded(message), "extensions": error.extensions}]
         return Response(respond(None, errors, has_data=False), error.http_status)
 
     def readings(self) -> Iterator[Reading]:
@@ -241,7 +241,7 @@ class Service:
         return Response(respond(data, shown(errors, ctx.request_id), extensions), 200, partial=True)
 
     def _refused(self, errors: Sequence[GraphQLError], *, code: str, status: int) -> Response:
-        formatted = [{**error.formatted, "extensions": {"code": code}} for error in errors]
+        formatted = [{**error.formatted, "message": bounded(error.message), "extensions": {"code": code}} for error in errors]
         return Response(respond(None, formatted, has_data=False), status)
 
 
@@ -259,7 +259,10 @@ class _ArgumentsRefused(Exception):
     def __init__(self, refused: Sequence[tuple[Any, BadUserInput]]) -> None:
         super().__init__(refused[0][1].message)
         self.errors = [
-            {"message": ": ".join((*_at(place.path), exc.message)), "extensions": {**exc.extensions, "path": list(place.path)}}
+            {
+                "message": bounded(": ".join((*_at(place.path), exc.message))),
+                "extensions": {**exc.extensions, "path": [bounded(name) for name in place.path]},
+            }
             for place, exc in refused
         ]
 

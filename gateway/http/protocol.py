@@ -30,6 +30,7 @@ from gateway.observability.metrics import Reading
 BODY_GRACE_S = 2.0
 # A refused body is dropped up to twice the limit; what exceeds this has no end (trailers, extensions of chunks).
 BODY_LIMITS = 4
+LINGER_S = 1.0
 
 _BETWEEN, _HEAD, _BODY = range(3)  # where in a message a connection is
 
@@ -85,6 +86,9 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self._is_deaf:
+            self._bytes += len(data)
+            if self._bytes > self._edge.message_limit_bytes:
+                self.transport.close()
             return
         self._unset_keepalive_if_required()
         if self._part == _BETWEEN:
@@ -98,9 +102,11 @@ class Protocol(HttpToolsProtocol):
             self._malformed()
             return
         except httptools.HttpParserUpgrade:
-            # The answer is one in HTTP/1.1, and the parser reads nothing after it.
-            self.cycle.keep_alive = False
-            self._is_deaf = True
+            if self._should_upgrade():
+                self.handle_websocket_upgrade()
+            else:
+                self._decline_upgrade()
+            return
         if self._part == _BODY:
             self._expect_body()
         elif self._part == _HEAD:
@@ -243,7 +249,18 @@ class Protocol(HttpToolsProtocol):
             self._is_deaf = True
             self.scope[REFUSAL] = error  # type: ignore[literal-required]
         else:
+            # The application waits for the rest of it, and shall not answer as well.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
             self._answer(error)
+
+    def _decline_upgrade(self) -> None:
+        """Answer in HTTP/1.1 and close: the parser takes what follows, a body too, for the other protocol's."""
+        self._is_deaf = True
+        self.cycle.keep_alive = False
+        if any(name == b"transfer-encoding" or (name == b"content-length" and value != b"0") for name, value in self.headers):
+            error = BadHttp("A request with Upgrade must have no body; send it without Upgrade.")
+            self.scope[REFUSAL] = error  # type: ignore[literal-required]
 
     def _refuse(self, error: GatewayError) -> None:
         """Refuse a request that has no head yet. Where earlier ones wait for their answers, this one gets none."""
@@ -271,8 +288,11 @@ class Protocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self.transport.write(STATUS_LINE[error.http_status] + head + b"\r\n" + body)
-        self.transport.close()
+        # A connection that is closed on unread data loses the answer too; so what still comes is dropped, for a little while.
+        self.transport.write_eof()
         self._watch()
+        self._bytes = 0
+        self._alarm = self._edge.deadlines.alarm(LINGER_S, self.transport.close)
 
 
 def _url_too_long(settings: Settings, size: int | None) -> UriTooLong:
