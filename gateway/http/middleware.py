@@ -89,10 +89,6 @@ class ExchangeMiddleware:
                 exchange.is_quiet = False
                 await _send_error(refusal.http_status, refusal.message, refusal.extensions, send_with_headers)
         except Exception as exc:
-            if _is_reset(exc):
-                exchange.status = 0
-                await _until_gone(receive)
-                return
             logs.unexpected(exchange.request_id, exc)
             if exchange.status:  # Too late for another answer: the server closes the connection.
                 raise
@@ -135,17 +131,6 @@ def request_id(given: bytes | None) -> str:
     if given is not None and _SANE_ID(given):
         return given.decode("ascii")
     return f"{_PROCESS}{next(_numbers):08x}"
-
-
-def _is_reset(exc: Exception) -> bool:
-    """Return whether this is what uvloop raises for a write to a connection that the client has reset, in the moment before it says so."""
-    return isinstance(exc, RuntimeError) and str(exc).endswith("the handler is closed")
-
-
-async def _until_gone(receive: Receive) -> None:
-    """Wait until the server knows, too, that nobody is there; else it would take the missing answer for a mistake of ours."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 async def _send_error(status: int, message: str, extensions: dict[str, Any], send: Send) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import httptools
 import orjson
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from gateway.config import Settings
@@ -70,6 +70,7 @@ class Protocol(HttpToolsProtocol):
         self._whole_bytes = 0  # of it, in segments that hold nothing else
         self._alarm: Alarm | None = None
         self._reader: Reader | None = None
+        self._active: RequestResponseCycle | None = None  # the request that the application works on
         self._is_deaf = False  # closed once what was asked before is answered
 
     # ------------------------------------------------------------------------------------------------------ transport
@@ -82,6 +83,10 @@ class Protocol(HttpToolsProtocol):
         self._disarm()
         if self._reader is not None:
             self._edge.unread.forget(self._reader)
+        # uvicorn tells the newest request alone; one before it in a pipeline would write to what is closed, which uvloop refuses.
+        if self._active is not None and not self._active.response_complete:
+            self._active.disconnected = True
+            self._active.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -139,6 +144,8 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
         self._part = _BODY
+        if not self.pipeline:
+            self._active = self.cycle
         if self._alarm is not None:
             self._disarm()
         edge = self._edge
@@ -163,6 +170,8 @@ class Protocol(HttpToolsProtocol):
             self._disarm()
 
     def on_response_complete(self) -> None:
+        if self.pipeline:
+            self._active = self.pipeline[-1][0]
         super().on_response_complete()
         if self.transport.is_closing():
             self._watch()

@@ -31,12 +31,14 @@ class FakeService:
     def __init__(self, answer: Answer = hello) -> None:
         self.requests: list[Request] = []
         self.request_ids: list[str] = []
+        self.deadlines: list[float] = []
         self.cancelled = asyncio.Event()
         self._answer = answer
 
     async def answer(self, request: Request, *, request_id: str, deadline_s: float) -> Response:
         self.requests.append(request)
         self.request_ids.append(request_id)
+        self.deadlines.append(deadline_s)
         try:
             return await self._answer(request)
         except asyncio.CancelledError:
