@@ -52,6 +52,8 @@ class GraphQLEndpoint:
         self._statuses = statuses.BY_NAME[settings.http_statuses]
         self._deadlines = Deadlines()
         self._body_limit_bytes = settings.body_limit_bytes
+        self._depth_max = settings.json_depth_max
+        self._body_timeout_s = settings.body_timeout_s
         self._deadline_s = settings.request_deadline_s
         self._allow = (b"allow", b"GET, POST" if settings.get else b"POST")
 
@@ -69,7 +71,8 @@ class GraphQLEndpoint:
             with limit:
                 accepted_type = self._check(scope, exchange)
                 # One limit for both, moved between them: a second one would cost every request.
-                end, limit.when = limit.when, limit.when - max(0.0, deadline_s + GRACE_S - self._settings.body_timeout_s)
+                end = limit.when
+                limit.when = end - max(0.0, deadline_s + GRACE_S - self._body_timeout_s)
                 request = await self._read(scope, exchange, receive)
                 limit.when = end
                 exchange.operation = request.operation_name
@@ -148,7 +151,7 @@ class GraphQLEndpoint:
         if explain is not None and explain not in _EXPLAIN:
             raise BadHttp("X-Gateway-Explain must be plan or trace.")
         what = _EXPLAIN[explain] if explain is not None else None
-        depth_max = self._settings.json_depth_max
+        depth_max = self._depth_max
         if scope["method"] == "GET":
             return requests.from_query_string(scope["query_string"], depth_max=depth_max, explain=what)
         return requests.from_body(await self._body(exchange, receive), depth_max=depth_max, explain=what)

@@ -175,6 +175,31 @@ def test_a_byte_now_and_then_does_not_keep_a_connection(monkeypatch: pytest.Monk
     run(test())
 
 
+def test_a_late_body_in_a_pipeline_waits_for_its_turn() -> None:
+    async def test() -> None:
+        async def wait(request: Request) -> Response:
+            started.set()
+            await go_on.wait()
+            return await hello(request)
+
+        started, go_on = asyncio.Event(), asyncio.Event()
+        async with serving(FakeService(wait)) as wire:
+            reader, writer = await wire.connect()
+            writer.write(post(GOOD) + HEAD + b"Content-Length: 200000\r\n\r\n" + b" " * 100_000)
+            await started.wait()
+            (connection,) = wire.connections
+            connection._body_is_late()
+            go_on.set()
+            writer.write(GOOD.rjust(100_000))
+            await reader.readuntil(b'"{a}"}}')
+            await reader.readuntil(b'"{a}"}}')
+            connection.pipeline.clear()
+            connection._body_is_late()
+            assert await reader.read() == b""
+
+    run(test())
+
+
 def test_trailers_are_dropped_and_end() -> None:
     async def test() -> None:
         service = FakeService()
