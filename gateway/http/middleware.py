@@ -75,7 +75,7 @@ class ExchangeMiddleware:
                 exchange.status = message["status"]
                 given = message["headers"] = list(message.get("headers", ()))
                 given += SAFE_HEADERS
-                if exchange.status == 503:
+                if exchange.status == 503 and not any(name == b"retry-after" for name, _ in given):
                     given.append(_RETRY_AFTER)
                 given.append((b"x-request-id", exchange.request_id.encode()))
                 if direct is not None or not any(name == b"content-security-policy" for name, _ in given):

@@ -125,6 +125,33 @@ async def test_a_bad_request_is_refused(client: httpx.AsyncClient, body: bytes, 
     assert (response.status_code, response.json()["errors"][0]["extensions"]["code"]) == (status, code)
 
 
+LONG = "secret" * 300
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"query": f"{{ {LONG} }}"},
+        {"query": f"{{ users(first: {LONG}) {{ nodes {{ id }} }} }}"},
+        {"query": f'{{ users(first: "{LONG}") {{ nodes {{ id }} }} }}'},
+        {"query": f'{{ {LONG}: user(id: "Post:1") {{ id }} }}'},
+        {"query": f'{{ users(after: "{LONG}") {{ nodes {{ id }} }} }}'},
+        {"query": f"query {LONG} {{ __typename }} query B {{ __typename }}"},
+        {"query": "{ __typename }", "operationName": LONG},
+        {"query": f"query ($a: {LONG}) {{ __typename }}"},
+        {"query": "query ($a: Int!) { users(first: $a) { nodes { id } } }", "variables": {"a": LONG}},
+        {"query": "query ($a: UserWhere) { users(where: $a) { nodes { id } } }", "variables": {"a": {LONG: 1}}},
+        {"query": f"{{ __typename {LONG}"},
+        {"query": f'{{ __typename "{LONG}'},
+    ],
+)
+async def test_no_more_than_a_piece_of_what_was_sent_comes_back(client: httpx.AsyncClient, body: dict[str, Any]) -> None:
+    response = await client.post("/graphql", json=body)
+    assert response.status_code == 400
+    assert LONG[:201] not in response.text
+    assert all(len(error["message"]) <= 200 for error in response.json()["errors"])
+
+
 async def test_a_store_that_is_gone_leaves_the_others(settings: Settings, graph: Graph, tmp_path: Path) -> None:
     gone = StoreSettings(url="mongodb://127.0.0.1:9/gone")
     broken = settings.model_copy(update={"stores": {**settings.stores, "events": gone}, "connect_timeout_s": 0.2})

@@ -6,7 +6,11 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.types import Receive, Scope, Send
 
+from gateway.config import Settings
+from gateway.http.hosts import Hosts
+from gateway.http.middleware import ExchangeMiddleware
 from gateway.service import Request, Response
 from tests.gateway.http.fakes import FakeService, make_app
 
@@ -76,3 +80,13 @@ async def test_a_503_says_when_to_come_again_and_nothing_else_does() -> None:
     shed, late = await ask({"query": "shed"}, GRAPHQL), await ask({"query": "late"}, GRAPHQL)
     assert shed.headers.get_list("retry-after") == ["1"]
     assert "retry-after" not in late.headers
+
+
+async def test_a_503_that_says_itself_when_to_come_again_is_left_alone() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 503, "headers": [(b"retry-after", b"30")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    transport = httpx.ASGITransport(ExchangeMiddleware(app, Hosts(Settings())))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        assert (await client.get("/")).headers.get_list("retry-after") == ["30"]
