@@ -73,10 +73,11 @@ def serve(
     from gateway.observability import logs
 
     logs.configure(settings.environment, access_log=settings.access_log)
+    app = create_app(settings, graph)
     listener = server.bind(settings)
     with _naming_urls(settings):
         asyncio.run(_prepare(settings, graph))
-    server.run(create_app(settings, graph), settings, listener, on_ready=lambda: _say(f"Serving on {server.address(listener)}"))
+    server.run(app, settings, listener, on_ready=lambda: _say(f"Serving on {server.address(listener)}"))
 
 
 @cli.command()

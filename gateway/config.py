@@ -12,13 +12,14 @@ import re
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
+from ipaddress import IPv6Address
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, NoReturn, get_args
 from urllib.parse import parse_qs, urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+from pydantic_settings import BaseSettings, InitSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from gateway.errors import ConfigError
 
@@ -82,6 +83,30 @@ def _in_development(data: Mapping[str, Any]) -> bool:
     return bool(data.get("environment") == "development")
 
 
+def normal_host(text: str) -> str:
+    """Return a host as it is compared: lower case, no dot at its end, an address in its shortest form; ValueError where it is none."""
+    host = text.strip().lower().removesuffix(".")
+    if host.startswith("["):
+        return f"[{IPv6Address(host[1:].removesuffix(']'))}]" if host.endswith("]") else _no_host()
+    if ":" in host:
+        return f"[{IPv6Address(host)}]"
+    return host if _HOST(host) else _no_host()
+
+
+_HOST = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63}){0,126}").fullmatch
+
+
+def _no_host() -> NoReturn:
+    raise ValueError("expected a host")
+
+
+def _host_patterns(given: object) -> tuple[str, ...]:
+    listed = re.split(r"[\s,]+", given.strip()) if isinstance(given, str) else given
+    if not isinstance(listed, list | tuple) or not all(isinstance(item, str) for item in listed):
+        raise ValueError("expected names")
+    return tuple(item if item == "*" else "*." * item.startswith("*.") + normal_host(item.removeprefix("*.")) for item in listed if item)
+
+
 Seconds = Annotated[float, Field(gt=0, le=3_600, allow_inf_nan=False, description="seconds, more than 0 and at most 3600")]
 
 
@@ -142,6 +167,25 @@ class Settings(BaseSettings):
     objects_max: int = _limit(20_000, "objects of an answer")
     introspection_fields_max: int = _limit(100, "fields of an introspection per type of the schema")
     response_limit_bytes: int = _limit(8 * _MIB, "bytes of an answer", least=1_024)
+
+    # The HTTP edge
+    http_statuses: Literal["audit", "draft"] = Field(default="audit", description="audit or draft")
+    get: bool = Field(default_factory=_in_development, description="true or false: whether queries by GET are served")
+    get_preflight: bool = Field(
+        default_factory=lambda data: data["environment"] == "production",
+        description="true or false: whether a GET needs the header GraphQL-Require-Preflight",
+    )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_host_patterns)] = Field(
+        default=(), description="host names without ports, such as api.example.com or *.example.com, or * for any"
+    )
+    url_limit_bytes: int = Field(default=8_192, ge=256, le=65_536, description="bytes, from 256 to 65536")
+    header_limit_bytes: int = Field(default=16_384, ge=1_024, le=262_144, description="bytes, from 1024 to 262144")
+    headers_max: int = Field(default=100, ge=10, le=1_000, description="a number of headers from 10 to 1000")
+    json_depth_max: int = Field(default=64, ge=8, le=500, description="levels of objects and lists in a body, from 8 to 500")
+    header_timeout_s: Seconds = 5.0
+    body_timeout_s: Seconds = 10.0
+    unread_timeout_s: Seconds = 10.0
+    unread_limit_bytes: int = Field(default=67_108_864, ge=65_536, le=1_099_511_627_776, description="bytes, from 65536 to 1099511627776")
 
     request_deadline_s: Seconds = 10.0
     store_timeout_s: Seconds = 3.0

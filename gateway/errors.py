@@ -1,9 +1,11 @@
 """Which errors exist, who must act on each, and what a client may see of them.
 
+``http_status`` is the draft's; ``gateway/http/statuses.py`` says what is sent.
+
 GatewayError
 ├── CallerError             the client must change its request; the message is theirs to read
-│   ├── BadJson, BadRequest, BatchingOff, RequestTooLarge, UriTooLong, RequestTimeout,
-│   │   UnsupportedMediaType, NotAcceptable, MethodNotAllowed, Forbidden, PageNotFound                           transport
+│   ├── BadHttp, BadJson, BadRequest, BatchingOff, RequestTooLarge, UriTooLong, HeadersTooLarge, RequestTimeout,
+│   │   UnsupportedMediaType, NotAcceptable, MethodNotAllowed, Forbidden, HostNotAllowed, PageNotFound           transport
 │   ├── OperationResolutionFailure   which operation of a document; what does not parse or validate is a DocumentRefused
 │   ├── BadUserInput        a variable or an argument has a value that cannot be
 │   ├── LimitExceeded       more than a limit of the settings allows
@@ -14,6 +16,7 @@ GatewayError
 │   ├── BadData             a file to load; ends the load with one line
 │   ├── StoreUnavailable    no connection, refused, reset, shutting down
 │   ├── StoreTimeout        no answer within the time given
+│   ├── AnswersUnread       too much memory is held by clients that do not read
 │   └── DeadlineExceeded    the request as a whole took too long
 └── Bug                     we must act; a client sees "Internal server error" and an id
     ├── BatchMismatch       a batch function answered with the wrong number of results
@@ -23,6 +26,13 @@ GatewayError
 from __future__ import annotations
 
 from typing import Any, ClassVar
+
+SHOWN = 200  # characters of one message; a client's own text may be in it
+
+
+def bounded(text: str, limit: int = SHOWN) -> str:
+    """Return the text, cut where it is longer: what a client sent is not sent back, or logged, at any length."""
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 class GatewayError(Exception):
@@ -39,12 +49,18 @@ class GatewayError(Exception):
     @property
     def shown(self) -> dict[str, Any]:
         """The error as a client sees it, outside of any field."""
-        return {"message": self.message, "extensions": self.extensions}
+        return {"message": bounded(self.message), "extensions": self.extensions}
 
 
 class CallerError(GatewayError):
     code = "BAD_REQUEST"
     http_status = 422
+
+
+class BadHttp(CallerError):
+    """What is no HTTP, or could be read in two ways; or a header of ours with a value that cannot be."""
+
+    http_status = 400
 
 
 class BadJson(CallerError):
@@ -71,6 +87,11 @@ class UriTooLong(CallerError):
     http_status = 414
 
 
+class HeadersTooLarge(CallerError):
+    code = "HEADERS_TOO_LARGE"
+    http_status = 431
+
+
 class RequestTimeout(CallerError):
     """The client did not send its request in time."""
 
@@ -81,6 +102,13 @@ class RequestTimeout(CallerError):
 class Forbidden(CallerError):
     code = "FORBIDDEN"
     http_status = 403
+
+
+class HostNotAllowed(CallerError):
+    """The Host is none of ours: a page of somebody else, whose name was made to lead here (DNS rebinding)."""
+
+    code = "HOST_NOT_ALLOWED"
+    http_status = 421
 
 
 class UnsupportedMediaType(CallerError):
@@ -161,6 +189,10 @@ class StoreTimeout(OperatorError):
         super().__init__(f"The store '{store}' did not answer within {seconds:g} s.", store=store)
         self.store = store
         self.seconds = seconds
+
+
+class AnswersUnread(OperatorError):
+    code = "OVERLOADED"
 
 
 class DeadlineExceeded(OperatorError):

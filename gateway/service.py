@@ -32,7 +32,7 @@ from gateway.engine.plan import Plan, Planner, source_of, switches_of
 from gateway.engine.respond import respond, shown
 from gateway.engine.values import Binder, Bound
 from gateway.engine.variables import Variables
-from gateway.errors import BadUserInput, Bug, CallerError, Forbidden, GatewayError, LimitExceeded, MethodNotAllowed
+from gateway.errors import BadUserInput, Bug, CallerError, Forbidden, GatewayError, LimitExceeded, MethodNotAllowed, bounded
 from gateway.fields import Graph, Part
 from gateway.loaders import end
 from gateway.observability.metrics import Reading
@@ -373,7 +373,10 @@ class _ResultLimitError(Exception):
 def _arguments_refused(refused: Sequence[tuple[Any, CallerError]]) -> DocumentRefused:
     """Return the refusal of arguments that cannot be; each error names argument and path."""
     errors = [
-        {"message": ": ".join((*_at(place.path), exc.message)), "extensions": {**exc.extensions, "path": list(place.path)}}
+        {
+            "message": bounded(": ".join((*_at(place.path), exc.message))),
+            "extensions": {**exc.extensions, "path": [bounded(name) for name in place.path]},
+        }
         for place, exc in refused
     ]
     return DocumentRefused(errors, status=BadUserInput.http_status)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections import Counter
 from collections.abc import Generator
 from pathlib import Path
@@ -13,6 +14,7 @@ from tests.kinds import SERVERS
 
 ROOT = Path(__file__).parent.parent
 SNB = "TEST_SNB_DIR"
+NODE = "node and npm"
 
 _left_out: pytest.StashKey[Counter[str]] = pytest.StashKey()
 
@@ -62,6 +64,8 @@ def _missing(item: pytest.Item) -> list[str]:
     missing = [name for name in dict.fromkeys(needed) if not os.environ.get(name)]
     if "snb_dir" in getattr(item, "fixturenames", ()) and _find_snb() is None:
         missing.append(SNB)
+    if item.get_closest_marker("node") and not (shutil.which("node") and shutil.which("npm")):
+        missing.append(NODE)
     return missing
 
 
@@ -80,6 +84,8 @@ def _how_to_run(left_out: Counter[str]) -> list[str]:
     lines = [f"{left_out[s.variable]:5} tests that need {s.name} ({s.variable} is not set)" for s in servers]
     if left_out[SNB]:
         lines.append(f"{left_out[SNB]:5} tests that need the LDBC sample ({SNB} names no folder)")
+    if left_out[NODE]:
+        lines.append(f"{left_out[NODE]:5} tests that need {NODE} (not on the PATH)")
     if servers:
         lines += ["To run them:", "  docker compose up -d", *(f"  export {s.variable}='{s.compose_url}'" for s in SERVERS)]
     if left_out[SNB]:

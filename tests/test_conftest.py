@@ -33,7 +33,7 @@ def test_with_the_sample(snb_dir: Path) -> None:
 def run(folder: Path, **variables: str) -> tuple[int, list[str]]:
     """The exit status and the lines of a run of ``TESTS`` with these variables and no others of ours."""
     (folder / "test_some.py").write_text(TESTS)
-    (folder / "pytest.ini").write_text("[pytest]\nmarkers = live\n")
+    (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n  live\n  node\n")
     ours = {"REQUIRE_LIVE", "TEST_SNB_DIR", *(server.variable for server in SERVERS)}
     environment = {name: value for name, value in os.environ.items() if name not in ours}
     command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", "-q", str(folder)]
@@ -64,6 +64,14 @@ def test_a_run_that_requires_live_tests_fails_without_them(tmp_path: Path) -> No
     status, lines = run(tmp_path, TEST_SNB_DIR=str(tmp_path), REQUIRE_LIVE="1", TEST_POSTGRES_URL="x", TEST_MONGO_URL="x")
     assert status == 1
     assert lines[-2] == "FAILED: REQUIRE_LIVE is set, and the tests above were left out."
+
+
+def test_a_test_of_node_is_left_out_where_there_is_none(tmp_path: Path) -> None:
+    (tmp_path / "test_node.py").write_text("import pytest\n\n@pytest.mark.node\ndef test_with_node() -> None: ...\n")
+    everything = {server.variable: "x" for server in SERVERS}
+    status, lines = run(tmp_path, TEST_SNB_DIR=str(tmp_path), REQUIRE_LIVE="1", PATH=str(tmp_path), **everything)
+    assert status == 1
+    assert "    1 tests that need node and npm (not on the PATH)" in lines
 
 
 @pytest.mark.parametrize("require", ["", "1"])

@@ -23,14 +23,13 @@ from graphql import (
 
 from gateway.caches import Lru
 from gateway.engine.parsing import LimitReachedError, parse
-from gateway.errors import LimitExceeded, OperationResolutionFailure, TextLimitExceeded
+from gateway.errors import LimitExceeded, OperationResolutionFailure, TextLimitExceeded, bounded
 from gateway.security.limits import Limits, enforced
 from gateway.security.shape import Measuring, check_shape
 
 RULES = specified_rules
 MAX_ERRORS = 20  # of validation, per document
 NAMES_SHOWN = 20
-MESSAGE_LENGTH = 300  # characters; the client's own text may be in it
 
 # PERF: what a document weighs in its cache, from tracemalloc over documents of 10 to 1,900 tokens (python -m tests.benchmarks.caches).
 DOCUMENT_BYTES = 3_000
@@ -77,12 +76,12 @@ class Document:
                 return next(iter(self.operations.values()))
             if not self.operations:
                 raise OperationResolutionFailure("The document has no operation.")
-            names = ", ".join(shortened(name or "(anonymous)", 60) for name in list(self.operations)[:NAMES_SHOWN])
+            names = ", ".join(bounded(name or "(anonymous)", 60) for name in list(self.operations)[:NAMES_SHOWN])
             more = f" and {len(self.operations) - NAMES_SHOWN} more" if len(self.operations) > NAMES_SHOWN else ""
             raise OperationResolutionFailure(f"The document has several operations; operationName must say which: {names}{more}")
         found = self.operations.get(name) if name else None
         if found is None:
-            raise OperationResolutionFailure(f"There is no operation named {shortened(name, 60)!r} in the document.")
+            raise OperationResolutionFailure(f"There is no operation named {bounded(name, 60)!r} in the document.")
         return found
 
 
@@ -186,12 +185,8 @@ class Documents:
 def shown(error: GraphQLError, code: str) -> dict[str, Any]:
     """Return an error as the client sees it; its message holds at most so much of what the client wrote."""
     formatted: dict[str, Any] = {**error.formatted, "extensions": {"code": code}}
-    formatted["message"] = shortened(error.message, MESSAGE_LENGTH)
+    formatted["message"] = bounded(error.message)
     return formatted
-
-
-def shortened(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 3] + "..."
 
 
 def _masked(error: GraphQLError, code: str) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from typing import Any
 from graphql import GraphQLError, GraphQLSchema, OperationDefinitionNode, get_variable_values, is_non_null_type, type_from_ast
 from graphql.utilities.coerce_input_value import coerce_input_literal
 
-from gateway.engine.document import MESSAGE_LENGTH, DocumentRefused, Openness, shortened, shown
+from gateway.engine.document import DocumentRefused, Openness, shown
+from gateway.errors import bounded
 
 MAX_ERRORS = 20
 
@@ -77,7 +78,7 @@ class Variables:
         formatted = shown(error, "BAD_USER_INPUT")
         if not self._openness.type_names:
             where = _WHERE(error.message)
-            formatted["message"] = shortened(where[0] if where else "The variables do not fit the operation", MESSAGE_LENGTH) + "."
+            formatted["message"] = f"{bounded(where[0] if where else 'The variables do not fit the operation')}."
         return formatted
 
 

@@ -1,4 +1,4 @@
-"""``/graphql``: an HTTP request to a GraphQL request, and its response back. (GraphQL over HTTP; status codes as in gateway/errors.py)"""
+"""``/graphql``: an HTTP request to a GraphQL request, and its response back. (GraphQL over HTTP; status codes: statuses.py)"""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from contextlib import suppress
 
 from starlette.types import Receive, Scope, Send
 
+from gateway.config import Settings
 from gateway.deadlines import Deadlines
 from gateway.errors import (
-    BadRequest,
+    BadHttp,
     CallerError,
     DeadlineExceeded,
+    Forbidden,
     GatewayError,
     MethodNotAllowed,
     NotAcceptable,
@@ -20,7 +22,7 @@ from gateway.errors import (
     UnsupportedMediaType,
     UriTooLong,
 )
-from gateway.http import requests
+from gateway.http import requests, statuses
 from gateway.http.media import GRAPHQL, JSON, accepted, is_json
 from gateway.http.middleware import EXCHANGE, Exchange
 from gateway.service import Request, Response, Service
@@ -28,11 +30,13 @@ from gateway.service import Request, Response, Service
 GRACE_S = 0.2  # how much later than the service's own deadline the request is cut
 LOOK_FOR_CLIENT_AFTER_S = 0.1  # from then on a client that leaves ends the work; quick requests do not pay for it
 LINGER_S = 1.0
-URL_LIMIT_BYTES = 8 * 1024
+DEADLINE_MIN_MS = 50
 
 _TYPES = {JSON: (b"content-type", JSON + b"; charset=utf-8"), GRAPHQL: (b"content-type", GRAPHQL + b"; charset=utf-8")}
 _NO_STORE = (b"cache-control", b"no-store")
 _EXPLAIN = {b"plan": "plan", b"trace": "trace"}
+# Headers that no page of another origin can send without asking first.
+_PREFLIGHT = (b"graphql-require-preflight", b"apollo-require-preflight", b"x-apollo-operation-name")
 
 
 class ClientGoneError(Exception):
@@ -40,41 +44,55 @@ class ClientGoneError(Exception):
 
 
 class GraphQLEndpoint:
-    """The ASGI application at ``/graphql``. GET is for queries alone, and only where ``allow_get``."""
+    """The ASGI application at ``/graphql``. GET is for queries alone, and only where the settings serve it."""
 
-    def __init__(self, service: Service, *, body_limit_bytes: int, deadline_s: float, allow_get: bool) -> None:
+    def __init__(self, service: Service, settings: Settings) -> None:
         self._service = service
+        self._settings = settings
+        self._statuses = statuses.BY_NAME[settings.http_statuses]
         self._deadlines = Deadlines()
-        self._body_limit_bytes = body_limit_bytes
-        self._deadline_s = deadline_s
-        self._allow_get = allow_get
-        self._allow = (b"allow", b"GET, POST" if allow_get else b"POST")
+        self._body_limit_bytes = settings.body_limit_bytes
+        self._depth_max = settings.json_depth_max
+        self._body_timeout_s = settings.body_timeout_s
+        self._deadline_s = settings.request_deadline_s
+        self._allow = (b"allow", b"GET, POST" if settings.get else b"POST")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange: Exchange = scope[EXCHANGE]
         exchange.is_quiet = False
         accepted_type: bytes | None = None
         request: Request | None = None
+        deadline_s = self._deadline_s
         try:
-            with self._deadlines.within(self._deadline_s + GRACE_S):
+            asked = exchange.headers.get(b"x-gateway-deadline-ms")
+            if asked is not None:
+                deadline_s = min(deadline_s, _deadline_s(asked))
+            limit = self._deadlines.within(deadline_s + GRACE_S)
+            with limit:
                 accepted_type = self._check(scope, exchange)
+                # One limit for both, moved between them: a second one would cost every request.
+                end = limit.when
+                limit.when = end - max(0.0, deadline_s + GRACE_S - self._body_timeout_s)
                 request = await self._read(scope, exchange, receive)
+                limit.when = end
                 exchange.operation = request.operation_name
-                response = await self._answer(request, exchange, receive)
+                response = await self._answer(request, exchange, receive, deadline_s)
         except ClientGoneError:
             return
         except TimeoutError:
-            late = DeadlineExceeded(self._deadline_s) if request else RequestTimeout("The request was not received in time.")
-            response = self._service.refuse(late)
+            response = self._service.refuse(DeadlineExceeded(deadline_s) if request else self._late(deadline_s))
         except GatewayError as exc:
             response = self._service.refuse(exc)
 
-        headers = [_content_type(response, accepted_type), (b"content-length", b"%d" % len(response.body)), _NO_STORE]
-        if response.status == MethodNotAllowed.http_status:
+        status = response.status
+        if status != 200 or response.partial:
+            status = self._statuses(response, accepted_type, request is not None)
+        headers = [_content_type(status, accepted_type), (b"content-length", b"%d" % len(response.body)), _NO_STORE]
+        if status == MethodNotAllowed.http_status:
             headers.append((b"allow", b"POST") if request else self._allow)
         if exchange.has_unread_body:
             headers.append((b"connection", b"close"))
-        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": response.body, "more_body": exchange.has_unread_body})
         if exchange.has_unread_body:
             await self._linger(exchange, receive)
@@ -83,16 +101,30 @@ class GraphQLEndpoint:
     def _check(self, scope: Scope, exchange: Exchange) -> bytes:
         """Return the media type of a good answer; an error where the request is refused whatever its body."""
         method, headers = scope["method"], exchange.headers
-        if method != "POST" and not (method == "GET" and self._allow_get):
+        if method != "POST" and not (method == "GET" and self._settings.get):
             raise MethodNotAllowed(f"{method[:16]} is not allowed here; send a POST.")
         media_type = accepted(headers.get(b"accept"))
         if media_type is None:
             raise NotAcceptable("Answers are application/graphql-response+json or application/json.")
         if method == "GET":
-            _check_get(scope, exchange)
+            self._check_get(scope, exchange)
         else:
             self._check_post(headers)
         return media_type
+
+    def _check_get(self, scope: Scope, exchange: Exchange) -> None:
+        headers = exchange.headers
+        # A page of another origin may send forms and plain text without asking.
+        if b"content-type" in headers and not is_json(headers[b"content-type"]):
+            raise UnsupportedMediaType("A GET has no body; a Content-Type of it must be application/json.")
+        if exchange.has_unread_body:
+            raise MethodNotAllowed("A GET has no body; send a POST.")
+        if self._settings.get_preflight and not any(headers.get(name, b"").strip() for name in _PREFLIGHT):
+            raise Forbidden("A GET must have the header GraphQL-Require-Preflight with any value; or send a POST (setting get_preflight).")
+        limit, size = self._settings.url_limit_bytes, len(scope["query_string"])
+        if size > limit:
+            message = f"The URL has more than {limit} bytes; send a POST (setting url_limit_bytes)."
+            raise UriTooLong(message, limit=limit, actual=size, setting="url_limit_bytes")
 
     def _check_post(self, headers: dict[bytes, bytes]) -> None:
         if not is_json(headers.get(b"content-type")):
@@ -102,19 +134,27 @@ class GraphQLEndpoint:
         length = headers.get(b"content-length", b"0")
         # More digits than any limit has are not converted.
         if not length.isdigit() or len(length) > 20 or int(length) > self._body_limit_bytes:
-            raise self._too_large()
+            raise self._too_large(int(length) if length.isdigit() and len(length) <= 20 else None)
 
-    def _too_large(self) -> CallerError:
-        return RequestTooLarge(f"The request's body has more than {self._body_limit_bytes} bytes (body_limit_bytes).")
+    def _too_large(self, size: int | None = None) -> CallerError:
+        limit = self._body_limit_bytes
+        known = {} if size is None else {"actual": size}
+        message = f"The request's body has more than {limit} bytes (setting body_limit_bytes)."
+        return RequestTooLarge(message, limit=limit, **known, setting="body_limit_bytes")
+
+    def _late(self, deadline_s: float) -> CallerError:
+        seconds, setting = min((self._settings.body_timeout_s, "body_timeout_s"), (deadline_s, "request_deadline_s"))
+        return RequestTimeout(f"The request did not come within {seconds:g} s (setting {setting}).", setting=setting)
 
     async def _read(self, scope: Scope, exchange: Exchange, receive: Receive) -> Request:
         explain = exchange.headers.get(b"x-gateway-explain")
         if explain is not None and explain not in _EXPLAIN:
-            raise BadRequest("X-Gateway-Explain must be plan or trace.")
+            raise BadHttp("X-Gateway-Explain must be plan or trace.")
         what = _EXPLAIN[explain] if explain is not None else None
+        depth_max = self._depth_max
         if scope["method"] == "GET":
-            return requests.from_query_string(scope["query_string"], explain=what)
-        return requests.from_body(await self._body(exchange, receive), explain=what)
+            return requests.from_query_string(scope["query_string"], depth_max=depth_max, explain=what)
+        return requests.from_body(await self._body(exchange, receive), depth_max=depth_max, explain=what)
 
     async def _body(self, exchange: Exchange, receive: Receive) -> bytes:
         message = await receive()
@@ -144,11 +184,11 @@ class GraphQLEndpoint:
                         return
                     size += len(message["body"])
 
-    async def _answer(self, request: Request, exchange: Exchange, receive: Receive) -> Response:
+    async def _answer(self, request: Request, exchange: Exchange, receive: Receive, deadline_s: float) -> Response:
         """Return the service's answer; ClientGoneError when the client leaves while it is made."""
         watch = _Watch(receive, self._deadlines)
         try:
-            return await self._service.answer(request, request_id=exchange.request_id, deadline_s=self._deadline_s)
+            return await self._service.answer(request, request_id=exchange.request_id, deadline_s=deadline_s)
         except asyncio.CancelledError:
             if watch.take_back():
                 raise ClientGoneError from None
@@ -189,14 +229,15 @@ class _Watch:
             self._task.cancel()
 
 
-def _check_get(scope: Scope, exchange: Exchange) -> None:
-    if exchange.has_unread_body:
-        raise MethodNotAllowed("A GET has no body; send a POST.")
-    if len(scope["query_string"]) > URL_LIMIT_BYTES:
-        raise UriTooLong(f"The URL has more than {URL_LIMIT_BYTES} bytes; send a POST.")
+def _deadline_s(asked: bytes) -> float:
+    """Return the seconds of an X-Gateway-Deadline-Ms."""
+    digits = asked.lstrip(b"0")[:20]  # more are not converted, and are above any setting
+    if not asked.isdigit() or int(digits or b"0") < DEADLINE_MIN_MS:
+        raise BadHttp(f"X-Gateway-Deadline-Ms must be an integer, at least {DEADLINE_MIN_MS}.")
+    return int(digits) / 1_000
 
 
-def _content_type(response: Response, accepted_type: bytes | None) -> tuple[bytes, bytes]:
+def _content_type(status: int, accepted_type: bytes | None) -> tuple[bytes, bytes]:
     # GraphQL over HTTP, "Body": a legacy client has application/json for 2xx alone; what else has that type may be a proxy's.
-    is_good = 200 <= response.status < 300
+    is_good = 200 <= status < 300
     return _TYPES[accepted_type if is_good and accepted_type is not None else GRAPHQL]

@@ -9,6 +9,7 @@ JSON = b"application/json"
 GRAPHQL = b"application/graphql-response+json"
 
 _LONGEST_HEADER = 1_000  # longer ones are cut: nobody accepts that much
+_LONGEST_KNOWN = 250  # longer ones are not remembered; 250 bytes are more than any browser's
 _RANGES = {  # what each range stands for, and how specific it is
     "application/graphql-response+json": ((GRAPHQL, 2),),
     "application/json": ((JSON, 2),),
@@ -17,7 +18,6 @@ _RANGES = {  # what each range stands for, and how specific it is
 }
 
 
-@lru_cache(maxsize=256)
 def accepted(accept: bytes | None) -> bytes | None:
     """Return the media type of a good answer: JSON or GRAPHQL; None when neither is acceptable.
 
@@ -25,6 +25,18 @@ def accepted(accept: bytes | None) -> bytes | None:
     """
     if not accept:
         return JSON
+    return _accepted(accept) if len(accept) <= _LONGEST_KNOWN else _accepted.__wrapped__(accept)
+
+
+def is_json(content_type: bytes | None) -> bool:
+    """Return whether a request's Content-Type is application/json in UTF-8."""
+    if not content_type:
+        return False
+    return _is_json(content_type) if len(content_type) <= _LONGEST_KNOWN else _is_json.__wrapped__(content_type)
+
+
+@lru_cache(maxsize=256)
+def _accepted(accept: bytes) -> bytes | None:
     specific: dict[bytes, tuple[int, float]] = {}  # by media type: the most specific range that covers it, and its quality
     for name, quality in _items(accept.decode("latin-1")[:_LONGEST_HEADER]):
         for media_type, specificity in _RANGES.get(name, ()):
@@ -37,9 +49,8 @@ def accepted(accept: bytes | None) -> bytes | None:
 
 
 @lru_cache(maxsize=64)
-def is_json(content_type: bytes | None) -> bool:
-    """Return whether a request's Content-Type is application/json in UTF-8."""
-    name, _, parameters = (content_type or b"").decode("latin-1")[:_LONGEST_HEADER].partition(";")
+def _is_json(content_type: bytes) -> bool:
+    name, _, parameters = content_type.decode("latin-1")[:_LONGEST_HEADER].partition(";")
     return name.strip().lower() == "application/json" and _charset(parameters) in (None, "utf-8", "utf8")
 
 

@@ -1,4 +1,5 @@
-"""What every HTTP request has: an id, safe headers, one line in the log, and a masked answer where something unexpected was raised."""
+"""What every HTTP request has: a host of ours, an id, safe headers, one line in the log, and a masked answer where something unexpected was
+raised."""
 
 from __future__ import annotations
 
@@ -7,23 +8,28 @@ import os
 import re
 from collections.abc import Mapping
 from time import perf_counter
+from typing import Any
 
 import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.errors import GatewayError, HostNotAllowed
+from gateway.http.hosts import Hosts
 from gateway.http.media import GRAPHQL
 from gateway.observability import logs
 
 EXCHANGE = "gateway.exchange"  # the key in the scope
+REFUSAL = "gateway.refusal"  # there too: the error with which the connection refuses a request after its head
 CLIENT_GONE = 499  # in the log alone
 
 _SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}").fullmatch
-_SAFE_HEADERS = (
+SAFE_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"x-frame-options", b"DENY"),
 )
 _NO_CONTENT = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+_RETRY_AFTER = (b"retry-after", b"1")
 
 
 class Exchange:
@@ -47,8 +53,9 @@ class ExchangeMiddleware:
     PERF: Starlette's router and its exception handler cost 20 µs, more than all the rest of us (python -m tests.gateway.http.cost).
     """
 
-    def __init__(self, app: ASGIApp, direct: Mapping[str, ASGIApp] | None = None) -> None:
+    def __init__(self, app: ASGIApp, hosts: Hosts, direct: Mapping[str, ASGIApp] | None = None) -> None:
         self.app = app
+        self.hosts = hosts
         self.direct = direct or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -59,28 +66,47 @@ class ExchangeMiddleware:
         headers = read_headers(scope)
         exchange = scope[EXCHANGE] = Exchange(headers, request_id(headers.get(b"x-request-id")))
         direct = self.direct.get(scope["path"])
+        refusal: GatewayError | None = scope.get(REFUSAL)
+        if refusal is None and (host := headers.get(b"host")) not in self.hosts.known:
+            refusal = self._check_host(scope, host)
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
                 given = message["headers"] = list(message.get("headers", ()))
-                given += _SAFE_HEADERS
+                given += SAFE_HEADERS
+                if exchange.status == 503 and not any(name == b"retry-after" for name, _ in given):
+                    given.append(_RETRY_AFTER)
                 given.append((b"x-request-id", exchange.request_id.encode()))
                 if direct is not None or not any(name == b"content-security-policy" for name, _ in given):
                     given.append(_NO_CONTENT)
             await send(message)
 
         try:
-            await (direct or self.app)(scope, receive, send_with_headers)
+            if refusal is None:
+                await (direct or self.app)(scope, receive, send_with_headers)
+            else:
+                exchange.is_quiet = False
+                await _send_error(refusal.http_status, refusal.message, refusal.extensions, send_with_headers)
         except Exception as exc:
             logs.unexpected(exchange.request_id, exc)
             if exchange.status:  # Too late for another answer: the server closes the connection.
                 raise
-            await _send_masked(exchange, send_with_headers)
+            extensions = {"code": GatewayError.code, "requestId": exchange.request_id}
+            await _send_error(GatewayError.http_status, "Internal server error.", extensions, send_with_headers)
         finally:
             seconds = perf_counter() - started
             status = exchange.status or CLIENT_GONE
             logs.access(exchange.request_id, scope["method"], scope["path"], status, seconds, exchange.operation, quiet=exchange.is_quiet)
+
+    def _check_host(self, scope: Scope, host: bytes | None) -> GatewayError | None:
+        # Probes come under whatever name or address the machine has, and old ones without any.
+        if scope["path"].startswith("/health/"):
+            if host is None and scope.get("http_version") == "1.0":
+                return None
+            refusal = self.hosts.refusal(host)
+            return refusal if not isinstance(refusal, HostNotAllowed) else None
+        return self.hosts.refusal(host)
 
 
 # An id made here: a random half for the process and a number. Random bytes for each would cost a system call.
@@ -107,9 +133,14 @@ def request_id(given: bytes | None) -> str:
     return f"{_PROCESS}{next(_numbers):08x}"
 
 
-async def _send_masked(exchange: Exchange, send: Send) -> None:
-    error = {"message": "Internal server error.", "extensions": {"code": "INTERNAL_SERVER_ERROR", "requestId": exchange.request_id}}
-    body = orjson.dumps({"errors": [error]})
-    headers = [(b"content-type", GRAPHQL + b"; charset=utf-8"), (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": 500, "headers": headers})
+async def _send_error(status: int, message: str, extensions: dict[str, Any], send: Send) -> None:
+    """Answer with one error, and close the connection: nobody reads what may still come on it."""
+    body = orjson.dumps({"errors": [{"message": message, "extensions": extensions}]})
+    headers = [
+        (b"content-type", GRAPHQL + b"; charset=utf-8"),
+        (b"content-length", b"%d" % len(body)),
+        (b"cache-control", b"no-store"),
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

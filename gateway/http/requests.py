@@ -12,18 +12,18 @@ import orjson
 from gateway.errors import BadJson, BadRequest, BatchingOff
 from gateway.service import Request
 
-JSON_DEPTH = 64  # levels of objects and lists in a body
 PARAMETERS = ("query", "operationName", "variables", "extensions")
 
+_INTEGER_LENGTH = 20  # characters of every integer of 64 bits
 _I64_MIN, _U64_MAX = -(2**63), 2**64 - 1
 
 
-def from_body(body: bytes, *, explain: str | None = None) -> Request:
+def from_body(body: bytes, *, depth_max: int, explain: str | None = None) -> Request:
     """Return the request in a POST's body. BadJson, BadRequest or BatchingOff say what is wrong with it."""
-    return _request(decode(body), mutation_allowed=True, explain=explain)
+    return _request(decode(body, depth_max), mutation_allowed=True, explain=explain)
 
 
-def from_query_string(query_string: bytes, *, explain: str | None = None) -> Request:
+def from_query_string(query_string: bytes, *, depth_max: int, explain: str | None = None) -> Request:
     """Return the request in a GET's URL; mutations are not allowed in it."""
     try:
         pairs = parse_qsl(query_string.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=20)
@@ -38,14 +38,14 @@ def from_query_string(query_string: bytes, *, explain: str | None = None) -> Req
     # GraphQL over HTTP, "GET": variables and extensions are JSON; an empty operation name is none.
     for name in ("variables", "extensions"):
         if fields.get(name):
-            fields[name] = decode(fields[name].encode())
+            fields[name] = decode(fields[name].encode(), depth_max)
         else:
             fields.pop(name, None)
     fields["operationName"] = fields.get("operationName") or None
     return _request(fields, mutation_allowed=False, explain=explain)
 
 
-def decode(body: bytes) -> Any:
+def decode(body: bytes, depth_max: int) -> Any:
     """Return the JSON value in ``body``; BadJson where it is none, too deep, or where reading it would lose something.
 
     orjson refuses invalid UTF-8, a byte order mark, lone surrogates, NaN and infinities, but reads integers of more than 64 bits
@@ -56,8 +56,9 @@ def decode(body: bytes) -> Any:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as exc:
         raise BadJson(f"The request is not valid JSON: {exc.msg}.", line=exc.lineno, column=exc.colno) from None
-    if body.count(b"{") + body.count(b"[") > JSON_DEPTH and isinstance(value, dict | list) and _is_deeper(value, JSON_DEPTH):
-        raise BadJson(f"The request's JSON has more than {JSON_DEPTH} levels.")
+    if body.count(b"{") + body.count(b"[") > depth_max and isinstance(value, dict | list) and _is_deeper(value, depth_max):
+        message = f"The request's JSON has more than {depth_max} levels (setting json_depth_max)."
+        raise BadJson(message, limit=depth_max, setting="json_depth_max")
     if orjson.dumps(value) != body:
         _STRICT.decode(body.decode())
     return value
@@ -109,9 +110,10 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _integer(text: str) -> int:
-    # 20 characters hold every integer of 64 bits; longer ones are not even converted.
-    if len(text) > 20 or not _I64_MIN <= (number := int(text)) <= _U64_MAX:
-        raise BadJson("The request's JSON has an integer of more than 64 bits; send it as a string.")
+    # Longer ones are not even converted.
+    if len(text) > _INTEGER_LENGTH or not _I64_MIN <= (number := int(text)) <= _U64_MAX:
+        message = "The request's JSON has an integer of more than 64 bits; send it as a string."
+        raise BadJson(message, limit=_INTEGER_LENGTH, actual=len(text))
     return number
 
 

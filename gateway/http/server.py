@@ -1,19 +1,23 @@
-"""The server: uvicorn on uvloop and httptools, on a port that is taken before anything else is opened."""
+"""The server: uvicorn on uvloop, with a protocol of our own on httptools, on a port that is taken before anything else is opened."""
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import gc
 import signal
 import socket
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
+from typing import cast
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.applications import Starlette
 
 from gateway.config import Settings
 from gateway.errors import ConfigError
+from gateway.http.protocol import Protocol
 
 BACKLOG = 2_048
 DRAIN_S = 20  # what requests in flight have when the process is told to end
@@ -48,15 +52,23 @@ def address(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def run(app: ASGIApp, settings: Settings, listener: socket.socket | None = None, *, on_ready: Callable[[], None] | None = None) -> None:
+def run(app: Starlette, settings: Settings, listener: socket.socket | None = None, *, on_ready: Callable[[], None] | None = None) -> None:
     """Serve until SIGTERM or SIGINT; requests in flight are finished first, and the process ends with 0.
 
     ``on_ready`` is called once connections are taken.
     """
-    config = uvicorn.Config(
+    # uvicorn raises the signal again once it has shut down; it then finds this, which ends the process in good order.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
+    _Server(configured(app), on_ready).run(sockets=[listener or bind(settings)])
+
+
+def configured(app: Starlette) -> uvicorn.Config:
+    """Return uvicorn's settings for the application, whose connections are of our own protocol."""
+    return uvicorn.Config(
         app,
         loop="auto",  # uvloop, but for Windows
-        http="httptools",
+        http=cast("type[asyncio.Protocol]", partial(Protocol, edge=app.state.edge)),
         ws="none",
         interface="asgi3",
         lifespan="on",
@@ -67,10 +79,6 @@ def run(app: ASGIApp, settings: Settings, listener: socket.socket | None = None,
         backlog=BACKLOG,
         timeout_graceful_shutdown=DRAIN_S,
     )
-    # uvicorn raises the signal again once it has shut down; it then finds this, which ends the process in good order.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _end)
-    _Server(config, on_ready).run(sockets=[listener or bind(settings)])
 
 
 class _Server(uvicorn.Server):

@@ -77,7 +77,12 @@ class Setup:
 
     def gateway(self) -> dict[str, str]:
         """Return the gateway's environment."""
-        plain = {"GATEWAY_ENVIRONMENT": "production", "GATEWAY_ACCESS_LOG": "false", "GATEWAY_DATA_DIR": str(FOLDER / self.name)}
+        plain = {
+            "GATEWAY_ENVIRONMENT": "production",
+            "GATEWAY_ALLOWED_HOSTS": "127.0.0.1",
+            "GATEWAY_ACCESS_LOG": "false",
+            "GATEWAY_DATA_DIR": str(FOLDER / self.name),
+        }
         if self.kind == "sqlite":
             return plain
         urls = dict.fromkeys(STORES, self.postgresql)

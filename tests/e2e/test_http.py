@@ -47,7 +47,7 @@ async def client(settings: Settings, graph: Graph) -> AsyncIterator[httpx.AsyncC
     app = create_app(settings, graph)
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway", headers={"accept": GRAPHQL}) as client,
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost", headers={"accept": GRAPHQL}) as client,
     ):
         yield client
 
@@ -79,18 +79,18 @@ async def test_get_and_post_give_the_same_bytes(client: httpx.AsyncClient, graph
     [
         ("{", 400, "GRAPHQL_PARSE_FAILED"),
         ("", 400, "GRAPHQL_PARSE_FAILED"),
-        ("{ nothing }", 422, "GRAPHQL_VALIDATION_FAILED"),
-        ("{ users(first: true) { nodes { id } } }", 422, "GRAPHQL_VALIDATION_FAILED"),
-        ("{ users }", 422, "GRAPHQL_VALIDATION_FAILED"),
-        ("query A { __typename } query B { __typename }", 422, "OPERATION_RESOLUTION_FAILURE"),
-        ("query ($n: Int!) { users(first: $n) { nodes { id } } }", 422, "BAD_USER_INPUT"),
-        ("{ users(first: -1) { nodes { id } } }", 422, "BAD_USER_INPUT"),
-        ("{ users(first: 101) { nodes { id } } }", 422, "BAD_USER_INPUT"),
-        ("{ users(first: 1, last: 1) { nodes { id } } }", 422, "BAD_USER_INPUT"),
-        ('{ users(after: "???") { nodes { id } } }', 422, "BAD_USER_INPUT"),
-        ('{ users(after: "\\u0000") { nodes { id } } }', 422, "BAD_USER_INPUT"),
-        ('{ user(id: "Post:1") { id } }', 422, "BAD_USER_INPUT"),
-        ('{ posts(where: {createdAt: {gt: "yesterday"}}) { nodes { id } } }', 422, "GRAPHQL_VALIDATION_FAILED"),
+        ("{ nothing }", 400, "GRAPHQL_VALIDATION_FAILED"),
+        ("{ users(first: true) { nodes { id } } }", 400, "GRAPHQL_VALIDATION_FAILED"),
+        ("{ users }", 400, "GRAPHQL_VALIDATION_FAILED"),
+        ("query A { __typename } query B { __typename }", 400, "OPERATION_RESOLUTION_FAILURE"),
+        ("query ($n: Int!) { users(first: $n) { nodes { id } } }", 400, "BAD_USER_INPUT"),
+        ("{ users(first: -1) { nodes { id } } }", 400, "BAD_USER_INPUT"),
+        ("{ users(first: 101) { nodes { id } } }", 400, "BAD_USER_INPUT"),
+        ("{ users(first: 1, last: 1) { nodes { id } } }", 400, "BAD_USER_INPUT"),
+        ('{ users(after: "???") { nodes { id } } }', 400, "BAD_USER_INPUT"),
+        ('{ users(after: "\\u0000") { nodes { id } } }', 400, "BAD_USER_INPUT"),
+        ('{ user(id: "Post:1") { id } }', 400, "BAD_USER_INPUT"),
+        ('{ posts(where: {createdAt: {gt: "yesterday"}}) { nodes { id } } }', 400, "GRAPHQL_VALIDATION_FAILED"),
     ],
 )
 async def test_a_bad_operation_is_refused(client: httpx.AsyncClient, query: str, status: int, code: str) -> None:
@@ -106,7 +106,7 @@ async def test_a_cursor_of_another_order_is_refused(client: httpx.AsyncClient) -
     )
     cursor = (await ask(client, query, field="NAME")).json()["data"]["users"]["edges"][0]["cursor"]
     response = await ask(client, query, field="EMAIL", after=cursor)
-    assert (response.status_code, response.json()["errors"][0]["extensions"]["code"]) == (422, "BAD_USER_INPUT")
+    assert (response.status_code, response.json()["errors"][0]["extensions"]["code"]) == (400, "BAD_USER_INPUT")
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ async def test_a_cursor_of_another_order_is_refused(client: httpx.AsyncClient) -
     [
         (b"", {"content-type": "application/json"}, 400, "BAD_JSON"),
         (b"[1]", {"content-type": "application/json"}, 400, "BATCHING_OFF"),
-        (b'"{ a }"', {"content-type": "application/json"}, 422, "BAD_REQUEST"),
+        (b'"{ a }"', {"content-type": "application/json"}, 400, "BAD_REQUEST"),
         (b"{ __typename }", {"content-type": "application/graphql"}, 415, "UNSUPPORTED_MEDIA_TYPE"),
         (b"query=x", {"content-type": "application/x-www-form-urlencoded"}, 415, "UNSUPPORTED_MEDIA_TYPE"),
         (b'{"query":"{__typename}"}', {"content-type": "application/json", "accept": "text/html"}, 406, "NOT_ACCEPTABLE"),
@@ -125,6 +125,33 @@ async def test_a_bad_request_is_refused(client: httpx.AsyncClient, body: bytes, 
     assert (response.status_code, response.json()["errors"][0]["extensions"]["code"]) == (status, code)
 
 
+LONG = "secret" * 300
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"query": f"{{ {LONG} }}"},
+        {"query": f"{{ users(first: {LONG}) {{ nodes {{ id }} }} }}"},
+        {"query": f'{{ users(first: "{LONG}") {{ nodes {{ id }} }} }}'},
+        {"query": f'{{ {LONG}: user(id: "Post:1") {{ id }} }}'},
+        {"query": f'{{ users(after: "{LONG}") {{ nodes {{ id }} }} }}'},
+        {"query": f"query {LONG} {{ __typename }} query B {{ __typename }}"},
+        {"query": "{ __typename }", "operationName": LONG},
+        {"query": f"query ($a: {LONG}) {{ __typename }}"},
+        {"query": "query ($a: Int!) { users(first: $a) { nodes { id } } }", "variables": {"a": LONG}},
+        {"query": "query ($a: UserWhere) { users(where: $a) { nodes { id } } }", "variables": {"a": {LONG: 1}}},
+        {"query": f"{{ __typename {LONG}"},
+        {"query": f'{{ __typename "{LONG}'},
+    ],
+)
+async def test_no_more_than_a_piece_of_what_was_sent_comes_back(client: httpx.AsyncClient, body: dict[str, Any]) -> None:
+    response = await client.post("/graphql", json=body)
+    assert response.status_code == 400
+    assert LONG[:201] not in response.text
+    assert all(len(error["message"]) <= 200 for error in response.json()["errors"])
+
+
 async def test_a_store_that_is_gone_leaves_the_others(settings: Settings, graph: Graph, tmp_path: Path) -> None:
     gone = StoreSettings(url="mongodb://127.0.0.1:9/gone")
     broken = settings.model_copy(update={"stores": {**settings.stores, "events": gone}, "connect_timeout_s": 0.2})
@@ -132,7 +159,7 @@ async def test_a_store_that_is_gone_leaves_the_others(settings: Settings, graph:
     query = "{ users(first: 3) { nodes { name posts(first: 1) { nodes { title } } recommendations(first: 1) { score } %s } } }"
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as client,
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client,
     ):
         ready = (await client.get("/health/ready")).json()
         partial = await ask(client, query % "events(first: 1) { nodes { type } }")

@@ -238,7 +238,7 @@ def test_a_start_that_was_cut_short_while_filling_is_completed_by_the_next() -> 
 
 
 def test_production_starts_with_empty_stores() -> None:
-    with serving(GATEWAY_ENVIRONMENT="production") as (address, said):
+    with serving(GATEWAY_ENVIRONMENT="production", GATEWAY_ALLOWED_HOSTS="127.0.0.1") as (address, said):
         assert said[-1] == "The stores are empty: fill them with gateway load DIR, or gateway seed."
         assert names(address) == []
 

@@ -238,3 +238,37 @@ def test_urls_that_no_store_has_are_refused(url: str) -> None:
 def test_passwords_are_hidden_and_values_stay_on_one_line(url: str, shown: str) -> None:
     assert hidden(url) == shown
     assert "secret" not in hidden({"url": url})
+
+
+# ---------------------------------------------------------------------------------------------------------------- hosts
+
+
+@pytest.mark.parametrize("given", ["API.example.com., *.example.org,[::1] 127.0.0.1", "api.example.com\n*.example.org  ::1,127.0.0.1,"])
+def test_hosts_are_named_in_one_variable(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.setenv("GATEWAY_ALLOWED_HOSTS", given)
+    assert load_settings(STORES).allowed_hosts == ("api.example.com", "*.example.org", "[::1]", "127.0.0.1")
+
+
+def test_hosts_are_a_list_in_the_file() -> None:
+    write_toml('allowed_hosts = ["api.example.com", "*"]')
+    assert load_settings(STORES).allowed_hosts == ("api.example.com", "*")
+
+
+@pytest.mark.parametrize(
+    "given", ["https://example.com", "example.com:443", "*example.com", "a.*.com", "[::1", "[::g]", "a b/c", "\u00e9.example"]
+)
+def test_a_host_that_cannot_be_is_one_line(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.setenv("GATEWAY_ALLOWED_HOSTS", given)
+    expected = "expected host names without ports, such as api.example.com or *.example.com, or * for any"
+    assert line_of() == f"GATEWAY_ALLOWED_HOSTS = {given!r}: {expected}"
+
+
+def test_hosts_in_the_file_must_be_texts() -> None:
+    write_toml("allowed_hosts = [1]")
+    assert line_of().startswith("gateway.toml: allowed_hosts = [1]: expected host names")
+
+
+@pytest.mark.parametrize(("environment", "get", "preflight"), [("development", True, False), ("production", False, True)])
+def test_get_depends_on_the_environment(environment: str, get: bool, preflight: bool) -> None:
+    settings = load_settings(STORES, environment=environment)
+    assert (settings.get, settings.get_preflight) == (get, preflight)

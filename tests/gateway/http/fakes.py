@@ -31,12 +31,14 @@ class FakeService:
     def __init__(self, answer: Answer = hello) -> None:
         self.requests: list[Request] = []
         self.request_ids: list[str] = []
+        self.deadlines: list[float] = []
         self.cancelled = asyncio.Event()
         self._answer = answer
 
     async def answer(self, request: Request, *, request_id: str, deadline_s: float) -> Response:
         self.requests.append(request)
         self.request_ids.append(request_id)
+        self.deadlines.append(deadline_s)
         try:
             return await self._answer(request)
         except asyncio.CancelledError:
@@ -84,6 +86,7 @@ def down(name: str) -> Exception:
 
 
 def make_app(service: FakeService | None = None, stores: FakeStores | None = None, *, query: str = "", **settings: Any) -> Starlette:
+    settings = {"allowed_hosts": ("gateway", "127.0.0.1"), **settings}
     return application(
         cast("Service", service or FakeService()), cast("Stores", stores or FakeStores()), Settings(**settings), first_query=query
     )

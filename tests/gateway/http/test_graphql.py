@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -16,6 +17,11 @@ from tests.gateway.http.fakes import FakeService, make_app
 
 JSON = {"content-type": "application/json"}
 GOOD = b'{"query":"{a}"}'
+LONG = "secret" * 200
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> str:
+    return "".join(str(record.__dict__) for record in caplog.records if record.name.startswith("gateway"))
 
 
 def code(response: httpx.Response) -> str:
@@ -59,20 +65,20 @@ async def test_null_is_the_same_as_leaving_out(client: httpx.AsyncClient, servic
         (b'{"query":"{a}","variables":' + b'{"a":' * 64 + b"1" + b"}" * 65, 400, "BAD_JSON"),
         (b"[" * 65 + b"]" * 65, 400, "BAD_JSON"),
         (b"[" * 1_900, 400, "BAD_JSON"),
-        (b"null", 422, "BAD_REQUEST"),
-        (b'"x"', 422, "BAD_REQUEST"),
-        (b"5", 422, "BAD_REQUEST"),
-        (b"true", 422, "BAD_REQUEST"),
-        (b"[]", 422, "BAD_REQUEST"),
+        (b"null", 400, "BAD_REQUEST"),
+        (b'"x"', 400, "BAD_REQUEST"),
+        (b"5", 400, "BAD_REQUEST"),
+        (b"true", 400, "BAD_REQUEST"),
+        (b"[]", 400, "BAD_REQUEST"),
         (b"[" + GOOD + b"]", 400, "BATCHING_OFF"),
-        (b'{"qeury":"{a}"}', 422, "BAD_REQUEST"),
-        (b"{}", 422, "BAD_REQUEST"),
-        (b'{"query":null}', 422, "BAD_REQUEST"),
-        (b'{"query":5}', 422, "BAD_REQUEST"),
-        (b'{"query":"{a}","variables":[7]}', 422, "BAD_REQUEST"),
-        (b'{"query":"{a}","variables":"x"}', 422, "BAD_REQUEST"),
-        (b'{"query":"{a}","extensions":3}', 422, "BAD_REQUEST"),
-        (b'{"query":"{a}","operationName":5}', 422, "BAD_REQUEST"),
+        (b'{"qeury":"{a}"}', 400, "BAD_REQUEST"),
+        (b"{}", 400, "BAD_REQUEST"),
+        (b'{"query":null}', 400, "BAD_REQUEST"),
+        (b'{"query":5}', 400, "BAD_REQUEST"),
+        (b'{"query":"{a}","variables":[7]}', 400, "BAD_REQUEST"),
+        (b'{"query":"{a}","variables":"x"}', 400, "BAD_REQUEST"),
+        (b'{"query":"{a}","extensions":3}', 400, "BAD_REQUEST"),
+        (b'{"query":"{a}","operationName":5}', 400, "BAD_REQUEST"),
         (b" " * 2_001, 413, "REQUEST_TOO_LARGE"),
     ],
 )
@@ -193,13 +199,13 @@ async def test_a_get_with_a_body_is_refused(client: httpx.AsyncClient) -> None:
 @pytest.mark.parametrize(
     ("query_string", "status", "expected"),
     [
-        ("", 422, "BAD_REQUEST"),
-        ("query={a}&query={b}", 422, "BAD_REQUEST"),
-        ("query={a}&variables=[7]", 422, "BAD_REQUEST"),
+        ("", 400, "BAD_REQUEST"),
+        ("query={a}&query={b}", 400, "BAD_REQUEST"),
+        ("query={a}&variables=[7]", 400, "BAD_REQUEST"),
         ("query={a}&variables={", 400, "BAD_JSON"),
         ("query={a}&extensions=NaN", 400, "BAD_JSON"),
         ("query=%ff", 400, "BAD_JSON"),
-        ("query={a}&" + "x=1&" * 30, 422, "BAD_REQUEST"),
+        ("query={a}&" + "x=1&" * 30, 400, "BAD_REQUEST"),
         ("query=" + "x" * 8_200, 414, "URI_TOO_LONG"),
     ],
 )
@@ -225,7 +231,7 @@ async def test_an_explanation_can_be_asked_for(client: httpx.AsyncClient, servic
 
 async def test_another_explanation_is_refused(client: httpx.AsyncClient) -> None:
     response = await client.post("/graphql", json={"query": "{a}"}, headers={"x-gateway-explain": "all"})
-    assert (response.status_code, code(response)) == (422, "BAD_REQUEST")
+    assert (response.status_code, code(response)) == (400, "BAD_REQUEST")
 
 
 @pytest.mark.parametrize(
@@ -240,7 +246,7 @@ async def test_an_answer_has_the_type_that_was_accepted(client: httpx.AsyncClien
     answered = await client.post("/graphql", json={"query": "{a}"}, headers={"accept": accept})
     partly = await client.post("/graphql", json={"query": "{partial}"}, headers={"accept": accept})
     refused = await client.post("/graphql", json={}, headers={"accept": accept})
-    assert [answered.status_code, partly.status_code, refused.status_code] == [200, 200, 422]
+    assert [answered.status_code, partly.status_code, refused.status_code] == [200, 200, 400]
     assert [r.headers["content-type"] for r in (answered, partly, refused)] == [f"{t}; charset=utf-8" for t in (good, good, bad)]
 
 
@@ -283,3 +289,161 @@ async def test_an_error_of_the_gateway_keeps_its_code() -> None:
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         response = await client.post("/graphql", json={"query": "{a}"})
     assert (response.status_code, code(response)) == (503, "STORE_UNAVAILABLE")
+
+
+# ------------------------------------------------------------------------------------------------------------------ GET
+
+
+@pytest.fixture
+async def strict() -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a production that serves GET."""
+    transport = httpx.ASGITransport(make_app(environment="production", get=True))
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain", "text/plain;application/json", "", "x"],
+)
+async def test_a_get_with_the_type_of_a_form_is_refused(
+    client: httpx.AsyncClient, strict: httpx.AsyncClient, service: FakeService, content_type: str
+) -> None:
+    headers = {"content-type": content_type, "graphql-require-preflight": "1"}
+    for browser in (client, strict):
+        response = await browser.get("/graphql?query={a}", headers=headers)
+        assert (response.status_code, code(response)) == (415, "UNSUPPORTED_MEDIA_TYPE")
+    assert service.requests == []
+
+
+@pytest.mark.parametrize("name", ["GraphQL-Require-Preflight", "Apollo-Require-Preflight", "X-Apollo-Operation-Name"])
+async def test_a_get_in_production_needs_a_header_that_no_form_can_send(strict: httpx.AsyncClient, name: str) -> None:
+    without = await strict.get("/graphql?query={a}")
+    empty = await strict.get("/graphql?query={a}", headers={name: " "})
+    given = await strict.get("/graphql?query={a}", headers={name: "true", "content-type": "application/json"})
+    for refused in (without, empty):
+        assert (refused.status_code, code(refused)) == (403, "FORBIDDEN")
+        assert "GraphQL-Require-Preflight" in refused.json()["errors"][0]["message"]
+    assert given.status_code == 200
+
+
+async def test_a_get_in_production_can_be_had_without_the_header() -> None:
+    transport = httpx.ASGITransport(make_app(environment="production", get=True, get_preflight=False))
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        assert (await client.get("/graphql?query={a}")).status_code == 200
+
+
+async def test_a_get_can_be_off_in_development() -> None:
+    transport = httpx.ASGITransport(make_app(get=False))
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        response = await client.get("/graphql?query={a}")
+    assert (response.status_code, response.headers["allow"]) == (405, "POST")
+
+
+# ------------------------------------------------------------------------------------------------------------- deadlines
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"), [("50", 0.05), ("00750", 0.75), ("10000", 10.0), ("10001", 10.0), ("9" * 5_000, 10.0), (None, 10.0)]
+)
+async def test_a_client_may_ask_for_a_shorter_deadline(
+    client: httpx.AsyncClient, service: FakeService, asked: str | None, expected: float
+) -> None:
+    headers = {} if asked is None else {"x-gateway-deadline-ms": asked}
+    response = await client.post("/graphql", json={"query": "{a}"}, headers=headers)
+    assert response.status_code == 200
+    assert service.deadlines == [expected]
+
+
+@pytest.mark.parametrize("asked", ["", "0", "49", "-50", "+50", "50.0", "5e1", "50 ", "x", "0x50", "60, 60"])
+@pytest.mark.parametrize("table", ["audit", "draft"])
+async def test_a_deadline_that_is_none_is_refused(asked: str, table: str) -> None:
+    service = FakeService()
+    transport = httpx.ASGITransport(make_app(service, http_statuses=table))
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        response = await client.post("/graphql", json={"query": "{a}"}, headers={"x-gateway-deadline-ms": asked})
+    assert (response.status_code, code(response)) == (400, "BAD_REQUEST")
+    assert service.requests == []
+
+
+async def test_the_endpoint_keeps_the_deadline_that_was_asked_for() -> None:
+    async def forever(_: Request) -> Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    service = FakeService(forever)
+    transport = httpx.ASGITransport(make_app(service))
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        response = await client.post("/graphql", json={"query": "{a}"}, headers={"x-gateway-deadline-ms": "50"})
+    assert (response.status_code, code(response)) == (504, "DEADLINE_EXCEEDED")
+    assert response.json()["errors"][0]["message"] == "The request was not answered within 0.05 s."
+    assert service.cancelled.is_set()
+
+
+# ------------------------------------------------------------------------------------------------- what an answer says
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b" " * 2_001, {"code": "REQUEST_TOO_LARGE", "limit": 2_000, "actual": 2_001, "setting": "body_limit_bytes"}),
+        (b"[" * 65 + b"]" * 65, {"code": "BAD_JSON", "limit": 64, "setting": "json_depth_max"}),
+        (b'{"query":"{a}","variables":{"n":' + b"7" * 100 + b"}}", {"code": "BAD_JSON", "limit": 20, "actual": 100}),
+    ],
+)
+async def test_a_limit_is_named_with_its_size_and_setting(client: httpx.AsyncClient, body: bytes, expected: dict[str, Any]) -> None:
+    response = await client.post("/graphql", content=body, headers=JSON)
+    (error,) = response.json()["errors"]
+    assert error["extensions"] == expected
+    assert expected.get("setting", "") in error["message"]
+
+
+async def test_a_depth_that_is_set_is_the_one_that_holds() -> None:
+    transport = httpx.ASGITransport(make_app(json_depth_max=8))
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        statuses = [
+            (
+                await client.post("/graphql", content=b'{"query":"{a}","variables":{"n":%b%b}}' % (b"[" * n, b"]" * n), headers=JSON)
+            ).status_code
+            for n in (6, 7)
+        ]
+    assert statuses == [200, 400]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"accept": LONG},
+        {"content-type": LONG},
+        {"x-gateway-explain": LONG},
+        {"x-gateway-deadline-ms": LONG},
+        {"x-request-id": LONG},
+        {"host": LONG},
+        {"content-type": "application/json", "content-encoding": LONG},
+    ],
+)
+async def test_no_header_comes_back_or_into_the_log(
+    client: httpx.AsyncClient, headers: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    response = await client.post("/graphql", content=GOOD, headers={"content-type": "application/json", **headers})
+    lines = (
+        response.text
+        + str(response.headers)
+        + "".join(str(record.__dict__) for record in caplog.records if record.name.startswith("gateway"))
+    )
+    assert LONG[:201] not in lines
+
+
+async def test_no_name_comes_back_or_into_the_log_at_length(client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    answers = [
+        await client.request(LONG.upper(), "/graphql"),
+        await client.request(LONG.upper(), "/"),
+        await client.get("/" + LONG),
+        await client.post("/graphql", json={"query": 1, LONG: LONG, "operationName": LONG}),
+    ]
+    await client.post("/graphql", json={"query": "{a}", "operationName": LONG})
+    lines = "".join(a.text + str(a.headers) for a in answers) + logged(caplog)
+    assert LONG[:201] not in lines
+    assert LONG[:201].upper() not in lines

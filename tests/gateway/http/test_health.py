@@ -64,3 +64,8 @@ async def test_metrics_are_off_in_production() -> None:
     transport = httpx.ASGITransport(make_app(environment="production"))
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         assert (await client.get("/metrics")).status_code == 404
+
+
+async def test_a_gateway_that_is_down_says_when_to_ask_again() -> None:
+    response = await get("/health/ready", {"users": down("users")})
+    assert (response.status_code, response.headers.get_list("retry-after")) == (503, ["1"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.http import media
 from gateway.http.media import GRAPHQL, JSON, accepted, is_json
 
 
@@ -55,3 +56,14 @@ def test_accepted(accept: bytes | None, expected: bytes | None) -> None:
 )
 def test_is_json(content_type: bytes | None, expected: bool) -> None:
     assert is_json(content_type) is expected
+
+
+def test_long_headers_are_read_and_not_remembered() -> None:
+    media._accepted.cache_clear()
+    media._is_json.cache_clear()
+    for number in range(10):
+        assert accepted(b"application/json, text/x" + b"x" * 10_000 + b"%d" % number) == JSON
+        assert is_json(b"application/json; x=" + b"x" * 10_000 + b"%d" % number)
+    assert (media._accepted.cache_info().currsize, media._is_json.cache_info().currsize) == (0, 0)
+    accepted(b"application/json")
+    assert media._accepted.cache_info().currsize == 1

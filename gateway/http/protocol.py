@@ -1,0 +1,330 @@
+"""A connection: uvicorn's protocol on httptools, and what it leaves open. Limits of head and time, and of clients that do not read.
+
+A request that comes whole in one segment, as nearly all do, pays for a few comparisons and one look at the transport's buffer; timers
+exist only for what is incomplete. What is refused after its head is answered by the application, in its turn among pipelined requests
+(``middleware.REFUSAL``); what is no HTTP is answered here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import httptools
+import orjson
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from gateway.config import Settings
+from gateway.deadlines import Alarm, Deadlines
+from gateway.errors import AnswersUnread, BadHttp, GatewayError, HeadersTooLarge, RequestTimeout, UriTooLong
+from gateway.http.media import GRAPHQL
+from gateway.http.middleware import REFUSAL, SAFE_HEADERS, request_id
+from gateway.http.unread import Reader, Unread
+from gateway.observability import logs
+from gateway.observability.metrics import Reading
+
+# The application answers a body that is late; this much later it had its chance.
+BODY_GRACE_S = 2.0
+# A refused body is dropped up to twice the limit; what exceeds this has no end (trailers, extensions of chunks).
+BODY_LIMITS = 4
+LINGER_S = 1.0
+
+_BETWEEN, _HEAD, _BODY = range(3)  # where in a message a connection is
+
+
+class Edge:
+    """What the connections of a server share."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.deadlines = Deadlines()
+        self.unread = Unread(timeout_s=settings.unread_timeout_s, limit_bytes=settings.unread_limit_bytes)
+        self.headers_max = settings.headers_max
+        # A head of fewer bytes, and few headers, needs no closer look.
+        self.plain_bytes = min(settings.url_limit_bytes, settings.header_limit_bytes)
+        self.head_limit_bytes = settings.url_limit_bytes + settings.header_limit_bytes
+        self.message_limit_bytes = BODY_LIMITS * settings.body_limit_bytes + self.head_limit_bytes
+
+    def readings(self) -> Iterator[Reading]:
+        yield from self.unread.readings()
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection. Order of the callbacks: on_message_begin, on_url, on_header, on_headers_complete, on_body, on_message_complete."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        edge: Edge,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._edge = edge
+        self._part = _BETWEEN
+        self._bytes = 0  # of the message that is incomplete: an upper bound, since more than one may be in a segment
+        self._whole_bytes = 0  # of it, in segments that hold nothing else
+        self._alarm: Alarm | None = None
+        self._reader: Reader | None = None
+        self._active: RequestResponseCycle | None = None  # the request that the application works on
+        self._is_deaf = False  # closed once what was asked before is answered
+
+    # ------------------------------------------------------------------------------------------------------ transport
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._disarm()
+        if self._reader is not None:
+            self._edge.unread.forget(self._reader)
+        # uvicorn tells the newest request alone; one before it in a pipeline would write to what is closed, which uvloop refuses.
+        if self._active is not None and not self._active.response_complete:
+            self._active.disconnected = True
+            self._active.message_event.set()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_deaf:
+            self._bytes += len(data)
+            if self._bytes > self._edge.message_limit_bytes:
+                self.transport.close()
+            return
+        self._unset_keepalive_if_required()
+        if self._part == _BETWEEN:
+            self._bytes, self._whole_bytes = len(data), 0
+        else:
+            self._bytes += len(data)
+            self._whole_bytes += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self._malformed()
+            return
+        except httptools.HttpParserUpgrade:
+            if self._should_upgrade():
+                self.handle_websocket_upgrade()
+            else:
+                self._decline_upgrade()
+            return
+        if self._part == _BODY:
+            self._expect_body()
+        elif self._part == _HEAD:
+            self._expect_head()
+            self._check_open_head()
+        elif self.cycle is None or self.cycle.response_complete:  # Empty lines alone, which the parser passes over.
+            self._expect_head()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch()
+
+    def timeout_keep_alive_handler(self) -> None:
+        # Closing waits until all is written. Answers below the mark at which a transport pauses are first looked at here.
+        if self.transport.get_write_buffer_size():
+            self._watch()
+        super().timeout_keep_alive_handler()
+
+    # --------------------------------------------------------------------------------------------------------- parser
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._part = _HEAD
+        self._whole_bytes = 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # As uvicorn's, but that a trailer is no header. PERF: a call of super() for each costs 1 µs a request
+        # (python -m tests.gateway.http.cost).
+        if self._part == _HEAD:
+            name = name.lower()
+            if name == b"expect" and value.lower() == b"100-continue":
+                self.expect_100_continue = True
+            self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        self._part = _BODY
+        if not self.pipeline:
+            self._active = self.cycle
+        if self._alarm is not None:
+            self._disarm()
+        edge = self._edge
+        if (
+            self._bytes > edge.plain_bytes
+            or len(self.headers) > edge.headers_max
+            or edge.unread.is_over
+            or self.scope["http_version"] != "1.1"
+        ):
+            refusal = self._refusal()
+            if refusal is not None:
+                # Its task has not run yet.
+                self.scope[REFUSAL] = refusal  # type: ignore[literal-required]
+        # A transport writes small answers at the end of a round of the loop: what is left of one now, its client did not take.
+        if self.transport.get_write_buffer_size():
+            self._watch()
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._part = _BETWEEN
+        if self._alarm is not None:
+            self._disarm()
+
+    def on_response_complete(self) -> None:
+        if self.pipeline:
+            self._active = self.pipeline[-1][0]
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._watch()
+
+    # --------------------------------------------------------------------------------------------------------- limits
+
+    def _refusal(self) -> GatewayError | None:
+        settings = self._edge.settings
+        if self.scope["http_version"] not in ("1.1", "1.0"):
+            return BadHttp("The request's version of HTTP is none of 1.0 and 1.1.")
+        if (size := len(self.url)) > settings.url_limit_bytes:
+            return _url_too_long(settings, size)
+        if (count := len(self.headers)) > settings.headers_max:
+            return HeadersTooLarge(
+                f"The request has more than {settings.headers_max} headers (setting headers_max).",
+                limit=settings.headers_max,
+                actual=count,
+                setting="headers_max",
+            )
+        if (size := self._header_bytes()) > settings.header_limit_bytes:
+            return _headers_too_large(settings, size)
+        if self._edge.unread.is_over and not self.url.startswith(b"/health/"):
+            return AnswersUnread("Too many answers wait to be read by their clients; try again later (setting unread_limit_bytes).")
+        return None
+
+    def _header_bytes(self) -> int:
+        return sum(len(name) + len(value) for name, value in self.headers)
+
+    def _check_open_head(self) -> None:
+        """Refuse a head that has grown too large already; it may have no end."""
+        settings = self._edge.settings
+        if self._bytes <= self._edge.plain_bytes:
+            return
+        if len(self.url) > settings.url_limit_bytes:
+            self._refuse(_url_too_long(settings, None))
+        elif self._header_bytes() > settings.header_limit_bytes or self._whole_bytes > self._edge.head_limit_bytes:
+            self._refuse(_headers_too_large(settings, None))
+
+    def _expect_head(self) -> None:
+        if self._alarm is None and not self.transport.is_closing():
+            self._alarm = self._edge.deadlines.alarm(self._edge.settings.header_timeout_s, self._head_is_late)
+
+    def _head_is_late(self) -> None:
+        self._alarm = None
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._expect_head()  # We may be what it waits for.
+        elif self._part == _HEAD:
+            seconds = self._edge.settings.header_timeout_s
+            self._refuse(RequestTimeout(f"The request's headers did not come within {seconds:g} s.", setting="header_timeout_s"))
+        else:
+            self.transport.close()
+
+    def _expect_body(self) -> None:
+        if self._whole_bytes > self._edge.message_limit_bytes:
+            self._close()
+        elif self._alarm is None and not self.transport.is_closing():
+            seconds = self._edge.settings.body_timeout_s + BODY_GRACE_S
+            self._alarm = self._edge.deadlines.alarm(seconds, self._body_is_late)
+
+    def _body_is_late(self) -> None:
+        self._alarm = None
+        if self.pipeline:
+            self._expect_body()  # Its turn has not come, and reading may be paused for that.
+        else:
+            self._close()
+
+    def _disarm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+
+    def _close(self) -> None:
+        self._is_deaf = True
+        self.transport.close()
+
+    def _watch(self) -> None:
+        if self._reader is None:
+            self._reader = self._edge.unread.watch(self.transport, self.loop)
+        else:
+            self._edge.unread.observe(self._reader)
+
+    # -------------------------------------------------------------------------------------------------------- refusals
+
+    def _malformed(self) -> None:
+        error = BadHttp("The request is not well-formed HTTP.")
+        if self._part != _BODY:
+            self._refuse(error)
+        elif self.cycle.response_complete or self.cycle.response_started:
+            self._close()
+        elif self.pipeline:  # Its body is broken, and its turn has not come.
+            self._is_deaf = True
+            self.scope[REFUSAL] = error  # type: ignore[literal-required]
+        else:
+            # The application waits for the rest of it, and shall not answer as well.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+            self._answer(error)
+
+    def _decline_upgrade(self) -> None:
+        """Answer in HTTP/1.1 and close: the parser takes what follows, a body too, for the other protocol's."""
+        self._is_deaf = True
+        self.cycle.keep_alive = False
+        if any(name == b"transfer-encoding" or (name == b"content-length" and value != b"0") for name, value in self.headers):
+            error = BadHttp("A request with Upgrade must have no body; send it without Upgrade.")
+            self.scope[REFUSAL] = error  # type: ignore[literal-required]
+
+    def _refuse(self, error: GatewayError) -> None:
+        """Refuse a request that has no head yet. Where earlier ones wait for their answers, this one gets none."""
+        if self.cycle is None or self.cycle.response_complete:
+            self._answer(error)
+        else:
+            self._is_deaf = True
+            self.cycle.keep_alive = False
+
+    def _answer(self, error: GatewayError) -> None:
+        self._disarm()
+        self._is_deaf = True
+        identity = request_id(None)
+        body = orjson.dumps({"errors": [{"message": error.message, "extensions": error.extensions}]})
+        headers = [
+            (b"content-type", GRAPHQL + b"; charset=utf-8"),
+            (b"content-length", b"%d" % len(body)),
+            (b"cache-control", b"no-store"),
+            (b"connection", b"close"),
+            *SAFE_HEADERS,
+            (b"x-request-id", identity.encode()),
+        ]
+        head = b"".join(b"%b: %b\r\n" % header for header in headers)
+        logs.access(identity, "-", "-", error.http_status, 0.0, None, quiet=False)
+        if self.transport.is_closing():
+            return
+        self.transport.write(STATUS_LINE[error.http_status] + head + b"\r\n" + body)
+        # A connection that is closed on unread data loses the answer too; so what still comes is dropped, for a little while.
+        self.transport.write_eof()
+        self._watch()
+        self._bytes = 0
+        self._alarm = self._edge.deadlines.alarm(LINGER_S, self.transport.close)
+
+
+def _url_too_long(settings: Settings, size: int | None) -> UriTooLong:
+    limit = settings.url_limit_bytes
+    known = {} if size is None else {"actual": size}
+    return UriTooLong(f"The URL has more than {limit} bytes (setting url_limit_bytes).", limit=limit, **known, setting="url_limit_bytes")
+
+
+def _headers_too_large(settings: Settings, size: int | None) -> HeadersTooLarge:
+    limit = settings.header_limit_bytes
+    known = {} if size is None else {"actual": size}
+    message = f"The request's headers have more than {limit} bytes (setting header_limit_bytes)."
+    return HeadersTooLarge(message, limit=limit, **known, setting="header_limit_bytes")
