@@ -48,7 +48,7 @@ async def test_a_plan_is_freed_when_its_document_is_forgotten() -> None:
         "{ users { nodes { id following { edges { cursor node { name posts { nodes { author { name } } } } } }"
         " recommendations { score } } } }"
     )
-    await execute(text, None, None)
+    await execute(text, {}, None)
     gc.collect()
     gc.disable()
     try:
