@@ -53,7 +53,6 @@ from graphql import (
     ValueNode,
     VariableNode,
     get_named_type,
-    is_composite_type,
     is_interface_type,
     is_leaf_type,
     is_list_type,
@@ -65,7 +64,6 @@ from graphql import (
 MAX_CONFLICTS = 5  # reported of one document
 MAX_NODES = 20  # of each side of one conflict, as in graphql-core
 MAX_TEXT = 1_000  # characters of a name or a reason in a message, as in graphql-core
-UNTYPED = frozenset({"__schema", "__type"})  # fields with selections that no type declares
 
 
 class OverlappingFields(ValidationRule):
@@ -84,13 +82,12 @@ RULES: tuple[type[Any], ...] = tuple(
 class _Field:
     """A field of a document under one parent type. ``owner`` is the parent if it is an object type: no object is of two of them."""
 
-    __slots__ = ("arguments", "below", "home", "name", "node", "owner", "parent", "response", "shape", "type")
+    __slots__ = ("arguments", "below", "home", "name", "node", "owner", "response", "shape", "type")
 
     def __init__(self, node: FieldNode, parent: GraphQLNamedType | None, type_: GraphQLOutputType | None, home: _Part) -> None:
         self.node = node
         self.name = node.name.value
         self.response = node.alias.value if node.alias else self.name
-        self.parent = parent
         self.owner = parent if isinstance(parent, GraphQLObjectType) else None
         self.type = type_
         self.home = home
@@ -100,6 +97,7 @@ class _Field:
 
 
 _Groups: TypeAlias = dict[str, list[_Field]]
+_Blocks: TypeAlias = dict[GraphQLObjectType | None, list[_Field]]
 
 
 class _Part:
@@ -117,16 +115,6 @@ class _Part:
         self.shaped = 0
 
 
-class _Block:
-    """The fields of one group that have one object type as their parent, or none. ``level`` is what is below them."""
-
-    __slots__ = ("fields", "level")
-
-    def __init__(self, fields: list[_Field], level: _Level | None) -> None:
-        self.fields = fields
-        self.level = level
-
-
 class _Level:
     """Parts that meet. ``mask`` has their bits."""
 
@@ -136,7 +124,7 @@ class _Level:
         self.parts = parts
         self.mask = mask
         self.groups: _Groups = {}  # when they are first asked for
-        self.blocks: dict[str, list[_Block]] = {}
+        self.blocks: dict[str, _Blocks] = {}
 
 
 class _Trail(NamedTuple):
@@ -150,7 +138,7 @@ class _Trail(NamedTuple):
 class _Difference(NamedTuple):
     first: _Field
     second: _Field
-    reason: str
+    of_shape: bool = False  # whatever their names and arguments
 
 
 class _Shape(NamedTuple):
@@ -202,13 +190,15 @@ class Overlaps:
         return list(self._conflicts.values())
 
     def _roots(self) -> Iterable[_Part]:
+        """Give all selection sets that stand in no other: those that others spread come last, as they will have been merged by then."""
         definitions = self._document.definitions
         for operation in definitions:
             if isinstance(operation, OperationDefinitionNode):
                 yield self._part(operation.selection_set, self._schema.get_root_type(operation.operation))
-        for fragment in definitions:
-            if isinstance(fragment, FragmentDefinitionNode):
-                yield self._of_fragment(fragment)
+        fragments = [(d.name.value, self._of_fragment(d)) for d in definitions if isinstance(d, FragmentDefinitionNode)]
+        spread = {name for _, part in fragments for name in part.spreads}
+        yield from (part for name, part in fragments if name not in spread)
+        yield from (part for name, part in fragments if name in spread)
 
     def _run(self, task: _Task) -> None:
         # What a task adds is done before what was there, in the order in which it was added: the conflicts come in the document's order.
@@ -233,34 +223,21 @@ class Overlaps:
             part.shaped |= mask
         for name, fields in self._groups(level).items():
             self.steps += len(fields)
-            if len(fields) == 1:
-                self._merge_below(fields[0], trail)
-                continue
-            self._merge_group(level, name, fields, trail)
-            for field in fields:
-                if field.name in UNTYPED:
-                    self._merge_below(field, trail)
-
-    def _merge_below(self, field: _Field, trail: _Trail | None) -> None:
-        selection_set = field.node.selection_set
-        if not selection_set:
-            return
-        below = None
-        if field.name in UNTYPED and is_composite_type(field.parent):
-            # Within one ``__schema`` graphql-core does compare types, between two it does not.
-            definition = self._schema.get_field(field.parent, field.name)
-            below = self._part(selection_set, get_named_type(definition.type)) if definition else None
-        if level := self._level(self._reach(below or self._below(field))):
-            self._tasks.append(_Merge(level, _Trail([field], [field], trail)))
+            if len(fields) > 1:
+                self._merge_group(level, name, fields, trail)
+            elif below := self._level(self._reach_all(fields)):
+                self._tasks.append(_Merge(below, _Trail(fields, fields, trail)))
 
     def _merge_group(self, level: _Level, name: str, fields: list[_Field], trail: _Trail | None) -> None:
         blocks = self._blocks(level, name)
-        differences = [difference for block in blocks if (difference := self._difference(block.fields, alike=True))]
-        joins = [(a, b) for a, b in _pairs(blocks) if a.fields[0].owner is None or b.fields[0].owner is None]
-        if not differences:
-            ends = ([a.fields[0], b.fields[0]] for a, b in joins)
-            differences = [difference for pair in ends if (difference := self._difference(pair, alike=True))]
-        if not differences and len(blocks) > 1 and (difference := self._difference(fields, alike=False)):
+        free, bound = _split(blocks)
+        if free:
+            other = self._unlike(free[0], fields)
+            first, *second = sorted((free[0], other), key=fields.index) if other else (free[0],)
+            differences = [_Difference(first, field) for field in second]
+        else:
+            differences = [_Difference(block[0], other) for block in blocks.values() if (other := self._unlike(block[0], block))]
+        if not differences and (difference := self._misshapen(fields)):
             differences = [difference]
         if differences:
             for difference in differences:
@@ -269,12 +246,10 @@ class Overlaps:
         # The shape first, over all of them: then it is known wherever a part of them is merged, and not asked again there.
         if len(blocks) > 1 and (below := self._level(self._reach_all(fields))):
             self._tasks.append(_Shape(below, _Trail(fields, fields, trail)))
-        for block in blocks:
-            if block.level:
-                self._tasks.append(_Merge(block.level, _Trail(block.fields, block.fields, trail)))
-        for a, b in joins:
-            if a.level and b.level:
-                self._tasks.append(_Join(a.level, b.level, _Trail(a.fields, b.fields, trail)))
+        for block in blocks.values():
+            if below := self._level(self._reach_all(block)):
+                self._tasks.append(_Merge(below, _Trail(block, block, trail)))
+        self._join_below(free, bound, trail)
 
     def _join(self, left: _Level, right: _Level, trail: _Trail) -> None:
         """Hold the groups of one level against those of another. Their shapes were compared, and each is merged on its own."""
@@ -288,19 +263,32 @@ class Overlaps:
         self.steps += len(few)
         for name in few:
             if name in many:
-                for a in self._blocks(left, name):
-                    for b in self._blocks(right, name):
-                        self._join_blocks(a, b, trail)
+                self._join_groups(self._blocks(left, name), self._blocks(right, name), trail)
 
-    def _join_blocks(self, a: _Block, b: _Block, trail: _Trail) -> None:
-        one, other = a.fields[0], b.fields[0]
-        if one.owner is not other.owner and one.owner is not None and other.owner is not None:
+    def _join_groups(self, left: _Blocks, right: _Blocks, trail: _Trail) -> None:
+        # All fields of the left against all of the right, but for those of two object types, in as few steps as there are.
+        free_left, bound_left = _split(left)
+        free_right, bound_right = _split(right)
+        self._join_fields(free_left + bound_left, free_right, trail)
+        self._join_fields(free_left, bound_right, trail)
+        for owner, fields in left.items():
+            if owner is not None and owner in right:
+                self._join_fields(fields, right[owner], trail)
+
+    def _join_fields(self, left: list[_Field], right: list[_Field], trail: _Trail) -> None:
+        if not left or not right:
             return
-        self.steps += 1
-        if one is not other and (difference := self._difference([one, other], alike=True)):
-            self._report(difference, trail)
-        elif a.level and b.level:
-            self._tasks.append(_Join(a.level, b.level, _Trail(a.fields, b.fields, trail)))
+        self.steps += len(left) + len(right)
+        if other := self._unlike(right[0], left):
+            self._report(_Difference(other, right[0]), trail)
+        elif other := self._unlike(left[0], right):
+            self._report(_Difference(left[0], other), trail)
+        else:
+            self._join_below(left, right, trail)
+
+    def _join_below(self, left: list[_Field], right: list[_Field], trail: _Trail | None) -> None:
+        if (one := self._level(self._reach_all(left))) and (other := self._level(self._reach_all(right))):
+            self._tasks.append(_Join(one, other, _Trail(left, right, trail)))
 
     def _shape(self, level: _Level, trail: _Trail) -> None:
         """Hold the shapes of every group of a level against each other, whatever the parents."""
@@ -313,29 +301,33 @@ class Overlaps:
             self.steps += len(fields)
             if len(fields) == 1:
                 continue
-            if difference := self._difference(fields, alike=False):
-                self._report(difference, trail, of_shape=True)
+            if difference := self._misshapen(fields):
+                self._report(difference, trail)
             elif below := self._level(self._reach_all(fields)):
                 self._tasks.append(_Shape(below, _Trail(fields, fields, trail)))
 
-    def _difference(self, fields: list[_Field], *, alike: bool) -> _Difference | None:
-        """Return the first difference: of shape, and with ``alike`` also of name and arguments."""
+    def _unlike(self, one: _Field, fields: list[_Field]) -> _Field | None:
+        """Return the first of the fields that has another name or other arguments than the one."""
+        for field in fields:
+            if field.name != one.name:
+                return field
+            if (field.node.arguments or one.node.arguments) and self._arguments_of(field) != self._arguments_of(one):
+                return field
+        return None
+
+    def _misshapen(self, fields: list[_Field]) -> _Difference | None:
+        """Return the first difference in shape among the fields. One that is streamed has to be alone."""
         first = fields[0]
         known = first if first.type else None
         for field in fields[1:]:
-            if alike and field.name != first.name:
-                reason = f"'{_short(first.name)}' and '{_short(field.name)}' are different fields"
-                return _Difference(first, field, reason)
-            if alike and (field.node.arguments or first.node.arguments) and self._arguments_of(field) != self._arguments_of(first):
-                return _Difference(first, field, "they have differing arguments")
             if (field.node.directives or first.node.directives) and (_stream(field) or _stream(first)):
-                return _Difference(first, field, self._streams(first, field))
+                return _Difference(first, field, of_shape=True)
             if field.type is None:
                 continue
             if known is None:
                 known = field
             elif field.type is not known.type and self._shape_number(field) != self._shape_number(known):
-                return _Difference(known, field, f"they return conflicting types '{known.type}' and '{field.type}'")
+                return _Difference(known, field, of_shape=True)
         return None
 
     # -- what is below a field -------------------------------------------------------------------------------------------------------------
@@ -390,6 +382,8 @@ class Overlaps:
         return part.reach
 
     def _reach_all(self, fields: list[_Field]) -> tuple[_Part, ...]:
+        if len(fields) == 1:
+            return self._reach(self._below(fields[0])) if fields[0].node.selection_set else ()
         return tuple(dict.fromkeys(part for field in fields if field.node.selection_set for part in self._reach(self._below(field))))
 
     def _level(self, parts: tuple[_Part, ...]) -> _Level | None:
@@ -416,13 +410,12 @@ class Overlaps:
                 groups.setdefault(name, []).extend(fields)
         return groups
 
-    def _blocks(self, level: _Level, name: str) -> list[_Block]:
+    def _blocks(self, level: _Level, name: str) -> _Blocks:
         blocks = level.blocks.get(name)
         if blocks is None:
-            by_owner: dict[GraphQLObjectType | None, list[_Field]] = {}
+            blocks = level.blocks[name] = {}
             for field in self._groups(level)[name]:
-                by_owner.setdefault(field.owner, []).append(field)
-            blocks = level.blocks[name] = [_Block(fields, self._level(self._reach_all(fields))) for fields in by_owner.values()]
+                blocks.setdefault(field.owner, []).append(field)
         return blocks
 
     # -- what makes fields differ ----------------------------------------------------------------------------------------------------------
@@ -447,17 +440,11 @@ class Overlaps:
             field.shape = number
         return field.shape
 
-    def _streams(self, first: _Field, second: _Field) -> str:
-        one, other = _stream(first), _stream(second)
-        same = one and other and self._number(one.arguments or ()) == self._number(other.arguments or ())
-        see = ". See https://github.com/graphql/defer-stream-wg/discussions/100" if same else ""
-        return f"they have overlapping stream directives{see}"
-
     # -- what to say about it --------------------------------------------------------------------------------------------------------------
 
-    def _report(self, difference: _Difference, trail: _Trail | None, *, of_shape: bool = False) -> None:
+    def _report(self, difference: _Difference, trail: _Trail | None) -> None:
         """Tell of a difference from the nearest selection set that has both fields somewhere below it, as graphql-core does."""
-        first, second, reason = difference
+        first, second, of_shape = difference
         key = frozenset((id(first), id(second)))
         if key in self._conflicts:
             if of_shape or key not in self._of_shape:
@@ -467,17 +454,40 @@ class Overlaps:
             return
         elif of_shape:
             self._of_shape.add(key)
-        name, left, right = first.response, [first.node], [second.node]
+        above = []
         while trail is not None and not self._share(trail, first, second):
-            reason = _short(f"subfields '{_short(name)}' conflict because {reason}")
             first = next(field for field in trail.left if self._holds(field, first))
             second = next(field for field in trail.right if self._holds(field, second))
+            above.append((first, second))
+            trail = trail.above
+        if first.home is second.home and _position(second) < _position(first):
+            difference = _Difference(difference.second, difference.first, of_shape)
+            above = [(second, first) for first, second in above]
+        self._conflicts[key] = self._error(difference, above)
+
+    def _error(self, difference: _Difference, above: list[tuple[_Field, _Field]]) -> GraphQLError:
+        name, reason = difference.first.response, self._reason(difference)
+        left, right = [difference.first.node], [difference.second.node]
+        for first, second in above:
+            reason = _short(f"subfields '{_short(name)}' conflict because {reason}")
             name = first.response
             left = [first.node, *left[1 - MAX_NODES :]]
             right = [second.node, *right[1 - MAX_NODES :]]
-            trail = trail.above
         advice = "Use different aliases on the fields to fetch both if this was intentional."
-        self._conflicts[key] = GraphQLError(f"Fields '{_short(name)}' conflict because {reason}. {advice}", left + right)
+        return GraphQLError(f"Fields '{_short(name)}' conflict because {reason}. {advice}", left + right)
+
+    def _reason(self, difference: _Difference) -> str:
+        first, second, of_shape = difference
+        if not of_shape:
+            if first.name != second.name:
+                return f"'{_short(first.name)}' and '{_short(second.name)}' are different fields"
+            return "they have differing arguments"
+        one, other = _stream(first), _stream(second)
+        if one or other:
+            same = one and other and self._number(one.arguments or ()) == self._number(other.arguments or ())
+            see = ". See https://github.com/graphql/defer-stream-wg/discussions/100" if same else ""
+            return f"they have overlapping stream directives{see}"
+        return f"they return conflicting types '{first.type}' and '{second.type}'"
 
     def _share(self, trail: _Trail, first: _Field, second: _Field) -> bool:
         if trail.left is trail.right and len(trail.left) == 1:
@@ -488,12 +498,13 @@ class Overlaps:
         return field.node.selection_set is not None and below.home in self._reach(self._below(field))
 
 
-def _pairs(blocks: list[_Block]) -> list[tuple[_Block, _Block]]:
-    """Return the block without an object type beside each other one, in the order of the blocks."""
-    free = next((i for i, block in enumerate(blocks) if block.fields[0].owner is None), None)
-    if free is None:
-        return []
-    return [(block, blocks[free]) if i < free else (blocks[free], block) for i, block in enumerate(blocks) if i != free]
+def _split(blocks: _Blocks) -> tuple[list[_Field], list[_Field]]:
+    """Return the fields without an object type as their parent, and those with one."""
+    return blocks.get(None, []), [field for owner, fields in blocks.items() if owner is not None for field in fields]
+
+
+def _position(field: _Field) -> int:
+    return field.node.loc.start if field.node.loc else 0
 
 
 def _stream(field: _Field) -> DirectiveNode | None:
