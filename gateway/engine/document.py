@@ -16,6 +16,7 @@ from graphql import (
     validate,
 )
 
+from gateway.engine.overlapping import RULES
 from gateway.errors import OperationResolutionFailure
 
 MAX_ERRORS = 20  # of validation, per document
@@ -141,7 +142,7 @@ class Documents:
         except RecursionError:
             raise DocumentRefused([GraphQLError("Syntax Error: nested too deeply.")], code="DEPTH_LIMIT", status=400) from None
         try:
-            errors = validate(self._schema, ast, max_errors=MAX_ERRORS)
+            errors = validate(self._schema, ast, RULES, max_errors=MAX_ERRORS)
         except RecursionError:
             errors = [GraphQLError("The document is nested too deeply.")]
         if errors:
