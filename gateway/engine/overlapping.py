@@ -30,6 +30,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from graphql import (
     ArgumentNode,
+    ASTValidationRule,
     DirectiveNode,
     DocumentNode,
     FieldNode,
@@ -74,9 +75,10 @@ class OverlappingFields(ValidationRule):
             self.report_error(error)
 
 
-RULES: tuple[type[Any], ...] = tuple(
+# The rules of the specification.
+RULES: tuple[type[ASTValidationRule], ...] = tuple(
     OverlappingFields if rule is OverlappingFieldsCanBeMergedRule else rule for rule in specified_rules
-)  # of the specification
+)
 
 
 class _Field:
@@ -185,8 +187,10 @@ class Overlaps:
                 continue  # It was merged where it is spread, together with its own fragments.
             if level := self._level(self._reach(part)):
                 self._tasks.append(_Merge(level, None))
-            while self._tasks and len(self._conflicts) < MAX_CONFLICTS:
+            while self._tasks:
                 self._run(self._tasks.pop())
+                if len(self._conflicts) == MAX_CONFLICTS:
+                    return list(self._conflicts.values())
         return list(self._conflicts.values())
 
     def _roots(self) -> Iterable[_Part]:
