@@ -17,7 +17,7 @@ ifneq (ok,$(shell $(PY) -c 'print("ok")' 2>/dev/null))
 $(shell rm -rf $(VENV))
 endif
 
-.PHONY: run test check format lint types imports fuzz bench bench-executors bench-growth bench-start screenshot lock clean help
+.PHONY: run test check format lint types imports fuzz bench bench-executors bench-growth bench-start bench-validation screenshot lock clean help
 
 run: $(RUN)  ## start the gateway on PORT (8000), with demo data on the first start
 	@exec $(VENV)/bin/gateway serve --port $(PORT)
@@ -53,6 +53,9 @@ bench-growth: $(DEV)  ## the tree for 10, 100 and 1,000 users, and the memory of
 
 bench-start: $(DEV)  ## seconds to the first answer, and memory when idle
 	$(PY) -m tests.benchmarks.start
+
+bench-validation: $(DEV)  ## CPU time to parse and validate documents made to be slow, and the rules that take it
+	$(PY) -m tests.benchmarks.validation
 
 bench: $(DEV)  ## this gateway and its peers on the same stores; QUICK=1 for a minute's try
 	$(PY) -m tests.benchmarks $(if $(QUICK),--quick) $(BENCH)

@@ -17,17 +17,16 @@ from graphql import (
     GraphQLError,
     GraphQLSchema,
     OperationDefinitionNode,
-    specified_rules,
     validate,
 )
 
 from gateway.caches import Lru
+from gateway.engine.overlapping import RULES
 from gateway.engine.parsing import LimitReachedError, parse
 from gateway.errors import LimitExceeded, OperationResolutionFailure, TextLimitExceeded, bounded
 from gateway.security.limits import Limits, enforced
 from gateway.security.shape import Measuring, check_shape
 
-RULES = specified_rules
 MAX_ERRORS = 20  # of validation, per document
 NAMES_SHOWN = 20
 
