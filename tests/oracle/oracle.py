@@ -195,7 +195,7 @@ class Oracle:
         reasons = self._reasons_by_friends(user) if args["strategy"] == "FRIENDS" else self._reasons_by_taste(user)
         wrote = {post["id"] for post in self._posts_of_author.get(user, [])}
         candidates = {post: people for post, people in reasons.items() if post not in wrote | self.liked_by_user.get(user, set())}
-        existing = [post for post in candidates if self._may_exist(post)]
+        existing = [post for post in candidates if self._exists(post)]
         existing.sort(key=lambda post: (-len(candidates[post]), post))
         first = args.get("first")
         return [
@@ -203,9 +203,9 @@ class Oracle:
             for post in existing[: DEFAULT_PAGE if first is None else first]
         ]
 
-    def _may_exist(self, post: str) -> bool:
-        """While the posts do not answer nobody knows which are gone, so that score and because stay as the graph has them."""
-        return "posts" in self.down or self.by_key("Post", post) is not None
+    def _exists(self, post: str) -> bool:
+        """Say whether there is such a post. The graph store knows who wrote which, so the posts store is not asked."""
+        return post in self.records["Post"]
 
     def _reasons_by_friends(self, user: str) -> dict[str, set[str]]:
         reasons: dict[str, set[str]] = defaultdict(set)
