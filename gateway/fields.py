@@ -1,6 +1,7 @@
 """How a schema field names where its data comes from: column(), one(), each(), many(), through(), stats(), batched(), node().
 
-A field carries its source as data (in Strawberry's metadata); the engine plans from it, and nothing here runs a query.
+A field carries its source as data (in Strawberry's metadata); the engine plans from it, and nothing here runs a query. One that is
+declared nullable, and is null only together with an error, says so to clients by itself: ``@semanticNonNull``.
 Graphs are written with Strawberry as usual::
 
     @strawberry.type
@@ -15,11 +16,13 @@ import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, Optional, TypeVar
+from typing import Any, Generic, Optional, TypeVar, cast
 
 import strawberry
 from strawberry.annotation import StrawberryAnnotation
+from strawberry.schema_directive import Location
 from strawberry.types.arguments import StrawberryArgument
+from strawberry.types.base import StrawberryOptional
 from strawberry.types.field import StrawberryField
 
 from gateway.loading import Dataset
@@ -47,7 +50,8 @@ class Computed:
 
 @dataclass(frozen=True, slots=True)
 class One:
-    """The row of ``collection`` whose key is in the parent's column ``by``. ``drop``: without it the parent is left out of its list."""
+    """The row of ``collection`` whose key is in the parent's column ``by``. ``drop``: without it the parent is left out of its list,
+    and where there is no list to leave it out of, that is an error."""
 
     collection: Collection
     by: str
@@ -59,11 +63,13 @@ class Each:
     """The rows of the keys that the parent's column ``by`` (TEXTS) lists, in that order; keys without a row are left out.
 
     ``assumed_size`` is how many rows a parent has as a rule: what the cost of an operation counts, as no argument says how many there are.
+    ``semantic_non_null``: a null in place of the list of keys is an error; else it is null.
     """
 
     collection: Collection
     by: str
     assumed_size: int = 10
+    semantic_non_null: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +132,7 @@ class Batched:
     ``key_argument`` takes the only key from an argument, for the root; ``refers`` is the type its ids are of.
     ``page`` names the arguments that are a number of rows: checked like a connection's ``first``. Lists without them have ``assumed_size``
     rows as a rule.
+    ``semantic_non_null``: the function promises a value for every key, and None for one is an error.
     """
 
     function: BatchFunction
@@ -136,6 +143,7 @@ class Batched:
     page: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict, hash=False)
     assumed_size: int = 10
+    semantic_non_null: bool = False
 
     @property
     def name(self) -> str:
@@ -150,6 +158,23 @@ class Part:
 
 
 Source = FromColumn | Computed | One | Each | Many | Lookup | Stats | NodeById | NodesByIds | Batched | Part
+
+_MAY_BE_NULL = ("start_cursor", "end_cursor")  # of an empty page
+
+
+def is_semantic_non_null(source: Source | None) -> bool:
+    """Return whether a field of this source is null only together with an error, whatever its type says. Both executors hold it to that."""
+    match source:
+        case Many() | Stats():
+            return True
+        case One(drop=drop):
+            return drop
+        case Each(semantic_non_null=promised) | Batched(semantic_non_null=promised):
+            return promised
+        case Part(name):
+            return name not in _MAY_BE_NULL
+    return False
+
 
 # --------------------------------------------------------------------------------------------------------------- fields
 
@@ -168,8 +193,9 @@ def one(collection: Collection, *, by: str, drop: bool = False, description: str
     return _field(One(collection, by, drop), description)
 
 
-def each(collection: Collection, *, by: str, assumed_size: int = 10, description: str | None = None) -> Any:
-    return _field(Each(collection, by, assumed_size), description)
+def each(collection: Collection, *, by: str, assumed_size: int = 10, semantic_non_null: bool = True, description: str | None = None) -> Any:
+    """Return a field for the rows whose keys a column lists. ``semantic_non_null=False``: the column may be null, and then the field is."""
+    return _field(Each(collection, by, assumed_size, semantic_non_null), description)
 
 
 def many(
@@ -237,6 +263,7 @@ def batched(
     refers: str | None = None,
     page: Sequence[str] = (),
     assumed_size: int = 10,
+    semantic_non_null: bool = False,
     description: str | None = None,
 ) -> Any:
     """Return a field whose values ``function`` gives for all parents at once; its keyword-only parameters are the arguments."""
@@ -244,14 +271,39 @@ def batched(
     arguments = [] if key_argument is None else [_argument(key_argument, strawberry.ID, "Whose.")]
     arguments += [_argument(p.name, p.annotation, None, p.default) for p in parameters]
     defaults = {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
-    source = Batched(function, by, tuple(columns), key_argument, refers, tuple(page), defaults, assumed_size)
+    source = Batched(function, by, tuple(columns), key_argument, refers, tuple(page), defaults, assumed_size, semantic_non_null)
     return _field(source, description, arguments)
 
 
 def _field(source: Source | None, description: str | None, arguments: Sequence[StrawberryArgument] = (), **options: Any) -> Any:
-    made = StrawberryField(description=description, metadata={} if source is None else {SOURCE: source}, **options)
+    made = _SourceField(description=description, metadata={} if source is None else {SOURCE: source}, **options)
     made.arguments = list(arguments)
     return made
+
+
+@strawberry.schema_directive(
+    locations=[Location.FIELD_DEFINITION],
+    description="Null only together with an error: clients that handle errors may take the field (level 0) and the items of its lists "
+    "(levels 1 and below) for non-null.",
+)
+class SemanticNonNull:
+    # A tuple, since a dataclass takes no list for a default. Applied it is UNSET, which prints as no argument at all.
+    levels: list[int] = strawberry.directive_field(name="levels", default=cast("list[int]", (0,)))
+
+
+class _SourceField(StrawberryField):
+    """A field that knows by its source and its type whether it is ``@semanticNonNull``."""
+
+    @property
+    def directives(self) -> list[object]:
+        # GraphQL types are known only once all annotations are, which is why this is asked for and not set.
+        if is_semantic_non_null(self.metadata.get(SOURCE)) and isinstance(self.type, StrawberryOptional):
+            return [*self._directives, SemanticNonNull(levels=cast("list[int]", strawberry.UNSET))]
+        return self._directives
+
+    @directives.setter
+    def directives(self, given: Sequence[object]) -> None:
+        self._directives = [directive for directive in given if not isinstance(directive, SemanticNonNull)]  # a copy is given ours
 
 
 def _argument(name: str, annotation: Any, description: str | None = None, default: Any = inspect.Parameter.empty) -> StrawberryArgument:
@@ -285,16 +337,16 @@ class PageInfo:
 
 @strawberry.type(description="An object and its place in a connection.")
 class Edge(Generic[NodeType]):
-    node: NodeType = part("node", "The object.")
+    node: NodeType | None = part("node", "The object.")
     cursor: str = part("cursor", "Its place, for `after` and `before`; opaque.")
 
 
 @strawberry.type(description="A page of objects, after the Relay Cursor Connections specification.")
 class Connection(Generic[NodeType]):
-    edges: list[Edge[NodeType]] = part("edges", "The objects of this page with their cursors.")
-    nodes: list[NodeType] = part("nodes", "The objects of this page.")
+    edges: list[Edge[NodeType]] | None = part("edges", "The objects of this page with their cursors.")
+    nodes: list[NodeType] | None = part("nodes", "The objects of this page.")
     page_info: PageInfo = part("page_info", "Where this page lies.")
-    total_count: int = part("total_count", "How many there are in all pages; counted only when asked.")
+    total_count: int | None = part("total_count", "How many there are in all pages; counted only when asked.")
 
 
 @strawberry.interface(description="An object with an id that is unique across types.")

@@ -66,10 +66,10 @@ class Post(Node):
     author: Annotated[User, strawberry.lazy("schema.user")] | None = one(
         users_collection, by="author_id", description="Who wrote it; null where there is no such user any more."
     )
-    events: Connection[Annotated[Event, strawberry.lazy("schema.event")]] = many(
+    events: Connection[Annotated[Event, strawberry.lazy("schema.event")]] | None = many(
         events_collection, by="post_id", where=EventFilter, order=EventOrder, description="What was done with it."
     )
-    event_stats: list[EventStat] = stats(
+    event_stats: list[EventStat] | None = stats(
         events_collection,
         by="post_id",
         where=EventFilter,

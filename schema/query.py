@@ -25,19 +25,20 @@ class Query:
         by={"id": "id", "email": "email"},
         description="One user, by exactly one of id and email; null where there is none.",
     )
-    users: Connection[User] = many(users_collection, where=UserFilter, order=UserOrder, description="All users.")
+    users: Connection[User] | None = many(users_collection, where=UserFilter, order=UserOrder, description="All users.")
     post: Post | None = lookup(posts_collection, by={"id": "id"}, description="One post; null where there is none.")
-    posts: Connection[Post] = many(posts_collection, where=PostFilter, order=PostOrder, description="All posts.")
+    posts: Connection[Post] | None = many(posts_collection, where=PostFilter, order=PostOrder, description="All posts.")
     event: Event | None = lookup(events_collection, by={"id": "id"}, description="One event; null where there is none.")
-    events: Connection[Event] = many(events_collection, where=EventFilter, order=EventOrder, description="All events.")
-    event_stats: list[EventStat] = stats(
+    events: Connection[Event] | None = many(events_collection, where=EventFilter, order=EventOrder, description="All events.")
+    event_stats: list[EventStat] | None = stats(
         events_collection, where=EventFilter, group=EventGroup, default=[EventGroup.TYPE], interval=Interval, description="Events, counted."
     )
-    recommendations: list[Recommendation] = batched(
+    recommendations: list[Recommendation] | None = batched(
         recommending.by_user,
         columns=recommending.COLUMNS,
         key_argument="user_id",
         refers="User",
         page=("first",),
+        semantic_non_null=True,
         description="Posts a user may like, best first; none for an unknown user.",
     )

@@ -17,10 +17,10 @@ if TYPE_CHECKING:  # nouns point at each other
 
 @strawberry.type(description="A post that the user may like, and why.")
 class Recommendation:
-    post: Annotated[Post, strawberry.lazy("schema.post")] = one(
+    post: Annotated[Post, strawberry.lazy("schema.post")] | None = one(
         posts_collection, by="post_id", drop=True, description="The post. Recommendations of posts that are gone are left out."
     )
     score: float = column(description="How strongly: the number of users that speak for it.")
-    because: list[Annotated[User, strawberry.lazy("schema.user")]] = each(
+    because: list[Annotated[User, strawberry.lazy("schema.user")]] | None = each(
         users_collection, by="because", assumed_size=3, description="At most three of the users that speak for it, by key."
     )

@@ -65,13 +65,13 @@ class User(Node):
     languages: list[str] = column(description="Languages spoken, as language tags.")
     created_at: DateTime = column(description="When the user joined.")
     updated_at: DateTime = column(description="When the user was last changed.")
-    posts: Connection[Annotated[Post, strawberry.lazy("schema.post")]] = many(
+    posts: Connection[Annotated[Post, strawberry.lazy("schema.post")]] | None = many(
         posts_collection, by="author_id", where=PostFilter, order=PostOrder, description="Posts the user wrote."
     )
-    events: Connection[Annotated[Event, strawberry.lazy("schema.event")]] = many(
+    events: Connection[Annotated[Event, strawberry.lazy("schema.event")]] | None = many(
         events_collection, by="user_id", where=EventFilter, order=EventOrder, description="What the user did."
     )
-    event_stats: list[EventStat] = stats(
+    event_stats: list[EventStat] | None = stats(
         events_collection,
         by="user_id",
         where=EventFilter,
@@ -80,14 +80,14 @@ class User(Node):
         interval=Interval,
         description="What the user did, counted.",
     )
-    following: Connection[User] = many(
+    following: Connection[User] | None = many(
         users_collection,
         through=Through(follows, parent="follower_id", node="followee_id"),
         where=UserFilter,
         order=UserOrder,
         description="Whom the user follows.",
     )
-    followers: Connection[User] = many(
+    followers: Connection[User] | None = many(
         users_collection,
         through=Through(follows, parent="followee_id", node="follower_id"),
         where=UserFilter,
@@ -98,5 +98,6 @@ class User(Node):
         recommending.by_user,
         columns=recommending.COLUMNS,
         page=("first",),
-        description="Posts the user may like, best first; null with an error when the graph is down.",
+        semantic_non_null=True,
+        description="Posts the user may like, best first.",
     )

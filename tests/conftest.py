@@ -1,4 +1,5 @@
-"""Leave live tests out where their servers are not named, and say so at the end of the run; REQUIRE_LIVE=1 makes that a failure."""
+"""Leave live tests out where their servers are not named, and those of clients where there is no Node.js; say so at the end of the run.
+REQUIRE_LIVE=1 makes that a failure."""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if _live_is_required() and session.config.stash[_left_out] and session.exitstatus == pytest.ExitCode.OK:
+    if live_is_required() and session.config.stash[_left_out] and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
@@ -42,7 +43,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Genera
     left_out = terminalreporter.config.stash[_left_out]
     if not left_out:
         return
-    required = _live_is_required()
+    required = live_is_required()
     terminalreporter.section("left out: live tests", red=required, yellow=not required)
     for line in _how_to_run(left_out):
         terminalreporter.line(line)
@@ -59,7 +60,7 @@ def snb_dir() -> Path:
 
 
 def _missing(item: pytest.Item) -> list[str]:
-    """The variables that would let this test run. A ``live`` mark without arguments needs every server."""
+    """What would let this test run: variables, or programs. A ``live`` mark without arguments needs every server."""
     needed = [name for mark in item.iter_markers("live") for name in mark.args or [s.variable for s in SERVERS]]
     missing = [name for name in dict.fromkeys(needed) if not os.environ.get(name)]
     if "snb_dir" in getattr(item, "fixturenames", ()) and _find_snb() is None:
@@ -75,7 +76,8 @@ def _find_snb() -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def _live_is_required() -> bool:
+def live_is_required() -> bool:
+    """Return whether a test that is left out is a failure."""
     return os.environ.get("REQUIRE_LIVE", "") not in ("", "0")
 
 
@@ -85,7 +87,7 @@ def _how_to_run(left_out: Counter[str]) -> list[str]:
     if left_out[SNB]:
         lines.append(f"{left_out[SNB]:5} tests that need the LDBC sample ({SNB} names no folder)")
     if left_out[NODE]:
-        lines.append(f"{left_out[NODE]:5} tests that need {NODE} (not on the PATH)")
+        lines.append(f"{left_out[NODE]:5} tests that need {NODE} (they are not installed, or not on the PATH)")
     if servers:
         lines += ["To run them:", "  docker compose up -d", *(f"  export {s.variable}='{s.compose_url}'" for s in SERVERS)]
     if left_out[SNB]:

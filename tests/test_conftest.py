@@ -29,10 +29,17 @@ def test_with_the_sample(snb_dir: Path) -> None:
     assert snb_dir.is_dir()
 """
 
+OF_CLIENTS = """
+import pytest
 
-def run(folder: Path, **variables: str) -> tuple[int, list[str]]:
-    """The exit status and the lines of a run of ``TESTS`` with these variables and no others of ours."""
-    (folder / "test_some.py").write_text(TESTS)
+@pytest.mark.node
+def test_of_clients() -> None: ...
+"""
+
+
+def run(folder: Path, tests: str = TESTS, **variables: str) -> tuple[int, list[str]]:
+    """The exit status and the lines of a run of ``tests`` with these variables and no others of ours."""
+    (folder / "test_some.py").write_text(tests)
     (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n  live\n  node\n")
     ours = {"REQUIRE_LIVE", "TEST_SNB_DIR", *(server.variable for server in SERVERS)}
     environment = {name: value for name, value in os.environ.items() if name not in ours}
@@ -71,7 +78,7 @@ def test_a_test_of_node_is_left_out_where_there_is_none(tmp_path: Path) -> None:
     everything = {server.variable: "x" for server in SERVERS}
     status, lines = run(tmp_path, TEST_SNB_DIR=str(tmp_path), REQUIRE_LIVE="1", PATH=str(tmp_path), **everything)
     assert status == 1
-    assert "    1 tests that need node and npm (not on the PATH)" in lines
+    assert "    1 tests that need node and npm (they are not installed, or not on the PATH)" in lines
 
 
 @pytest.mark.parametrize("require", ["", "1"])
@@ -81,3 +88,24 @@ def test_a_run_with_everything_says_nothing(tmp_path: Path, require: str) -> Non
     assert status == 0
     assert lines[-1].startswith("4 passed")
     assert not any("left out" in line for line in lines)
+
+
+@pytest.mark.parametrize(("require", "status"), [("", 0), ("1", 1)])
+@pytest.mark.parametrize("there", [(), ("node",), ("npm",)], ids=lambda there: " ".join(there) or "neither")
+def test_tests_of_clients_are_left_out_without_node_and_npm(tmp_path: Path, there: tuple[str, ...], require: str, status: int) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in there:
+        (programs / name).touch(mode=0o755)
+    got, lines = run(tmp_path, OF_CLIENTS, PATH=str(programs), REQUIRE_LIVE=require)
+    assert got == status
+    assert "    1 tests that need node and npm (they are not installed, or not on the PATH)" in lines
+    assert not any("docker" in line for line in lines)
+
+
+def test_tests_of_clients_run_with_node_and_npm(tmp_path: Path) -> None:
+    for name in ("node", "npm"):
+        (tmp_path / name).touch(mode=0o755)
+    status, lines = run(tmp_path, OF_CLIENTS, PATH=str(tmp_path), REQUIRE_LIVE="1")
+    assert status == 0
+    assert lines[-1].startswith("1 passed")

@@ -17,7 +17,7 @@ from graphql import is_list_type, is_non_null_type
 from gateway.engine.plan import Child, ComputedLeaf, Constant, FieldPlan, Introspected, Leaf, NodeChild, PartField, Place, Plan, View
 from gateway.engine.results import Result, State, is_row
 from gateway.engine.values import write_cursor
-from gateway.fields import Batched, Each, Lookup, Many, NodeById, NodesByIds, One, Stats
+from gateway.fields import Batched, Each, Lookup, Many, NodeById, NodesByIds, One, Stats, is_semantic_non_null
 from gateway.stores.base import EMPTY, Row
 
 
@@ -103,9 +103,14 @@ def _batched(place: Place, state: State, outs: list[Any]) -> Any:
 
 
 def _checked(place: Place, out: Any) -> Any:
-    if is_non_null_type(place.type) and any(value is None for value in out.values()):
+    if _is_required(place) and any(value is None for value in out.values()):
         raise SecondWalk
     return out
+
+
+def _is_required(place: Place) -> bool:
+    """Return whether a null of this place's field takes an error, by its type or by the word of its source."""
+    return is_non_null_type(place.type) or is_semantic_non_null(place.source)
 
 
 def _nothing(_place: Place, _state: State, _outs: list[Any]) -> Any:
@@ -256,9 +261,9 @@ def _child(plan: Child, number: int, names: dict[str, Any], setup: list[str]) ->
     setup.append(f"c{number} = outs[{place.index}]")
     if isinstance(source, Each):
         found = f"[c{number}[k] for k in {value} if k in c{number}]"
-        return found if is_non_null_type(plan.type) else f"(None if {value} is None else {found})"
+        return found if _is_required(place) else f"(None if {value} is None else {found})"
     found = f"c{number}[{value}]"
-    if isinstance(source, (One, Lookup, Batched)) and not is_non_null_type(plan.type):
+    if isinstance(source, (One, Lookup, Batched)) and not _is_required(place):
         setup.append(f"g{number} = c{number}.get")
         found = f"g{number}({value})"
     if plan.serialize is not None:

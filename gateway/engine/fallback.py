@@ -27,11 +27,27 @@ from graphql import (
 
 from gateway.context import RequestContext
 from gateway.engine.document import Document
+from gateway.engine.edges import cursor_of_key, page_of_edges
+from gateway.engine.nulls import semantic_null
 from gateway.engine.plan import source_of
 from gateway.engine.results import is_row
 from gateway.engine.values import Binder, Bound, write_cursor
 from gateway.errors import BatchMismatch
-from gateway.fields import Batched, Computed, Each, FromColumn, Lookup, Many, NodeById, NodesByIds, One, Part, Source, Stats
+from gateway.fields import (
+    Batched,
+    Computed,
+    Each,
+    FromColumn,
+    Lookup,
+    Many,
+    NodeById,
+    NodesByIds,
+    One,
+    Part,
+    Source,
+    Stats,
+    is_semantic_non_null,
+)
 from gateway.loaders import ask, frozen, load, shared
 from gateway.stores.base import EMPTY, Aggregate, Bucket, Collection, Column, Fetch, Key, Match, Measure, Pairs, Row, Slice
 
@@ -67,14 +83,23 @@ class Record:
 
 
 class Page:
-    """A connection's slice as the parent of its parts."""
+    """A connection's slice as the parent of its parts. ``error``: why there are keys of nodes, but no nodes."""
 
-    __slots__ = ("bound", "collection", "record", "slice")
+    __slots__ = ("_record", "bound", "collection", "error", "slice")
 
-    def __init__(self, part: Slice, bound: Bound, collection: Collection, record: Callable[[Row], Record]) -> None:
-        self.slice, self.bound, self.collection, self.record = part, bound, collection, record
+    def __init__(
+        self, part: Slice, bound: Bound, collection: Collection, record: Callable[[Row], Record], error: Exception | None = None
+    ) -> None:
+        self.slice, self.bound, self.collection, self._record, self.error = part, bound, collection, record, error
+
+    def record(self, row: Row) -> Record:
+        if self.error is not None:
+            raise self.error.with_traceback(None)  # once for every node
+        return self._record(row)
 
     def cursor(self, row: Row) -> str:
+        if self.error is not None:
+            return cursor_of_key(self.bound, row)
         names = self.collection.names
         return write_cursor(self.bound.cursor_of, [row[names.index(o.column)] for o in self.bound.order])
 
@@ -116,10 +141,10 @@ class Fallback:
                 type_.resolve_type = _type_of
             if is_object_type(type_):
                 type_.is_type_of = None
-                for definition in type_.fields.values():
+                for name, definition in type_.fields.items():
                     source = source_of(definition)
                     if source is not None:
-                        definition.resolve = self._resolver(source, definition)
+                        definition.resolve = _promised(source, type_.name, name, self._resolver(source, definition))
         mutation = self._schema.mutation_type
         for definition in mutation.fields.values() if mutation is not None else ():
             definition.resolve = _reading_afresh(cast("Resolver", definition.resolve))
@@ -206,28 +231,37 @@ class Fallback:
             bound = self._binder.bind(source, arguments)
             count = bool(ctx.memo.get("count"))
             if source.through is not None:
-                part = await self._through(ctx, source, parent, bound, count)
-            elif source.by is None:
+                return await self._through(ctx, source, parent, bound, count)
+            if source.by is None:
                 asked = Fetch(collection, columns, None, bound.where, bound.order, bound.page, count)
                 part = (await ask(ctx, asked)).get(None, EMPTY)
             else:
                 key = parent.row_key
                 fetch = Fetch(collection, columns, Match(source.by, ()), bound.where, bound.order, bound.page, count)
                 part = await shared(_slices(ctx, fetch).load(key))
-            return Page(part, bound, collection, lambda row: cast("Record", self._record(collection, row)))
+            return self._page(source, part, bound)
 
         return resolve
 
-    async def _through(self, ctx: RequestContext, source: Many, parent: Record, bound: Bound, count: bool) -> Slice:
+    def _page(self, source: Many, part: Slice, bound: Bound, error: Exception | None = None) -> Page:
+        return Page(part, bound, source.collection, lambda row: cast("Record", self._record(source.collection, row)), error)
+
+    async def _through(self, ctx: RequestContext, source: Many, parent: Record, bound: Bound, count: bool) -> Page:
         through = source.through
         assert through is not None
         edges = await shared(_slices(ctx, Fetch(through.edges, (through.node,), Match(through.parent, ()))).load(parent.row_key))
         if not edges.rows:
-            return EMPTY
+            return self._page(source, EMPTY, bound)
         pairs = tuple((parent.row_key, row[0]) for row in edges.rows)
         collection = source.collection
         fetch = Fetch(collection, collection.names, Pairs(collection.key[0], ()), bound.where, bound.order, bound.page, count)
-        return await shared(_slices(ctx, fetch, source).load(pairs))
+        try:
+            return self._page(source, await shared(_slices(ctx, fetch, source).load(pairs)), bound)
+        except Exception as exc:
+            found = page_of_edges(collection, bound, (row[0] for row in edges.rows))
+            if found is None:
+                raise
+            return self._page(source, found, bound, exc)
 
     def _stats(self, source: Stats, definition: GraphQLField) -> Resolver:
         columns = {"count": Column("count"), "first_at": Column("first_at"), "last_at": Column("last_at"), "day": Column("day")}
@@ -321,6 +355,20 @@ def _reading_afresh(resolve: Resolver) -> Resolver:
         return resolve(parent, info, **arguments)
 
     return fresh
+
+
+def _promised(source: Source, type_name: str, name: str, resolve: Resolver) -> Resolver:
+    """A null without an error is one where the source promised that there is none."""
+    if not isinstance(source, (One, Each, Batched)) or not is_semantic_non_null(source):
+        return resolve  # the others never give a null
+
+    async def promised(parent: Any, info: Info, **arguments: Any) -> Any:
+        value = await resolve(parent, info, **arguments)
+        if value is None and not is_non_null_type(info.return_type):
+            raise semantic_null(type_name, name)
+        return value
+
+    return promised
 
 
 def _column_resolver(name: str, is_id: bool) -> Resolver:

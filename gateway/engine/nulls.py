@@ -6,13 +6,16 @@ reported; in a non-null position it nulls the nearest nullable parent, and other
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from graphql import GraphQLError, GraphQLOutputType, is_list_type, is_non_null_type
 from graphql.pyutils import is_iterable
 
 from gateway.engine.complete import cursor_writer, kept
+from gateway.engine.edges import cursor_of_key, page_of_edges
 from gateway.engine.plan import (
     Child,
     ComputedLeaf,
@@ -28,7 +31,8 @@ from gateway.engine.plan import (
     not_null,
 )
 from gateway.engine.results import Result, State
-from gateway.fields import Batched, Each, Lookup, Many, One, Stats
+from gateway.engine.values import Bound
+from gateway.fields import Batched, Each, Lookup, Many, One, Stats, is_semantic_non_null
 from gateway.stores.base import EMPTY, Row, Slice
 
 Path = tuple[str | int, ...]
@@ -44,12 +48,28 @@ def complete_with_nulls(plan: Plan, state: State) -> tuple[dict[str, Any] | None
     return data, walk.errors
 
 
+def semantic_null(parent_type: str, name: str) -> GraphQLError:
+    """Return the error of a null where the source promised that there is none without an error."""
+    return GraphQLError(f"Cannot return null for semantically non-null field {parent_type}.{name}.")
+
+
 class _Failed(Exception):
     """An error on its way up to the nearest nullable position."""
 
     def __init__(self, error: GraphQLError) -> None:
         super().__init__(error.message)
         self.error = error
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """A parent's slice of a connection, and how its cursors are written. ``error``: why there are keys of nodes, but no nodes."""
+
+    place: Place
+    slice: Slice
+    bound: Bound
+    cursor: Callable[[Row], str]
+    error: Exception | None = None
 
 
 class _Walk:
@@ -63,9 +83,15 @@ class _Walk:
         return {plan.key: self._field(plan, row, (*path, plan.key)) for plan in view.fields}
 
     def _field(self, plan: FieldPlan, row: Row, path: Path) -> Any:
+        return self._completed(plan, path, partial(self._value, plan, row, path))
+
+    def _completed(self, plan: FieldPlan, path: Path, value: Callable[[], Any]) -> Any:
         mark = len(self.errors)
         try:
-            return self._required(plan.type, self._value(plan, row, path), plan, path)
+            found = self._required(plan.type, value(), plan, path)
+            if found is None and isinstance(plan, Child) and is_semantic_non_null(plan.place.source):
+                raise semantic_null(plan.parent_type, plan.name)
+            return found
         except _Failed as exc:
             failed = exc
         except Exception as exc:
@@ -145,7 +171,10 @@ class _Walk:
         key = row[plan.slot]
         failed = self._failure(place, result, key)
         if failed is not None:
-            raise self._located(failed, plan, path)
+            page = self._page_of_edges(place, key, failed)
+            if page is None:
+                raise self._located(failed, plan, path)
+            return self._connection(page, path)
         match place.source:
             case One() | Lookup():
                 found = self._index(place, result).get(key)
@@ -157,7 +186,8 @@ class _Walk:
                 present = [index[k] for k in key if k in index]
                 return self._objects(plan, place, present, path)
             case Many():
-                return self._connection(place, result.groups.get(key, EMPTY), path)
+                found_here = result.groups.get(key, EMPTY)
+                return self._connection(_Page(place, found_here, self._state.bounds[place.index], cursor_writer(place, self._state)), path)
             case Stats():
                 return self._objects(plan, place, self._group(place, result, key), path)
             case Batched():
@@ -229,42 +259,67 @@ class _Walk:
         return None if row is None else self.object(place.views[0], row, path)
 
     # ------------------------------------------------------------------------------------------------------ connections
-    # All parts of a connection are non-null but the two cursors of an empty page, so an error below goes up to its field.
 
-    def _connection(self, place: Place, part: Slice, path: Path) -> dict[str, Any]:
-        return {p.key: self._part(place, p, part, (*path, p.key)) for p in place.parts}
+    def _page_of_edges(self, place: Place, key: Any, error: Exception) -> _Page | None:
+        """Return what the edges tell where they are there and only their nodes failed."""
+        edges = None if place.edges is None else self._state.results[place.edges.index]
+        if place.edges is None or edges is None or edges.error is not None:
+            return None
+        assert isinstance(place.source, Many)
+        assert place.source.through is not None
+        slot = place.edges.layout.index(place.source.through.node)
+        bound = self._state.bounds[place.index]
+        found = page_of_edges(place.source.collection, bound, (row[slot] for row in edges.groups[key].rows))
+        return None if found is None else _Page(place, found, bound, partial(cursor_of_key, bound), error)
 
-    def _part(self, place: Place, part: PartField, found: Slice, path: Path) -> Any:
-        page = self._state.bounds[place.index].page
-        assert page is not None
+    def _connection(self, page: _Page, path: Path) -> dict[str, Any]:
+        return self._parts(page.place.parts, partial(self._part, page), path)
+
+    def _parts(self, parts: Sequence[PartField], value: Callable[[PartField, Path], Any], path: Path) -> dict[str, Any]:
+        return {p.key: self._completed(p, (*path, p.key), partial(value, p, (*path, p.key))) for p in parts}
+
+    def _part(self, page: _Page, part: PartField, path: Path) -> Any:
+        rows, more, total = page.slice
+        asked = page.bound.page
+        assert asked is not None
         match part.part:
             case "typename":
                 return part.value
+            case "nodes" if page.error is not None and rows:
+                raise self._located(page.error, part, path)
             case "nodes":
-                assert part.view is not None
-                return [self.object(part.view, row, (*path, i)) for i, row in enumerate(found.rows)]
+                return self._items(part, rows, partial(self._node_of_row, part), path)
             case "edges":
-                return [{p.key: self._edge(place, p, row, (*path, i, p.key)) for p in part.parts} for i, row in enumerate(found.rows)]
+                return self._items(part, rows, lambda row, here: self._parts(part.parts, partial(self._edge, page, row), here), path)
             case "page_info":
-                return {p.key: self._part(place, p, found, (*path, p.key)) for p in part.parts}
+                return self._parts(part.parts, partial(self._part, page), path)
             case "total_count":
-                return found.total
+                return total
             case "has_next_page":
-                return page.before is not None if page.backward else found.more
+                return asked.before is not None if asked.backward else more
             case "has_previous_page":
-                return found.more if page.backward else page.after is not None
-            case "start_cursor" | "end_cursor" if not found.rows:
+                return more if asked.backward else asked.after is not None
+            case "start_cursor" | "end_cursor" if not rows:
                 return None
             case "start_cursor":
-                return cursor_writer(place, self._state)(found.rows[0])
+                return page.cursor(rows[0])
             case "end_cursor":
-                return cursor_writer(place, self._state)(found.rows[-1])
+                return page.cursor(rows[-1])
         raise LookupError(f"a connection has no part {part.part!r}")
 
-    def _edge(self, place: Place, part: PartField, row: Row, path: Path) -> Any:
+    def _edge(self, page: _Page, row: Row, part: PartField, path: Path) -> Any:
         if part.part == "typename":
             return part.value
         if part.part == "cursor":
-            return cursor_writer(place, self._state)(row)
+            return page.cursor(row)
+        if page.error is not None:
+            raise self._located(page.error, part, path)
+        return self._node_of_row(part, row, path)
+
+    def _node_of_row(self, part: PartField, row: Row, path: Path) -> dict[str, Any]:
         assert part.view is not None
         return self.object(part.view, row, path)
+
+    def _items(self, part: PartField, rows: Sequence[Row], complete: Callable[[Row, Path], Any], path: Path) -> list[Any]:
+        bare: Any = part.type.of_type if is_non_null_type(part.type) else part.type
+        return [self._item(part, bare.of_type, row, (*path, i), lambda _, __, row, here: complete(row, here)) for i, row in enumerate(rows)]

@@ -170,10 +170,9 @@ class View:
 
 
 @dataclass(slots=True, eq=False)
-class PartField:
+class PartField(FieldPlan):
     """A response key of a connection, an edge or a page info."""
 
-    key: str
     part: str  # nodes, edges, page_info, total_count, node, cursor, has_next_page, …, or typename
     value: str = ""  # typename
     view: View | None = None  # nodes, node
@@ -498,14 +497,14 @@ class _Planning:
         for key, nodes in self._collect(place, type_, sets).items():
             name = nodes[0].name.value
             if name == "__typename":
-                made.append(PartField(key, "typename", type_.name))
+                made.append(PartField(key, type_.name, name, _TYPENAME, nodes, "typename", type_.name))
                 continue
             definition = type_.fields[name]
             source = source_of(definition)
             if not isinstance(source, Part):
                 self._unplanned = f"{type_.name}.{name} has a resolver of its own"
                 continue
-            part = PartField(key, source.name)
+            part = PartField(key, type_.name, name, definition.type, nodes, source.name)
             named = get_named_type(definition.type)
             if source.name in ("nodes", "node"):
                 if not is_object_type(named):

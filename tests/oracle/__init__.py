@@ -7,11 +7,12 @@ await walk(execute_gateway, connection, size=7)       all nodes of a connection,
 """
 
 from tests.oracle.comparing import Operation, compare, difference, equal_answers, normalise
-from tests.oracle.oracle import Oracle
+from tests.oracle.oracle import NEIGHBOURS, Oracle
 from tests.oracle.rows import Rows
 from tests.oracle.walking import Connection, compare_walks, walk, walk_backward
 
 __all__ = [
+    "NEIGHBOURS",
     "Connection",
     "Operation",
     "Oracle",

@@ -24,6 +24,16 @@ def matches(type_name: str, record: Record, where: dict[str, Any] | None) -> boo
     return all(_holds(type_name, record, field, asked) for field, asked in (where or {}).items())
 
 
+def matches_everything(where: dict[str, Any] | None) -> bool:
+    """Say whether ``where`` asks for nothing at all, so that nobody has to look at a record."""
+    for field, asked in (where or {}).items():
+        if field in ("and", "or", "not") and asked is None:
+            continue
+        if not (all(map(matches_everything, asked)) if field == "and" else asked == {} and field not in ("or", "not")):
+            return False
+    return True
+
+
 def check_ids(type_name: str, where: dict[str, Any] | None) -> None:
     """Raise BadInputError where an id in a filter is one of another type."""
     for field, asked in (where or {}).items():

@@ -25,13 +25,14 @@ from graphql import (
 )
 
 from tests.oracle.arguments import check_arguments
-from tests.oracle.filters import Record, matches
-from tests.oracle.pages import DEFAULT_PAGE, connection
+from tests.oracle.filters import Record, matches, matches_everything
+from tests.oracle.pages import DEFAULT_PAGE, connection, order_of
 from tests.oracle.rows import Row, Rows
 from tests.oracle.scalars import bucket_start, key_of, parse_date, parse_time, type_and_key
 
 CONTRACT = Path(__file__).parent.parent / "contract.graphql"
 MOST_REASONS = 3
+NEIGHBOURS = "users as neighbours"  # in ``down``: the users store, but only where it is asked for a page of neighbours
 _STORES = {"User": "users", "Post": "posts", "Event": "events"}
 _GROUPS = {"TYPE": "type", "TIME": "day", "USER": "userId", "POST": "postId"}
 
@@ -52,7 +53,8 @@ class Oracle:
 
     ``down`` names stores (users, posts, events, recommendations) that do not answer; a mapping gives each its code,
     else it is STORE_UNAVAILABLE. A field asks a store only for the keys that it has: ``Event.post`` of an event without a
-    post, or ``User.following`` of somebody who follows nobody, needs no posts and no users.
+    post, or ``User.following`` of somebody who follows nobody, needs no posts and no users. Who can be asked for a user's neighbours
+    has users to begin with, so ``NEIGHBOURS`` is for the users store that answers everything but pages of neighbours.
     """
 
     def __init__(
@@ -133,8 +135,28 @@ class Oracle:
 
     def people(self, keys: Iterable[str], args: Args) -> dict[str, Any]:
         """Return a page of the users that the graph store named; those who do not exist are left out."""
-        users = [user for user in (self.by_key("User", key) for key in sorted(set(keys))) if user is not None]
+        named = sorted(set(keys))
+        try:
+            if named:
+                self._ask_for_neighbours()
+        except StoreDownError as exc:
+            return self._keys_of_people(named, args, exc)
+        users = [user for user in (self.by_key("User", key) for key in named) if user is not None]
         return connection("User", (u for u in users if matches("User", u, args.get("where"))), args)
+
+    def _ask_for_neighbours(self) -> None:
+        if NEIGHBOURS in self.down:
+            raise StoreDownError("users", self.down[NEIGHBOURS])
+        self.ask("users")
+
+    def _keys_of_people(self, named: list[str], args: Args, error: StoreDownError) -> dict[str, Any]:
+        """Return the page as the graph store knows it, with errors for nodes; none in another order than the key's, or filtered."""
+        if order_of(args.get("orderBy"))[0][0] != "id" or not matches_everything(args.get("where")):
+            raise error
+        page = connection("User", ({"id": key} for key in named), args)
+        page["edges"] = [edge | {"node": error} for edge in page["edges"]]
+        page["nodes"] = error if page["nodes"] else []
+        return page
 
     def stats(self, events: Iterable[Record], args: Args) -> list[dict[str, Any]]:
         """Return one row per combination of the asked groups, in their order, ascending, nulls last."""
@@ -173,7 +195,7 @@ class Oracle:
         reasons = self._reasons_by_friends(user) if args["strategy"] == "FRIENDS" else self._reasons_by_taste(user)
         wrote = {post["id"] for post in self._posts_of_author.get(user, [])}
         candidates = {post: people for post, people in reasons.items() if post not in wrote | self.liked_by_user.get(user, set())}
-        existing = [post for post in candidates if self._may_exist(post)]
+        existing = [post for post in candidates if self._exists(post)]
         existing.sort(key=lambda post: (-len(candidates[post]), post))
         first = args.get("first")
         return [
@@ -181,9 +203,9 @@ class Oracle:
             for post in existing[: DEFAULT_PAGE if first is None else first]
         ]
 
-    def _may_exist(self, post: str) -> bool:
-        """While the posts do not answer nobody knows which are gone, so that score and because stay as the graph has them."""
-        return "posts" in self.down or self.by_key("Post", post) is not None
+    def _exists(self, post: str) -> bool:
+        """Say whether there is such a post. The graph store knows who wrote which, so the posts store is not asked."""
+        return post in self.records["Post"]
 
     def _reasons_by_friends(self, user: str) -> dict[str, set[str]]:
         reasons: dict[str, set[str]] = defaultdict(set)

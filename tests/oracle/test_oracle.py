@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.oracle import Oracle
+from tests.oracle import NEIGHBOURS, Oracle
 from tests.oracle.rows import Row
 
 USERS: list[Row] = [
@@ -329,9 +329,9 @@ def test_a_store_that_is_down_nulls_its_fields_alone() -> None:
     assert {e["extensions"]["code"] for e in answer["errors"]} == {"STORE_UNAVAILABLE"}
 
 
-def test_a_field_that_cannot_be_null_takes_its_parent_along() -> None:
+def test_a_store_that_is_down_leaves_the_objects_that_its_fields_are_of() -> None:
     answer = make(down={"events": "STORE_TIMEOUT"}).execute('{ user(id: "9") { name events { totalCount } } post(id: "a") { title } }')
-    assert answer["data"] == {"user": None, "post": {"title": "One"}}
+    assert answer["data"] == {"user": {"name": "Zoe", "events": None}, "post": {"title": "One"}}
     assert errors(answer) == [("user.events", "events")]
     assert answer["errors"][0]["extensions"]["code"] == "STORE_TIMEOUT"
 
@@ -342,11 +342,39 @@ def test_nodes_of_other_stores_survive() -> None:
     assert errors(answer) == [("nodes.0", "posts"), ("nodes.2", "posts")]
 
 
-def test_following_asks_users_only_for_somebody() -> None:
-    lonely: Row = {"id": "0", "name": "", "email": "", "created_at": "2020-01-01T00:00:00.000Z"}
-    query = '{ post(id: "a") { author { id } } recommendations(userId: "9") { score because { id } } }'
-    answer = Oracle([*USERS, lonely], POSTS, EVENTS, FOLLOWS, down={"users"}).execute(query)
-    assert answer["data"] is None  # Query.recommendations cannot be null
-    assert errors(answer)[-1] == ("recommendations.0.because", "users")
-    query = '{ recommendations(userId: "0") { score } }'
-    assert make(down={"posts", "users"}).execute(query) == {"data": {"recommendations": []}}
+def test_a_recommendation_stays_while_its_post_and_its_reasons_are_not_known() -> None:
+    query = '{ recommendations(userId: "9") { score post { id } because { id } } }'
+    answer = make(down={"posts", "users"}).execute(query)
+    assert answer["data"] == {"recommendations": [{"score": 2.0, "post": None, "because": None}]}
+    assert errors(answer) == [("recommendations.0.post", "posts"), ("recommendations.0.because", "users")]
+
+
+def test_nobody_is_asked_for_users_that_nobody_names() -> None:
+    assert make(down={"posts", "users"}).execute('{ recommendations(userId: "0") { score } }') == {"data": {"recommendations": []}}
+    query = '{ user(id: "11") { followers(first: 0) { nodes { id } edges { cursor } } } }'
+    assert ask(query, down={NEIGHBOURS})["user"]["followers"] == {"nodes": [], "edges": []}
+
+
+def test_a_page_of_neighbours_is_known_by_key_without_the_users() -> None:
+    query = """{ user(id: "9") { following(first: 2, where: {and: [{}]}, orderBy: {field: KEY, direction: DESC}) {
+        totalCount nodes { id } edges { cursor node { id } } pageInfo { hasNextPage hasPreviousPage endCursor } } } }"""
+    answer = make(down={NEIGHBOURS}).execute(query)
+    page = answer["data"]["user"]["following"]
+    cursors = [edge["cursor"] for edge in page["edges"]]
+    assert page == {
+        "totalCount": 3,  # with one who does not exist, which only the users know
+        "nodes": None,
+        "edges": [{"cursor": cursor, "node": None} for cursor in cursors],
+        "pageInfo": {"hasNextPage": True, "hasPreviousPage": False, "endCursor": cursors[-1]},
+    }
+    at = "user.following"
+    assert errors(answer) == [(f"{at}.nodes", "users"), (f"{at}.edges.0.node", "users"), (f"{at}.edges.1.node", "users")]
+    rest = ask(f'{{ user(id: "9") {{ following(orderBy: {{field: KEY, direction: DESC}}, after: "{cursors[0]}") {{ nodes {{ id }} }} }} }}')
+    assert keys(rest["user"]["following"]) == "11 10"
+
+
+@pytest.mark.parametrize("arguments", ["orderBy: {field: NAME}", "where: {active: true}", "where: {or: [{}]}", "where: {not: {}}"])
+def test_a_page_of_neighbours_in_another_order_or_filtered_is_not_known_without_the_users(arguments: str) -> None:
+    answer = make(down={NEIGHBOURS}).execute(f'{{ user(id: "9") {{ name following({arguments}) {{ totalCount }} }} }}')
+    assert answer["data"] == {"user": {"name": "Zoe", "following": None}}
+    assert errors(answer) == [("user.following", "users")]

@@ -6,21 +6,28 @@ from pathlib import Path
 
 import pytest
 from graphql import (
+    GraphQLDirective,
     GraphQLEnumType,
     GraphQLInputObjectType,
     GraphQLInterfaceType,
+    GraphQLNamedType,
     GraphQLObjectType,
+    GraphQLScalarType,
     GraphQLSchema,
+    GraphQLUnionType,
     build_schema,
+    is_non_null_type,
     is_specified_scalar_type,
     print_ast,
 )
+from graphql import graphql_sync as graph_sync
 from graphql.utilities import ast_from_value
 
 from schema import schema as graph
 
 CONTRACT = build_schema((Path(__file__).parent.parent / "contract.graphql").read_text(encoding="utf-8"))
 BUILT: GraphQLSchema = graph.schema._schema
+EXPORTED = build_schema(graph.schema.as_str())  # as clients' tools read it: with the directives that are applied
 TYPES = [t for name, t in BUILT.type_map.items() if not name.startswith("__") and not is_specified_scalar_type(t)]
 
 # Of the contract, but not served yet: writes and streams.
@@ -37,6 +44,9 @@ LATER = {
 }
 
 
+_KINDS = (GraphQLScalarType, GraphQLObjectType, GraphQLInterfaceType, GraphQLUnionType, GraphQLEnumType, GraphQLInputObjectType)
+
+
 def test_the_exported_sdl_is_the_schema_that_is_served() -> None:
     assert graph.sdl is not None
     assert graph.sdl.read_text(encoding="utf-8") == graph.schema.as_str() + "\n", "stale: gateway schema print > schema/schema.graphql"
@@ -46,9 +56,45 @@ def test_the_exported_sdl_is_the_schema_that_is_served() -> None:
 def test_everything_of_the_contract_is_served(name: str) -> None:
     wanted, built = CONTRACT.type_map[name], BUILT.type_map.get(name)
     assert built is not None, f"{name} is missing"
-    assert type(built).__mro__[-3:] == type(wanted).__mro__[-3:]
+    assert _kind(built) == _kind(wanted)
+    assert wanted.description in (None, built.description)
     missing = sorted(set(_lines(wanted)) - set(_lines(built)))
     assert not missing, "of the contract, but not served like that: " + ", ".join(missing)
+    read = EXPORTED.type_map[name]
+    missing = sorted(set(_lines(wanted) + _applied(wanted)) - set(_lines(read) + _applied(read)))
+    assert not missing, "of the contract, but not exported like that: " + ", ".join(missing)
+    described = {place: text for place, text in _descriptions(wanted) if text}
+    assert described.items() <= dict(_descriptions(built)).items()
+
+
+@pytest.mark.parametrize("name", [directive.name for directive in CONTRACT.directives])
+def test_a_directive_of_the_contract_is_served_and_exported_as_it_is_there(name: str) -> None:
+    wanted = CONTRACT.get_directive(name)
+    assert wanted is not None
+    for schema in (BUILT, EXPORTED):
+        found = schema.get_directive(name)
+        assert found is not None, f"@{name} is missing"
+        assert _directive(found) == _directive(wanted)
+        assert wanted.description in (None, found.description)
+
+
+def test_introspection_tells_the_directive_with_its_default() -> None:
+    query = "{ __schema { directives { name args { name type { kind } defaultValue } } } }"
+    told = graph_sync(BUILT, query).data
+    assert told is not None
+    found = {d["name"]: d["args"] for d in told["__schema"]["directives"]}["semanticNonNull"]
+    assert found == [{"name": "levels", "type": {"kind": "NON_NULL"}, "defaultValue": "[0]"}]
+
+
+def test_the_contracts_fields_and_no_others_are_semantically_non_null() -> None:
+    wanted = {place for place in _semantic_non_null(CONTRACT) if place.partition(".")[0] not in LATER}
+    assert set(_semantic_non_null(EXPORTED)) == wanted
+    assert "Query.users" in wanted
+
+
+def test_no_position_is_both_non_null_and_non_null_by_directive() -> None:
+    for schema in (CONTRACT, EXPORTED):
+        assert not [place for place, type_ in _semantic_non_null(schema).items() if is_non_null_type(type_)]
 
 
 def test_what_comes_later_is_all_that_is_missing() -> None:
@@ -78,6 +124,41 @@ def _lines(type_: object) -> list[str]:
         case GraphQLEnumType():
             return list(type_.values)
     return []
+
+
+def _semantic_non_null(schema: GraphQLSchema) -> dict[str, object]:
+    """Return the types of the fields with the directive, by ``Type.field``."""
+    return {
+        f"{type_.name}.{name}": field.type
+        for type_ in schema.type_map.values()
+        if isinstance(type_, GraphQLObjectType | GraphQLInterfaceType)
+        for name, field in type_.fields.items()
+        if field.ast_node is not None and any(d.name.value == "semanticNonNull" for d in field.ast_node.directives or ())
+    }
+
+
+def _applied(type_: object) -> list[str]:
+    """Return a line for each field with the directives applied to it, none included."""
+    if not isinstance(type_, GraphQLObjectType | GraphQLInterfaceType):
+        return []
+    return [
+        f"{name} {' '.join(print_ast(d) for d in (field.ast_node.directives or ()) if d.name.value != 'deprecated')}"
+        for name, field in type_.fields.items()
+        if field.ast_node is not None
+    ]
+
+
+def _directive(directive: GraphQLDirective) -> dict[str, object]:
+    return {
+        "arguments": [f"{name}: {argument.type}{_default(argument)}" for name, argument in directive.args.items()],
+        "locations": set(directive.locations),
+        "repeatable": directive.is_repeatable,
+    }
+
+
+def _kind(type_: GraphQLNamedType) -> str:
+    """Return what sort of type it is; Strawberry has classes of its own below graphql-core's."""
+    return next(kind.__name__ for kind in _KINDS if isinstance(type_, kind))
 
 
 def _default(value: object) -> str:

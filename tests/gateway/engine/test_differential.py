@@ -11,7 +11,6 @@ import os
 import random
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,19 +19,20 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from gateway.engine import respond
-from gateway.errors import StoreUnavailable
 from gateway.service import Service
 from gateway.stores import Stores
 from gateway.stores.base import Fetch, Upsert
-from gateway.stores.memory import MemoryStore
 from schema import schema as graph
+from tests.failing import Failing, without
 from tests.operations import Operation, Pool, operations
+from tests.oracle import NEIGHBOURS
 from tests.oracle.comparing import describe, difference
 from tests.oracle.rows import odd_rows
 from tests.services import STORES, executor, memory_stores
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "300"))
 POOL = Pool.odd()
+DOWN = (*STORES, NEIGHBOURS)
 # No shrinking: it takes minutes here, and what is found is printed as it can be pasted.
 many = settings(
     max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), phases=(Phase.explicit, Phase.reuse, Phase.generate)
@@ -43,18 +43,10 @@ many = settings(
 class Pair:
     """One set of stores under both executors."""
 
-    memory: dict[str, MemoryStore]
+    stores: dict[str, Failing]
     engine: Service
     graphql_core: Service
     runner: asyncio.Runner
-
-    @contextmanager
-    def without(self, down: set[str]) -> Iterator[None]:
-        for name, store in self.memory.items():
-            store.fail_with = StoreUnavailable(name) if name in down else None
-        yield
-        for store in self.memory.values():
-            store.fail_with = None
 
     def differ(self, operation: Operation, *, codes: bool = True) -> str:
         async def both() -> tuple[Any, Any]:
@@ -74,7 +66,9 @@ def pair(*, damage: bool = False) -> Iterator[Pair]:
         stores, memory = runner.run(memory_stores(odd_rows()))
         if damage:
             runner.run(_damage(stores))
-        yield Pair(memory, Service(graph, stores), Service(graph, stores, engine=False), runner)
+        failing = {name: Failing(store) for name, store in memory.items()}
+        stores = Stores(failing)
+        yield Pair(failing, Service(graph, stores), Service(graph, stores, engine=False), runner)
 
 
 async def _damage(stores: Stores) -> None:
@@ -134,19 +128,19 @@ def test_both_executors_place_nulls_and_errors_alike(damaged: Pair, operation: O
 
 
 @many
-@given(operation=operations(POOL, faults=True), down=st.sampled_from(STORES))
+@given(operation=operations(POOL, faults=True), down=st.sampled_from(DOWN))
 def test_both_executors_answer_alike_while_a_store_is_down(healthy: Pair, operation: Operation, down: str) -> None:
-    with healthy.without({down}):
+    with without(healthy.stores, down):
         found = healthy.differ(operation)
     assert not found, f"{down} is down\n{found}\n\n{describe(operation)}"
 
 
 @many
-@given(operation=operations(POOL, faults=True), down=st.sets(st.sampled_from(STORES), min_size=1))
+@given(operation=operations(POOL, faults=True), down=st.sets(st.sampled_from(DOWN), min_size=1))
 def test_both_executors_null_the_same_while_stores_are_down_and_rows_are_broken(
     damaged: Pair, operation: Operation, down: set[str]
 ) -> None:
     """Which of several errors below one null is named is left open by the specification, so places are compared, not codes."""
-    with damaged.without(down):
+    with without(damaged.stores, *down):
         found = damaged.differ(operation, codes=False)
     assert not found, f"{sorted(down)} are down\n{found}\n\n{describe(operation)}"

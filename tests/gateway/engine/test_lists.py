@@ -43,7 +43,8 @@ class Box(Node):
     all_items: list[Item] = batched(numbers, columns=ITEM)
     made: list[int] | None = computed(lambda key: ANSWERS.get(key), needs=["id"])
     others: list[str] | None = column()
-    boxes: list[Box] | None = each(BOXES, by="others")
+    boxes: list[Box] | None = each(BOXES, by="others", semantic_non_null=False)
+    promised_boxes: list[Box] | None = each(BOXES, by="others")
     sure_boxes: list[Box] = each(BOXES, by="others")
 
 
@@ -232,6 +233,16 @@ async def test_each_gives_objects_in_the_order_of_their_keys(shelf: Both) -> Non
 async def test_each_of_no_list_at_all_is_null(shelf: Both) -> None:
     await shelf.answer('{ box(id: "3") { boxes { id } others } }', data={"box": {"boxes": None, "others": None}})
     await shelf.answer('{ box(id: "3") { sureBoxes { id } } }', data={"box": None}, errors={"box.sureBoxes": null_in("sureBoxes")})
+
+
+async def test_each_of_no_list_at_all_is_an_error_where_null_was_promised_never_to_be(shelf: Both) -> None:
+    await shelf.answer('{ box(id: "2") { promisedBoxes { id } } }', data={"box": {"promisedBoxes": []}})
+    message = "Cannot return null for semantically non-null field Box.promisedBoxes."
+    await shelf.answer(
+        '{ box(id: "3") { id promisedBoxes { id } } }',
+        data={"box": {"id": "Box:3", "promisedBoxes": None}},
+        errors={"box.promisedBoxes": message},
+    )
 
 
 async def test_an_error_below_each_nulls_the_list(shelf: Both) -> None:

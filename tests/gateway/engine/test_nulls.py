@@ -6,7 +6,7 @@ import pytest
 import strawberry
 
 from gateway.errors import StoreUnavailable
-from gateway.fields import Connection, Node, column, lookup, many, one
+from gateway.fields import Connection, Node, PageInfo, column, lookup, many, one, part
 from gateway.stores.base import Collection, Column
 from tests.gateway.engine.graphs import Both, Named, Sorted, both, graph
 
@@ -24,7 +24,23 @@ class Wood(Node):
     id: strawberry.ID = column()
     name: str = column()
     trees: Connection[Tree] | None = many(TREES, by="wood_id", where=Named, order=Sorted)
-    sure_trees: Connection[Tree] = many(TREES, by="wood_id", where=Named, order=Sorted)
+    sure_trees: SureTrees = many(TREES, by="wood_id", where=Named, order=Sorted)
+
+
+@strawberry.type
+class SureEdge:
+    node: Tree = part("node", "")
+    cursor: str = part("cursor", "")
+
+
+@strawberry.type
+class SureTrees:
+    """A connection of which no part may be null."""
+
+    edges: list[SureEdge] = part("edges", "")
+    nodes: list[Tree] = part("nodes", "")
+    page_info: PageInfo = part("page_info", "")
+    total_count: int = part("total_count", "")
 
 
 @strawberry.type
@@ -42,6 +58,7 @@ class Query:
     sure_tree: Tree = lookup(TREES, by={"id": "id"})
     wood: Wood | None = lookup(WOODS, by={"id": "id"})
     trees: Connection[Tree] = many(TREES, where=Named, order=Sorted)
+    sure_trees: SureTrees = many(TREES, where=Named, order=Sorted)
     maybe_trees: Connection[Tree] | None = many(TREES, where=Named, order=Sorted)
 
 
@@ -74,8 +91,8 @@ async def test_an_error_leaves_its_neighbours(forest: Both) -> None:
 
 async def test_a_null_below_required_positions_goes_up_to_data(forest: Both) -> None:
     await forest.answer('{ __typename sureTree(id: "2") { name } }', data=None, errors={"sureTree.name": NO_NAME})
-    await forest.answer("{ trees { nodes { name } } }", data=None, errors={"trees.nodes.1.name": NO_NAME})
-    await forest.answer("{ trees { edges { cursor node { n: name } } } }", data=None, errors={"trees.edges.1.node.n": NO_NAME})
+    await forest.answer("{ sureTrees { nodes { name } } }", data=None, errors={"sureTrees.nodes.1.name": NO_NAME})
+    await forest.answer("{ sureTrees { edges { cursor node { n: name } } } }", data=None, errors={"sureTrees.edges.1.node.n": NO_NAME})
 
 
 async def test_a_required_root_field_without_a_row_is_data_null(forest: Both) -> None:
@@ -83,18 +100,45 @@ async def test_a_required_root_field_without_a_row_is_data_null(forest: Both) ->
     await forest.answer('{ sureTree(id: "9") { name } }', data=None, errors={"sureTree": message})
 
 
-async def test_a_null_in_a_list_of_required_objects_nulls_the_nullable_field_around_it(forest: Both) -> None:
+async def test_a_null_in_the_nodes_of_a_connection_nulls_them_alone(forest: Both) -> None:
     await forest.answer(
-        "{ maybeTrees { nodes { name } } other: maybeTrees(first: 1) { nodes { name } } }",
-        data={"maybeTrees": None, "other": {"nodes": [{"name": "Oak"}]}},
-        errors={"maybeTrees.nodes.1.name": NO_NAME},
+        "{ trees { totalCount nodes { name } named: nodes { id } pageInfo { hasNextPage } } other: trees(first: 1) { nodes { name } } }",
+        data={
+            "trees": {
+                "totalCount": 5,
+                "nodes": None,
+                "named": [{"id": f"Tree:{n}"} for n in range(1, 6)],
+                "pageInfo": {"hasNextPage": False},
+            },
+            "other": {"nodes": [{"name": "Oak"}]},
+        },
+        errors={"trees.nodes.1.name": NO_NAME},
+    )
+
+
+async def test_a_null_in_a_node_of_an_edge_nulls_that_node_alone(forest: Both) -> None:
+    got = await forest.answer(
+        '{ wood(id: "a") { trees { edges { __typename node { name } } } } }',
+        data={
+            "wood": {"trees": {"edges": [{"__typename": "TreeEdge", "node": {"name": "Oak"}}, {"__typename": "TreeEdge", "node": None}]}}
+        },
+        errors={"wood.trees.edges.1.node.name": NO_NAME},
+    )
+    assert len(got["errors"]) == 1
+
+
+async def test_every_node_that_is_null_has_an_error(forest: Both) -> None:
+    await forest.answer(
+        "{ trees { edges { node { wood { name } } } } }",
+        data={"trees": {"edges": [{"node": {"wood": {"name": "Ardennes"}}}] * 2 + [{"node": None}] * 3}},
+        errors={"trees.edges.2.node.wood": NO_WOOD, "trees.edges.3.node.wood.name": NO_WOOD_NAME, "trees.edges.4.node.wood": NO_WOOD},
     )
 
 
 async def test_a_null_stops_at_the_nearest_nullable_parent(forest: Both) -> None:
     await forest.answer(
         '{ wood(id: "a") { name trees { nodes { name } } } }',
-        data={"wood": {"name": "Ardennes", "trees": None}},
+        data={"wood": {"name": "Ardennes", "trees": {"nodes": None}}},
         errors={"wood.trees.nodes.1.name": NO_NAME},
     )
     await forest.answer(
@@ -163,7 +207,7 @@ async def test_a_store_that_is_down_nulls_required_positions_upwards(forest: Bot
     forest.memory["woods"].fail_with = StoreUnavailable("woods")
     await forest.answer('{ tree(id: "1") { name wood { id } } }', data={"tree": None}, errors={"tree.wood": DOWN})
     await forest.answer(
-        "{ maybeTrees(first: 1) { nodes { wood { id } } } }", data={"maybeTrees": None}, errors={"maybeTrees.nodes.0.wood": DOWN}
+        "{ maybeTrees(first: 1) { nodes { wood { id } } } }", data={"maybeTrees": {"nodes": None}}, errors={"maybeTrees.nodes.0.wood": DOWN}
     )
 
 
@@ -206,7 +250,7 @@ async def test_every_part_of_a_connection_is_there_when_something_failed(forest:
             pageInfo { __typename hasNextPage hasPreviousPage } }
             none: trees(first: 0) { pageInfo { startCursor endCursor hasNextPage } } } }""",
         data={
-            "bad": None,
+            "bad": {"nodes": None},
             "wood": {
                 "__typename": "Wood",
                 "trees": {
