@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +17,13 @@ LIMITS = Limits(variables_limit_bytes=100, variables_depth_max=3, variables_list
 
 def test_limits_are_settings_of_the_same_names_and_defaults() -> None:
     assert Limits.of(Settings()) == Limits()
+
+
+def test_the_docs_say_each_limit_and_its_default() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "limits.md").read_text(encoding="utf-8")
+    told = {name: int(default) for name, default in re.findall(r"^\| `(\w+)` \| (\d+) \|", text, re.MULTILINE)}
+    wanted = {field.name: getattr(Limits(), field.name) for field in fields(Limits) if field.name not in ("limits", "page_default")}
+    assert {name: told.get(name) for name in wanted} == wanted
 
 
 def test_what_is_within_a_limit_is_no_error() -> None:
