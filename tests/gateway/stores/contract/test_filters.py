@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway.security.limits import Limits
 from gateway.stores.base import And, Compare, Fetch, Match, Not, Or, Order, Page, Store, Type, Where
 from tests.gateway.stores.contract.oracle import answered, fetched, ids, matches, same
 from tests.gateway.stores.contract.world import THINGS, things
@@ -224,3 +225,28 @@ async def test_any_filter_with_any_order_and_page(
     match = Match("parent_id", ["mother", "father", "aunt", "texts", "nobody"])
     fetch = Fetch(things, ("id", "name"), match, where, order, Page(limit, backward), count=True)
     assert same(answered(await store.fetch(fetch), counted=True), fetched(THINGS, fetch))
+
+
+MOST = Limits()
+LARGEST: dict[str, Where] = {
+    "or": Or((*(Compare("name", "eq", f"name {i}") for i in range(MOST.filter_conditions_max - 1)), Compare("note", "eq", "x"))),
+    "and": And(tuple(Compare("name", "ne", f"name {i}") for i in range(MOST.filter_conditions_max))),
+    "or of contains": Or(tuple(Compare("name", "contains", f"{i}") for i in range(MOST.filter_conditions_max))),
+    "in": Compare("id", "in", tuple([f"no {i}" for i in range(MOST.filter_in_max - 2)] + EVERY_ID[:2])),
+    "not in": Not(Compare("id", "in", tuple([f"no {i}" for i in range(MOST.filter_in_max - 2)] + EVERY_ID[:2]))),
+    "100 in of 100": Or(tuple(Compare("id", "in", (*(f"{i}-{j}" for j in range(99)), EVERY_ID[0])) for i in range(100))),
+    "contains": Compare("name", "contains", "a" * MOST.filter_text_max),
+    "starts with": Not(Compare("name", "starts_with", "%" * MOST.filter_text_max)),
+}
+
+
+@pytest.mark.parametrize("where", LARGEST.values(), ids=LARGEST)
+async def test_the_largest_filters_that_the_limits_let_through_are_answered(store: Store, where: Where) -> None:
+    assert await ids(store, things, where) == expected(where)
+
+
+async def test_the_deepest_filter_that_the_limits_let_through_is_answered(store: Store) -> None:
+    where: Where = Compare("note", "eq", "x")
+    for level in range(MOST.filter_depth_max - 1):
+        where = Not(where) if level % 3 == 0 else And((where, Compare("name", "ne", "m"))) if level % 3 == 1 else Or((where, where))
+    assert await ids(store, things, where) == expected(where)
