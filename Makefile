@@ -17,7 +17,7 @@ ifneq (ok,$(shell $(PY) -c 'print("ok")' 2>/dev/null))
 $(shell rm -rf $(VENV))
 endif
 
-.PHONY: run test check format lint types imports fuzz bench bench-executors bench-growth bench-start bench-validation screenshot lock clean help
+.PHONY: run test check format lint types imports fuzz bench bench-executors bench-growth bench-hostile bench-start bench-validation screenshot lock clean help
 
 run: $(RUN)  ## start the gateway on PORT (8000), with demo data on the first start
 	@exec $(VENV)/bin/gateway serve --port $(PORT)
@@ -50,6 +50,9 @@ bench-executors: $(DEV)  ## the executors alone, over rows that are ready in mem
 
 bench-growth: $(DEV)  ## the tree for 10, 100 and 1,000 users, and the memory of 32 connections (TEST_POSTGRES_URL)
 	$(PY) -m tests.benchmarks.growth
+
+bench-hostile: $(DEV)  ## what hostile documents and values cost: CPU of each, the longest stall for others, memory
+	$(PY) -m tests.hostile --write
 
 bench-start: $(DEV)  ## seconds to the first answer, and memory when idle
 	$(PY) -m tests.benchmarks.start
