@@ -17,7 +17,7 @@ ifneq (ok,$(shell $(PY) -c 'print("ok")' 2>/dev/null))
 $(shell rm -rf $(VENV))
 endif
 
-.PHONY: run test check format lint types imports fuzz bench bench-executors bench-growth bench-start screenshot lock clean help
+.PHONY: run test check format lint types imports fuzz bench bench-executors bench-growth bench-pair bench-start screenshot lock clean help
 
 run: $(RUN)  ## start the gateway on PORT (8000), with demo data on the first start
 	@exec $(VENV)/bin/gateway serve --port $(PORT)
@@ -50,6 +50,9 @@ bench-executors: $(DEV)  ## the executors alone, over rows that are ready in mem
 
 bench-growth: $(DEV)  ## the tree for 10, 100 and 1,000 users, and the memory of 32 connections (TEST_POSTGRES_URL)
 	$(PY) -m tests.benchmarks.growth
+
+bench-pair: $(DEV)  ## COMMIT and HEAD in turns: CPU per request; fails when more than MOST (1.02) times COMMIT's beyond doubt
+	$(PY) -m tests.benchmarks.pair $(or $(COMMIT),$(error which commit? make bench-pair COMMIT=<ref>)) $(if $(MOST),--most $(MOST)) $(PAIR)
 
 bench-start: $(DEV)  ## seconds to the first answer, and memory when idle
 	$(PY) -m tests.benchmarks.start
