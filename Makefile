@@ -17,7 +17,7 @@ ifneq (ok,$(shell $(PY) -c 'print("ok")' 2>/dev/null))
 $(shell rm -rf $(VENV))
 endif
 
-.PHONY: run test check format lint types imports fuzz bench bench-executors bench-growth bench-pair bench-start screenshot lock clean help
+.PHONY: run test check format lint types imports fuzz fuzz-bodies bench bench-executors bench-growth bench-pair bench-start screenshot lock clean help
 
 run: $(RUN)  ## start the gateway on PORT (8000), with demo data on the first start
 	@exec $(VENV)/bin/gateway serve --port $(PORT)
@@ -44,6 +44,9 @@ imports: $(DEV)
 fuzz: export FUZZ_EXAMPLES ?= 5000
 fuzz: $(DEV)  ## 20,000 random operations, 5,000 in each of four tests, each answered by the engine and by graphql-core
 	$(PY) -m pytest -q tests/gateway/engine/test_differential.py
+
+fuzz-bodies: $(DEV)  ## COUNT (100,000) mutated bodies and documents, in PROCESSES (1): every answer is checked; SEED for others
+	$(PY) -m tests.fuzzing --count $(or $(COUNT),100000) --seed $(or $(SEED),1) --processes $(or $(PROCESSES),1) $(FUZZ)
 
 bench-executors: $(DEV)  ## the executors alone, over rows that are ready in memory
 	$(PY) -m tests.benchmarks.executors
