@@ -17,7 +17,7 @@ ifneq (ok,$(shell $(PY) -c 'print("ok")' 2>/dev/null))
 $(shell rm -rf $(VENV))
 endif
 
-.PHONY: run test check format lint types imports fuzz bench bench-executors bench-growth bench-hostile bench-start bench-validation screenshot lock clean help
+.PHONY: run test check format lint types imports fuzz fuzz-bodies bench bench-executors bench-growth bench-hostile bench-pair bench-start bench-validation screenshot lock clean help
 
 run: $(RUN)  ## start the gateway on PORT (8000), with demo data on the first start
 	@exec $(VENV)/bin/gateway serve --port $(PORT)
@@ -45,6 +45,9 @@ fuzz: export FUZZ_EXAMPLES ?= 5000
 fuzz: $(DEV)  ## 20,000 random operations, 5,000 in each of four tests, each answered by the engine and by graphql-core
 	$(PY) -m pytest -q tests/gateway/engine/test_differential.py
 
+fuzz-bodies: $(DEV)  ## COUNT (100,000) mutated bodies and documents, in PROCESSES (1): every answer is checked; SEED for others
+	$(PY) -m tests.fuzzing --count $(or $(COUNT),100000) --seed $(or $(SEED),1) --processes $(or $(PROCESSES),1) $(FUZZ)
+
 bench-executors: $(DEV)  ## the executors alone, over rows that are ready in memory
 	$(PY) -m tests.benchmarks.executors
 
@@ -53,6 +56,9 @@ bench-growth: $(DEV)  ## the tree for 10, 100 and 1,000 users, and the memory of
 
 bench-hostile: $(DEV)  ## what hostile documents and values cost: CPU of each, the longest stall for others, memory
 	$(PY) -m tests.hostile --write
+
+bench-pair: $(DEV)  ## COMMIT and HEAD in turns: CPU per request; fails when more than MOST (1.02) times COMMIT's beyond doubt
+	$(PY) -m tests.benchmarks.pair $(or $(COMMIT),$(error which commit? make bench-pair COMMIT=<ref>)) $(if $(MOST),--most $(MOST)) $(PAIR)
 
 bench-start: $(DEV)  ## seconds to the first answer, and memory when idle
 	$(PY) -m tests.benchmarks.start

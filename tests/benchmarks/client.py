@@ -18,12 +18,20 @@ _LENGTH = b"content-length: "
 
 @dataclass(slots=True)
 class Load:
-    """What was asked and what came back; ``latencies_s`` has one entry per answer that came before the end."""
+    """What was asked and what came back; ``latencies_s`` has one entry per answer that came before the end.
+
+    It ends at a time, or with the last answer to ``most`` requests.
+    """
 
     requests: Sequence[bytes]
     until: float
+    most: int | None = None
+    asked: int = 0
     latencies_s: list[float] = field(default_factory=list)
     failure: str | None = None
+
+    def is_over(self, now: float) -> bool:
+        return now >= self.until or (self.most is not None and self.asked >= self.most)
 
 
 class _Connection(asyncio.Protocol):
@@ -37,10 +45,14 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
-        self._ask()
+        if self._load.is_over(time.perf_counter()):  # the connections before this one have asked all there was
+            self._transport.close()
+        else:
+            self._ask()
 
     def _ask(self) -> None:
         self._sent = time.perf_counter()
+        self._load.asked += 1
         self._transport.write(next(self._requests))
 
     def data_received(self, data: bytes) -> None:
@@ -68,14 +80,15 @@ class _Connection(asyncio.Protocol):
     def _answered(self) -> None:
         now = time.perf_counter()
         self._missing = -1
-        if now >= self._load.until:
+        if now < self._load.until:
+            self._load.latencies_s.append(now - self._sent)
+        if self._load.is_over(now):
             self._transport.close()
-            return
-        self._load.latencies_s.append(now - self._sent)
-        self._ask()
+        else:
+            self._ask()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if exc is not None or (time.perf_counter() < self._load.until and self._load.failure is None):
+        if exc is not None or (not self._load.is_over(time.perf_counter()) and self._load.failure is None):
             self._load.failure = f"the connection was lost: {exc}"
         if not self._done.done():
             self._done.set_result(None)
@@ -83,12 +96,21 @@ class _Connection(asyncio.Protocol):
 
 async def ask_for(port: int, bodies: Sequence[bytes], *, connections: int, seconds: float) -> list[float]:
     """Return the latencies of all answers within ``seconds``, in seconds. RuntimeError when an answer is not a 200."""
-    load = Load([_request(body) for body in bodies], time.perf_counter() + seconds)
+    return await _ask(port, Load([_request(body) for body in bodies], time.perf_counter() + seconds), connections, seconds + 60)
+
+
+async def ask_times(port: int, bodies: Sequence[bytes], *, connections: int, requests: int, timeout_s: float = 300) -> list[float]:
+    """Return the latencies of the answers to exactly ``requests`` requests. RuntimeError when an answer is not a 200."""
+    load = Load([_request(body) for body in bodies], time.perf_counter() + timeout_s, requests)
+    return await _ask(port, load, min(connections, requests), timeout_s)
+
+
+async def _ask(port: int, load: Load, connections: int, timeout_s: float) -> list[float]:
     loop = asyncio.get_running_loop()
     ends: list[asyncio.Future[None]] = [loop.create_future() for _ in range(connections)]
     for number, end in enumerate(ends):
         await loop.create_connection(lambda n=number, e=end: _Connection(load, n * 7, e), "127.0.0.1", port)  # type: ignore[misc]
-    await asyncio.wait_for(asyncio.gather(*ends), seconds + 60)
+    await asyncio.wait_for(asyncio.gather(*ends), timeout_s)
     if load.failure:
         raise RuntimeError(load.failure)
     return load.latencies_s

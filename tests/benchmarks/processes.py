@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(slots=True)
@@ -28,9 +27,9 @@ class Server:
     pid: int = 0
 
     def cpu_s(self) -> float:
-        """Return the CPU time of all its threads so far, in seconds."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
+        """Return the CPU time of all its threads so far, ended ones too, in seconds (user and system)."""
+        # The clock of another process (clock_getcpuclockid(3)): to the nanosecond, where /proc/<pid>/stat has steps of 10 ms.
+        return time.clock_gettime(~self.pid << 3 | 2)
 
     def memory_mib(self, *, peak: bool) -> float:
         """Return the resident memory, now or at its peak."""

@@ -113,7 +113,7 @@ class Setup:
 def prepare(setup: Setup) -> None:
     """Create and fill what is missing. A second run finds everything there."""
     if setup.kind != "sqlite":
-        asyncio.run(_create_database(setup))
+        asyncio.run(create_database(setup))
     run_gateway(setup, "migrate")
     marker = FOLDER / f"{setup.name}.loaded"
     counts = _counts(setup)
@@ -125,7 +125,7 @@ def prepare(setup: Setup) -> None:
         raise RuntimeError(f"{setup.name}: expected {setup.data.counts} users, posts and events; there are {counts}")
     marker.write_text(str(counts))
     if setup.kind != "sqlite":
-        asyncio.run(_analyze(setup))
+        asyncio.run(analyze(setup))
 
 
 def run_gateway(setup: Setup, *arguments: str) -> None:
@@ -145,7 +145,7 @@ def _counts(setup: Setup) -> tuple[int, int, int]:
         server.stop()
 
 
-async def _create_database(setup: Setup) -> None:
+async def create_database(setup: Setup) -> None:
     connection = await _connect(os.environ["TEST_POSTGRES_URL"])
     try:
         if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", setup.database):
@@ -154,7 +154,7 @@ async def _create_database(setup: Setup) -> None:
         await connection.close()
 
 
-async def _analyze(setup: Setup) -> None:
+async def analyze(setup: Setup) -> None:
     connection = await _connect(setup.postgresql)
     try:
         await connection.execute("VACUUM ANALYZE")

@@ -1,0 +1,1 @@
+"""A fuzzer of bodies and documents: requests changed at random, and checks that hold for every answer."""
