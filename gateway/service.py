@@ -21,14 +21,14 @@ from graphql import GraphQLError, GraphQLSchema, OperationType, is_object_type
 
 from gateway.context import RequestContext
 from gateway.engine.complete import SecondWalk, compile_plan, complete
-from gateway.engine.cost import FEW, Cost, cost, result_limit
+from gateway.engine.cost import FEW, cost, result_limit, settle
 from gateway.engine.document import Document, DocumentRefused, Documents, Openness
 from gateway.engine.execute import execute
 from gateway.engine.explain import describe, describe_calls
 from gateway.engine.fallback import Fallback
 from gateway.engine.introspection import introspect
 from gateway.engine.nulls import complete_with_nulls
-from gateway.engine.plan import Plan, Planner, source_of, switches_of
+from gateway.engine.plan import Cost, Plan, Planner, source_of, switches_of
 from gateway.engine.respond import respond, shown
 from gateway.engine.values import Binder, Bound
 from gateway.engine.variables import Variables
@@ -162,10 +162,11 @@ class Service:
     # ----------------------------------------------------------------------------------------------------------- phases
 
     async def _answer(self, request: Request, ctx: RequestContext) -> Response:
-        if request.variables:
-            self._hold(check_variables(self.limits, request.variables), ctx)
+        if request.variables and (broken := check_variables(self.limits, request.variables)):
+            self._hold(broken, ctx)
         document = self.documents.get(request.query)
-        self._note(document.noted, ctx)
+        if document.noted:
+            self._note(document.noted, ctx)
         operation = document.operation(request.operation_name)
         if operation.operation is OperationType.MUTATION and not request.mutation_allowed:
             raise MethodNotAllowed("A mutation needs POST.")
@@ -177,10 +178,14 @@ class Service:
             if not self._may_explain:
                 raise Forbidden("X-Gateway-Explain is not allowed here (setting environment).")
             ctx.plan = plan
-        parts = plan.series if plan.series and self._engine else [plan]
-        bounds = [self._bind(part, coerced, ctx) for part in parts]
-        costs = [cost(part, bound, self.limits.page_default) for part, bound in zip(parts, bounds, strict=True)]
-        total = sum(one.total for one in costs)
+        if plan.series and self._engine:
+            bounds = [self._bind(part, coerced, ctx) for part in plan.series]
+            costs = [part.cost or cost(part, bound, self.limits.page_default) for part, bound in zip(plan.series, bounds, strict=True)]
+            total = sum(part.total for part in costs)
+        else:
+            bounds = [self._bind(plan, coerced, ctx)]
+            costs = [plan.cost or cost(plan, bounds[0], self.limits.page_default)]
+            total = costs[0].total
         if total > self.limits.cost_max:
             self._hold(self.limits.exceeded("COST_LIMIT", "By its page sizes the operation has", "cost_max", total, "objects"), ctx)
         ctx.check()
@@ -217,6 +222,8 @@ class Service:
             return plan
         self.plan_misses += 1
         plan = self.planner.plan(document, operation, dict(zip(names, on, strict=True)))
+        for part in (plan, *plan.series):
+            settle(part, self.limits.page_default)
         if len(plans) > PLANS_PER_DOCUMENT:
             plans.clear()
         plans[key] = plan
@@ -233,7 +240,8 @@ class Service:
 
     def _bind(self, plan: Plan, coerced: Mapping[str, Any], ctx: RequestContext) -> list[Bound]:
         """Return every place's arguments; one bad one anywhere refuses the operation before a store is asked."""
-        self._note(plan.noted, ctx)
+        if plan.noted:
+            self._note(plan.noted, ctx)
         if not plan.bindings and not plan.refused:
             return plan.bounds
         refused = list(plan.refused)
@@ -257,7 +265,6 @@ class Service:
             state = await execute(plan, bounds, ctx, allowed, self.limits, given)
         except LimitExceeded as exc:
             raise _ResultLimitError(exc) from None
-        ctx.check()
         try:
             if state.size > FEW:
                 return await self._aside(complete, plan, state), []
@@ -305,8 +312,8 @@ class Service:
             extensions["limits"] = [error.extensions for error in ctx.noted]
         shown_errors = shown(errors, ctx.request_id, type_names=self.openness.type_names) if errors else ()
         body = respond(data, shown_errors, extensions)
-        for error in result_limit(self.limits, len(body)):
-            raise _ResultLimitError(error)
+        if len(body) > self.limits.response_limit_bytes:
+            raise _ResultLimitError(*result_limit(self.limits, len(body)))
         return Response(body, 200, partial=bool(errors))
 
     def _refused(self, errors: Sequence[Mapping[str, Any]], status: int) -> Response:

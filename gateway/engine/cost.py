@@ -8,32 +8,38 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
 import orjson
 
-from gateway.engine.plan import ROOT, Leaf, Place, Plan, View
+from gateway.engine.plan import ROOT, Cost, Leaf, Place, Plan
 from gateway.engine.results import Result, is_row
 from gateway.engine.values import Bound
 from gateway.errors import LimitExceeded
-from gateway.fields import Batched, Each, Many, Stats
+from gateway.fields import Batched, Each, Many, NodeById, NodesByIds, Stats
 from gateway.security.limits import SATURATED, Limits, enforced
 from gateway.stores.base import Row, Type
 
 FEW = 2_500  # objects of an answer in which samples are looked at first
-SAMPLE = 8  # rows of a place
+SAMPLE = 4  # rows of a place, or a few more
 SUSPICIOUS = 8  # a sample that makes an answer of more than this part of the limit has all rows looked at
 KEY_BYTES = 6  # quotes, colon, comma and a short value around a response key
 
 
-@dataclass(slots=True)
-class Cost:
-    """How many objects an operation may have: in all, and of each place of its plan."""
+def settle(plan: Plan, page_default: int) -> None:
+    """Put into a new plan what does not depend on a request: its cost, if its page sizes do not, and which rows to look at."""
+    if not any(_has_size(place) for place in plan.bindings):
+        plan.cost = cost(plan, plan.bounds, page_default)
+    plan.unsized = [[place for place in level if is_unsized(place)] for level in plan.levels]
+    plan.is_unsized = any(plan.unsized)
+    plan.samples = [[(place, texts) for place in level if place.type is not None and (texts := _texts(place))] for level in plan.levels]
 
-    total: int
-    places: list[int]
+
+def _has_size(place: Place) -> bool:
+    """Return whether an argument says how many rows a place has."""
+    source = place.source
+    return isinstance(source, (Many, NodeById, NodesByIds)) or (isinstance(source, Batched) and bool(source.page))
 
 
 def cost(plan: Plan, bounds: Sequence[Bound], page_default: int) -> Cost:
@@ -86,28 +92,30 @@ class Counting:
         self._limits = limits
         self._results = results
         self._rows: Sequence[Row] = (root,)
-        self._is_exact = allowed.total > min(FEW, limits.objects_max)
-        self._seen: list[Place] = []  # whose rows are taken
+        self._is_exact = allowed.total > FEW or allowed.total > limits.objects_max
+        self._suspicious = limits.response_limit_bytes / SUSPICIOUS
         self._weights: dict[int, list[int]] = {ROOT: [1]}
         self._estimate = 0.0
         self._objects = self._bytes = 0
 
-    def level(self, places: Sequence[Place]) -> list[tuple[Place, LimitExceeded]]:
+    def level(self, number: int) -> list[tuple[Place, LimitExceeded]]:
         """Count the rows that a level took; return the places with which the answer has too many objects.
 
         LimitExceeded where the answer's text is longer than an answer may be.
         """
-        taken = [place for place in places if self._results[place.index].rows and place.views and place.type is not None]
-        if not self._is_exact:
-            self._estimate += sum(self._sampled(place) for place in taken)
-            if self._estimate * SUSPICIOUS < self._limits.response_limit_bytes and not any(map(self._is_longer, taken)):
-                self._seen += taken
-                return []
-            self._is_exact = True
-            places, self._seen = self._seen, []
-            over = self.level(places) if places else []
-            return over + self.level(taken)
-        self._seen += taken
+        if self._is_exact:
+            return self._counted(self._plan.levels[number])
+        for place, texts in self._plan.samples[number]:
+            rows = self._results[place.index].rows
+            if rows:
+                self._estimate += self._sampled(place, rows, texts)
+        if self._estimate <= self._suspicious and not any(map(self._is_longer, self._plan.unsized[number])):
+            return []
+        self._is_exact = True
+        return [over for level in self._plan.levels[: number + 1] for over in self._counted(level)]
+
+    def _counted(self, level: Sequence[Place]) -> list[tuple[Place, LimitExceeded]]:
+        taken = [place for place in level if self._results[place.index].rows and place.views and place.type is not None]
         return [(place, error) for place in taken for error in self._count(place)]
 
     @property
@@ -123,25 +131,29 @@ class Counting:
         if over:
             return over
         self._objects = objects
-        for view in place.views:
-            self._bytes += sum(weights) * sum(len(field.key) + KEY_BYTES for field in view.fields)
-            for slot, times in texts_of(view):
-                values = map(itemgetter(slot), rows)
-                # PERF: 60 ns a value; a call of length() for each took 2.5 µs a row.
-                lengths = [
-                    weight * (len(value) if type(value) is str else length(value)) for value, weight in zip(values, weights, strict=True)
-                ]
-                self._bytes += times * sum(lengths)
+        self._bytes += sum(weights) * sum(len(field.key) + KEY_BYTES for view in place.views for field in view.fields)
+        for slot, times in _texts(place):
+            values = map(itemgetter(slot), rows)
+            # PERF: 60 ns a value; a call of length() for each took 2.5 µs a row.
+            lengths = [
+                weight * (len(value) if type(value) is str else length(value)) for value, weight in zip(values, weights, strict=True)
+            ]
+            self._bytes += times * sum(lengths)
         for error in result_limit(self._limits, self._bytes):
             raise error
         return []
 
-    def _sampled(self, place: Place) -> float:
+    def _sampled(self, place: Place, rows: Sequence[Row], texts: Sequence[tuple[int, int]]) -> float:
         """Return how many bytes of text a place would have in the answer, if all rows were like some of them."""
-        rows = self._results[place.index].rows
-        sample = rows if len(rows) <= SAMPLE else [rows[i * len(rows) // SAMPLE] for i in range(SAMPLE)]
-        size = sum(times * length(row[slot]) for view in place.views for slot, times in texts_of(view) for row in sample)
-        return size / len(sample) * self._allowed.places[place.index] / len(place.views)
+        count = len(rows)
+        if count > SAMPLE:
+            rows = rows[:: count // SAMPLE]
+        size = 0
+        for slot, times in texts:
+            for row in rows:
+                value = row[slot]
+                size += times * (len(value) if type(value) is str else length(value))
+        return size / len(rows) * self._allowed.places[place.index]
 
     def _is_longer(self, place: Place) -> bool:
         return is_unsized(place) and len(self._results[place.index].rows) * len(place.views) > self._allowed.places[place.index]
@@ -189,18 +201,15 @@ def result_limit(limits: Limits, size: int) -> list[LimitExceeded]:
     return limits.exceeded("RESULT_LIMIT", "The answer has", "response_limit_bytes", size, "bytes or more", always=True)
 
 
-def texts_of(view: View) -> Sequence[tuple[int, int]]:
-    """Return the slots of a view's texts, and how often each is written."""
-    if view.texts is None:
-        place = view.place
-        slots = Counter(field.slot for field in view.fields if isinstance(field, Leaf))
-        columns = {slot: place.columns.get(place.layout[slot]) for slot in slots}
-        view.texts = [
-            (slot, times)
-            for slot, times in slots.items()
-            if (column := columns[slot]) is not None and column.type in (Type.TEXT, Type.TEXTS, Type.JSON)
-        ]
-    return view.texts
+def _texts(place: Place) -> tuple[tuple[int, int], ...]:
+    """Return the slots of a place's texts, and how often each is written for a row. Keys are none: an index holds no long ones."""
+    slots = Counter(field.slot for view in place.views for field in view.fields if isinstance(field, Leaf))
+    columns = {slot: place.columns.get(place.layout[slot]) for slot in slots}
+    return tuple(
+        (slot, times)
+        for slot, times in slots.items()
+        if (column := columns[slot]) is not None and column.type in (Type.TEXT, Type.TEXTS, Type.JSON) and column.refers is None
+    )
 
 
 def length(value: Any) -> int:

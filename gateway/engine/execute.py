@@ -9,8 +9,8 @@ from types import NoneType
 from typing import Any, cast
 
 from gateway.context import RequestContext
-from gateway.engine.cost import Cost, Counting
-from gateway.engine.plan import ROOT, Place, Plan
+from gateway.engine.cost import Counting
+from gateway.engine.plan import ROOT, Cost, Place, Plan
 from gateway.engine.results import NOTHING_ANSWERED, Result, State, is_row
 from gateway.engine.values import NOTHING, Bound
 from gateway.errors import BatchMismatch
@@ -31,10 +31,16 @@ async def execute(plan: Plan, bounds: list[Bound], ctx: RequestContext, allowed:
     ``allowed`` is the cost of the operation, ``given`` values of the root's row by slot. LimitExceeded where the answer gets too long.
     """
     run_ = _Run(plan, bounds, ctx, limits, given)
+    if (
+        allowed.total <= 1 and not plan.is_unsized
+    ):  # PERF: counting takes 3 µs of the 20 of a point look-up, where there is nothing to count
+        for level in plan.levels:
+            await run_.level(level)
+        return run_.state
     counting = Counting(plan, allowed, limits, run_.state.root, run_.state.results)
-    for level in plan.levels:
+    for number, level in enumerate(plan.levels):
         await run_.level(level)
-        for place, error in counting.level(level):
+        for place, error in counting.level(number):
             run_.fail(place, error)
     run_.state.size = counting.size * max(plan.width, USUAL_WIDTH) // USUAL_WIDTH
     return run_.state

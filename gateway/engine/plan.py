@@ -69,6 +69,8 @@ from gateway.stores.base import Collection, Column, Type
 
 Coerced = Mapping[str, Any]  # variables by name
 
+Sample = tuple["Place", tuple[tuple[int, int], ...]]  # a place, the slots of its texts, and how often each is written for a row
+
 Common = tuple[str, str, str, GraphQLOutputType, Sequence[FieldNode]]  # what every FieldPlan begins with
 
 _TYPENAME = GraphQLNonNull(GraphQLString)
@@ -160,7 +162,6 @@ class View:
     type_name: str
     fields: list[FieldPlan] = field(default_factory=list)
     build: Callable[..., list[Any]] | None = None  # compiled by complete
-    texts: Sequence[tuple[int, int]] | None = None  # found by cost
 
     @property
     def place(self) -> Place:
@@ -229,6 +230,14 @@ class Place:
         return is_list_type(get_nullable_type(self.type)) if self.type is not None else True
 
 
+@dataclass(slots=True)
+class Cost:
+    """How many objects an operation may have: in all, and of each place of its plan."""
+
+    total: int
+    places: list[int]
+
+
 @dataclass(slots=True, eq=False)
 class Plan:
     """An operation as levels of places. Immutable once made; ``refused`` are arguments that can never be bound."""
@@ -246,6 +255,10 @@ class Plan:
     width: int  # the most fields that an object of it has
     noted: Sequence[LimitExceeded]  # limits that its constant arguments break where they are only measured
     is_compiled: bool = False
+    cost: Cost | None = None  # where it does not depend on the request; set by cost, as the next two are
+    samples: list[list[Sample]] = field(default_factory=list)  # by level: where texts are looked at
+    unsized: list[list[Place]] = field(default_factory=list)  # by level: lists that may be longer than their cost says
+    is_unsized: bool = False  # whether there are any
     series: list[Plan] = field(default_factory=list)  # a mutation: a plan per root field, run one after the other
 
 
