@@ -34,6 +34,7 @@ DEADLINE_MIN_MS = 50
 
 _TYPES = {JSON: (b"content-type", JSON + b"; charset=utf-8"), GRAPHQL: (b"content-type", GRAPHQL + b"; charset=utf-8")}
 _NO_STORE = (b"cache-control", b"no-store")
+_WITH_MORE_HEADERS = (MethodNotAllowed.http_status, 503)
 _EXPLAIN = {b"plan": "plan", b"trace": "trace"}
 # Headers that no page of another origin can send without asking first.
 _PREFLIGHT = (b"graphql-require-preflight", b"apollo-require-preflight", b"x-apollo-operation-name")
@@ -87,7 +88,12 @@ class GraphQLEndpoint:
         status = response.status
         if status != 200 or response.partial:
             status = self._statuses(response, accepted_type, request is not None)
-        headers = [_content_type(status, accepted_type), (b"content-length", b"%d" % len(response.body)), _NO_STORE]
+        content_type = _content_type(status, accepted_type)
+        if status not in _WITH_MORE_HEADERS and not exchange.has_unread_body:
+            lines = b"%b: %b\r\ncontent-length: %d\r\n%b: %b\r\n" % (*content_type, len(response.body), *_NO_STORE)
+            if exchange.answer(status, lines, response.body):
+                return
+        headers = [content_type, (b"content-length", b"%d" % len(response.body)), _NO_STORE]
         if status == MethodNotAllowed.http_status:
             headers.append((b"allow", b"POST") if request else self._allow)
         if exchange.has_unread_body:
