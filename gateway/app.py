@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from starlette.applications import Starlette
-
 from gateway.config import Settings
 from gateway.engine.document import Openness
 from gateway.errors import ConfigError
 from gateway.fields import Graph
-from gateway.http.application import application
+from gateway.http.application import Application, application
 from gateway.preparing import connect
 from gateway.security.limits import Limits
 from gateway.service import Service
@@ -31,7 +29,7 @@ def load_graph(name: str) -> Graph:
     return graph
 
 
-def create_app(settings: Settings, graph: Graph) -> Starlette:
+def create_app(settings: Settings, graph: Graph) -> Application:
     """Return the application. Nothing is connected before its lifespan starts, and everything is closed when that ends."""
     stores = connect(settings)
     service = Service(

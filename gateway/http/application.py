@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from itertools import chain
+from typing import Any
 
-from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.config import Settings
 from gateway.errors import MethodNotAllowed, PageNotFound
@@ -26,17 +27,38 @@ from gateway.service import Service
 from gateway.stores import Stores
 
 
-def application(service: Service, stores: Stores, settings: Settings, *, first_query: str = "") -> Starlette:
+class Application(ExchangeMiddleware):
+    """The ASGI application: nothing stands between the server's connections and the endpoint at ``/graphql``.
+
+    ``edge`` is what its server shares with it.
+    """
+
+    def __init__(self, pages: Router, handlers: Mapping[Any, Any], hosts: Hosts, edge: Edge, direct: Mapping[str, ASGIApp]) -> None:
+        self._handled = ExceptionMiddleware(pages, handlers)
+        super().__init__(self._pages, hosts, direct)
+        self.edge = edge
+        self._lifespan = pages.lifespan_context
+
+    def lifespan(self) -> AbstractAsyncContextManager[Any]:
+        """Return what a server enters before the first request and leaves after the last."""
+        return self._lifespan(self)
+
+    async def _pages(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["app"] = self  # a router that is not alone leaves what it does not know to the handlers
+        await self._handled(scope, receive, send)
+
+
+def application(service: Service, stores: Stores, settings: Settings, *, first_query: str = "") -> Application:
     """Return the application; its lifespan opens the stores and closes them. ``first_query`` is what GraphiQL shows.
 
-    ``state.edge`` is what its server shares with it. ConfigError where nobody said for which hosts it is.
+    ConfigError where nobody said for which hosts it is.
     """
     endpoint = GraphQLEndpoint(service, settings)
     edge = Edge(settings)
     pages = [] if settings.is_production else graphiql.routes(first_query)
 
     @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+    async def lifespan(_: object) -> AsyncIterator[None]:
         await stores.open()
         try:
             yield
@@ -49,21 +71,17 @@ def application(service: Service, stores: Stores, settings: Settings, *, first_q
         refused = service.refuse(error)
         return Response(refused.body, refused.status, exc.headers, media_type=GRAPHQL.decode())
 
-    app = Starlette(
+    router = Router(
         routes=[
             Route("/health/live", health.live),
             Route("/health/ready", health.Ready(stores).__call__),
             *([Route("/metrics", _metrics(service, edge))] if settings.metrics else []),
             *pages,
         ],
-        middleware=[Middleware(ExchangeMiddleware, hosts=Hosts(settings), direct={"/graphql": endpoint})],
-        exception_handlers={404: refuse, 405: refuse},
+        redirect_slashes=False,
         lifespan=lifespan,
     )
-    assert isinstance(app.router, Router)
-    app.router.redirect_slashes = False
-    app.state.edge = edge
-    return app
+    return Application(router, {404: refuse, 405: refuse}, Hosts(settings), edge, {"/graphql": endpoint})
 
 
 def _metrics(service: Service, edge: Edge) -> Callable[[Request], Awaitable[Response]]:

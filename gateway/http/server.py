@@ -13,10 +13,10 @@ from types import FrameType
 from typing import cast
 
 import uvicorn
-from starlette.applications import Starlette
 
 from gateway.config import Settings
 from gateway.errors import ConfigError
+from gateway.http.application import Application
 from gateway.http.protocol import Protocol
 
 BACKLOG = 2_048
@@ -52,7 +52,7 @@ def address(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def run(app: Starlette, settings: Settings, listener: socket.socket | None = None, *, on_ready: Callable[[], None] | None = None) -> None:
+def run(app: Application, settings: Settings, listener: socket.socket | None = None, *, on_ready: Callable[[], None] | None = None) -> None:
     """Serve until SIGTERM or SIGINT; requests in flight are finished first, and the process ends with 0.
 
     ``on_ready`` is called once connections are taken.
@@ -63,12 +63,12 @@ def run(app: Starlette, settings: Settings, listener: socket.socket | None = Non
     _Server(configured(app), on_ready).run(sockets=[listener or bind(settings)])
 
 
-def configured(app: Starlette) -> uvicorn.Config:
+def configured(app: Application) -> uvicorn.Config:
     """Return uvicorn's settings for the application, whose connections are of our own protocol."""
     return uvicorn.Config(
         app,
         loop="auto",  # uvloop, but for Windows
-        http=cast("type[asyncio.Protocol]", partial(Protocol, edge=app.state.edge)),
+        http=cast("type[asyncio.Protocol]", partial(Protocol, edge=app.edge)),
         ws="none",
         interface="asgi3",
         lifespan="on",

@@ -26,7 +26,7 @@ async def clients(**settings: Any) -> AsyncIterator[httpx.AsyncClient]:
     stores = {name: StoreSettings(url="memory://") for name in graph.store_names}
     app = create_app(Settings(stores=stores, **settings), graph)
     async with (
-        app.router.lifespan_context(app),
+        app.lifespan(),
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client,
     ):
         yield client

@@ -46,7 +46,7 @@ def settings(graph: Graph, tmp_path_factory: pytest.TempPathFactory) -> Settings
 async def client(settings: Settings, graph: Graph) -> AsyncIterator[httpx.AsyncClient]:
     app = create_app(settings, graph)
     async with (
-        app.router.lifespan_context(app),
+        app.lifespan(),
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost", headers={"accept": GRAPHQL}) as client,
     ):
         yield client
@@ -158,7 +158,7 @@ async def test_a_store_that_is_gone_leaves_the_others(settings: Settings, graph:
     app = create_app(broken, graph)
     query = "{ users(first: 3) { nodes { name posts(first: 1) { nodes { title } } recommendations(first: 1) { score } %s } } }"
     async with (
-        app.router.lifespan_context(app),
+        app.lifespan(),
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client,
     ):
         ready = (await client.get("/health/ready")).json()

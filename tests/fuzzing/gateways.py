@@ -118,7 +118,7 @@ async def in_process(urls: Mapping[str, str]) -> AsyncIterator[InProcess]:
     logger.addHandler(gateway.log)
     was, logger.propagate = logger.propagate, False
     try:
-        async with app.router.lifespan_context(app):
+        async with app.lifespan():
             yield gateway
     finally:
         logger.propagate = was

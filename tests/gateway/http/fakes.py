@@ -7,11 +7,10 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, cast
 
 import orjson
-from starlette.applications import Starlette
 
 from gateway.config import Settings
 from gateway.errors import GatewayError, StoreUnavailable
-from gateway.http.application import application
+from gateway.http.application import Application, application
 from gateway.observability.metrics import Reading
 from gateway.service import Request, Response, Service
 from gateway.stores import Stores
@@ -85,7 +84,7 @@ def down(name: str) -> Exception:
     return StoreUnavailable(name)
 
 
-def make_app(service: FakeService | None = None, stores: FakeStores | None = None, *, query: str = "", **settings: Any) -> Starlette:
+def make_app(service: FakeService | None = None, stores: FakeStores | None = None, *, query: str = "", **settings: Any) -> Application:
     settings = {"allowed_hosts": ("gateway", "127.0.0.1"), **settings}
     return application(
         cast("Service", service or FakeService()), cast("Stores", stores or FakeStores()), Settings(**settings), first_query=query

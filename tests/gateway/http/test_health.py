@@ -49,7 +49,7 @@ async def test_the_stores_open_and_close_with_the_application() -> None:
     stores = FakeStores()
     app = make_app(stores=stores)
     assert stores.events == []
-    async with app.router.lifespan_context(app):
+    async with app.lifespan():
         assert stores.events == ["open"]
     assert stores.events == ["open", "close"]
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import orjson
 import uvloop
-from starlette.applications import Starlette
 from uvicorn.server import ServerState
 
 from gateway.http.protocol import Edge, Protocol
@@ -84,8 +83,8 @@ def as_it_is(_: Edge) -> None:
 @asynccontextmanager
 async def serving(service: FakeService | None = None, prepare: Callable[[Edge], None] = as_it_is, **settings: Any) -> AsyncIterator[Wire]:
     """Give a server with these settings. ``prepare`` may change what its connections share before there are any."""
-    app: Starlette = make_app(service, **settings)
-    edge: Edge = app.state.edge
+    app = make_app(service, **settings)
+    edge: Edge = app.edge
     prepare(edge)
     config = configured(app)
     config.load()
