@@ -17,7 +17,7 @@ ifneq (ok,$(shell $(PY) -c 'print("ok")' 2>/dev/null))
 $(shell rm -rf $(VENV))
 endif
 
-.PHONY: run test check format lint types imports fuzz fuzz-bodies bench bench-executors bench-growth bench-hostile bench-pair bench-start bench-validation screenshot lock clean help
+.PHONY: run test check format lint types imports fuzz fuzz-bodies soak bench bench-executors bench-growth bench-hostile bench-pair bench-start bench-validation screenshot lock clean help
 
 run: $(RUN)  ## start the gateway on PORT (8000), with demo data on the first start
 	@exec $(VENV)/bin/gateway serve --port $(PORT)
@@ -47,6 +47,9 @@ fuzz: $(DEV)  ## 20,000 random operations, 5,000 in each of four tests, each ans
 
 fuzz-bodies: $(DEV)  ## COUNT (100,000) mutated bodies and documents, in PROCESSES (1): every answer is checked; SEED for others
 	$(PY) -m tests.fuzzing --count $(or $(COUNT),100000) --seed $(or $(SEED),1) --processes $(or $(PROCESSES),1) $(FUZZ)
+
+soak: $(DEV)  ## a gateway under good, hostile and broken requests for SECONDS (600): fails when it grows, stalls, errs or dies
+	$(PY) -m tests.soak --seconds $(or $(SECONDS),600) $(SOAK)
 
 bench-executors: $(DEV)  ## the executors alone, over rows that are ready in memory
 	$(PY) -m tests.benchmarks.executors

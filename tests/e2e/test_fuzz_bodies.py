@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fuzzing.gateways import ALIVE, InProcess, filled
+from tests.fuzzing.gateways import ALIVE, InProcess
 from tests.fuzzing.runs import Outcome, fuzz, send_one
 from tests.samples import Sample, bad, generated, good, hostile_ones, introspection
+from tests.serving import filled
 
 
 @pytest.fixture(scope="module")

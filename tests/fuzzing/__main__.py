@@ -20,9 +20,9 @@ from collections.abc import Mapping, Sequence
 
 import uvloop
 
-from tests.fuzzing.gateways import LAYOUTS, filled
 from tests.fuzzing.runs import Outcome, fuzz, replay
 from tests.samples import Sample, bad, generated, good, hostile_ones, introspection
+from tests.serving import LAYOUTS, filled
 
 SOCKET_SHARE = 0.02
 GENERATED = 150

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
 
 from tests.fuzzing.messages import Message
+from tests.serving import Answer
 
 # Of our own: how it is built, where it is, what it is called there. What the client said itself may be quoted.
 _INTERNALS = {
@@ -26,15 +26,6 @@ _INTERNALS = {
     "a path": re.compile(r"(?<![\w/])/(?:tmp|home|root|usr|var|etc|work|opt|srv|proc|dev)\b|\.db\b|\.venv"),
 }
 _PLAIN_400 = b"Invalid HTTP request received."  # the server's own, for what is no HTTP: there is no application to ask yet
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An HTTP answer; header names are lower case."""
-
-    status: int
-    headers: Mapping[bytes, bytes]
-    body: bytes
 
 
 def problems(message: Message, answer: Answer) -> list[str]:

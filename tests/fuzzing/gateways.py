@@ -4,62 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import sys
-import tempfile
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from starlette.types import Message as Event
 
 from gateway.app import create_app
-from gateway.config import Settings, StoreSettings
-from gateway.loading import write_batches
-from gateway.preparing import DEMO_SEED, DEMO_USERS, migrate, opened
 from schema import schema as graph
-from tests.benchmarks.processes import Server, free_port, start, wait_for_answer
-from tests.fuzzing.checks import Answer
+from tests.benchmarks.processes import Server
 from tests.fuzzing.messages import Message
-from tests.kinds import url_of
+from tests.serving import TYPENAME, Answer, read_answer, serving, settings_of
 
-LAYOUTS = {
-    "sqlite": dict.fromkeys(graph.store_names, "sqlite"),
-    "live": {"users": "postgresql", "posts": "postgresql", "events": "mongodb", "recommendations": "neo4j"},
-}
-ALIVE = Message.post(b'{"query":"{__typename}"}').framed()
+ALIVE = Message.post(TYPENAME).framed()
 ALIVE_BODY = b'{"data":{"__typename":"Query"}}'
 ANSWER_S = 30.0
 UNFINISHED_S = 0.2  # how long an answer is waited for to what may not be a whole request
-OURS = ("GATEWAY_", "DATABASE_URL", "MONGO_URL", "NEO4J_URL")
 
 
 class GoneError(Exception):
     """Nobody answers any more."""
-
-
-@asynccontextmanager
-async def filled(layout: str) -> AsyncIterator[dict[str, str]]:
-    """Give the URL of each store, filled with the demo data; they are gone afterwards."""
-    async with AsyncExitStack() as stack:
-        kinds = LAYOUTS[layout]
-        made: dict[str, str] = {}
-        urls = {}
-        for name, kind in kinds.items():
-            if kind == "sqlite" or kind not in made:
-                made[kind] = await stack.enter_async_context(url_of(kind))
-            urls[name] = made[kind]
-        async with opened(_settings(urls)) as stores:
-            for name in graph.store_names:
-                await migrate(stores, graph, name)
-            assert graph.demo is not None
-            await write_batches(stores, graph.demo(DEMO_USERS, DEMO_SEED), lambda _: None)
-        yield urls
-
-
-def _settings(urls: Mapping[str, str]) -> Settings:
-    return Settings(stores={name: StoreSettings(url=url) for name, url in urls.items()}, access_log=False)
 
 
 # ----------------------------------------------------------------------------------------------------------- in process
@@ -112,7 +77,7 @@ class _Log(logging.Handler):
 
 @asynccontextmanager
 async def in_process(urls: Mapping[str, str]) -> AsyncIterator[InProcess]:
-    app = create_app(_settings(urls), graph)
+    app = create_app(settings_of(urls), graph)
     gateway = InProcess(app)
     logger = logging.getLogger("gateway")
     logger.addHandler(gateway.log)
@@ -155,7 +120,7 @@ class BehindSocket:
         # What the server may take for half a request is cut off, so that it is not waited for.
         try:
             async with asyncio.timeout(ANSWER_S if message.is_whole else UNFINISHED_S):
-                return await _read_answer(reader, message.method)
+                return await read_answer(reader, message.method)
         except TimeoutError:
             if message.is_whole:
                 raise
@@ -163,32 +128,7 @@ class BehindSocket:
             return None
 
 
-async def _read_answer(reader: asyncio.StreamReader, method: str) -> Answer:
-    head = await reader.readuntil(b"\r\n\r\n")
-    first, *lines = head[:-4].split(b"\r\n")
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(b":") for line in lines)}
-    status = int(first.split(b" ")[1])
-    if status == 100:
-        return await _read_answer(reader, method)
-    length = headers.get(b"content-length")
-    if method == "HEAD":
-        return Answer(status, headers, b"")
-    return Answer(status, headers, await reader.readexactly(int(length)) if length is not None else await reader.read())
-
-
 @asynccontextmanager
 async def behind_socket(urls: Mapping[str, str]) -> AsyncIterator[BehindSocket]:
-    """Give a gateway that ``gateway serve`` started; ended when the block is."""
-    port = free_port()
-    environment = {f"GATEWAY_STORES__{name.upper()}__URL": url for name, url in urls.items()} | {"GATEWAY_ACCESS_LOG": "false"}
-    for name in [name for name in os.environ if name.startswith(OURS)]:
-        environment.setdefault(name, "")  # an empty setting is none
-    with tempfile.TemporaryDirectory(prefix="crossgraph-") as folder:
-        command = [sys.executable, "-m", "gateway", "serve", "--port", str(port)]
-        environment["GATEWAY_DATA_DIR"] = folder
-        server = start("gateway", command, port, log=Path(folder) / "log", env=environment)
-        try:
-            await asyncio.to_thread(wait_for_answer, server, ALIVE.body, timeout_s=60)
-            yield BehindSocket(server)
-        finally:
-            server.stop()
+    async with serving(urls) as server:
+        yield BehindSocket(server)

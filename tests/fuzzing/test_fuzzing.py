@@ -7,10 +7,11 @@ from collections import Counter
 import orjson
 import pytest
 
-from tests.fuzzing.checks import Answer, codes, problems
+from tests.fuzzing.checks import codes, problems
 from tests.fuzzing.messages import Message
 from tests.fuzzing.mutators import Mutator
 from tests.samples import Sample, bad, good, hostile_ones, introspection
+from tests.serving import Answer
 
 SAMPLES = [*good(), *introspection(), *bad(), *hostile_ones()]
 ASKED = Message.post(b'{"query": "{ users { nodes { id } } }"}').framed()
