@@ -7,6 +7,8 @@ import json
 import re
 import shlex
 import tomllib
+from dataclasses import dataclass
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +17,7 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator
 from packaging.requirements import Requirement
+from packaging.version import Version
 
 from tests.kinds import SERVERS
 
@@ -136,13 +139,73 @@ def test_the_lock_has_exact_versions_and_no_addresses() -> None:
 
 
 def test_the_lock_has_every_dependency_in_a_version_that_is_allowed() -> None:
-    project = PROJECT["project"]
-    asked = [
-        Requirement(text) for text in [*project["dependencies"], *(r for extra in project["optional-dependencies"].values() for r in extra)]
-    ]
     versions = locked()
-    wrong = [str(r) for r in asked if r.name != project["name"] and not r.specifier.contains(versions.get(_normal(r.name), "0"))]
-    assert wrong == []
+    assert [str(r) for r in asked() if not r.specifier.contains(versions.get(_normal(r.name), "0"))] == []
+
+
+# ----------------------------------------------------------------------------------------------------------- advisories
+
+
+@dataclass(frozen=True, slots=True)
+class Advisory:
+    """A known vulnerability of a package; ``fixed`` is the first version without it."""
+
+    package: str
+    id: str
+    fixed: str
+    about: str
+
+    def __str__(self) -> str:
+        return f"{self.package} {self.id}"
+
+
+ADVISORIES = [Advisory(**fields) for fields in tomllib.loads((ROOT / "tests" / "data" / "advisories.toml").read_text())["advisory"]]
+
+
+def asked() -> list[Requirement]:
+    """What pyproject.toml asks for, in all its extras."""
+    project = PROJECT["project"]
+    texts = [*project["dependencies"], *(text for extra in project["optional-dependencies"].values() for text in extra)]
+    return [requirement for text in texts if (requirement := Requirement(text)).name != project["name"]]
+
+
+def floor_of(requirement: Requirement) -> Version:
+    """The lowest version that is allowed."""
+    (floor,) = (Version(specifier.version) for specifier in requirement.specifier if specifier.operator == ">=")
+    return floor
+
+
+@pytest.mark.parametrize("advisory", ADVISORIES, ids=str)
+def test_no_version_that_is_allowed_or_locked_has_a_known_vulnerability(advisory: Advisory) -> None:
+    name, fixed = _normal(advisory.package), Version(advisory.fixed)
+    low = [str(requirement) for requirement in asked() if _normal(requirement.name) == name and floor_of(requirement) < fixed]
+    assert low == [], f"pyproject.toml: expected {name}>={fixed} ({advisory.id}: {advisory.about}), got {low[0]}"
+    assert Version(locked()[name]) >= fixed, f"{LOCK.name}: expected {name} {fixed} or newer ({advisory.id}: {advisory.about})"
+
+
+def test_advisories_are_of_packages_that_we_have_and_each_is_there_once() -> None:
+    assert {_normal(advisory.package) for advisory in ADVISORIES} - locked().keys() == set()
+    assert len({(advisory.package, advisory.id) for advisory in ADVISORIES}) == len(ADVISORIES) > 30
+    assert {"starlette", "graphql-core", "strawberry-graphql", "orjson", "h11"} <= {advisory.package for advisory in ADVISORIES}
+
+
+def test_every_dependency_has_one_floor() -> None:
+    floors = {requirement.name: [s.version for s in requirement.specifier if s.operator == ">="] for requirement in asked()}
+    assert {name: found for name, found in floors.items() if len(found) != 1} == {}
+
+
+def test_no_dependency_brings_a_module_with_the_name_of_one_of_ours() -> None:
+    ours = set(PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
+    versions = locked()
+    installed = {_normal(found.name): found for found in distributions() if _normal(found.name) in versions}
+    assert len(installed) > 40
+    files = {(name, file.parts[0].removesuffix(".py")) for name, found in installed.items() for file in found.files or ()}
+    assert [f"{name} brings {module}" for name, module in sorted(files) if module in ours] == []
+    assert "schema" in ours
+    assert "schema" not in versions
+
+
+# ------------------------------------------------------------------------------------------------------------ documents
 
 
 def test_every_make_command_of_the_documents_exists() -> None:
