@@ -16,7 +16,8 @@ _INTERNALS = {
     "a traceback": re.compile(r"Traceback|File \"|, line \d+, in |\.py\b|site-packages"),
     "an object of Python": re.compile(r"<class '|<function |<built-in| object at 0x|\b0x[0-9a-f]{8,}\b|\bNoneType\b|\w+Error\("),
     "SQL": re.compile(
-        r"\bSELECT\b.+\bFROM\b|\bINSERT INTO\b|\bWHERE\b.+=|\[SQL|\bUNION\b|json_group_array|jsonb?_", re.IGNORECASE | re.DOTALL
+        r"\bSELECT\b.+\bFROM\b|\bINSERT INTO\b|\bWHERE\b.+=|\[SQL|\bUNION\b|json_group_array|json_object\(|jsonb_",
+        re.IGNORECASE | re.DOTALL,
     ),
     "Cypher or a pipeline": re.compile(r"\bMATCH \(|\bUNWIND\b|\$match\b|\$group\b|\$lookup\b"),
     "a driver": re.compile(

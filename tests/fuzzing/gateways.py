@@ -72,7 +72,7 @@ class _Log(logging.Handler):
         while at is not None and at.tb_next is not None:
             at = at.tb_next
         where = f" at {Path(at.tb_frame.f_code.co_filename).name}:{at.tb_lineno}" if at is not None else ""
-        self.last = f"{record.getMessage()}: {exc!r}{where}" if exc is not None else record.getMessage()
+        self.last = f"{exc!r}{where}" if exc is not None else record.getMessage()
 
 
 @asynccontextmanager

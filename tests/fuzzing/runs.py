@@ -28,7 +28,7 @@ class Finding:
 
     @property
     def kind(self) -> str:
-        return self.problem[:60]
+        return self.problem[:90]
 
 
 @dataclass(slots=True)
