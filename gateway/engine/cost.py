@@ -29,7 +29,7 @@ KEY_BYTES = 6  # quotes, colon, comma and a short value around a response key
 
 def settle(plan: Plan, page_default: int) -> None:
     """Put into a new plan what does not depend on a request: its cost, if its page sizes do not, and which rows to look at."""
-    if not any(_has_size(place) for place in plan.bindings):
+    if not plan.refused and not any(_has_size(place) for place in plan.bindings):
         plan.cost = cost(plan, plan.bounds, page_default)
     plan.unsized = [[place for place in level if is_unsized(place)] for level in plan.levels]
     plan.is_unsized = any(plan.unsized)

@@ -21,8 +21,8 @@ from graphql import (
 )
 
 from gateway.caches import Lru
-from gateway.engine.overlapping import RULES
 from gateway.engine.parsing import LimitReachedError, parse
+from gateway.engine.rules import RULES
 from gateway.errors import LimitExceeded, OperationResolutionFailure, TextLimitExceeded, bounded
 from gateway.security.limits import Limits, enforced
 from gateway.security.shape import Measuring, check_shape

@@ -30,7 +30,6 @@ from typing import Any, NamedTuple, TypeAlias
 
 from graphql import (
     ArgumentNode,
-    ASTValidationRule,
     DirectiveNode,
     DocumentNode,
     FieldNode,
@@ -47,7 +46,6 @@ from graphql import (
     ObjectFieldNode,
     ObjectValueNode,
     OperationDefinitionNode,
-    OverlappingFieldsCanBeMergedRule,
     SelectionSetNode,
     StringValueNode,
     ValidationRule,
@@ -59,7 +57,6 @@ from graphql import (
     is_list_type,
     is_non_null_type,
     is_object_type,
-    specified_rules,
 )
 
 MAX_CONFLICTS = 5  # reported of one document
@@ -73,12 +70,6 @@ class OverlappingFields(ValidationRule):
     def leave_document(self, node: DocumentNode, *_args: Any) -> None:
         for error in Overlaps(self.context.schema, node).errors():
             self.report_error(error)
-
-
-# The rules of the specification.
-RULES: tuple[type[ASTValidationRule], ...] = tuple(
-    OverlappingFields if rule is OverlappingFieldsCanBeMergedRule else rule for rule in specified_rules
-)
 
 
 class _Field:

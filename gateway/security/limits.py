@@ -96,19 +96,22 @@ def check_variables(limits: Limits, variables: Mapping[str, Any]) -> list[LimitE
     if not deep and size * 6 + len(variables) * 300 <= limits.variables_limit_bytes:  # a character is six bytes of JSON at most
         return []
     broken = _exceeded_variables(limits, "variables_limit_bytes", len(orjson.dumps(variables)), "bytes")
-    depth, longest, count = _shape_of(variables)
+    depth, longest, count = _shape_of(variables, limits.variables_values_max)
     broken += _exceeded_variables(limits, "variables_depth_max", depth, "levels")
     broken += _exceeded_variables(limits, "variables_list_max", longest, "items in one list")
     # Coercion takes 3 µs a value, and 256 KiB hold 60,000 of them.
-    return broken + _exceeded_variables(limits, "variables_values_max", count, "values")
+    return broken + _exceeded_variables(limits, "variables_values_max", count, "values or more")
 
 
 def _exceeded_variables(limits: Limits, setting: str, actual: int, unit: str) -> list[LimitExceeded]:
     return limits.exceeded("VARIABLES_TOO_LARGE", "The variables have", setting, actual, unit, kind=TextLimitExceeded)
 
 
-def _shape_of(value: Any) -> tuple[int, int, int]:
-    """Return how many levels of objects and lists a JSON value has below its own, the length of its longest list, and its values in all."""
+def _shape_of(value: Any, most: int) -> tuple[int, int, int]:
+    """Return how many levels of objects and lists a JSON value has below its own, the length of its longest list, and its values in all.
+
+    Levels below the one with which there are more than ``most`` values are not looked at.
+    """
     depth, longest, count = 0, 0, 0
     level: list[Any] = [value]
     while True:
@@ -116,11 +119,11 @@ def _shape_of(value: Any) -> tuple[int, int, int]:
         for item in level:
             count += len(item)
             if isinstance(item, dict):
-                inner.extend(part for part in item.values() if isinstance(part, (dict, list)))
+                inner += [part for part in item.values() if type(part) is dict or type(part) is list]
             else:
                 longest = max(longest, len(item))
-                inner.extend(part for part in item if isinstance(part, (dict, list)))
-        if not inner:
+                inner += [part for part in item if type(part) is dict or type(part) is list]
+        if not inner or count > most:
             return depth, longest, count
         depth += 1
         level = inner

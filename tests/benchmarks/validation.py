@@ -16,7 +16,7 @@ from typing import Any
 from graphql import DocumentNode, GraphQLError, GraphQLSchema, Lexer, OverlappingFieldsCanBeMergedRule, Source, TokenKind, parse, validate
 
 from gateway.engine.document import MAX_ERRORS
-from gateway.engine.overlapping import RULES
+from gateway.engine.rules import RULES
 from schema import schema as graph
 
 SCHEMA = graph.schema._schema

@@ -166,6 +166,8 @@ def _validation() -> Iterator[Hostile]:
     yield Hostile("B28 40 unused variables", "query (" + ", ".join(f"$v{i}: Int" for i in range(40)) + ") { __typename }", VALIDATION)
     fragments = " ".join(f"fragment F{i} on User {{ id }}" for i in range(40))
     yield Hostile("B28 40 unused fragments", "{ __typename } " + fragments, VALIDATION)
+    objects = " ".join(f"u{i}: 1" for i in range(600))
+    yield Hostile("600 unknown fields of an input", f"{{ users(where: {{ {objects} }}) {{ totalCount }} }}", VALIDATION)
     long_name = "n" * 7_000
     yield Hostile("suggestions for a long name", f"{{ {long_name} user({long_name}: 1) {{ id }} }}", VALIDATION)
     yield Hostile("B33 a typo", "{ user(id: 1) { nam } }", VALIDATION)
@@ -186,6 +188,8 @@ def _costs() -> Iterator[Hostile]:
     yield Hostile("B29 first: 101", "{ users(first: 101) { nodes { id } } }", "BAD_USER_INPUT")
     yield Hostile("B29 first: -1", "{ users(first: -1) { nodes { id } } }", "BAD_USER_INPUT")
     yield Hostile("B29 first: 2147483647", "{ users(first: 2147483647) { nodes { id } } }", "BAD_USER_INPUT")
+    yield Hostile("an id of no type", '{ node(id: "6") { id } }', "BAD_USER_INPUT")
+    yield Hostile("ids of no type", '{ nodes(ids: ["Nope:6", "6"]) { id } }', "BAD_USER_INPUT")
     yield Hostile("B29 first: 0", "{ users(first: 0) { nodes { id } } }", None, 200)
     yield Hostile("B29 first: null", "{ users(first: null) { nodes { id } } }", None, 200)
     yield Hostile("B29 lists of 100, nested thrice", nested_lists([100, 100, 100]), "COST_LIMIT")

@@ -15,13 +15,12 @@ from graphql import (
     OverlappingFieldsCanBeMergedRule,
     build_schema,
     parse,
-    specified_rules,
     validate,
 )
 from graphql.validation.rules import overlapping_fields_can_be_merged as graphql_core
 from hypothesis import HealthCheck, given, settings
 
-from gateway.engine.overlapping import MAX_CONFLICTS, RULES, OverlappingFields, Overlaps
+from gateway.engine.overlapping import MAX_CONFLICTS, OverlappingFields, Overlaps
 from tests.gateway.engine.overlaps import CASES, Case
 from tests.gateway.engine.selections import SCHEMA, TYPES, crossings, documents
 
@@ -50,11 +49,6 @@ def steps(schema: GraphQLSchema, document: str) -> int:
     overlaps = Overlaps(schema, parse(document))
     assert overlaps.errors() == []
     return overlaps.steps
-
-
-def test_the_rule_takes_the_place_of_graphql_cores() -> None:
-    assert [ours for ours, theirs in zip(RULES, specified_rules, strict=True) if ours is not theirs] == [OverlappingFields]
-    assert RULES.index(OverlappingFields) == specified_rules.index(OverlappingFieldsCanBeMergedRule)
 
 
 # -- the verdict ---------------------------------------------------------------------------------------------------------------------------
