@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from graphql import (
     ASTValidationRule,
     GraphQLError,
@@ -36,10 +38,8 @@ class ValuesOfCorrectType(ValuesOfCorrectTypeRule):
                 raise _EnoughError
 
         if input_type:
-            try:
+            with contextlib.suppress(_EnoughError):
                 validate_input_literal(node, input_type, on_error, None, None, self.context.hide_suggestions)
-            except _EnoughError:
-                pass
         return SKIP
 
 
