@@ -2,7 +2,7 @@
 
     python -m tests.hostile [--distinct 60000] [--documents 20000] [--write]
 
-The gateway is a process of its own on embedded stores with the LDBC sample (demo data without it). Then so many distinct small queries,
+The gateway is a process of its own on embedded stores with demo data and the LDBC sample. Then so many distinct small queries,
 and so many different documents of up to 16 KiB. Ends with 1 when a document of the catalogue takes more than 50 ms of CPU (200 ms for the
 largest answers), a stall is longer than 100 ms, or the process ever held more than 400 MiB; on a machine that is busy with
 something else stalls say little.
@@ -16,7 +16,6 @@ import os
 import platform
 import random
 import sys
-import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -25,7 +24,8 @@ import orjson
 
 from tests.hostile.answers import LARGE
 from tests.hostile.documents import Hostile, hostile
-from tests.hostile.gateway import Gateway, loaded
+from tests.hostile.gateway import Gateway, running
+from tests.serving import Answer
 
 CPU_MS = 50
 LARGE_MS = 200
@@ -41,10 +41,7 @@ def main() -> None:
     parser.add_argument("--documents", type=int, default=20_000)
     parser.add_argument("--write", action="store_true", help=f"write {REPORT.name}")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        variables = loaded(Path(folder))
-        with Gateway(Path(folder), variables) as gateway:
-            lines, failed = asyncio.run(_measure(gateway, options.distinct, options.documents))
+    lines, failed = asyncio.run(_run(options.distinct, options.documents))
     text = "\n".join(lines)
     sys.stdout.write(text + "\n")
     if options.write:
@@ -52,9 +49,16 @@ def main() -> None:
     sys.exit(1 if failed else 0)
 
 
+async def _run(distinct: int, documents: int) -> tuple[list[str], bool]:
+    async with running() as gateway:
+        try:
+            return await _measure(gateway, distinct, documents)
+        finally:
+            await gateway.close()
+
+
 async def _measure(gateway: Gateway, distinct: int, documents: int) -> tuple[list[str], bool]:
     found: list[tuple[str, str, float, float, bool]] = []
-    await gateway.connect()
     for case in hostile():
         found.append(await _one(gateway, case.name, _request(case), CPU_MS))
     for name, query in LARGE.items():
@@ -64,7 +68,6 @@ async def _measure(gateway: Gateway, distinct: int, documents: int) -> tuple[lis
         await _many(gateway, "distinct small queries", (f"{{ users(first: 1) {{ nodes {{ id a{i}: name }} }} }}" for i in range(distinct))),
         await _many(gateway, "different documents of up to 16 KiB", (_document(i) for i in range(documents))),
     ]
-    await gateway.close()
     memory = gateway.memory_mib()
     failed = memory > MEMORY_MIB or any(not fine for *_, fine in found) or any(stall > STALL_MS for _, stall in stalls)
     lines = [
@@ -92,11 +95,11 @@ async def _one(gateway: Gateway, name: str, request: dict[str, object], most_ms:
         asked = {**request, "query": f"{request['query']}\n#{attempt}"}
         gateway.stall_ms = 0
         before = gateway.cpu_ms()
-        status, body = await gateway.send(orjson.dumps(asked))
+        found = await gateway.send(orjson.dumps(asked))
         cpu = min(cpu, gateway.cpu_ms() - before)
         await gateway.seen()
         stall = max(stall, gateway.stall_ms)
-        answer = _answered(status, body)
+        answer = _answered(found)
     return name, answer, cpu, stall, cpu <= most_ms and stall <= STALL_MS
 
 
@@ -123,10 +126,10 @@ def _document(number: int) -> str:
     return text + " #" + "x" * chance.randrange(max(1, 16_300 - len(text)))
 
 
-def _answered(status: int, body: bytes) -> str:
-    answer = orjson.loads(body)
+def _answered(found: Answer) -> str:
+    answer = orjson.loads(found.body)
     codes: Sequence[str] = list(dict.fromkeys(error["extensions"]["code"] for error in answer.get("errors", ())))
-    return f"{status} {', '.join(codes)}" if codes else f"{status}, {len(body):,} bytes"
+    return f"{found.status} {', '.join(codes)}" if codes else f"{found.status}, {len(found.body):,} bytes"
 
 
 if __name__ == "__main__":
