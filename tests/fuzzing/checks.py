@@ -64,7 +64,8 @@ def _problems(message: Message, answer: Answer) -> Iterator[str]:
         hidden = {key: value for key, value in body.items() if key != "data"}
         if isinstance(hidden.get("extensions"), dict):
             hidden["extensions"] = {key: value for key, value in hidden["extensions"].items() if key != "explain"}
-        yield from _leaks("errors", " ".join(_texts(hidden)), message)
+        for text in _texts(hidden):  # one by one: two that the client said itself are no third
+            yield from _leaks("errors", text, message)
 
 
 def _shape(body: Any, status: int) -> Iterator[str]:
