@@ -159,6 +159,7 @@ class Settings(BaseSettings):
     variables_depth_max: int = _limit(32, "levels of a request's variables")
     variables_list_max: int = _limit(1_000, "items of a list in variables")
     variables_values_max: int = _limit(10_000, "values in a request's variables")
+    arguments_values_max: int = _limit(20_000, "values in the arguments of an operation")
     filter_conditions_max: int = _limit(100, "conditions of a filter")
     filter_depth_max: int = _limit(10, "levels of a filter")
     filter_in_max: int = _limit(1_000, "items of a list in a filter")
@@ -182,6 +183,8 @@ class Settings(BaseSettings):
     header_limit_bytes: int = Field(default=16_384, ge=1_024, le=262_144, description="bytes, from 1024 to 262144")
     headers_max: int = Field(default=100, ge=10, le=1_000, description="a number of headers from 10 to 1000")
     json_depth_max: int = Field(default=64, ge=8, le=500, description="levels of objects and lists in a body, from 8 to 500")
+    json_values_max: int = _limit(20_000, "values in a body")
+    bodies_limit_bytes: int = _limit(64 * _MIB, "bytes of bodies that are not complete, of all clients together", least=65_536)
     header_timeout_s: Seconds = 5.0
     body_timeout_s: Seconds = 10.0
     unread_timeout_s: Seconds = 10.0

@@ -16,7 +16,7 @@ GatewayError
 │   ├── BadData             a file to load; ends the load with one line
 │   ├── StoreUnavailable    no connection, refused, reset, shutting down
 │   ├── StoreTimeout        no answer within the time given
-│   ├── AnswersUnread       too much memory is held by clients that do not read
+│   ├── Overloaded          clients that do not read, or do not send, hold too much memory
 │   └── DeadlineExceeded    the request as a whole took too long
 └── Bug                     we must act; a client sees "Internal server error" and an id
     ├── BatchMismatch       a batch function answered with the wrong number of results
@@ -191,7 +191,7 @@ class StoreTimeout(OperatorError):
         self.seconds = seconds
 
 
-class AnswersUnread(OperatorError):
+class Overloaded(OperatorError):
     code = "OVERLOADED"
 
 

@@ -29,14 +29,15 @@ from gateway.engine.fallback import Fallback
 from gateway.engine.introspection import introspect
 from gateway.engine.nulls import complete_with_nulls
 from gateway.engine.plan import Cost, Plan, Planner, source_of, switches_of
-from gateway.engine.respond import respond, shown
+from gateway.engine.respond import MAX_ERRORS, respond, shown
+from gateway.engine.results import State
 from gateway.engine.values import Binder, Bound
 from gateway.engine.variables import Variables
 from gateway.errors import BadUserInput, Bug, CallerError, Forbidden, GatewayError, LimitExceeded, MethodNotAllowed, bounded
 from gateway.fields import Graph, Part
 from gateway.loaders import end
 from gateway.observability.metrics import Reading
-from gateway.security.limits import Limits, check_variables, enforced
+from gateway.security.limits import MEASURE_FACTOR, Limits, check_variables, enforced, values_in
 from gateway.stores import Stores
 
 PLANS_PER_DOCUMENT = 64  # operations times combinations of @skip/@include variables
@@ -198,7 +199,10 @@ class Service:
             given = await self._aside(introspect, self._schema, document, operation, plan, request.variables or {}, self.limits)
         if plan.series:
             return await self._series(plan, bounds, costs, ctx)
-        data, errors = await self._run(plan, bounds[0], costs[0], given, ctx)
+        state = await self._execute(plan, bounds[0], costs[0], given, ctx)
+        if state.size > FEW:  # in one piece, so that no more than one large answer stands there as objects
+            return await self._aside(self._finished, plan, state, ctx)
+        data, errors = await self._completed(plan, state)
         return self._response(data, errors, ctx)
 
     def _variables(self, document: Document, operation: Any, given: Mapping[str, Any] | None) -> Mapping[str, Any]:
@@ -246,34 +250,53 @@ class Service:
             return plan.bounds
         refused = list(plan.refused)
         bounds = list(plan.bounds)
+        used = 0
+        most = self.limits.arguments_values_max
         for place in plan.bindings:
             assert place.arguments is not None
             if place.source is not None:
                 try:
-                    bounds[place.index] = self.binder.bind(place.source, place.arguments(coerced))
+                    arguments = place.arguments(coerced)
+                    used += values_in(arguments, most)
+                    if used > most:
+                        self._hold(
+                            self.limits.exceeded("ARGUMENT_LIMIT", "The arguments have", "arguments_values_max", used, "values or more"),
+                            ctx,
+                        )
+                        most *= MEASURE_FACTOR  # noted once
+                    bounds[place.index] = self.binder.bind(place.source, arguments)
                 except CallerError as exc:
                     refused.append((place, exc))
+                    if len(refused) >= MAX_ERRORS:
+                        break
         self._note(self.binder.take_noted(), ctx)
         if refused:
             raise _arguments_refused(refused)
         return bounds
 
-    async def _run(
-        self, plan: Plan, bounds: list[Bound], allowed: Cost, given: Mapping[int, Any], ctx: RequestContext
-    ) -> tuple[Any, list[GraphQLError]]:
+    async def _execute(self, plan: Plan, bounds: list[Bound], allowed: Cost, given: Mapping[int, Any], ctx: RequestContext) -> State:
         try:
-            state = await execute(plan, bounds, ctx, allowed, self.limits, given)
+            return await execute(plan, bounds, ctx, allowed, self.limits, given)
         except LimitExceeded as exc:
             raise _ResultLimitError(exc) from None
+
+    async def _completed(self, plan: Plan, state: State) -> tuple[Any, list[GraphQLError]]:
         try:
-            if state.size > FEW:
-                return await self._aside(complete, plan, state), []
             return complete(plan, state), []
         except SecondWalk:
             self.second_walks += 1
         if state.size > FEW_NULLS:
             return await self._aside(complete_with_nulls, plan, state)
         return complete_with_nulls(plan, state)
+
+    def _finished(self, plan: Plan, state: State, ctx: RequestContext) -> Response:
+        """Return the response of a run: what ``_completed`` and ``_response`` do, from a thread."""
+        ctx.check()
+        try:
+            return self._response(complete(plan, state), (), ctx)
+        except SecondWalk:
+            self.second_walks += 1
+        return self._response(*complete_with_nulls(plan, state), ctx)
 
     async def _aside(self, work: Callable[..., _T], *arguments: Any) -> _T:
         """Return what a function without I/O gives, from a thread: the loop goes on meanwhile, and the deadline is looked at."""
@@ -285,7 +308,7 @@ class Service:
         errors: list[GraphQLError] = []
         for part, bound, allowed in zip(plan.series, bounds, costs, strict=True):
             ctx.memo.clear()  # what was read before a write may not be true after it
-            found, failed = await self._run(part, bound, allowed, {}, ctx)
+            found, failed = await self._completed(part, await self._execute(part, bound, allowed, {}, ctx))
             errors.extend(failed)
             if found is None:
                 data = None

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
-from graphql import GraphQLError, GraphQLOutputType, is_list_type, is_non_null_type
+from graphql import FieldNode, GraphQLError, GraphQLOutputType, is_list_type, is_non_null_type
 from graphql.pyutils import is_iterable
 
 from gateway.engine.complete import cursor_writer, kept
@@ -30,6 +30,7 @@ from gateway.engine.plan import (
     View,
     not_null,
 )
+from gateway.engine.respond import MAX_ERRORS
 from gateway.engine.results import Result, State
 from gateway.engine.values import Bound
 from gateway.fields import Batched, Each, Lookup, Many, One, Stats, is_semantic_non_null
@@ -39,13 +40,18 @@ Path = tuple[str | int, ...]
 
 
 def complete_with_nulls(plan: Plan, state: State) -> tuple[dict[str, Any] | None, list[GraphQLError]]:
-    """Return data and errors; data is None when an error went all the way up."""
+    """Return data and errors; data is None when an error went all the way up.
+
+    As many errors are made as an answer tells; in the place of each further one stands one and the same, to be counted. PERF: 9,500 errors
+    of one store took 340 ms, most of it for looking up where in the document each of them is.
+    """
     walk = _Walk(state)
     try:
         data: dict[str, Any] | None = walk.object(plan.root, state.root, ())
     except _Failed as failed:
-        return None, [failed.error]
-    return data, walk.errors
+        return None, [failed.error.made()]
+    told = [error.made() for error in walk.errors[:MAX_ERRORS]]
+    return data, told + [_UNTOLD] * (len(walk.errors) - len(told))
 
 
 def semantic_null(parent_type: str, name: str) -> GraphQLError:
@@ -53,10 +59,25 @@ def semantic_null(parent_type: str, name: str) -> GraphQLError:
     return GraphQLError(f"Cannot return null for semantically non-null field {parent_type}.{name}.")
 
 
+class _Error(NamedTuple):
+    """What an error will be made of, if it is told."""
+
+    message: str
+    nodes: Sequence[FieldNode]
+    path: Path
+    original: Exception | None
+
+    def made(self) -> GraphQLError:
+        return GraphQLError(self.message, self.nodes, path=list(self.path), original_error=self.original)
+
+
+_UNTOLD = GraphQLError("one of more errors than are told")
+
+
 class _Failed(Exception):
     """An error on its way up to the nearest nullable position."""
 
-    def __init__(self, error: GraphQLError) -> None:
+    def __init__(self, error: _Error) -> None:
         super().__init__(error.message)
         self.error = error
 
@@ -74,7 +95,7 @@ class _Page:
 
 class _Walk:
     def __init__(self, state: State) -> None:
-        self.errors: list[GraphQLError] = []
+        self.errors: list[_Error] = []
         self._state = state
         self._indexes: dict[int, dict[Any, Row]] = {}
         self._kept: dict[int, Any] = {}
@@ -105,7 +126,7 @@ class _Walk:
     def _required(self, type_: GraphQLOutputType, value: Any, plan: FieldPlan, path: Path) -> Any:
         if value is None and is_non_null_type(type_):
             message = f"Cannot return null for non-nullable field {plan.parent_type}.{plan.name}."
-            raise _Failed(GraphQLError(message, plan.nodes, path=list(path)))
+            raise _Failed(_Error(message, plan.nodes, path, None))
         return value
 
     def _value(self, plan: FieldPlan, row: Row, path: Path) -> Any:
@@ -161,7 +182,7 @@ class _Walk:
             return None
 
     def _located(self, exc: Exception, plan: FieldPlan, path: Path) -> _Failed:
-        return _Failed(GraphQLError(str(exc), plan.nodes, path=list(path), original_error=exc))
+        return _Failed(_Error(str(exc), plan.nodes, path, exc))
 
     # --------------------------------------------------------------------------------------------------------- children
 

@@ -660,7 +660,7 @@ def _literal_getter(name: str, value: Any, type_: Any) -> Getter:
     def get(given: dict[str, Any], coerced: Coerced) -> None:
         found = coerce_input_literal(value, type_, VariableValues({}, dict(coerced)))
         if found is Undefined:  # a null variable inside of it, where the type wants a value
-            raise BadUserInput(f"{name}: expected {type_}, got a null in it", argument=name)
+            raise BadUserInput(f"{name}: expected a value, got null from a variable in it", argument=name)
         given[name] = found
 
     return get

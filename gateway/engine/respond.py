@@ -35,7 +35,8 @@ def respond(
 def shown(errors: Iterable[GraphQLError], request_id: str, *, type_names: bool = True) -> list[dict[str, Any]]:
     """Return the errors as a client sees them, at most MAX_ERRORS and one that says how many more there are."""
     all_errors = list(errors)
-    result = [_shown(error, request_id, type_names) for error in all_errors[:MAX_ERRORS]]
+    logged: set[int] = set()  # one store that is down fails many fields, and is one line
+    result = [_shown(error, request_id, type_names, logged) for error in all_errors[:MAX_ERRORS]]
     if len(all_errors) > MAX_ERRORS:
         more = len(all_errors) - MAX_ERRORS
         code = result[-1]["extensions"]["code"]
@@ -43,13 +44,15 @@ def shown(errors: Iterable[GraphQLError], request_id: str, *, type_names: bool =
     return result
 
 
-def _shown(error: GraphQLError, request_id: str, type_names: bool) -> dict[str, Any]:
+def _shown(error: GraphQLError, request_id: str, type_names: bool, logged: set[int]) -> dict[str, Any]:
     formatted: dict[str, Any] = dict(error.formatted)
     original = error.original_error
+    is_logged = id(original) in logged
+    logged.add(id(original))
     if isinstance(original, GatewayError) and not isinstance(original, Bug):
         formatted["message"] = original.message
         formatted["extensions"] = original.extensions
-        if original.__cause__ is not None:
+        if original.__cause__ is not None and not is_logged:
             _log.warning("%s: %s (%r)", request_id, original.message, original.__cause__)
         return formatted
     if original is None or isinstance(original, GraphQLError) or error.message.startswith(_NULL):
@@ -58,7 +61,8 @@ def _shown(error: GraphQLError, request_id: str, type_names: bool) -> dict[str, 
         formatted["extensions"] = {"code": "INTERNAL_SERVER_ERROR", **(formatted.get("extensions") or {})}
         return formatted
     # Unknown: the text may hold an address, a statement or a value, so the client gets the id under which the log has it.
-    _log.error("%s: unexpected error in a field", request_id, exc_info=original)
+    if not is_logged:
+        _log.error("%s: unexpected error in a field", request_id, exc_info=original)
     formatted["message"] = "Internal server error."
     formatted["extensions"] = {"code": "INTERNAL_SERVER_ERROR", "requestId": request_id}
     return formatted

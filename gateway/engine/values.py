@@ -161,13 +161,14 @@ class Binder:
 
     def _batched(self, source: Batched, arguments: Mapping[str, Any]) -> Bound:
         given = {_snake(name): value for name, value in arguments.items()}
+        told = {_snake(name): name for name in arguments}  # what the client calls them
         key = None
         if source.key_argument is not None:
             refers = Column("", refers=source.refers)
-            key = self._scalar(source.key_argument, refers, given.pop(source.key_argument))
+            key = self._scalar(told[source.key_argument], refers, given.pop(source.key_argument))
         for name in source.page:
             if given.get(name) is not None:
-                self._size(name, given[name])
+                self._size(told[name], given[name])
         return Bound(key=key, arguments=given)
 
     # ---------------------------------------------------------------------------------------------------------- filters
@@ -257,7 +258,7 @@ def read_cursor(argument: str, text: str, cursor_of: str, collection: Collection
     if not isinstance(values, list) or len(values) != len(order) + 1 or not isinstance(values[0], str):
         raise BadUserInput(f"{argument}: expected a cursor of this connection, got {_shown(text)}", argument=argument)
     if values[0] != cursor_of:
-        raise BadUserInput(f"{argument}: expected a cursor of the order {cursor_of}, got one of another order", argument=argument)
+        raise BadUserInput(f"{argument}: expected a cursor of this connection in this order, got one of another", argument=argument)
     for item, value in zip(order, values[1:], strict=True):
         if not _fits(collection[item.column], value):
             raise BadUserInput(f"{argument}: expected a cursor of this connection, got {_shown(text)}", argument=argument)

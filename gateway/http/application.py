@@ -53,8 +53,8 @@ def application(service: Service, stores: Stores, settings: Settings, *, first_q
 
     ConfigError where nobody said for which hosts it is.
     """
-    endpoint = GraphQLEndpoint(service, settings)
     edge = Edge(settings)
+    endpoint = GraphQLEndpoint(service, settings, lambda: edge.unread.is_over)
     pages = [] if settings.is_production else graphiql.routes(first_query)
 
     @asynccontextmanager

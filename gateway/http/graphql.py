@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from gateway.config import Settings
 from gateway.deadlines import Deadlines
@@ -17,6 +18,7 @@ from gateway.errors import (
     GatewayError,
     MethodNotAllowed,
     NotAcceptable,
+    Overloaded,
     RequestTimeout,
     RequestTooLarge,
     UnsupportedMediaType,
@@ -31,6 +33,7 @@ GRACE_S = 0.2  # how much later than the service's own deadline the request is c
 LOOK_FOR_CLIENT_AFTER_S = 0.1  # from then on a client that leaves ends the work; quick requests do not pay for it
 LINGER_S = 1.0
 DEADLINE_MIN_MS = 50
+LARGE_BYTES = 64 * 1024  # of an answer that is not added to others that nobody takes
 
 _TYPES = {JSON: (b"content-type", JSON + b"; charset=utf-8"), GRAPHQL: (b"content-type", GRAPHQL + b"; charset=utf-8")}
 _NO_STORE = (b"cache-control", b"no-store")
@@ -47,13 +50,16 @@ class ClientGoneError(Exception):
 class GraphQLEndpoint:
     """The ASGI application at ``/graphql``. GET is for queries alone, and only where the settings serve it."""
 
-    def __init__(self, service: Service, settings: Settings) -> None:
+    def __init__(self, service: Service, settings: Settings, is_over: Callable[[], bool]) -> None:
         self._service = service
+        self._is_over = is_over  # whether answers that are not taken hold too much memory
         self._settings = settings
         self._statuses = statuses.BY_NAME[settings.http_statuses]
         self._deadlines = Deadlines()
         self._body_limit_bytes = settings.body_limit_bytes
         self._depth_max = settings.json_depth_max
+        self._values_max = settings.json_values_max
+        self._receiving = 0  # bytes of bodies that are not complete
         self._body_timeout_s = settings.body_timeout_s
         self._deadline_s = settings.request_deadline_s
         self._allow = (b"allow", b"GET, POST" if settings.get else b"POST")
@@ -85,6 +91,8 @@ class GraphQLEndpoint:
         except GatewayError as exc:
             response = self._service.refuse(exc)
 
+        if len(response.body) > LARGE_BYTES and self._is_over():
+            response = self._service.refuse(Overloaded("Too many answers wait to be read by their clients; try again later."))
         status = response.status
         if status != 200 or response.partial:
             status = self._statuses(response, accepted_type, request is not None)
@@ -160,21 +168,36 @@ class GraphQLEndpoint:
         depth_max = self._depth_max
         if scope["method"] == "GET":
             return requests.from_query_string(scope["query_string"], depth_max=depth_max, explain=what)
-        return requests.from_body(await self._body(exchange, receive), depth_max=depth_max, explain=what)
+        body = await self._body(exchange, receive)
+        return requests.from_body(body, depth_max=depth_max, values_max=self._values_max, explain=what)
 
     async def _body(self, exchange: Exchange, receive: Receive) -> bytes:
         message = await receive()
         body: bytes = message.get("body", b"")
-        chunks, size = [body], len(body)
-        while size <= self._body_limit_bytes:
+        if message["type"] == "http.request" and not message.get("more_body", False) and len(body) <= self._body_limit_bytes:
+            exchange.has_unread_body = False
+            return body
+        self._receiving += len(body)
+        try:
+            return await self._rest_of_body(exchange, receive, message, [body])
+        finally:
+            self._receiving -= exchange.received
+
+    async def _rest_of_body(self, exchange: Exchange, receive: Receive, message: Message, chunks: list[bytes]) -> bytes:
+        exchange.received = len(chunks[0])
+        while exchange.received <= self._body_limit_bytes:
             if message["type"] == "http.disconnect":
                 raise ClientGoneError
             if not message.get("more_body", False):
                 exchange.has_unread_body = False
-                return body if len(chunks) == 1 else b"".join(chunks)
+                return b"".join(chunks)
+            if self._receiving > self._settings.bodies_limit_bytes:
+                raise Overloaded("Too many requests are only half there; try again later (setting bodies_limit_bytes).")
             message = await receive()
-            chunks.append(message.get("body", b""))
-            size += len(chunks[-1])
+            chunk: bytes = message.get("body", b"")
+            chunks.append(chunk)
+            exchange.received += len(chunk)
+            self._receiving += len(chunk)
         raise self._too_large()
 
     async def _linger(self, exchange: Exchange, receive: Receive) -> None:

@@ -38,12 +38,13 @@ Write = Callable[[int, bytes, bytes], bool]  # status, header lines, body; False
 class Exchange:
     """A request and its answer, as the middleware and the endpoint below it share them. Header names are lower case."""
 
-    __slots__ = ("_write", "has_unread_body", "headers", "is_quiet", "operation", "request_id", "status")
+    __slots__ = ("_write", "has_unread_body", "headers", "is_quiet", "operation", "received", "request_id", "status")
 
     def __init__(self, headers: dict[bytes, bytes], request_id: str, write: Write | None = None) -> None:
         self._write = write
         self.headers = headers
         self.request_id = request_id
+        self.received = 0  # bytes of a body that came in pieces
         self.status = 0  # as long as no answer has started
         self.operation: str | None = None
         self.has_unread_body = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers

@@ -19,7 +19,7 @@ from uvicorn.server import ServerState
 
 from gateway.config import Settings
 from gateway.deadlines import Alarm, Deadlines
-from gateway.errors import AnswersUnread, BadHttp, GatewayError, HeadersTooLarge, RequestTimeout, UriTooLong
+from gateway.errors import BadHttp, GatewayError, HeadersTooLarge, Overloaded, RequestTimeout, UriTooLong
 from gateway.http.media import GRAPHQL
 from gateway.http.middleware import REFUSAL, SAFE_HEADERS, request_id
 from gateway.http.unread import Reader, Unread
@@ -230,7 +230,7 @@ class Protocol(HttpToolsProtocol):
         if (size := self._header_bytes()) > settings.header_limit_bytes:
             return _headers_too_large(settings, size)
         if self._edge.unread.is_over and not self.url.startswith(b"/health/"):
-            return AnswersUnread("Too many answers wait to be read by their clients; try again later (setting unread_limit_bytes).")
+            return Overloaded("Too many answers wait to be read by their clients; try again later (setting unread_limit_bytes).")
         return None
 
     def _header_bytes(self) -> int:

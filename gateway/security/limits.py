@@ -48,6 +48,8 @@ class Limits:
     variables_list_max: int = 1_000
     variables_values_max: int = 10_000
 
+    arguments_values_max: int = 20_000
+
     filter_conditions_max: int = 100
     filter_depth_max: int = 10
     filter_in_max: int = 1_000
@@ -127,6 +129,24 @@ def _shape_of(value: Any, most: int) -> tuple[int, int, int]:
             return depth, longest, count
         depth += 1
         level = inner
+
+
+def values_in(arguments: Mapping[str, Any], most: int) -> int:
+    """Return how many values arguments have, nested ones too; a text counts one more for every 64 characters. Ends soon above ``most``."""
+    count = 0
+    level: list[Any] = [arguments]
+    while level and count <= most:
+        inner: list[Any] = []
+        for item in level:
+            for value in item.values() if type(item) is dict else item:
+                kind = type(value)
+                count += 1
+                if kind is str:
+                    count += len(value) >> 6
+                elif kind is dict or kind is list:
+                    inner.append(value)
+        level = inner
+    return count
 
 
 def check_filter(limits: Limits, where: Mapping[str, Any], path: str) -> list[LimitExceeded]:

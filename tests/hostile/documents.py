@@ -86,6 +86,7 @@ def hostile() -> Iterator[Hostile]:
     yield from _validation()
     yield from _costs()
     yield from _values()
+    yield from _many_times()
     yield from _introspection()
 
 
@@ -230,6 +231,24 @@ def _values() -> Iterator[Hostile]:
     yield Hostile("startsWith of 300,000 characters", where, "VARIABLES_TOO_LARGE", 400, {"w": {"name": {"startsWith": "a" * 300_000}}})
     yield Hostile("60,000 empty objects", where, "VARIABLES_TOO_LARGE", 400, {"w": {"or": [{"and": [{}] * 1_000} for _ in range(60)]}})
     yield Hostile("variables that nobody declared", "{ __typename }", "VARIABLES_TOO_LARGE", 400, {"x": ["a"] * 1_001})
+
+
+def _many_times() -> Iterator[Hostile]:
+    """Give documents that use one variable at many places."""
+    texts = {"in": [str(i) for i in range(1_000)]}
+    where = {"or": [{"title": texts}, {"content": texts}, {"language": texts}, {"forum": texts}] * 2 + [{"title": texts}]}
+    fields = many(99, lambda i: f"a{i}: posts(first: 0, where: $w) {{ totalCount }}", "{{ user(id: 1) {{ {} }} }}")
+    yield Hostile("99 times one filter of 9,000 texts", f"query ($w: PostFilter) {fields}", "ARGUMENT_LIMIT", variables={"w": where})
+    orders = [{"field": "TITLE"}] * 1_000
+    fields = many(99, lambda i: f"a{i}: posts(first: 0, orderBy: $o) {{ totalCount }}", "{{ user(id: 1) {{ {} }} }}")
+    yield Hostile("99 times 1,000 orders", f"query ($o: [PostOrder!]) {fields}", "ARGUMENT_LIMIT", variables={"o": orders})
+    fields = many(99, lambda i: f"a{i}: posts(after: $c) {{ totalCount }}", "{{ user(id: 1) {{ {} }} }}")
+    yield Hostile("99 times a cursor of 64 KB", f"query ($c: String) {fields}", "ARGUMENT_LIMIT", variables={"c": "A" * 64_000})
+    ids = {"ids": ["User:1"] * 1_000}
+    fields = many(20, lambda i: f"a{i}: nodes(ids: $ids) {{ id }}", "{{ {} }}")
+    yield Hostile("20 times 1,000 ids", f"query ($ids: [ID!]!) {fields}", "ARGUMENT_LIMIT", variables=ids)
+    bad = many(99, lambda i: f"a{i}: posts(first: $n) {{ totalCount }}", "{{ user(id: 1) {{ {} }} }}")
+    yield Hostile("99 times a bad page size", f"query ($n: Int) {bad}", "BAD_USER_INPUT", variables={"n": 101})
 
 
 def _nots(levels: int) -> dict[str, Any]:

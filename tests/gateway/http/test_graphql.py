@@ -24,6 +24,10 @@ def logged(caplog: pytest.LogCaptureFixture) -> str:
     return "".join(str(record.__dict__) for record in caplog.records if record.name.startswith("gateway"))
 
 
+def _client(service: FakeService, **settings: Any) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(make_app(service, **settings)), base_url="http://gateway")
+
+
 def code(response: httpx.Response) -> str:
     return str(response.json()["errors"][0]["extensions"]["code"])
 
@@ -447,3 +451,45 @@ async def test_no_name_comes_back_or_into_the_log_at_length(client: httpx.AsyncC
     lines = "".join(a.text + str(a.headers) for a in answers) + logged(caplog)
     assert LONG[:201] not in lines
     assert LONG[:201].upper() not in lines
+
+
+@pytest.mark.parametrize(
+    ("extensions", "expected"),
+    [
+        (b"[" + b"1," * 18_000 + b"1]", None),
+        (b"[" + b"1," * 21_000 + b"1]", "BAD_JSON"),
+        (b"[" + b"1, " * 21_000 + b"1]", "BAD_JSON"),
+        (b"[" + b"[]," * 21_000 + b"[]]", "BAD_JSON"),
+        (b"[" + b'{"a":1e1},' * 11_000 + b"1]", "BAD_JSON"),
+        (b"[" + b"1," * 300_000 + b"1]", "BAD_JSON"),
+        (b'["' + b"," * 30_000 + b'"]', None),  # no values, but a text
+    ],
+)
+async def test_a_body_has_so_many_values_at_most(service: FakeService, extensions: bytes, expected: str | None) -> None:
+    async with _client(service) as client:
+        response = await client.post("/graphql", content=b'{"query":"{a}","extensions":{"x":' + extensions + b"}}", headers=JSON)
+    assert response.status_code == (200 if expected is None else 400)
+    if expected is not None:
+        assert response.json()["errors"][0]["extensions"] == {"code": expected, "limit": 20_000, "setting": "json_values_max"}
+
+
+async def test_bodies_that_are_half_there_hold_so_much_of_all_clients_together(service: FakeService) -> None:
+    wait, waiting = asyncio.Event(), asyncio.Event()
+
+    async def half() -> AsyncIterator[bytes]:
+        yield b" " * 50_000
+        yield b" " * 10_000
+        waiting.set()
+        await wait.wait()
+        yield GOOD
+
+    async with _client(service, bodies_limit_bytes=65_536) as client:
+        first = asyncio.create_task(client.post("/graphql", content=half(), headers=JSON))
+        await waiting.wait()
+        refused = await client.post("/graphql", content=half(), headers=JSON)
+        whole = await client.post("/graphql", content=GOOD, headers=JSON)
+        wait.set()
+        answered = await first
+        again = await client.post("/graphql", content=half(), headers=JSON)
+    assert (refused.status_code, code(refused), refused.headers["retry-after"]) == (503, "OVERLOADED", "1")
+    assert (whole.status_code, answered.status_code, again.status_code) == (200, 200, 200)

@@ -385,6 +385,22 @@ def test_too_much_that_nobody_reads_cuts_the_longest_stalled_and_refuses_new_req
     run(test())
 
 
+def test_a_large_answer_is_not_added_to_those_that_nobody_takes(on_both: Any) -> None:
+    async def test() -> None:
+        async def over_meanwhile(request: Request) -> Response:
+            wire.edge.unread.is_over = True  # others have asked while this one was made
+            return await large(request)
+
+        async with serving(FakeService(over_meanwhile)) as wire:
+            refused = await wire.ask(post(b'{"query":"{large}"}', b"Connection: close"))
+            wire.edge.unread.is_over = False
+            answered = await wire.ask(post(b'{"query":"{small}"}', b"Connection: close"))
+        assert (refused.status, refused.code, refused.headers["retry-after"]) == (503, "OVERLOADED", "1")
+        assert answered.status == 200
+
+    run(test())
+
+
 def test_small_answers_that_pile_up_are_seen(on_both: Any) -> None:
     async def test() -> None:
         async with serving(unread_timeout_s=0.1) as wire:
