@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from graphql import FieldNode, GraphQLError, GraphQLOutputType, is_list_type, is_non_null_type
 from graphql.pyutils import is_iterable
 
+from gateway.engine import respond
 from gateway.engine.complete import cursor_writer, kept
 from gateway.engine.edges import cursor_of_key, page_of_edges
 from gateway.engine.plan import (
@@ -30,7 +31,6 @@ from gateway.engine.plan import (
     View,
     not_null,
 )
-from gateway.engine.respond import MAX_ERRORS
 from gateway.engine.results import Result, State
 from gateway.engine.values import Bound
 from gateway.fields import Batched, Each, Lookup, Many, One, Stats, is_semantic_non_null
@@ -50,7 +50,7 @@ def complete_with_nulls(plan: Plan, state: State) -> tuple[dict[str, Any] | None
         data: dict[str, Any] | None = walk.object(plan.root, state.root, ())
     except _Failed as failed:
         return None, [failed.error.made()]
-    told = [error.made() for error in walk.errors[:MAX_ERRORS]]
+    told = [error.made() for error in walk.errors[: respond.MAX_ERRORS]]
     return data, told + [_UNTOLD] * (len(walk.errors) - len(told))
 
 
