@@ -114,7 +114,9 @@ class Service:
         self.plan_hits = self.plan_misses = 0
         self.second_walks = 0  # answers with something missing in them
         self.limits_broken: Counter[tuple[str, str]] = Counter()  # by code and what came of it
-        self._beside = ThreadPoolExecutor(1, "gateway-beside")  # one at a time: they would share the interpreter anyway
+        # One at a time: they would share the interpreter anyway. Answers in which something failed are slower, and wait for each other alone.
+        self._beside = ThreadPoolExecutor(1, "gateway-beside")
+        self._mending = ThreadPoolExecutor(1, "gateway-mending")
         self._engine = engine
         self._may_explain = may_explain
         self._schema = schema
@@ -201,7 +203,7 @@ class Service:
             return await self._series(plan, bounds, costs, ctx)
         state = await self._execute(plan, bounds[0], costs[0], given, ctx)
         if state.size > FEW:  # in one piece, so that no more than one large answer stands there as objects
-            return await self._aside(self._finished, plan, state, ctx)
+            return await self._aside(self._finished, plan, state, ctx, thread=self._mending if state.failed else self._beside)
         data, errors = await self._completed(plan, state)
         return self._response(data, errors, ctx)
 
@@ -286,7 +288,7 @@ class Service:
         except SecondWalk:
             self.second_walks += 1
         if state.size > FEW_NULLS:
-            return await self._aside(complete_with_nulls, plan, state)
+            return await self._aside(complete_with_nulls, plan, state, thread=self._mending)
         return complete_with_nulls(plan, state)
 
     def _finished(self, plan: Plan, state: State, ctx: RequestContext) -> Response:
@@ -298,9 +300,9 @@ class Service:
             self.second_walks += 1
         return self._response(*complete_with_nulls(plan, state), ctx)
 
-    async def _aside(self, work: Callable[..., _T], *arguments: Any) -> _T:
+    async def _aside(self, work: Callable[..., _T], *arguments: Any, thread: ThreadPoolExecutor | None = None) -> _T:
         """Return what a function without I/O gives, from a thread: the loop goes on meanwhile, and the deadline is looked at."""
-        return await get_running_loop().run_in_executor(self._beside, work, *arguments)
+        return await get_running_loop().run_in_executor(thread or self._beside, work, *arguments)
 
     async def _series(self, plan: Plan, bounds: Sequence[list[Bound]], costs: Sequence[Cost], ctx: RequestContext) -> Response:
         """Run a mutation's root fields one after the other (GraphQL spec 6.2.2); all arguments were checked before the first."""
