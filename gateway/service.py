@@ -114,7 +114,7 @@ class Service:
         self.plan_hits = self.plan_misses = 0
         self.second_walks = 0  # answers with something missing in them
         self.limits_broken: Counter[tuple[str, str]] = Counter()  # by code and what came of it
-        # One at a time: they would share the interpreter anyway. Answers in which something failed are slower, and wait for each other alone.
+        # One at a time: they would share the interpreter anyway. Answers in which something failed are slower; they wait for each other.
         self._beside = ThreadPoolExecutor(1, "gateway-beside")
         self._mending = ThreadPoolExecutor(1, "gateway-mending")
         self._engine = engine
