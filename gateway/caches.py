@@ -53,6 +53,9 @@ class Lru(Generic[K, V]):
             self.bytes -= weight
             self.evictions += 1
 
+    def __contains__(self, key: K) -> bool:
+        return key in self._items
+
     def __len__(self) -> int:
         return len(self._items)
 

@@ -105,6 +105,10 @@ class Documents:
         self._good: Lru[str, Document] = Lru(size, limit_bytes)
         self._broken: Lru[str, DocumentRefused] = Lru(broken_size, limit_bytes // 8)
 
+    def kept(self, text: str) -> bool:
+        """Return whether a look-up of ``text`` reads nothing."""
+        return text in self._good or text in self._broken
+
     def get(self, text: str) -> Document:
         """Return the document of ``text``; DocumentRefused when it goes beyond a limit, does not parse or does not validate."""
         document = self._good.get(text)

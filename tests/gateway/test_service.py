@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import re
 from typing import Any
@@ -201,6 +202,32 @@ async def test_a_spent_deadline_is_told_before_a_store_is_asked_and_blames_none(
     assert response.status == 504
     assert orjson.loads(response.body)["errors"][0]["extensions"] == {"code": "DEADLINE_EXCEEDED"}
     assert not service.stores.calls
+
+
+async def test_new_documents_are_read_in_rounds_of_the_loop_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else those that came together are all read before anybody else is served."""
+    service = await _service()
+    loop = asyncio.get_running_loop()
+    rounds, read = [0], []
+    kept = service.documents.get
+
+    def tick() -> None:
+        rounds[0] += 1
+        loop.call_soon(tick)
+
+    def get(text: str) -> Any:
+        read.append((text, rounds[0]))
+        return kept(text)
+
+    monkeypatch.setattr(service.documents, "get", get)
+    tick()
+    new = [f"{{ users(first: 0) {{ a{i}: totalCount }} }}" for i in range(5)]
+    await asyncio.gather(*(service.answer(Request(text)) for text in new))
+    assert [text for text, _ in read] == new
+    assert len({number for _, number in read}) == len(new)
+    read.clear()
+    await asyncio.gather(*(service.answer(Request(text)) for text in new))
+    assert len({number for _, number in read}) == 1, "what is known waits for nobody"
 
 
 # -------------------------------------------------------------------------------------------------- what is told of the schema
