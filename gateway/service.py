@@ -114,8 +114,8 @@ class Service:
         self.plan_hits = self.plan_misses = 0
         self.second_walks = 0  # answers with something missing in them
         self.limits_broken: Counter[tuple[str, str]] = Counter()  # by code and what came of it
+        self._reading: tuple[AbstractEventLoop | None, Lock] = (None, Lock())  # whose turn it is to read a new document
         # One at a time: they would share the interpreter anyway. Answers in which something failed are slower; they wait for each other.
-        self._reading: tuple[AbstractEventLoop | None, Lock] = (None, Lock())
         self._beside = ThreadPoolExecutor(1, "gateway-beside")
         self._mending = ThreadPoolExecutor(1, "gateway-mending")
         self._engine = engine
@@ -264,6 +264,7 @@ class Service:
                     arguments = place.arguments(coerced)
                     used += values_in(arguments, most)
                     if used > most:
+                        self._note(self.binder.take_noted(), ctx)  # or the next request had them, if this one is refused
                         self._hold(
                             self.limits.exceeded("ARGUMENT_LIMIT", "The arguments have", "arguments_values_max", used, "values or more"),
                             ctx,
