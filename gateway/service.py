@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from graphql import GraphQLError, GraphQLSchema, OperationType, is_object_type
@@ -22,7 +23,7 @@ from graphql import GraphQLError, GraphQLSchema, OperationType, is_object_type
 from gateway.context import RequestContext
 from gateway.engine.complete import SecondWalk, compile_plan, complete
 from gateway.engine.cost import FEW, cost, result_limit, settle
-from gateway.engine.document import Document, DocumentRefused, Documents, Openness
+from gateway.engine.document import Document, DocumentRefused, Documents, Openness, Operation
 from gateway.engine.execute import execute
 from gateway.engine.explain import describe, describe_calls
 from gateway.engine.fallback import Fallback
@@ -42,6 +43,8 @@ from gateway.stores import Stores
 
 PLANS_PER_DOCUMENT = 64  # operations times combinations of @skip/@include variables
 FEW_NULLS = 500  # objects of an answer that is walked object by object, as something failed, without leaving the loop
+FEW_VALUES = 500  # in the variables of a request, which are checked and coerced without leaving the loop
+FEW_TOKENS = 300  # of a new document that is read and planned in one go
 FEW_PLACES = 40  # of a plan that is compiled without leaving the loop
 
 # PERF: what plans weigh in the cache, from tracemalloc over plans of 1 to 300 places (python -m tests.benchmarks.caches).
@@ -166,19 +169,30 @@ class Service:
     # ----------------------------------------------------------------------------------------------------------- phases
 
     async def _answer(self, request: Request, ctx: RequestContext) -> Response:
-        if request.variables and (broken := check_variables(self.limits, request.variables)):
-            self._hold(broken, ctx)
-        if not self.documents.kept(request.query):
+        many = False
+        if request.variables:
+            many = values_in(request.variables, FEW_VALUES) > FEW_VALUES
+            check = partial(check_variables, self.limits, request.variables)
+            if broken := await self._aside(check) if many else check():
+                self._hold(broken, ctx)
+        is_new = not self.documents.kept(request.query)
+        if is_new:
             await self._turn()
         document = self.documents.get(request.query)
+        if is_new and document.tokens > FEW_TOKENS:
+            await self._turn()  # to plan it
         if document.noted:
             self._note(document.noted, ctx)
         operation = document.operation(request.operation_name)
-        if operation.operation is OperationType.MUTATION and not request.mutation_allowed:
+        if operation.type is OperationType.MUTATION and not request.mutation_allowed:
             raise MethodNotAllowed("A mutation needs POST.")
-        if operation.operation is OperationType.SUBSCRIPTION:
+        if operation.type is OperationType.SUBSCRIPTION:
             raise MethodNotAllowed("A subscription needs a stream.")
-        coerced = self._variables(document, operation, request.variables)
+        if many:
+            coerced = await self._aside(self._variables, document, operation, request.variables)
+            await self._turn()  # to bind them
+        else:
+            coerced = self._variables(document, operation, request.variables)
         plan = self._plan(document, operation, coerced)
         if request.explain is not None:
             if not self._may_explain:
@@ -210,21 +224,21 @@ class Service:
         data, errors = await self._completed(plan, state)
         return self._response(data, errors, ctx)
 
-    def _variables(self, document: Document, operation: Any, given: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        name = operation.name.value if operation.name else ""
-        variables: Variables | None = document.variables.get(name)
+    def _variables(self, document: Document, operation: Operation, given: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        variables: Variables | None = document.variables.get(operation.name)
         if variables is None:
-            variables = document.variables[name] = Variables(self._schema, operation, self.openness)
+            node = document.nodes.operations[operation.name]
+            variables = document.variables[operation.name] = Variables(self._schema, node, self.openness)
         return variables.coerce(given)
 
-    def _plan(self, document: Document, operation: Any, coerced: Mapping[str, Any]) -> Plan:
+    def _plan(self, document: Document, operation: Operation, coerced: Mapping[str, Any]) -> Plan:
         """Return the plan; one dictionary look-up after the first time."""
         plans = document.plans
         names = plans.get("switches")
         if names is None:
             names = plans["switches"] = switches_of(document)
         on = tuple(coerced.get(name) for name in names)
-        key = (operation.name.value if operation.name else "", on)
+        key = (operation.name, on)
         plan: Plan | None = plans.get(key)
         if plan is not None:
             self.plan_hits += 1
@@ -237,6 +251,8 @@ class Service:
             plans.clear()
         plans[key] = plan
         self.documents.grow(document, weight_of_plan(plan))
+        if plan.unplanned is None and not plan.introspected and self._engine:  # graphql-core runs these from their nodes
+            self.documents.forget_nodes(document)
         return plan
 
     async def _compile(self, plan: Plan) -> None:
@@ -272,7 +288,7 @@ class Service:
                         most *= MEASURE_FACTOR  # noted once
                     bounds[place.index] = self.binder.bind(place.source, arguments)
                 except CallerError as exc:
-                    refused.append((place, exc))
+                    refused.append((place, exc.with_traceback(None)))  # or it had this frame, which has it
                     if len(refused) >= MAX_ERRORS:
                         break
         self._note(self.binder.take_noted(), ctx)
@@ -305,9 +321,9 @@ class Service:
         return self._response(*complete_with_nulls(plan, state), ctx)
 
     async def _turn(self) -> None:
-        """Return in a round of the loop in which nobody else reads a new document.
+        """Return in a round of the loop in which nobody else reads or plans a new document, or binds many values.
 
-        Reading one takes up to 40 ms, and all requests that came in one round would be read before anything else is looked at.
+        Each takes up to 40 ms, and all requests that came in one round would be read before anything else is looked at.
         """
         loop = get_running_loop()
         if self._reading[0] is not loop:

@@ -123,7 +123,7 @@ class Fallback:
         try:
             result = execute(
                 self._schema,
-                document.ast,
+                document.nodes.ast,
                 context_value=ctx,
                 variable_values=dict(variables),
                 operation_name=operation,

@@ -7,7 +7,7 @@ from typing import Any
 
 from graphql import DocumentNode, GraphQLSchema, OperationDefinitionNode, OperationType, SelectionSetNode, execute_sync
 
-from gateway.engine.document import Document
+from gateway.engine.document import Document, Operation
 from gateway.engine.plan import Introspected, Plan
 from gateway.errors import LimitExceeded
 from gateway.security.limits import Limits
@@ -18,7 +18,7 @@ class _TooManyError(BaseException):
 
 
 def introspect(
-    schema: GraphQLSchema, document: Document, operation: OperationDefinitionNode, plan: Plan, variables: Mapping[str, Any], limits: Limits
+    schema: GraphQLSchema, document: Document, operation: Operation, plan: Plan, variables: Mapping[str, Any], limits: Limits
 ) -> dict[int, Any]:
     """Return the values of the plan's introspected fields by their slots in the root's row; LimitExceeded beyond so many fields.
 
@@ -46,14 +46,15 @@ def introspect(
     return {field.slot: data[field.key] for field in plan.introspected}
 
 
-def _alone(document: Document, operation: OperationDefinitionNode, fields: list[Introspected]) -> DocumentNode:
+def _alone(document: Document, operation: Operation, fields: list[Introspected]) -> DocumentNode:
     """Return the operation with these root fields alone."""
     selections = tuple(node for field in fields for node in field.nodes)
+    node = document.nodes.operations[operation.name]
     alone = OperationDefinitionNode(
         operation=OperationType.QUERY,
-        name=operation.name,
-        variable_definitions=operation.variable_definitions,
+        name=node.name,
+        variable_definitions=node.variable_definitions,
         directives=(),
         selection_set=SelectionSetNode(selections=selections),
     )
-    return DocumentNode(definitions=(alone, *document.fragments.values()))
+    return DocumentNode(definitions=(alone, *document.nodes.fragments.values()))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
-from graphql import FieldNode, GraphQLError, GraphQLOutputType, is_list_type, is_non_null_type
+from graphql import GraphQLError, GraphQLOutputType, Source, is_list_type, is_non_null_type
 from graphql.pyutils import is_iterable
 
 from gateway.engine import respond
@@ -49,8 +49,9 @@ def complete_with_nulls(plan: Plan, state: State) -> tuple[dict[str, Any] | None
     try:
         data: dict[str, Any] | None = walk.object(plan.root, state.root, ())
     except _Failed as failed:
-        return None, [failed.error.made()]
-    told = [error.made() for error in walk.errors[: respond.MAX_ERRORS]]
+        return None, [failed.error.made(Source(plan.text))]
+    source = Source(plan.text)
+    told = [error.made(source) for error in walk.errors[: respond.MAX_ERRORS]]
     return data, told + [_UNTOLD] * (len(walk.errors) - len(told))
 
 
@@ -63,12 +64,12 @@ class _Error(NamedTuple):
     """What an error will be made of, if it is told."""
 
     message: str
-    nodes: Sequence[FieldNode]
+    at: tuple[int, ...]
     path: Path
     original: Exception | None
 
-    def made(self) -> GraphQLError:
-        return GraphQLError(self.message, self.nodes, path=list(self.path), original_error=self.original)
+    def made(self, source: Source) -> GraphQLError:
+        return GraphQLError(self.message, source=source, positions=self.at, path=list(self.path), original_error=self.original)
 
 
 _UNTOLD = GraphQLError("one of more errors than are told")
@@ -126,7 +127,7 @@ class _Walk:
     def _required(self, type_: GraphQLOutputType, value: Any, plan: FieldPlan, path: Path) -> Any:
         if value is None and is_non_null_type(type_):
             message = f"Cannot return null for non-nullable field {plan.parent_type}.{plan.name}."
-            raise _Failed(_Error(message, plan.nodes, path, None))
+            raise _Failed(_Error(message, plan.at, path, None))
         return value
 
     def _value(self, plan: FieldPlan, row: Row, path: Path) -> Any:
@@ -182,7 +183,7 @@ class _Walk:
             return None
 
     def _located(self, exc: Exception, plan: FieldPlan, path: Path) -> _Failed:
-        return _Failed(_Error(str(exc), plan.nodes, path, exc))
+        return _Failed(_Error(str(exc), plan.at, path, exc))
 
     # --------------------------------------------------------------------------------------------------------- children
 

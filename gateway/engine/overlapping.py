@@ -68,8 +68,12 @@ class OverlappingFields(ValidationRule):
     """graphql-core's OverlappingFieldsCanBeMergedRule, for documents of any size."""
 
     def leave_document(self, node: DocumentNode, *_args: Any) -> None:
-        for error in Overlaps(self.context.schema, node).errors():
-            self.report_error(error)
+        overlaps = Overlaps(self.context.schema, node)
+        try:
+            for error in overlaps.errors():
+                self.report_error(error)
+        finally:
+            overlaps.end()
 
 
 class _Field:
@@ -183,6 +187,12 @@ class Overlaps:
                 if len(self._conflicts) == MAX_CONFLICTS:
                     return list(self._conflicts.values())
         return list(self._conflicts.values())
+
+    def end(self) -> None:
+        """Break the circles between fields and parts, so that none is left to the garbage collector."""
+        for part in self._parts.values():
+            part.groups.clear()
+            part.reach = None
 
     def _roots(self) -> Iterable[_Part]:
         """Give all selection sets that stand in no other: those that others spread come last, as they will have been merged by then."""

@@ -26,7 +26,6 @@ from graphql import (
     GraphQLSchema,
     GraphQLString,
     InlineFragmentNode,
-    OperationDefinitionNode,
     OperationType,
     SchemaMetaFieldDef,
     SelectionSetNode,
@@ -47,7 +46,7 @@ from graphql.execution.values import VariableValues
 from graphql.pyutils import is_iterable
 from graphql.utilities.coerce_input_value import coerce_default_value, coerce_input_literal
 
-from gateway.engine.document import Document
+from gateway.engine.document import Document, Operation
 from gateway.engine.values import NOTHING, Binder, Bound
 from gateway.errors import BadUserInput, CallerError, LimitExceeded
 from gateway.fields import (
@@ -71,7 +70,7 @@ Coerced = Mapping[str, Any]  # variables by name
 
 Sample = tuple["Place", tuple[tuple[int, int], ...]]  # a place, the slots of its texts, and how often each is written for a row
 
-Common = tuple[str, str, str, GraphQLOutputType, Sequence[FieldNode]]  # what every FieldPlan begins with
+Common = tuple[str, str, str, GraphQLOutputType, tuple[int, ...]]  # what every FieldPlan begins with
 
 _TYPENAME = GraphQLNonNull(GraphQLString)
 
@@ -106,7 +105,7 @@ class FieldPlan:
     parent_type: str
     name: str
     type: GraphQLOutputType
-    nodes: Sequence[FieldNode]
+    at: tuple[int, ...]  # where it stands in the document: offsets of its text
 
 
 @dataclass(slots=True, eq=False)
@@ -151,6 +150,7 @@ class Introspected(FieldPlan):
     """``__schema`` or ``__type``: graphql-core's answer, put into the root's row."""
 
     slot: int
+    nodes: Sequence[FieldNode]
 
 
 @dataclass(slots=True, eq=False)
@@ -242,6 +242,7 @@ class Cost:
 class Plan:
     """An operation as levels of places. Immutable once made; ``refused`` are arguments that can never be bound."""
 
+    text: str  # of the document
     operation: OperationType
     root: View
     root_place: Place
@@ -270,10 +271,10 @@ class Planner:
         self.collections = collections  # by the name of the type that is its Node
         self.binder = binder
 
-    def plan(self, document: Document, operation: OperationDefinitionNode, switches: Mapping[str, bool | None]) -> Plan:
+    def plan(self, document: Document, operation: Operation, switches: Mapping[str, bool | None]) -> Plan:
         """Return the plan of ``operation``; ``switches`` are the values of the variables in @skip and @include, None for null."""
         plan = _Planning(self, document, switches).run(operation, None)
-        if operation.operation is OperationType.MUTATION and plan.unplanned is None:
+        if operation.type is OperationType.MUTATION and plan.unplanned is None:
             plan.series = [_Planning(self, document, switches).run(operation, only.key) for only in plan.root.fields]
         return plan
 
@@ -285,7 +286,8 @@ class _Planning:
         self._schema = planner.schema
         self._collections = planner.collections
         self._binder = planner.binder
-        self._fragments = document.fragments
+        self._text = document.text
+        self._document = document.nodes
         self._switches = switches
         self._places: list[Place] = []
         self._layouts: dict[tuple[int, Collection], list[str]] = {}  # of rows by key
@@ -293,13 +295,14 @@ class _Planning:
         self._introspected: list[Introspected] = []
         self._unplanned: str | None = None
 
-    def run(self, operation: OperationDefinitionNode, only: str | None) -> Plan:
-        root_type = self._schema.get_root_type(operation.operation)
+    def run(self, operation: Operation, only: str | None) -> Plan:
+        kind = operation.type
+        root_type = self._schema.get_root_type(kind)
         assert root_type is not None, "validated"
-        if operation.operation is OperationType.SUBSCRIPTION:
+        if kind is OperationType.SUBSCRIPTION:
             self._unplanned = "subscription"
         root = Place(ROOT, -1, (), None, ROOT, 0, [], {})
-        view = self._view(root, root_type, [operation.selection_set], only)
+        view = self._view(root, root_type, [self._document.operations[operation.name].selection_set], only)
         levels: list[list[Place]] = []
         for place in self._places:
             while len(levels) <= place.level:
@@ -309,11 +312,11 @@ class _Planning:
                 place.need(place.collection.key[0])  # a row needs a column
         bindings = [place for place in self._places if place.arguments is not None]
         bounds = [place.bound or NOTHING for place in self._places]
-        kind = operation.operation
         noted = self._binder.take_noted()
         width = max((len(view.fields) for place in self._places for view in place.views), default=0)
         introspected = self._introspected
-        return Plan(kind, view, root, self._places, levels, bindings, self._refused, self._unplanned, bounds, introspected, width, noted)
+        refused, unplanned = self._refused, self._unplanned
+        return Plan(self._text, kind, view, root, self._places, levels, bindings, refused, unplanned, bounds, introspected, width, noted)
 
     # ----------------------------------------------------------------------------------------------------- selections
 
@@ -339,7 +342,7 @@ class _Planning:
                     if selection.type_condition is None or self._applies(selection.type_condition.name.value, type_):
                         self._collect_into(place, found, seen, type_, selection.selection_set)
                 case FragmentSpreadNode():
-                    fragment: FragmentDefinitionNode = self._fragments[selection.name.value]
+                    fragment: FragmentDefinitionNode = self._document.fragments[selection.name.value]
                     if selection.name.value not in seen and self._applies(fragment.type_condition.name.value, type_):
                         seen.add(selection.name.value)
                         self._collect_into(place, found, seen, type_, fragment.selection_set)
@@ -393,12 +396,12 @@ class _Planning:
     def _field(self, view: View, type_: GraphQLObjectType, key: str, nodes: list[FieldNode]) -> FieldPlan | None:
         name = nodes[0].name.value
         if name == "__typename":
-            return Constant(key, type_.name, name, _TYPENAME, nodes, type_.name)
+            return Constant(key, type_.name, name, _TYPENAME, _at(nodes), type_.name)
         if name.startswith("__"):
             return self._introspection(view, key, nodes)
         definition = type_.fields[name]
         source = source_of(definition)
-        common: Common = (key, type_.name, name, definition.type, nodes)
+        common: Common = (key, type_.name, name, definition.type, _at(nodes))
         place = view.place
         match source:
             case FromColumn(column):
@@ -407,11 +410,11 @@ class _Planning:
                 leaf = cast("GraphQLLeafType", get_named_type(definition.type))
                 return ComputedLeaf(*common, function, tuple(place.need(n) for n in needs), _serializer(definition.type, leaf))
             case NodeById() | NodesByIds():
-                return self._nodes(view, common, source, definition)
+                return self._nodes(view, common, nodes, source, definition)
             case Many():
-                return self._connection(view, common, source, definition)
+                return self._connection(view, common, nodes, source, definition)
             case One() | Each() | Lookup() | Stats() | Batched():
-                return self._child(view, common, source, definition)
+                return self._child(view, common, nodes, source, definition)
             case Part():
                 raise LookupError(f"{type_.name}.{name} is a part of a connection, outside of one")
         self._unplanned = f"{type_.name}.{name} has a resolver of its own"
@@ -424,7 +427,7 @@ class _Planning:
     def _introspection(self, view: View, key: str, nodes: list[FieldNode]) -> FieldPlan:
         type_ = SchemaMetaFieldDef.type if nodes[0].name.value == "__schema" else TypeMetaFieldDef.type
         slot = view.place.need(f"{key}#introspection")
-        made = Introspected(key, view.type_name, nodes[0].name.value, type_, nodes, slot)
+        made = Introspected(key, view.type_name, nodes[0].name.value, type_, _at(nodes), slot, nodes)
         self._introspected.append(made)
         return made
 
@@ -437,8 +440,8 @@ class _Planning:
         serialize = None if as_is else _serializer(common[3], cast("GraphQLLeafType", named))
         return Leaf(*common, slot, prefix, serialize, _AS_IS_IF.get((named.name, declared.type)) if declared is not None else None)
 
-    def _child(self, view: View, common: Common, source: Source, definition: GraphQLField) -> FieldPlan:
-        key, _, _, type_, nodes = common
+    def _child(self, view: View, common: Common, nodes: list[FieldNode], source: Source, definition: GraphQLField) -> FieldPlan:
+        key, _, _, type_, _ = common
         by: str | None = None
         match source:
             case One() | Each():
@@ -459,9 +462,9 @@ class _Planning:
         serialize = _serializer(type_, named) if is_leaf_type(named) else None
         return Child(*common, place, place.slot, serialize)
 
-    def _nodes(self, view: View, common: Common, source: Source, definition: GraphQLField) -> FieldPlan:
+    def _nodes(self, view: View, common: Common, nodes: list[FieldNode], source: Source, definition: GraphQLField) -> FieldPlan:
         """A place per type that the ids may be of."""
-        key, _, _, type_, nodes = common
+        key, _, _, type_, _ = common
         named = get_named_type(type_)
         root = self._place(view, source, (*view.place.path, key), type_, None)
         self._arguments(root, definition, nodes[0])
@@ -479,8 +482,8 @@ class _Planning:
 
     # ---------------------------------------------------------------------------------------------------- connections
 
-    def _connection(self, view: View, common: Common, source: Many, definition: GraphQLField) -> FieldPlan:
-        key, _, _, type_, nodes = common
+    def _connection(self, view: View, common: Common, nodes: list[FieldNode], source: Many, definition: GraphQLField) -> FieldPlan:
+        key, _, _, type_, _ = common
         path = (*view.place.path, key)
         if source.through is None:
             by = None if source.by is None else _key_of(view)
@@ -510,14 +513,14 @@ class _Planning:
         for key, nodes in self._collect(place, type_, sets).items():
             name = nodes[0].name.value
             if name == "__typename":
-                made.append(PartField(key, type_.name, name, _TYPENAME, nodes, "typename", type_.name))
+                made.append(PartField(key, type_.name, name, _TYPENAME, _at(nodes), "typename", type_.name))
                 continue
             definition = type_.fields[name]
             source = source_of(definition)
             if not isinstance(source, Part):
                 self._unplanned = f"{type_.name}.{name} has a resolver of its own"
                 continue
-            part = PartField(key, type_.name, name, definition.type, nodes, source.name)
+            part = PartField(key, type_.name, name, definition.type, _at(nodes), source.name)
             named = get_named_type(definition.type)
             if source.name in ("nodes", "node"):
                 if not is_object_type(named):
@@ -597,8 +600,8 @@ def switches_of(document: Document) -> tuple[str, ...]:
     """Return the names of the variables in @skip and @include, anywhere in the document."""
     found: dict[str, None] = {}
     stack: list[SelectionSetNode] = [
-        *(o.selection_set for o in document.operations.values()),
-        *(f.selection_set for f in document.fragments.values()),
+        *(o.selection_set for o in document.nodes.operations.values()),
+        *(f.selection_set for f in document.nodes.fragments.values()),
     ]
     while stack:
         for selection in stack.pop().selections:
@@ -684,6 +687,10 @@ def _key_of(view: View) -> str:
 def _first_argument(directive: DirectiveNode) -> Any:
     assert directive.arguments, "validated"
     return directive.arguments[0].value
+
+
+def _at(nodes: Sequence[FieldNode]) -> tuple[int, ...]:
+    return tuple([node.loc.start for node in nodes if node.loc is not None])
 
 
 def _sets(nodes: Sequence[FieldNode]) -> list[SelectionSetNode]:

@@ -60,6 +60,10 @@ class Exchange:
         self.status = status
         return True
 
+    def end(self) -> None:
+        """Let go of the connection, which has this in its scope: in a circle they were left to the garbage collector."""
+        self._write = None
+
 
 class ExchangeMiddleware:
     """Outermost. Pure ASGI: one dictionary, one object and one closure per request.
@@ -112,6 +116,7 @@ class ExchangeMiddleware:
             extensions = {"code": GatewayError.code, "requestId": exchange.request_id}
             await _send_error(GatewayError.http_status, "Internal server error.", extensions, send_with_headers)
         finally:
+            exchange.end()
             seconds = perf_counter() - started
             status = exchange.status or CLIENT_GONE
             logs.access(exchange.request_id, scope["method"], scope["path"], status, seconds, exchange.operation, quiet=exchange.is_quiet)

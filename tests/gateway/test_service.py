@@ -40,6 +40,32 @@ async def test_a_request_leaves_nothing_to_the_garbage_collector(operation: Oper
         gc.enable()
 
 
+@pytest.mark.parametrize("arguments", ["first: 101", 'after: "AAAA"', 'where: {name: {contains: "a\\u0000"}}'])
+async def test_refused_arguments_leave_nothing_to_the_garbage_collector(arguments: str) -> None:
+    stores, _ = await memory_stores(odd_rows())
+    service = Service(graph, stores)
+    text = f"{{ users({arguments}) {{ nodes {{ id }} }} }}"
+    answer = await service.answer(Request(text))
+    assert answer.status == 422, answer.body
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(10):
+            await service.answer(Request(text))
+        assert gc.collect() < 10, "less than one object a request"
+    finally:
+        gc.enable()
+
+
+async def test_another_plan_of_a_document_reads_it_again() -> None:
+    stores, _ = await memory_stores(odd_rows())
+    execute = executor(Service(graph, stores))
+    text = "query Q($with: Boolean!) { users(first: 1) { nodes { ...F } } } fragment F on User { id name @include(if: $with) }"
+    for given, names in ((False, ["id"]), (True, ["id", "name"])):
+        answer = await execute(text, {"with": given}, None)
+        assert list(answer["data"]["users"]["nodes"][0]) == names
+
+
 async def test_a_plan_is_freed_when_its_document_is_forgotten() -> None:
     """A circle in it would wait for the collector, with the code that was compiled for it."""
     stores, _ = await memory_stores(odd_rows())

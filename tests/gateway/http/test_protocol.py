@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import Coroutine
 from typing import Any
@@ -48,6 +49,29 @@ async def ask_and_do_not_read(wire: Wire) -> tuple[asyncio.StreamReader, asyncio
     writer.write(post(b'{"query":"{large}"}'))
     await reader.readexactly(1)
     return reader, writer
+
+
+def test_requests_leave_nothing_to_the_garbage_collector(on_both: Any) -> None:
+    """Connection, request, its limit of time and its task were one circle, a dozen objects a request."""
+
+    async def scenario() -> None:
+        async with serving(FakeService(hello)) as wire:
+            reader, writer = await wire.connect()
+            for times in (3, 10):
+                gc.collect()
+                gc.disable()
+                for _ in range(times):
+                    writer.write(post(GOOD))
+                    head = Answer(await reader.readuntil(b"\r\n\r\n"))
+                    assert head.status == 200
+                    await reader.readexactly(int(head.headers["content-length"]))
+            try:
+                assert gc.collect() < 10, "less than one object a request"
+            finally:
+                gc.enable()
+            writer.close()
+
+    on_both(scenario())
 
 
 # ---------------------------------------------------------------------------------------------------------------- heads
