@@ -1,10 +1,10 @@
 """Keep a gateway busy with good, distinct, hostile and broken requests for minutes, and watch its memory, its stalls and its errors.
 
-    python -m tests.soak [--seconds 600] [--rate 100] [--stores sqlite|live] [--stall-ms 250] [--growth 1] [--write]
+    python -m tests.soak [--seconds 600] [--rate 100] [--stores sqlite|live] [--stall-ms 100] [--growth 1] [--write]
 
 `gateway serve` runs as a process of its own, on embedded stores with demo data, or on the servers that TEST_POSTGRES_URL, TEST_MONGO_URL
 and TEST_NEO4J_URL name when all are set. Ends with 1 when the process died, when anything was answered with 500 or an unexpected error,
-when memory grows by 1 % a minute after warm-up, or when another client had to wait for more than 250 ms.
+when memory grows by 1 % a minute after warm-up, or when another client had to wait for more than 100 ms.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--stores", choices=tuple(LAYOUTS), default=_default_stores(os.environ), help="default: live where all servers are named"
     )
-    parser.add_argument("--stall-ms", type=float, default=Limits().stall_ms, help="how long another client may wait (250)")
+    parser.add_argument("--stall-ms", type=float, default=Limits().stall_ms, help="how long another client may wait (100)")
     parser.add_argument("--growth", type=float, default=Limits().growth_percent, help="%% a minute, of which memory must grow less (1)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--write", action="store_true", help="write docs/soak.md")

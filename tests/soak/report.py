@@ -17,7 +17,7 @@ class Limits:
     """What a soak must hold."""
 
     growth_percent: float = 1.0  # a minute, after warm-up
-    stall_ms: float = 250.0
+    stall_ms: float = 100.0
 
 
 @dataclass(frozen=True, slots=True)
