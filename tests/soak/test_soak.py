@@ -53,7 +53,7 @@ def test_a_soak_that_holds_has_no_failures() -> None:
     [
         (replace(soaked(), ended=-9), "The process: expected it to live, it ended with -9."),
         (soaked(mib_a_minute=2), "RSS: expected a growth below 1 % a minute, got 1.97 %."),
-        (replace(soaked(), probed=Probed(9, 0, 0.0, [(1.0, 0.3)])), "The longest stall: expected at most 250 ms, got 300 ms."),
+        (replace(soaked(), probed=Probed(9, 0, 0.0, [(1.0, 0.3)])), "The longest stall: expected at most 100 ms, got 300 ms."),
         (replace(soaked(), probed=Probed(9, 2, 0.0, [])), "The other client: expected an answer to every request, got none to 2."),
         (
             replace(soaked(), seen=Seen(statuses=Counter({"500": 1}), internal=Counter(broken=1))),
