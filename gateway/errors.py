@@ -19,7 +19,7 @@ GatewayError
 │   ├── Overloaded          clients that do not read, or do not send, hold too much memory
 │   └── DeadlineExceeded    the request as a whole took too long
 └── Bug                     we must act; a client sees "Internal server error" and an id
-    ├── BatchMismatch       a batch function answered with the wrong number of results
+    ├── BatchMismatch       a batch function answered with something else than it has to
     └── StoreMisbehaved     a store answered with what its port does not allow
 """
 
@@ -208,8 +208,10 @@ class Bug(GatewayError):
 
 
 class BatchMismatch(Bug):
-    def __init__(self, name: str, *, results: int, keys: int) -> None:
-        super().__init__(f"{name} returned {results} results for {keys} keys")
+    """A batch function gave something else than it has to."""
+
+    def __init__(self, name: str, *, expected: str, got: str) -> None:
+        super().__init__(f"the batch function {name}: expected {expected}, got {got}")
 
 
 class StoreMisbehaved(Bug):

@@ -13,7 +13,7 @@ Graphs are written with Strawberry as usual::
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Optional, TypeVar, cast
@@ -25,156 +25,26 @@ from strawberry.types.arguments import StrawberryArgument
 from strawberry.types.base import StrawberryOptional
 from strawberry.types.field import StrawberryField
 
+from gateway.engine.planner import SOURCE
+from gateway.engine.sources import (
+    Batched,
+    BatchFunction,
+    Computed,
+    Each,
+    FromColumn,
+    Lookup,
+    Many,
+    ManyThrough,
+    NodeById,
+    NodesByIds,
+    One,
+    Part,
+    Source,
+    Stats,
+)
+from gateway.engine.sources import Through as Through
 from gateway.loading import Dataset
 from gateway.stores.base import Collection, Column, Row
-
-SOURCE = "gateway.source"  # the key in a field's metadata
-
-# -------------------------------------------------------------------------------------------------------------- sources
-
-
-@dataclass(frozen=True, slots=True)
-class FromColumn:
-    """A leaf: the parent row's column. For a GraphQL ID it is written ``<refers>:<key>`` where the column refers to a type."""
-
-    column: str
-
-
-@dataclass(frozen=True, slots=True)
-class Computed:
-    """A leaf: ``function(*values of needs)``, without I/O. Runs once per object."""
-
-    function: Callable[..., Any]
-    needs: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class One:
-    """The row of ``collection`` whose key is in the parent's column ``by``. ``drop``: without it the parent is left out of its list,
-    and where there is no list to leave it out of, that is an error."""
-
-    collection: Collection
-    by: str
-    drop: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Each:
-    """The rows of the keys that the parent's column ``by`` (TEXTS) lists, in that order; keys without a row are left out.
-
-    ``assumed_size`` is how many rows a parent has as a rule: what the cost of an operation counts, as no argument says how many there are.
-    ``semantic_non_null``: a null in place of the list of keys is an error; else it is null.
-    """
-
-    collection: Collection
-    by: str
-    assumed_size: int = 10
-    semantic_non_null: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Through:
-    """An edge collection between parent and node: the edge's ``parent`` and ``node`` columns hold their keys."""
-
-    edges: Collection
-    parent: str
-    node: str
-
-
-@dataclass(frozen=True, slots=True)
-class Many:
-    """A connection: rows of ``collection`` whose ``by`` is the parent's key; all rows at the root (``by`` None)."""
-
-    collection: Collection
-    by: str | None = None
-    through: Through | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Lookup:
-    """At the root: the row that exactly one of the arguments names (argument to unique column)."""
-
-    collection: Collection
-    by: Mapping[str, str] = field(hash=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """Rows of an aggregate. The enum of groups has column names as values, and "time" for the bucket of ``time``.
-
-    Rows have the columns of the groups by name, the bucket as "day", and "count", "first_at", "last_at".
-    """
-
-    collection: Collection
-    by: str | None = None
-    time: str = "occurred_at"
-    assumed_size: int = 10
-
-
-@dataclass(frozen=True, slots=True)
-class NodeById:
-    """At the root: the object of an id of any type that is a Node."""
-
-
-@dataclass(frozen=True, slots=True)
-class NodesByIds:
-    """At the root: as NodeById, a list in the order of the ids; at most as many as the setting nodes_max."""
-
-
-BatchFunction = Callable[..., Awaitable[Sequence[Any]]]
-
-
-@dataclass(frozen=True, slots=True)
-class Batched:
-    """``function(ctx, keys, **arguments)`` returns one result per key, in the same order; an Exception in a slot is that key's.
-
-    For a leaf a result is its value. With ``columns`` it is a row of them (None: null), or a list of rows where the field is a list.
-    ``key_argument`` takes the only key from an argument, for the root; ``refers`` is the type its ids are of.
-    ``page`` names the arguments that are a number of rows: checked like a connection's ``first``. Lists without them have ``assumed_size``
-    rows as a rule.
-    ``semantic_non_null``: the function promises a value for every key, and None for one is an error.
-    """
-
-    function: BatchFunction
-    by: str = "id"
-    columns: tuple[Column, ...] = ()
-    key_argument: str | None = None
-    refers: str | None = None
-    page: tuple[str, ...] = ()
-    defaults: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    assumed_size: int = 10
-    semantic_non_null: bool = False
-
-    @property
-    def name(self) -> str:
-        return f"{self.function.__module__.rpartition('.')[2]}.{self.function.__name__}"
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A field of a connection, an edge or a page info; the connection's own batch fills it."""
-
-    name: str
-
-
-Source = FromColumn | Computed | One | Each | Many | Lookup | Stats | NodeById | NodesByIds | Batched | Part
-
-_MAY_BE_NULL = ("start_cursor", "end_cursor")  # of an empty page
-
-
-def is_semantic_non_null(source: Source | None) -> bool:
-    """Return whether a field of this source is null only together with an error, whatever its type says. Both executors hold it to that."""
-    match source:
-        case Many() | Stats():
-            return True
-        case One(drop=drop):
-            return drop
-        case Each(semantic_non_null=promised) | Batched(semantic_non_null=promised):
-            return promised
-        case Part(name):
-            return name not in _MAY_BE_NULL
-    return False
-
 
 # --------------------------------------------------------------------------------------------------------------- fields
 
@@ -216,7 +86,8 @@ def many(
         "last": (Optional[int], "How many from the back; not together with first."),
         "before": (Optional[str], "Only what comes before this cursor."),
     }
-    return _field(Many(collection, by, through), description, [_argument(*item) for item in _flat(arguments)])
+    source = Many(collection, by) if through is None else ManyThrough(collection, through=through)
+    return _field(source, description, [_argument(*item) for item in _flat(arguments)])
 
 
 def lookup(collection: Collection, *, by: Mapping[str, str], description: str | None = None) -> Any:
@@ -297,7 +168,8 @@ class _SourceField(StrawberryField):
     @property
     def directives(self) -> list[object]:
         # GraphQL types are known only once all annotations are, which is why this is asked for and not set.
-        if is_semantic_non_null(self.metadata.get(SOURCE)) and isinstance(self.type, StrawberryOptional):
+        source: Source | None = self.metadata.get(SOURCE)
+        if source is not None and source.promised and isinstance(self.type, StrawberryOptional):
             return [*self._directives, SemanticNonNull(levels=cast("list[int]", strawberry.UNSET))]
         return self._directives
 

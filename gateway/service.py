@@ -21,21 +21,23 @@ from typing import Any, TypeVar
 from graphql import GraphQLError, GraphQLSchema, OperationType, is_object_type
 
 from gateway.context import RequestContext
-from gateway.engine.complete import SecondWalk, compile_plan, complete
-from gateway.engine.cost import FEW, cost, result_limit, settle
+from gateway.engine.code import SecondWalk
+from gateway.engine.complete import Prepared, complete, complete_with_nulls
+from gateway.engine.cost import FEW, cost, result_limit
 from gateway.engine.document import Document, DocumentRefused, Documents, Openness, Operation
 from gateway.engine.execute import execute
 from gateway.engine.explain import describe, describe_calls
 from gateway.engine.fallback import Fallback
 from gateway.engine.introspection import introspect
-from gateway.engine.nulls import complete_with_nulls
-from gateway.engine.plan import Cost, Plan, Planner, source_of, switches_of
+from gateway.engine.plan import Cost, Plan
+from gateway.engine.planner import Planner, source_of, switches_of
 from gateway.engine.respond import MAX_ERRORS, respond, shown
 from gateway.engine.results import State
-from gateway.engine.values import Binder, Bound
+from gateway.engine.sources import Bound, Part
+from gateway.engine.values import Binder
 from gateway.engine.variables import Variables
 from gateway.errors import BadUserInput, Bug, CallerError, Forbidden, GatewayError, LimitExceeded, MethodNotAllowed, bounded
-from gateway.fields import Graph, Part
+from gateway.fields import Graph
 from gateway.loaders import end
 from gateway.observability.metrics import Reading
 from gateway.security.limits import MEASURE_FACTOR, Limits, check_variables, enforced, values_in
@@ -193,35 +195,39 @@ class Service:
             await self._turn()  # to bind them
         else:
             coerced = self._variables(document, operation, request.variables)
-        plan = self._plan(document, operation, coerced)
+        prepared = self._plan(document, operation, coerced)
+        plan = prepared.plan
         if request.explain is not None:
             if not self._may_explain:
                 raise Forbidden("X-Gateway-Explain is not allowed here (setting environment).")
             ctx.plan = plan
         if plan.series and self._engine:
             bounds = [self._bind(part, coerced, ctx) for part in plan.series]
-            costs = [part.cost or cost(part, bound, self.limits.page_default) for part, bound in zip(plan.series, bounds, strict=True)]
+            costs = [
+                part.cost or cost(part.places, bound, self.limits.page_default) for part, bound in zip(plan.series, bounds, strict=True)
+            ]
             total = sum(part.total for part in costs)
         else:
             bounds = [self._bind(plan, coerced, ctx)]
-            costs = [plan.cost or cost(plan, bounds[0], self.limits.page_default)]
+            costs = [plan.cost or cost(plan.places, bounds[0], self.limits.page_default)]
             total = costs[0].total
         if total > self.limits.cost_max:
             self._hold(self.limits.exceeded("COST_LIMIT", "By its page sizes the operation has", "cost_max", total, "objects"), ctx)
         ctx.check()
         if plan.unplanned is not None or not self._engine:
             return await self._by_graphql_core(document, request, plan, ctx)
-        if not plan.is_compiled:
-            await self._compile(plan)
+        for part in prepared.series or (prepared,):
+            if not part.is_compiled:
+                await self._compile(part)
         given: Mapping[int, Any] = {}
         if plan.introspected:
             given = await self._aside(introspect, self._schema, document, operation, plan, request.variables or {}, self.limits)
         if plan.series:
-            return await self._series(plan, bounds, costs, ctx)
+            return await self._series(prepared, bounds, costs, ctx)
         state = await self._execute(plan, bounds[0], costs[0], given, ctx)
         if state.size > FEW:  # in one piece, so that no more than one large answer stands there as objects
-            return await self._aside(self._finished, plan, state, ctx, thread=self._mending if state.failed else self._beside)
-        data, errors = await self._completed(plan, state)
+            return await self._aside(self._finished, prepared, state, ctx, thread=self._mending if state.failed else self._beside)
+        data, errors = await self._completed(prepared, state)
         return self._response(data, errors, ctx)
 
     def _variables(self, document: Document, operation: Operation, given: Mapping[str, Any] | None) -> Mapping[str, Any]:
@@ -231,7 +237,7 @@ class Service:
             variables = document.variables[operation.name] = Variables(self._schema, node, self.openness)
         return variables.coerce(given)
 
-    def _plan(self, document: Document, operation: Operation, coerced: Mapping[str, Any]) -> Plan:
+    def _plan(self, document: Document, operation: Operation, coerced: Mapping[str, Any]) -> Prepared:
         """Return the plan; one dictionary look-up after the first time."""
         plans = document.plans
         names = plans.get("switches")
@@ -239,29 +245,26 @@ class Service:
             names = plans["switches"] = switches_of(document)
         on = tuple(coerced.get(name) for name in names)
         key = (operation.name, on)
-        plan: Plan | None = plans.get(key)
-        if plan is not None:
+        prepared: Prepared | None = plans.get(key)
+        if prepared is not None:
             self.plan_hits += 1
-            return plan
+            return prepared
         self.plan_misses += 1
         plan = self.planner.plan(document, operation, dict(zip(names, on, strict=True)))
-        for part in (plan, *plan.series):
-            settle(part, self.limits.page_default)
         if len(plans) > PLANS_PER_DOCUMENT:
             plans.clear()
-        plans[key] = plan
+        prepared = plans[key] = Prepared(plan)
         self.documents.grow(document, weight_of_plan(plan))
         if plan.unplanned is None and not plan.introspected and self._engine:  # graphql-core runs these from their nodes
             self.documents.forget_nodes(document)
-        return plan
+        return prepared
 
-    async def _compile(self, plan: Plan) -> None:
+    async def _compile(self, prepared: Prepared) -> None:
         """Compile a plan, which is late enough here: what the limits refuse costs no more than to say so."""
-        for part in (plan, *plan.series):
-            if len(part.places) > FEW_PLACES:
-                await self._aside(compile_plan, part)
-            else:
-                compile_plan(part)
+        if len(prepared.plan.places) > FEW_PLACES:
+            await self._aside(prepared.compile)
+        else:
+            prepared.compile()
 
     def _bind(self, plan: Plan, coerced: Mapping[str, Any], ctx: RequestContext) -> list[Bound]:
         """Return every place's arguments; one bad one anywhere refuses the operation before a store is asked."""
@@ -286,7 +289,7 @@ class Service:
                             ctx,
                         )
                         most *= MEASURE_FACTOR  # noted once
-                    bounds[place.index] = self.binder.bind(place.source, arguments)
+                    bounds[place.index] = place.source.bind(self.binder, arguments)
                 except CallerError as exc:
                     refused.append((place, exc.with_traceback(None)))  # or it had this frame, which has it
                     if len(refused) >= MAX_ERRORS:
@@ -302,23 +305,23 @@ class Service:
         except LimitExceeded as exc:
             raise _ResultLimitError(exc) from None
 
-    async def _completed(self, plan: Plan, state: State) -> tuple[Any, list[GraphQLError]]:
+    async def _completed(self, prepared: Prepared, state: State) -> tuple[Any, list[GraphQLError]]:
         try:
-            return complete(plan, state), []
+            return complete(prepared, state), []
         except SecondWalk:
             self.second_walks += 1
         if state.size > FEW_NULLS:
-            return await self._aside(complete_with_nulls, plan, state, thread=self._mending)
-        return complete_with_nulls(plan, state)
+            return await self._aside(complete_with_nulls, prepared, state, thread=self._mending)
+        return complete_with_nulls(prepared, state)
 
-    def _finished(self, plan: Plan, state: State, ctx: RequestContext) -> Response:
+    def _finished(self, prepared: Prepared, state: State, ctx: RequestContext) -> Response:
         """Return the response of a run: what ``_completed`` and ``_response`` do, from a thread."""
         ctx.check()
         try:
-            return self._response(complete(plan, state), (), ctx)
+            return self._response(complete(prepared, state), (), ctx)
         except SecondWalk:
             self.second_walks += 1
-        return self._response(*complete_with_nulls(plan, state), ctx)
+        return self._response(*complete_with_nulls(prepared, state), ctx)
 
     async def _turn(self) -> None:
         """Return in a round of the loop in which nobody else reads or plans a new document, or binds many values.
@@ -336,13 +339,13 @@ class Service:
         """Return what a function without I/O gives, from a thread: the loop goes on meanwhile, and the deadline is looked at."""
         return await get_running_loop().run_in_executor(thread or self._beside, work, *arguments)
 
-    async def _series(self, plan: Plan, bounds: Sequence[list[Bound]], costs: Sequence[Cost], ctx: RequestContext) -> Response:
+    async def _series(self, prepared: Prepared, bounds: Sequence[list[Bound]], costs: Sequence[Cost], ctx: RequestContext) -> Response:
         """Run a mutation's root fields one after the other (GraphQL spec 6.2.2); all arguments were checked before the first."""
         data: dict[str, Any] | None = {}
         errors: list[GraphQLError] = []
-        for part, bound, allowed in zip(plan.series, bounds, costs, strict=True):
+        for part, bound, allowed in zip(prepared.series, bounds, costs, strict=True):
             ctx.memo.clear()  # what was read before a write may not be true after it
-            found, failed = await self._completed(part, await self._execute(part, bound, allowed, {}, ctx))
+            found, failed = await self._completed(part, await self._execute(part.plan, bound, allowed, {}, ctx))
             errors.extend(failed)
             if found is None:
                 data = None
@@ -360,7 +363,7 @@ class Service:
         """Return the plan of an operation without running it; DocumentRefused or a GatewayError where there is none."""
         document = self.documents.get(query)
         operation = document.operation(operation_name)
-        return self._plan(document, operation, self._variables(document, operation, variables))
+        return self._plan(document, operation, self._variables(document, operation, variables)).plan
 
     def _response(self, data: Any, errors: Sequence[GraphQLError], ctx: RequestContext) -> Response:
         ctx.check()
@@ -412,7 +415,7 @@ def _edges_of_connections(schema: GraphQLSchema) -> frozenset[tuple[str, str]]:
 
 def weight_of_plan(plan: Plan) -> int:
     """Return the bytes that a compiled plan is taken to hold."""
-    parts = (plan, *plan.series)
+    parts = plan.parts
     places = sum(len(part.places) for part in parts)
     fields = sum(len(view.fields) for part in parts for place in (part.root_place, *part.places) for view in place.views)
     return PLAN_BYTES + BYTES_PER_PLACE * places + BYTES_PER_FIELD * fields

@@ -13,11 +13,10 @@ from typing import Any
 
 import orjson
 
-from gateway.engine.plan import ROOT, Cost, Leaf, Place, Plan
-from gateway.engine.results import Result, is_row
-from gateway.engine.values import Bound
+from gateway.engine.plan import ROOT, Cost, Place, Plan, Texts
+from gateway.engine.results import Result
+from gateway.engine.sources import Bound, Leaf
 from gateway.errors import LimitExceeded
-from gateway.fields import Batched, Each, Many, NodeById, NodesByIds, Stats
 from gateway.security.limits import SATURATED, Limits, enforced
 from gateway.stores.base import Row, Type
 
@@ -27,56 +26,23 @@ SUSPICIOUS = 8  # a sample that makes an answer of more than this part of the li
 KEY_BYTES = 6  # quotes, colon, comma and a short value around a response key
 
 
-def settle(plan: Plan, page_default: int) -> None:
-    """Put into a new plan what does not depend on a request: its cost, if its page sizes do not, and which rows to look at."""
-    if not plan.refused and not any(_has_size(place) for place in plan.bindings):
-        plan.cost = cost(plan, plan.bounds, page_default)
-    plan.unsized = [[place for place in level if is_unsized(place)] for level in plan.levels]
-    plan.is_unsized = any(plan.unsized)
-    plan.samples = [[(place, texts) for place in level if place.type is not None and (texts := _texts(place))] for level in plan.levels]
+def is_settled(bindings: Sequence[Place], refused: Sequence[object]) -> bool:
+    """Return whether the cost of a plan is the same for every request: no variable is a page size of it."""
+    return not refused and not any(place.source is not None and place.source.has_size for place in bindings)
 
 
-def _has_size(place: Place) -> bool:
-    """Return whether an argument says how many rows a place has."""
-    source = place.source
-    return isinstance(source, (Many, NodeById, NodesByIds)) or (isinstance(source, Batched) and bool(source.page))
-
-
-def cost(plan: Plan, bounds: Sequence[Bound], page_default: int) -> Cost:
+def cost(places: Sequence[Place], bounds: Sequence[Bound], page_default: int) -> Cost:
     """Return what the operation's page sizes allow. Lists without a size count what their declaration assumes."""
-    rows = [0] * len(plan.places)
-    objects = [0] * len(plan.places)
+    rows = [0] * len(places)
+    objects = [0] * len(places)
     total = 0
-    for place in plan.places:  # parents stand before their children
+    for place in places:  # parents stand before their children
         above = 1 if place.parent == ROOT else rows[place.parent]
-        count = rows[place.index] = min(above * _size(place, bounds, page_default), SATURATED)
-        objects[place.index] = count * len(place.views) if place.type is not None else 0
+        size = 1 if place.source is None else place.source.size(place, bounds, page_default)
+        count = rows[place.index] = min(above * size, SATURATED)
+        objects[place.index] = count * len(place.views)
         total += objects[place.index]
     return Cost(min(total, SATURATED), objects)
-
-
-def _size(place: Place, bounds: Sequence[Bound], page_default: int) -> int:
-    """Return how many rows one parent may have of a place."""
-    source, bound = place.source, bounds[place.index]
-    if place.node_type is not None:
-        prefix = f"{place.node_type}:"
-        ids = bounds[place.ids].key
-        return sum(text.startswith(prefix) for text in ((ids,) if isinstance(ids, str) else ids))
-    match source:
-        case Many():
-            return 1 if bound.page is None else bound.page.limit  # without a page: the edges of Through, which are no objects
-        case Stats() | Each():
-            return source.assumed_size
-        case Batched() if place.lists:
-            given = [(bound.arguments or {}).get(name) for name in source.page]
-            return min((page_default if size is None else size for size in given), default=source.assumed_size)
-    return 1
-
-
-def is_unsized(place: Place) -> bool:
-    """Return whether a store may give more rows of a place than its cost says."""
-    source = place.source
-    return isinstance(source, (Stats, Each)) or (isinstance(source, Batched) and place.lists)
 
 
 class Counting:
@@ -115,7 +81,7 @@ class Counting:
         return [over for level in self._plan.levels[: number + 1] for over in self._counted(level)]
 
     def _counted(self, level: Sequence[Place]) -> list[tuple[Place, LimitExceeded]]:
-        taken = [place for place in level if self._results[place.index].rows and place.views and place.type is not None]
+        taken = [place for place in level if self._results[place.index].rows and place.views]
         return [(place, error) for place in taken for error in self._count(place)]
 
     @property
@@ -132,7 +98,7 @@ class Counting:
             return over
         self._objects = objects
         self._bytes += sum(weights) * sum(len(field.key) + KEY_BYTES for view in place.views for field in view.fields)
-        for slot, times in _texts(place):
+        for slot, times in texts_of(place):
             values = map(itemgetter(slot), rows)
             # PERF: 60 ns a value; a call of length() for each took 2.5 µs a row.
             lengths = [
@@ -156,7 +122,7 @@ class Counting:
         return size / len(rows) * self._allowed.places[place.index]
 
     def _is_longer(self, place: Place) -> bool:
-        return is_unsized(place) and len(self._results[place.index].rows) * len(place.views) > self._allowed.places[place.index]
+        return len(self._results[place.index].rows) * len(place.views) > self._allowed.places[place.index]
 
     # ---------------------------------------------------------------------------------------------------------- weights
 
@@ -168,24 +134,17 @@ class Counting:
         return found
 
     def _weigh(self, place: Place) -> list[int]:
-        result = self._results[place.index]
         parents = self._parents(place)
-        if result.groups:
-            return [
-                parents.get(key, 0)
-                for key, part in result.groups.items()
-                for row in (part.rows if isinstance(place.source, Many) else part)
-                if is_row(row)
-            ]
-        return [parents.get(key, 0) for key in result.keys]
+        assert place.source is not None
+        parts = place.source.parts(self._results[place.index])
+        return [parents.get(key, 0) for key, rows in parts for _ in rows]
 
     def _parents(self, place: Place) -> Mapping[Any, int]:
         """Return how often each key of a place is asked for in the answer."""
-        index = place.parent if place.edges is None else place.edges.parent  # behind edges stand those whose edges they are
-        if index == ROOT:
+        if place.parent == ROOT:
             rows, weights = self._rows, self._weights[ROOT]
         else:
-            rows, weights = self._results[index].rows, self._weights_of(self._plan.places[index])
+            rows, weights = self._results[place.parent].rows, self._weights_of(self._plan.places[place.parent])
         parents: Counter[Any] = Counter()
         for key, weight in zip(map(itemgetter(place.slot), rows), weights, strict=True):
             if isinstance(key, (list, tuple)):  # each, and nodes(ids:)
@@ -201,14 +160,16 @@ def result_limit(limits: Limits, size: int) -> list[LimitExceeded]:
     return limits.exceeded("RESULT_LIMIT", "The answer has", "response_limit_bytes", size, "bytes or more", always=True)
 
 
-def _texts(place: Place) -> tuple[tuple[int, int], ...]:
+def texts_of(place: Place) -> Texts:
     """Return the slots of a place's texts, and how often each is written for a row. Keys are none: an index holds no long ones."""
     slots = Counter(field.slot for view in place.views for field in view.fields if isinstance(field, Leaf))
-    columns = {slot: place.columns.get(place.layout[slot]) for slot in slots}
+    columns = place.layout.columns
     return tuple(
         (slot, times)
         for slot, times in slots.items()
-        if (column := columns[slot]) is not None and column.type in (Type.TEXT, Type.TEXTS, Type.JSON) and column.refers is None
+        if (column := place.declared.get(columns[slot])) is not None
+        and column.type in (Type.TEXT, Type.TEXTS, Type.JSON)
+        and column.refers is None
     )
 
 

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from gateway.context import StoreCall
-from gateway.engine.plan import Place, Plan
-from gateway.fields import Batched, Each, Lookup, Many, NodeById, NodesByIds, One, Stats
+from gateway.engine.plan import Plan
 
 MOST_ITEMS = 10  # of a list inside a statement: a pipeline holds its keys
 
@@ -57,50 +56,12 @@ def text_of(plan: Plan) -> str:
 
 
 def _levels(plan: Plan) -> list[list[dict[str, Any]]]:
-    return [[_batch(place) for place in level if not isinstance(place.source, (NodeById, NodesByIds))] for level in plan.levels]
-
-
-def _batch(place: Place) -> dict[str, Any]:
-    source = place.source
-    batch: dict[str, Any] = {"path": ".".join(place.path), "kind": _kind(source)}
-    collection = place.collection
-    if collection is not None:
-        batch |= {"store": collection.store, "collection": collection.name}
-    if isinstance(source, Batched):
-        batch["function"] = source.name
-    batch |= {"by": _by(place), "columns": _columns(place)}
-    if isinstance(source, Many) and place.edges is None and not place.parts:
-        batch["for"] = "the edges to follow"
-    if place.count:
-        batch["totalCount"] = True
-    if isinstance(source, Many) and place.parts and not place.rows_wanted:
-        batch["rows"] = False
-    if place.cursors:
-        batch["cursors"] = True
-    if place.drops:
-        batch["leftOutWithout"] = [".".join(child.place.path) for child in place.drops]
-    batch["arguments"] = "by request" if place.arguments is not None else "constant"
-    return {name: value for name, value in batch.items() if value is not None}
-
-
-def _kind(source: Any) -> str:
-    names = {One: "one", Each: "each", Many: "many", Lookup: "lookup", Stats: "aggregate", Batched: "batch function", type(None): "by hand"}
-    return names[type(source)]
-
-
-def _by(place: Place) -> str | None:
-    source = place.source
-    if isinstance(source, Many) and place.edges is not None:
-        return "pairs of parent and key"
-    if isinstance(source, (Many, Stats)):
-        return source.by
-    if isinstance(source, (One, Each)) and source.collection is not None:
-        return source.collection.key[0]
-    return " or ".join(source.by.values()) if isinstance(source, Lookup) else None
-
-
-def _columns(place: Place) -> list[str]:
-    return [name for name in place.layout if "#" not in name]
+    levels: list[list[dict[str, Any]]] = [[] for _ in plan.levels]
+    for place in plan.places:
+        assert place.source is not None
+        for number, line in place.source.explain(place):
+            levels[number].append(line)
+    return levels
 
 
 def _line(batch: dict[str, Any]) -> str:

@@ -26,28 +26,28 @@ from graphql import (
 )
 
 from gateway.context import RequestContext
+from gateway.engine.cursors import write_cursor
 from gateway.engine.document import Document
-from gateway.engine.edges import cursor_of_key, page_of_edges
 from gateway.engine.nulls import semantic_null
-from gateway.engine.plan import source_of
+from gateway.engine.planner import source_of
 from gateway.engine.results import is_row
-from gateway.engine.values import Binder, Bound, write_cursor
-from gateway.errors import BatchMismatch
-from gateway.fields import (
+from gateway.engine.sources import (
     Batched,
     Computed,
     Each,
     FromColumn,
     Lookup,
     Many,
+    ManyThrough,
     NodeById,
     NodesByIds,
     One,
     Part,
     Source,
     Stats,
-    is_semantic_non_null,
 )
+from gateway.engine.sources.edges import page_of_edges
+from gateway.engine.values import Binder
 from gateway.loaders import ask, frozen, load, shared
 from gateway.stores.base import EMPTY, Aggregate, Bucket, Collection, Column, Fetch, Key, Match, Measure, Pairs, Row, Slice
 
@@ -88,7 +88,7 @@ class Page:
     __slots__ = ("_record", "bound", "collection", "error", "slice")
 
     def __init__(
-        self, part: Slice, bound: Bound, collection: Collection, record: Callable[[Row], Record], error: Exception | None = None
+        self, part: Slice, bound: Any, collection: Collection, record: Callable[[Row], Record], error: Exception | None = None
     ) -> None:
         self.slice, self.bound, self.collection, self._record, self.error = part, bound, collection, record, error
 
@@ -99,7 +99,7 @@ class Page:
 
     def cursor(self, row: Row) -> str:
         if self.error is not None:
-            return cursor_of_key(self.bound, row)
+            return write_cursor(self.bound.cursor_of, row)
         names = self.collection.names
         return write_cursor(self.bound.cursor_of, [row[names.index(o.column)] for o in self.bound.order])
 
@@ -171,10 +171,11 @@ class Fallback:
                 return self._stats(source, definition)
             case Batched():
                 return self._batched(source, definition)
-            case NodeById():
-                return self._node(source)
             case NodesByIds():
                 return self._nodes(source)
+            case NodeById():
+                return self._node(source)
+        raise TypeError(f"no resolver for {type(source).__name__}")
 
     def _record(self, collection: Collection, row: Row | None) -> Record | None:
         return None if row is None else Record(self._types.get(collection, ""), _columns_of(collection), row, collection.key[0])
@@ -199,20 +200,20 @@ class Fallback:
 
     def _lookup(self, source: Lookup) -> Resolver:
         async def resolve(_parent: Any, info: Info, **arguments: Any) -> Record | None:
-            bound = self._binder.bind(source, arguments)
+            bound: Any = source.bind(self._binder, arguments)
             return self._record(source.collection, await load(info.context, source.collection, bound.key, column=bound.column))
 
         return resolve
 
     def _node(self, source: NodeById) -> Resolver:
         async def resolve(_parent: Any, info: Info, **arguments: Any) -> Record | None:
-            return await self._by_id(info.context, self._binder.bind(source, arguments).key)
+            return await self._by_id(info.context, source.bind(self._binder, arguments).key)
 
         return resolve
 
     def _nodes(self, source: NodesByIds) -> Resolver:
         async def resolve(_parent: Any, info: Info, **arguments: Any) -> list[Any]:
-            ids = self._binder.bind(source, arguments).key
+            ids = source.bind(self._binder, arguments).key
             return list(await asyncio.gather(*(self._by_id(info.context, text) for text in ids), return_exceptions=True))
 
         return resolve
@@ -228,9 +229,9 @@ class Fallback:
 
         async def resolve(parent: Any, info: Info, **arguments: Any) -> Page:
             ctx: RequestContext = info.context
-            bound = self._binder.bind(source, arguments)
+            bound: Any = source.bind(self._binder, arguments)
             count = bool(ctx.memo.get("count"))
-            if source.through is not None:
+            if isinstance(source, ManyThrough):
                 return await self._through(ctx, source, parent, bound, count)
             if source.by is None:
                 asked = Fetch(collection, columns, None, bound.where, bound.order, bound.page, count)
@@ -243,12 +244,11 @@ class Fallback:
 
         return resolve
 
-    def _page(self, source: Many, part: Slice, bound: Bound, error: Exception | None = None) -> Page:
+    def _page(self, source: Many, part: Slice, bound: Any, error: Exception | None = None) -> Page:
         return Page(part, bound, source.collection, lambda row: cast("Record", self._record(source.collection, row)), error)
 
-    async def _through(self, ctx: RequestContext, source: Many, parent: Record, bound: Bound, count: bool) -> Page:
+    async def _through(self, ctx: RequestContext, source: ManyThrough, parent: Record, bound: Any, count: bool) -> Page:
         through = source.through
-        assert through is not None
         edges = await shared(_slices(ctx, Fetch(through.edges, (through.node,), Match(through.parent, ()))).load(parent.row_key))
         if not edges.rows:
             return self._page(source, EMPTY, bound)
@@ -258,7 +258,7 @@ class Fallback:
         try:
             return self._page(source, await shared(_slices(ctx, fetch, source).load(pairs)), bound)
         except Exception as exc:
-            found = page_of_edges(collection, bound, (row[0] for row in edges.rows))
+            found = page_of_edges(collection, bound.order, bound.where, bound.page, (row[0] for row in edges.rows))
             if found is None:
                 raise
             return self._page(source, found, bound, exc)
@@ -270,7 +270,7 @@ class Fallback:
         measures = (Measure("count"), Measure("min", source.time), Measure("max", source.time))
 
         async def resolve(parent: Any, info: Info, **arguments: Any) -> list[Record]:
-            bound = self._binder.bind(source, arguments)
+            bound: Any = source.bind(self._binder, arguments)
             asked = Aggregate(source.collection, bound.groups, measures, None, bound.where)
             if source.by is None:
                 rows = (await ask(info.context, asked)).get(None, ())
@@ -290,11 +290,11 @@ class Fallback:
         drops = _drops(named) if is_object_type(named) else []
 
         async def resolve(parent: Any, info: Info, **arguments: Any) -> Any:
-            bound = self._binder.bind(source, arguments)
+            bound: Any = source.bind(self._binder, arguments)
             key = bound.key if source.key_argument is not None else parent.column(source.by)
             if key is None:
                 return None
-            value = await shared(_values(info.context, source, bound.arguments or {}).load(key))
+            value = await shared(_values(info.context, source, bound.arguments, lists=is_list_type(bare)).load(key))
             if value is None or not source.columns:
                 return value
             if not is_list_type(bare):
@@ -359,7 +359,7 @@ def _reading_afresh(resolve: Resolver) -> Resolver:
 
 def _promised(source: Source, type_name: str, name: str, resolve: Resolver) -> Resolver:
     """A null without an error is one where the source promised that there is none."""
-    if not isinstance(source, (One, Each, Batched)) or not is_semantic_non_null(source):
+    if not isinstance(source, (One, Each, Batched)) or not source.promised:
         return resolve  # the others never give a null
 
     async def promised(parent: Any, info: Info, **arguments: Any) -> Any:
@@ -428,7 +428,7 @@ def _loader(ctx: RequestContext, memo_key: Any, batch: Callable[[list[Any]], Awa
     return cast("DataLoader[Any, Any]", loader)
 
 
-def _slices(ctx: RequestContext, fetch: Fetch, edge: Many | None = None) -> DataLoader[Any, Slice]:
+def _slices(ctx: RequestContext, fetch: Fetch, edge: ManyThrough | None = None) -> DataLoader[Any, Slice]:
     """Pages by parent; keys are parents, or a parent's pairs where ``fetch.match`` is Pairs."""
     assert fetch.match is not None
     match = fetch.match
@@ -452,11 +452,10 @@ def _groups(ctx: RequestContext, aggregate: Aggregate, by: str) -> DataLoader[Ke
     return _loader(ctx, (aggregate.collection, by, aggregate.groups, aggregate.where), batch)
 
 
-def _values(ctx: RequestContext, source: Batched, arguments: Mapping[str, Any]) -> DataLoader[Key, Any]:
+def _values(ctx: RequestContext, source: Batched, arguments: Mapping[str, Any], *, lists: bool) -> DataLoader[Key, Any]:
     async def batch(keys: list[Key]) -> list[Any]:
         results = await source.function(ctx, keys, **arguments)
-        if len(results) != len(keys):
-            raise BatchMismatch(source.name, results=len(results), keys=len(keys))
+        source.check_answer(results, len(keys), lists=lists)
         return list(results)
 
-    return _loader(ctx, (source.function, frozen(arguments)), batch)
+    return _loader(ctx, (source, frozen(arguments)), batch)

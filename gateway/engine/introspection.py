@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from graphql import DocumentNode, GraphQLSchema, OperationDefinitionNode, OperationType, SelectionSetNode, execute_sync
+from graphql import DocumentNode, FieldNode, GraphQLSchema, OperationDefinitionNode, OperationType, SelectionSetNode, execute_sync
 
 from gateway.engine.document import Document, Operation
-from gateway.engine.plan import Introspected, Plan
+from gateway.engine.plan import FieldPlan, Plan
 from gateway.errors import LimitExceeded
 from gateway.security.limits import Limits
+
+if TYPE_CHECKING:
+    from gateway.engine.code import Code
+
+
+@dataclass(slots=True, eq=False)
+class Introspected(FieldPlan):
+    """``__schema`` or ``__type``: graphql-core's answer, put into the root's row."""
+
+    slot: int
+    nodes: Sequence[FieldNode]
+
+    def expression(self, code: Code, number: int) -> str:  # noqa: ARG002
+        return f"v{self.slot}"
 
 
 class _TooManyError(BaseException):

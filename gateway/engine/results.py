@@ -4,24 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gateway.engine.values import Bound
 from gateway.stores.base import Row
+
+if TYPE_CHECKING:
+    from gateway.engine.plan import FieldPlan
+    from gateway.engine.sources.source import Bound
 
 
 @dataclass(slots=True)
 class Result:
-    """What a place's batch answered. ``rows`` are all its rows; how they belong to parents depends on the source:
+    """What a place's source answered. ``rows`` are all its rows; how they belong to parents depends on the source:
 
-    ``keys`` (one, each, lookup, node): rows[i] is the object of keys[i]. ``groups`` (many): parent to Slice, (stats, batched lists):
-    parent to rows, in the order of ``rows``. ``values`` (batched): parent to value, None or Exception.
+    ``keys`` (rows by key): rows[i] is the object of keys[i]. ``groups`` (connections): parent to Slice, (lists): parent to rows, in the
+    order of ``rows``. ``values`` (batch functions): parent to value, None or Exception. ``edges`` (through edges): parent to the keys
+    of its nodes, also where the nodes failed.
     """
 
     rows: Sequence[Row] = ()
     keys: Sequence[Any] = ()
     groups: Mapping[Any, Any] = field(default_factory=dict)
-    values: Mapping[Any, Any] | None = None
+    values: Mapping[Any, Any] = field(default_factory=dict)
+    edges: Mapping[Any, Sequence[Any]] | None = None
     error: Exception | None = None
 
 
@@ -34,6 +39,25 @@ class State:
     results: list[Result]
     failed: bool = False
     size: int = 0  # of the answer: objects at most, as if each had a usual number of fields
+
+
+class Failed:
+    """A value that stands for an error, until its place in the answer is known."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+class Made(dict[str, Any]):
+    """An object that knows what its fields are: what the null walk needs of it."""
+
+    __slots__ = ("fields",)
+
+    def __init__(self, fields: Sequence[FieldPlan], values: Mapping[str, Any]) -> None:
+        super().__init__(values)
+        self.fields = fields
 
 
 def is_row(value: Any) -> bool:

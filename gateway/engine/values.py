@@ -6,37 +6,15 @@ argument and the path of its field.
 
 from __future__ import annotations
 
-import base64
-import binascii
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from functools import lru_cache
 from typing import Any, cast
 
-import orjson
-
+from gateway.engine.cursors import cursor_of, read_cursor, shown_text
 from gateway.errors import BadUserInput, LimitExceeded
-from gateway.fields import Batched, Lookup, Many, NodeById, NodesByIds, Source, Stats
-from gateway.scalars import parse_date, parse_time
 from gateway.security.limits import Limits, check_filter, enforced
-from gateway.stores.base import (
-    And,
-    Bucket,
-    Collection,
-    Column,
-    Compare,
-    Interval,
-    Key,
-    Not,
-    Or,
-    Order,
-    Page,
-    Type,
-    Value,
-    Where,
-    total_order,
-)
+from gateway.stores.base import And, Collection, Column, Compare, Key, Not, Or, Order, Page, Value, Where, total_order
 
 OPS = {
     "eq": "eq",
@@ -51,29 +29,12 @@ OPS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """A field's arguments as its source wants them; only the attributes of its sort are set."""
-
-    where: Where | None = None
-    order: tuple[Order, ...] = ()
-    page: Page | None = None
-    cursor_of: str = ""  # which collection and order a cursor of this connection fits
-    key: Any = None  # lookup: the key; node: the id; nodes: the ids; batched at the root: the key
-    column: str = "id"  # lookup: the unique column the key is of
-    groups: tuple[str | Bucket, ...] = ()
-    arguments: Mapping[str, Any] | None = None
-
-
-NOTHING = Bound()
-
-
 class Binder:
-    """Binds coerced arguments (graphql-core's: dictionaries by GraphQL name, enums as members) for each sort of source."""
+    """What sources bind coerced arguments by (graphql-core's: dictionaries by GraphQL name, enums as members)."""
 
     def __init__(self, type_names: frozenset[str], limits: Limits, *, tells_types: bool = True) -> None:
         self._type_names = type_names
-        self._limits = limits
+        self.limits = limits
         self._tells_types = tells_types
         self._noted: list[LimitExceeded] = []
 
@@ -84,99 +45,49 @@ class Binder:
         noted, self._noted = self._noted, []
         return noted
 
-    def bind(self, source: Source, arguments: Mapping[str, Any]) -> Bound:
-        """Return the bound arguments; BadUserInput and LimitExceeded name the argument."""
-        match source:
-            case Many():
-                return self._many(source, arguments)
-            case Lookup():
-                return self._lookup(source, arguments)
-            case Stats():
-                return self._stats(source, arguments)
-            case Batched():
-                return self._batched(source, arguments)
-            case NodeById():
-                return Bound(key=self._global_id("id", arguments["id"]))
-            case NodesByIds():
-                ids = arguments["ids"]
-                limit = self._limits.nodes_max
-                if len(ids) > limit:
-                    raise BadUserInput(f"ids: expected at most {limit} ids (setting nodes_max), got {len(ids)}", argument="ids")
-                return Bound(key=tuple(self._global_id("ids", item) for item in ids))
-        return NOTHING
-
-    def _global_id(self, path: str, text: str) -> str:
+    def global_id(self, path: str, text: str) -> str:
+        """Return an id of the form ``Type:key``, of a type that is a Node."""
         self._text(path, text)
         if ":" not in text or text.partition(":")[0] not in self._type_names:
             names = ", ".join(f"{name}:key" for name in sorted(self._type_names)) if self._tells_types else "Type:key"
-            raise BadUserInput(f"{path}: expected an id of the form {names}, got {_shown(text)}", argument=path)
+            raise BadUserInput(f"{path}: expected an id of the form {names}, got {shown_text(text)}", argument=path)
         return text
 
-    # ------------------------------------------------------------------------------------------------- sorts of sources
+    # ------------------------------------------------------------------------------------------------- orders and pages
 
-    def _many(self, source: Many, arguments: Mapping[str, Any]) -> Bound:
-        collection = source.collection
-        where = arguments.get("where")
-        filtered = self._where(collection, where)
-        orders = arguments.get("orderBy") or ()
-        order = total_order(collection, tuple(Order(_raw(o["field"]), _raw(o["direction"]) == "desc") for o in orders))
-        cursor_of = _cursor_of(collection, order)
-        return Bound(where=filtered, order=order, page=self._page(collection, order, cursor_of, arguments), cursor_of=cursor_of)
+    def order(self, collection: Collection, orders: Sequence[Mapping[str, Any]]) -> tuple[Order, ...]:
+        """Return the total order that a list of orders asks for."""
+        return total_order(collection, tuple(Order(raw(o["field"]), raw(o["direction"]) == "desc") for o in orders))
 
-    def _page(self, collection: Collection, order: tuple[Order, ...], cursor_of: str, arguments: Mapping[str, Any]) -> Page:
+    def page(self, collection: Collection, order: tuple[Order, ...], arguments: Mapping[str, Any]) -> tuple[Page, str]:
+        """Return the page that first, last, after and before ask for, and what its cursors are of."""
+        fits = cursor_of(collection, order)
         first, last = arguments.get("first"), arguments.get("last")
         after, before = arguments.get("after"), arguments.get("before")
         if first is not None and last is not None:
             raise BadUserInput("first, last: expected at most one of the two, got both", argument="last")
-        limit = self._limits.page_default if first is None and last is None else first if last is None else last
-        self._size("first" if last is None else "last", cast("int", limit))
-        return Page(
+        limit = self.limits.page_default if first is None and last is None else first if last is None else last
+        self.size("first" if last is None else "last", cast("int", limit))
+        page = Page(
             cast("int", limit),
             backward=last is not None,
-            after=None if after is None else read_cursor("after", after, cursor_of, collection, order),
-            before=None if before is None else read_cursor("before", before, cursor_of, collection, order),
+            after=None if after is None else read_cursor("after", after, fits, collection, order),
+            before=None if before is None else read_cursor("before", before, fits, collection, order),
         )
+        return page, fits
 
-    def _size(self, argument: str, number: int) -> None:
-        if not 0 <= number <= self._limits.page_max:
-            raise BadUserInput(f"{argument}: expected 0 to {self._limits.page_max} (setting page_max), got {number}", argument=argument)
-
-    def _lookup(self, source: Lookup, arguments: Mapping[str, Any]) -> Bound:
-        given = [name for name in source.by if arguments.get(name) is not None]
-        if len(given) != 1:
-            got = " and ".join(given) or "none"
-            raise BadUserInput(f"expected exactly one of {', '.join(source.by)}, got {got}", argument=next(iter(source.by)))
-        name = given[0]
-        column = source.collection[source.by[name]]
-        return Bound(key=self._scalar(name, column, arguments[name]), column=column.name)
-
-    def _stats(self, source: Stats, arguments: Mapping[str, Any]) -> Bound:
-        where, interval = arguments.get("where"), arguments.get("interval")
-        names = dict.fromkeys(_raw(group) for group in arguments["groupBy"])
-        if ("time" in names) != (interval is not None):
-            got = "an interval without TIME" if interval is not None else "TIME without an interval"
-            raise BadUserInput(f"groupBy, interval: expected TIME and an interval together, got {got}", argument="interval")
-        groups = tuple(Bucket(source.time, cast("Interval", _raw(interval))) if name == "time" else name for name in names)
-        return Bound(where=self._where(source.collection, where), groups=groups)
-
-    def _batched(self, source: Batched, arguments: Mapping[str, Any]) -> Bound:
-        given = {_snake(name): value for name, value in arguments.items()}
-        told = {_snake(name): name for name in arguments}  # what the client calls them
-        key = None
-        if source.key_argument is not None:
-            refers = Column("", refers=source.refers)
-            key = self._scalar(told[source.key_argument], refers, given.pop(source.key_argument))
-        for name in source.page:
-            if given.get(name) is not None:
-                self._size(told[name], given[name])
-        return Bound(key=key, arguments=given)
+    def size(self, argument: str, number: int) -> None:
+        """Refuse a number of rows that a page may not have."""
+        if not 0 <= number <= self.limits.page_max:
+            raise BadUserInput(f"{argument}: expected 0 to {self.limits.page_max} (setting page_max), got {number}", argument=argument)
 
     # ---------------------------------------------------------------------------------------------------------- filters
 
-    def _where(self, collection: Collection, where: Mapping[str, Any] | None) -> Where | None:
+    def where(self, collection: Collection, where: Mapping[str, Any] | None) -> Where | None:
+        """Return a coerced filter; BadUserInput and LimitExceeded say where it is wrong."""
         if where is None:
             return None
-        broken = check_filter(self._limits, where, "where")
+        broken = check_filter(self.limits, where, "where")
         for error in enforced(broken):
             raise error
         self._noted += broken
@@ -200,23 +111,28 @@ class Binder:
 
     def _conditions(self, column: Column, value: Any, path: str) -> list[Where]:
         if not isinstance(value, Mapping):
-            return [Compare(column.name, "eq", None if value is None else self._scalar(path, column, value))]
+            return [Compare(column.name, "eq", None if value is None else self.scalar(path, column, value))]
         result: list[Where] = []
         for name, operand in value.items():
             here = f"{path}.{name}"
             op = OPS[name]
             if isinstance(operand, list):
-                operand = tuple(self._scalar(here, column, item) for item in operand)
+                operand = tuple(self.scalar(here, column, item) for item in operand)
             elif operand is not None:
-                operand = self._scalar(here, column, operand)
+                operand = self.scalar(here, column, operand)
             result.append(Compare(column.name, op, operand))  # type: ignore[arg-type]
         return result
 
-    def _scalar(self, path: str, column: Column, value: Value) -> Value:
+    def scalar(self, path: str, column: Column, value: Value) -> Value:
+        """Return a value as a column has it: without NUL characters, and a key without its type."""
         if not isinstance(value, str):
             return value
         self._text(path, value)
         return value if column.refers is None else self._key(path, column.refers, value)
+
+    @staticmethod
+    def snake(name: str) -> str:
+        return _snake(name)
 
     def _text(self, path: str, value: str) -> str:
         if "\0" in value:
@@ -234,74 +150,14 @@ class Binder:
         return key
 
 
-# -------------------------------------------------------------------------------------------------------------- cursors
-
-
-@lru_cache(maxsize=1_000)
-def _cursor_of(collection: Collection, order: tuple[Order, ...]) -> str:
-    return collection.name + "".join(f"{'-' if o.descending else '+'}{o.column}" for o in order)
-
-
-def write_cursor(cursor_of: str, values: Sequence[Value]) -> str:
-    """Return the cursor of a row: base64url, without padding, of the order's name and the row's values in it."""
-    return base64.urlsafe_b64encode(orjson.dumps((cursor_of, *values))).rstrip(b"=").decode()
-
-
-def read_cursor(argument: str, text: str, cursor_of: str, collection: Collection, order: Sequence[Order]) -> tuple[Value, ...]:
-    """Return the values of a cursor, one per column of ``order``; BadUserInput when it is none or of another order."""
-    values: Any = None
-    if len(text) <= 65_536:
-        try:
-            values = orjson.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
-        except (ValueError, binascii.Error, UnicodeEncodeError):
-            values = None
-    if not isinstance(values, list) or len(values) != len(order) + 1 or not isinstance(values[0], str):
-        raise BadUserInput(f"{argument}: expected a cursor of this connection, got {_shown(text)}", argument=argument)
-    if values[0] != cursor_of:
-        raise BadUserInput(f"{argument}: expected a cursor of this connection in this order, got one of another", argument=argument)
-    for item, value in zip(order, values[1:], strict=True):
-        if not _fits(collection[item.column], value):
-            raise BadUserInput(f"{argument}: expected a cursor of this connection, got {_shown(text)}", argument=argument)
-    return tuple(values[1:])
-
-
-def _fits(column: Column, value: Value) -> bool:
-    if value is None:
-        return True
-    match column.type:
-        case Type.TEXT:
-            return isinstance(value, str) and "\0" not in value
-        case Type.TIME:
-            return _is(parse_time, value)
-        case Type.DATE:
-            return _is(parse_date, value)
-        case Type.BOOL:
-            return isinstance(value, bool)
-        case Type.INT:
-            return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
-        case Type.FLOAT:
-            return isinstance(value, (int, float)) and not isinstance(value, bool)
-    return False
-
-
-def _is(parse: Callable[[object], str], value: object) -> bool:
-    try:
-        return parse(value) == value
-    except ValueError:
-        return False
-
-
 # -------------------------------------------------------------------------------------------------------------- helpers
 
 
-def _raw(value: Any) -> Any:
+def raw(value: Any) -> Any:
+    """Return what an enum's member stands for; other values are themselves."""
     return value.value if isinstance(value, Enum) else value
 
 
 @lru_cache(maxsize=1_000)
 def _snake(name: str) -> str:
     return "".join(f"_{c.lower()}" if c.isupper() else c for c in name)
-
-
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= 60 else text[:57] + "...")

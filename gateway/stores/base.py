@@ -112,6 +112,11 @@ class Collection:
     def names(self) -> tuple[str, ...]:
         return tuple(self._by_name)
 
+    @property
+    def declared(self) -> Mapping[str, Column]:
+        """The columns by name."""
+        return self._by_name
+
 
 # -------------------------------------------------------------------------------------------------------------- filters
 

@@ -12,7 +12,7 @@ import tracemalloc
 from collections.abc import Callable
 from typing import TypeVar
 
-from gateway.engine.complete import compile_plan
+from gateway.engine.complete import Builders
 from gateway.engine.document import weight_of
 from gateway.engine.parsing import parse
 from gateway.security.limits import Limits
@@ -63,8 +63,8 @@ def main() -> None:
         plan, plan_bytes, plan_ms = _measured(
             lambda service=service, d=read_document, o=operation: service.planner.plan(d, o, {})  # type: ignore[misc]
         )
-        _, compiled_bytes, _ = _measured(lambda plan=plan: compile_plan(plan))  # type: ignore[misc]
-        _, _, compile_ms = _measured(lambda plan=plan: compile_plan(plan), trace=False)  # type: ignore[misc]
+        _, compiled_bytes, _ = _measured(lambda plan=plan: Builders(plan))  # type: ignore[misc]
+        _, _, compile_ms = _measured(lambda plan=plan: Builders(plan), trace=False)  # type: ignore[misc]
         say(
             f"{name:16} {tokens:7,} {held:9,} {weight_of(text, tokens):9,}   {plan_bytes + compiled_bytes:10,} {weight_of_plan(plan):9,}"
             f"   {read_ms:6.2f} {plan_ms:6.2f} {compile_ms:7.2f}"

@@ -54,7 +54,7 @@ def test_the_number_of_calls_is_the_same_for_1_10_and_50_users(snb_dir: Path) ->
 
 def test_no_collection_is_asked_twice_in_a_level() -> None:
     service = Service(graph, asyncio.run(memory_stores())[0])
-    levels = service.plan(TREE, variables={"n": 1}).levels
-    for level in levels:
-        asked = Counter((place.collection.name, place.bound) for place in level if place.collection is not None)
+    plan = service.plan(TREE, variables={"n": 1})
+    for level in plan.levels:
+        asked = Counter((place.collection.name, plan.bounds[place.index]) for place in level if place.collection is not None)
         assert all(count == 1 or name == "posts" for (name, _), count in asked.items()), asked

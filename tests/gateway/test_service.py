@@ -11,7 +11,7 @@ from weakref import ref
 import orjson
 import pytest
 
-from gateway.engine.complete import compile_plan
+from gateway.engine.complete import Prepared
 from gateway.engine.document import Openness
 from gateway.security.limits import Limits
 from gateway.service import Request, Service
@@ -80,11 +80,12 @@ async def test_a_plan_is_freed_when_its_document_is_forgotten() -> None:
     gc.disable()
     try:
         plan = service.plan(text)
-        compile_plan(plan)
+        prepared = Prepared(plan)
         held: list[ref[Any]] = [ref(place) for place in plan.places]
-        held += [ref(view.build) for place in plan.places for view in place.views if view.build is not None]
-        assert len(held) > 10
-        del plan
+        held += [ref(function) for builders in (prepared.compile(), prepared.compile_carefully()) for function in builders.views]
+        held += [ref(function) for function in prepared.compile().connections.values()]
+        assert len(held) > 20
+        del plan, prepared
         assert [found for found in held if found() is not None] == []
     finally:
         gc.enable()

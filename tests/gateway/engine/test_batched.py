@@ -263,20 +263,34 @@ async def test_a_batch_at_the_root_takes_its_key_from_an_argument(blog: Both) ->
     await blog.answer('{ word(key: "9") }', data=None, errors={"word": "Cannot return null for non-nullable field Query.word."})
 
 
-async def test_a_row_that_is_too_short_fails_the_field_and_is_masked(blog: Both) -> None:
-    ANSWERS.update({"1": ("1",), "2": ("2", 2)})
-    await blog.answer(
-        '{ a: post(id: "1") { badge { level } } b: post(id: "2") { badge { level } } }',
-        data={"a": {"badge": {"level": None}}, "b": {"badge": {"level": 2}}},
-        errors={"a.badge.level": MASKED},
-    )
+@pytest.mark.parametrize("row", [("1",), (), ("1", 2, 3), 5], ids=["short", "empty", "long", "none"])
+async def test_a_row_of_another_width_fails_its_batch_with_a_sentence_in_the_log(
+    blog: Both, row: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    ANSWERS["1"] = row
+    text = '{ post(id: "1") { name badge { post { id } level } } }'
+    await blog.answer(text, data={"post": {"name": "one", "badge": None}}, errors={"post.badge": MASKED})
+    expected = "rows, which are sequences, got int" if row == 5 else f"rows of 2 values (post, level), got one of {len(row)}"
+    assert f"the batch function test_batched.answer: expected {expected}" in caplog.text
 
 
-async def test_a_row_without_the_key_of_what_is_below_it_fails_that_field_alone(blog: Both) -> None:
-    ANSWERS["1"] = ()
-    await blog.answer(
-        '{ a: post(id: "1") { name badge { post { id } } } }', data={"a": {"name": "one", "badge": None}}, errors={"a.badge.post": MASKED}
-    )
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        ({"1": "one"}, "expected a list of 1 results, in the order of the keys, got dict"),
+        ("o", "expected a list of 1 results, in the order of the keys, got str"),
+        (["one", "two"], "expected 1 results, one for each key, got 2"),
+        ([], "expected 1 results, one for each key, got 0"),
+        (None, "expected a list of 1 results, in the order of the keys, got NoneType"),
+    ],
+    ids=["mapping", "text", "too many", "too few", "nothing"],
+)
+async def test_a_batch_of_another_shape_fails_with_a_sentence_in_the_log(
+    blog: Both, answer: Any, sentence: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    ANSWERS["all"] = answer
+    await blog.answer('{ post(id: "1") { name all } }', data={"post": {"name": "one", "all": None}}, errors={"post.all": MASKED})
+    assert f"the batch function test_batched.whole: {sentence}" in caplog.text
 
 
 async def test_a_computed_field_has_the_columns_it_needs_and_no_others_are_shown(blog: Both) -> None:

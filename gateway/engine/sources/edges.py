@@ -5,18 +5,17 @@ Runs only when the nodes' batch failed. Nobody knows then which of the nodes sti
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from gateway.engine.values import Bound, write_cursor
-from gateway.stores.base import And, Collection, Key, Row, Slice, Where, rank
+from gateway.stores.base import And, Collection, Key, Order, Page, Row, Slice, Where, rank
 
 
-def page_of_edges(collection: Collection, bound: Bound, keys: Iterable[Key | None]) -> Slice | None:
+def page_of_edges(
+    collection: Collection, order: Sequence[Order], where: Where | None, page: Page, keys: Iterable[Key | None]
+) -> Slice | None:
     """Return the page, with rows of the key alone; None where it takes the nodes to know it: with a filter, or by another order."""
-    order, page = bound.order, bound.page
-    if [item.column for item in order] != [collection.key[0]] or not _matches_everything(bound.where):
+    if [item.column for item in order] != [collection.key[0]] or not _matches_everything(where):
         return None
-    assert page is not None
     ranks = {key: rank((key,), order) for key in keys if key is not None}
     after = None if page.after is None else rank(page.after, order)
     before = None if page.before is None else rank(page.before, order)
@@ -27,11 +26,6 @@ def page_of_edges(collection: Collection, bound: Bound, keys: Iterable[Key | Non
     ]
     shown = rows[max(len(rows) - page.limit, 0) :] if page.backward else rows[: page.limit]
     return Slice(shown, len(rows) > page.limit, len(ranks))
-
-
-def cursor_of_key(bound: Bound, row: Row) -> str:
-    """Return the cursor of a row of ``page_of_edges``, the same as that of its node."""
-    return write_cursor(bound.cursor_of, row)
 
 
 def _matches_everything(where: Where | None) -> bool:

@@ -1,0 +1,73 @@
+"""Cursors: a row's place in an order, as opaque text. They hold the order's name and the row's values in it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+from gateway.errors import BadUserInput
+from gateway.scalars import parse_date, parse_time
+from gateway.stores.base import Collection, Column, Order, Type, Value
+
+
+@lru_cache(maxsize=1_000)
+def cursor_of(collection: Collection, order: tuple[Order, ...]) -> str:
+    return collection.name + "".join(f"{'-' if o.descending else '+'}{o.column}" for o in order)
+
+
+def write_cursor(cursor_of: str, values: Sequence[Value]) -> str:
+    """Return the cursor of a row: base64url, without padding, of the order's name and the row's values in it."""
+    return base64.urlsafe_b64encode(orjson.dumps((cursor_of, *values))).rstrip(b"=").decode()
+
+
+def read_cursor(argument: str, text: str, cursor_of: str, collection: Collection, order: Sequence[Order]) -> tuple[Value, ...]:
+    """Return the values of a cursor, one per column of ``order``; BadUserInput when it is none or of another order."""
+    values: Any = None
+    if len(text) <= 65_536:
+        try:
+            values = orjson.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
+        except (ValueError, binascii.Error, UnicodeEncodeError):
+            values = None
+    if not isinstance(values, list) or len(values) != len(order) + 1 or not isinstance(values[0], str):
+        raise BadUserInput(f"{argument}: expected a cursor of this connection, got {shown_text(text)}", argument=argument)
+    if values[0] != cursor_of:
+        raise BadUserInput(f"{argument}: expected a cursor of this connection in this order, got one of another", argument=argument)
+    for item, value in zip(order, values[1:], strict=True):
+        if not _fits(collection[item.column], value):
+            raise BadUserInput(f"{argument}: expected a cursor of this connection, got {shown_text(text)}", argument=argument)
+    return tuple(values[1:])
+
+
+def _fits(column: Column, value: Value) -> bool:
+    if value is None:
+        return True
+    match column.type:
+        case Type.TEXT:
+            return isinstance(value, str) and "\0" not in value
+        case Type.TIME:
+            return _is(parse_time, value)
+        case Type.DATE:
+            return _is(parse_date, value)
+        case Type.BOOL:
+            return isinstance(value, bool)
+        case Type.INT:
+            return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
+        case Type.FLOAT:
+            return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return False
+
+
+def _is(parse: Callable[[object], str], value: object) -> bool:
+    try:
+        return parse(value) == value
+    except ValueError:
+        return False
+
+
+def shown_text(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:57] + "...")

@@ -1,0 +1,35 @@
+"""Ways of getting data: a file each, with its whole way through the phases (``source.py`` says what that is)."""
+
+from gateway.engine.sources.batched import Batched, BatchFunction
+from gateway.engine.sources.column import Computed, Constant, FromColumn, Leaf
+from gateway.engine.sources.connection import Many, ManyThrough, Part, Through
+from gateway.engine.sources.key import Each, Lookup, One
+from gateway.engine.sources.node import KEPT, NodeById, NodesByIds
+from gateway.engine.sources.source import NO_ARGUMENTS, Asked, Bound, Call, Source, Steps
+from gateway.engine.sources.stats import Stats
+
+__all__ = [
+    "KEPT",
+    "NO_ARGUMENTS",
+    "Asked",
+    "BatchFunction",
+    "Batched",
+    "Bound",
+    "Call",
+    "Computed",
+    "Constant",
+    "Each",
+    "FromColumn",
+    "Leaf",
+    "Lookup",
+    "Many",
+    "ManyThrough",
+    "NodeById",
+    "NodesByIds",
+    "One",
+    "Part",
+    "Source",
+    "Stats",
+    "Steps",
+    "Through",
+]

@@ -1,0 +1,133 @@
+"""Leaves: a column of the parent's row, and values that a function makes of some columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from graphql import GraphQLLeafType, get_named_type, is_non_null_type
+
+from gateway.engine.code import Code, guarded, not_null
+from gateway.engine.leaves import careful_serializer, serializer
+from gateway.engine.plan import FieldPlan
+from gateway.engine.sources.source import Asked, Source
+from gateway.stores.base import Type
+
+if TYPE_CHECKING:
+    from gateway.engine.plan import View
+    from gateway.engine.planner import Planning
+
+# Leaves whose wire value is the answer's value: nothing to serialize. A FLOAT may be infinite or not a number, which JSON has not.
+_AS_IS = {
+    ("String", Type.TEXT),
+    ("ID", Type.TEXT),
+    ("Boolean", Type.BOOL),
+    ("DateTime", Type.TIME),
+    ("Date", Type.DATE),
+    ("JSON", Type.JSON),
+    ("String", Type.TEXTS),
+}
+# Numbers whose wire value is the answer's within what GraphQL can say (spec 3.5.1 and 3.5.2).
+_AS_IS_IF = {("Int", Type.INT): "-2147483648 <= {v} <= 2147483647", ("Float", Type.FLOAT): "finite({v})"}
+
+
+@dataclass(frozen=True, slots=True)
+class FromColumn(Source):
+    """A leaf: the parent row's column. For a GraphQL ID it is written ``<refers>:<key>`` where the column refers to a type."""
+
+    column: str
+
+    def plan(self, planning: Planning, view: View, asked: Asked) -> FieldPlan:
+        place = view.place
+        declared = place.declared.get(self.column)
+        leaf: Any = get_named_type(asked.definition.type)
+        slot = place.layout.need(self.column)
+        if declared is None:
+            return Leaf(*asked.common, slot, leaf)
+        sort = (leaf.name, declared.type)
+        prefix = f"{declared.refers}:" if declared.refers is not None and leaf.name == "ID" else None
+        return Leaf(*asked.common, slot, leaf, prefix, sort in _AS_IS, _AS_IS_IF.get(sort))
+
+
+@dataclass(slots=True, eq=False)
+class Leaf(FieldPlan):
+    slot: int
+    leaf: GraphQLLeafType
+    prefix: str | None = None  # "User:" before a key
+    is_as_is: bool = False  # the wire value is the answer's
+    as_is_if: str | None = None  # a test of ``{v}``: what passes needs no serializing
+
+    repeats: ClassVar[bool] = True
+
+    def expression(self, code: Code, number: int) -> str:
+        value = f"v{self.slot}"
+        if code.is_careful:
+            return f"{code.name(f's{number}', self._careful())}({value})"
+        if self.prefix is not None:
+            text = f"{self.prefix!r} + {value}"
+        elif self.is_as_is:
+            text = value
+        else:
+            text = f"{code.name(f's{number}', serializer(self.type, self.leaf))}({value})"
+            if self.as_is_if is not None:
+                text = f"({value} if {self.as_is_if.format(v=value)} else {text})"
+        if is_non_null_type(self.type):
+            if self.prefix is None:  # text + None raises by itself
+                code.required.append(self.slot)
+            return text
+        return text if text == value else f"(None if {value} is None else {text})"
+
+    def _careful(self) -> Callable[[Any], Any]:
+        if self.prefix is None:
+            if self.is_as_is:
+                return _itself
+            return careful_serializer(self.type, self.leaf, f"{self.parent_type}.{self.name}")
+        prefix = self.prefix
+        return guarded(lambda value: None if value is None else prefix + value)
+
+
+@dataclass(frozen=True, slots=True)
+class Computed(Source):
+    """A leaf: ``function(*values of needs)``, without I/O. Runs once per object."""
+
+    function: Callable[..., Any]
+    needs: tuple[str, ...]
+
+    def plan(self, planning: Planning, view: View, asked: Asked) -> FieldPlan:
+        leaf: Any = get_named_type(asked.definition.type)
+        return ComputedLeaf(*asked.common, self.function, tuple(map(view.place.layout.need, self.needs)), leaf)
+
+
+@dataclass(slots=True, eq=False)
+class ComputedLeaf(FieldPlan):
+    function: Callable[..., Any]
+    slots: tuple[int, ...]
+    leaf: GraphQLLeafType
+
+    repeats: ClassVar[bool] = True
+
+    def expression(self, code: Code, number: int) -> str:
+        values = ", ".join(f"v{slot}" for slot in self.slots)
+        if code.is_careful:
+            finish, function = careful_serializer(self.type, self.leaf, f"{self.parent_type}.{self.name}"), self.function
+            return f"{code.name(f's{number}', guarded(lambda *values: finish(function(*values))))}({values})"
+        serialize = code.name(f"s{number}", serializer(self.type, self.leaf))
+        call = f"{code.name(f'f{number}', self.function)}({values})"
+        if is_non_null_type(self.type):
+            return f"{serialize}({code.name('not_null', not_null)}({call}))"
+        return f"(None if (x := {call}) is None else {serialize}(x))"
+
+
+@dataclass(slots=True, eq=False)
+class Constant(FieldPlan):
+    """``__typename``."""
+
+    value: str
+
+    def expression(self, code: Code, number: int) -> str:
+        return repr(self.value)
+
+
+def _itself(value: Any) -> Any:
+    return value

@@ -1,0 +1,415 @@
+"""Connections: a page of rows per parent, directly or through edges, and the ten parts that are made of a page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from graphql import get_named_type, is_object_type
+
+from gateway.engine.code import Code
+from gateway.engine.cursors import write_cursor
+from gateway.engine.plan import FieldPlan, Place
+from gateway.engine.results import Failed, Made, Result
+from gateway.engine.sources.edges import page_of_edges
+from gateway.engine.sources.key import Child
+from gateway.engine.sources.source import Asked, Bound, Source, Steps
+from gateway.stores.base import EMPTY, Collection, Fetch, Match, Order, Page, Pairs, Row, Slice, Where
+
+if TYPE_CHECKING:
+    from gateway.engine.complete import Building
+    from gateway.engine.execute import Run
+    from gateway.engine.plan import View
+    from gateway.engine.planner import Planning
+    from gateway.engine.values import Binder
+
+_NO_ROWS = Page(0)
+
+
+@dataclass(frozen=True, slots=True)
+class BoundPage(Bound):
+    """Which rows, in which order, and which page of them. ``cursor_of``: which collection and order a cursor of it fits."""
+
+    where: Where | None = None
+    order: tuple[Order, ...] = ()
+    page: Page = _NO_ROWS
+    cursor_of: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Through:
+    """An edge collection between parent and node: the edge's ``parent`` and ``node`` columns hold their keys."""
+
+    edges: Collection
+    parent: str
+    node: str
+
+
+@dataclass(slots=True, eq=False, weakref_slot=True)
+class ConnectionPlace(Place):
+    parts: list[PartField] = field(default_factory=list)
+    counts: bool = False  # totalCount was asked
+    has_rows: bool = False  # a connection asked for its totalCount alone needs no rows
+    has_cursors: bool = False
+
+    def columns(self, order: Sequence[Order]) -> tuple[str, ...]:
+        """Return the columns of its rows: the layout's, and behind it those of the order, which cursors are made of."""
+        columns = self.layout.columns
+        if not self.has_cursors:
+            return columns
+        return (*columns, *(item.column for item in order if item.column not in columns))
+
+    @property
+    def has_tail(self) -> bool:
+        return self.has_cursors
+
+
+@dataclass(frozen=True, slots=True)
+class Many(Source):
+    """A connection: rows of ``collection`` whose ``by`` is the parent's key; all rows at the root (``by`` None)."""
+
+    collection: Collection
+    by: str | None = None
+
+    @property
+    def home(self) -> Collection:
+        return self.collection
+
+    @property
+    def promised(self) -> bool:
+        return True
+
+    # ------------------------------------------------------------------------------------------------------------- plan
+
+    def plan(self, planning: Planning, view: View, asked: Asked) -> FieldPlan:
+        place = planning.place_of(ConnectionPlace, view, asked, self, by=self._key_of(view), declared=self.collection.declared)
+        planning.arguments(place, asked)
+        place.parts = self._parts(planning, place, planning.collect(place, asked), asked)
+        return Connected(*asked.common, place, place.slot)
+
+    def _key_of(self, view: View) -> str | None:
+        return None if self.by is None else view.key
+
+    def _parts(self, planning: Planning, place: ConnectionPlace, found: Iterable[Asked], above: Asked) -> list[PartField]:
+        made: list[PartField] = []
+        for asked in found:
+            source = planning.source_of(asked)
+            if asked.name == "__typename":
+                made.append(PartField(*asked.common, _TYPENAME, value=asked.parent_type))
+                continue
+            if not isinstance(source, Part):
+                planning.leave(f"{asked.parent_type}.{asked.name} has a resolver of its own")
+                continue
+            part = PartField(*asked.common, _PARTS[source.name])
+            named = get_named_type(asked.definition.type)
+            if part.part.has_nodes:
+                if not is_object_type(named):
+                    planning.leave(f"{asked.parent_type}.{asked.name} is of an abstract type")
+                    continue
+                part.view = planning.view(place, named, asked)
+            elif is_object_type(named):
+                part.parts = self._parts(planning, place, planning.collect(place, asked), asked)
+            place.counts |= source.name == "total_count"
+            place.has_rows |= source.name != "total_count"
+            place.has_cursors |= part.part.has_cursor
+            made.append(part)
+        return made
+
+    # ------------------------------------------------------------------------------------------------------------- bind
+
+    def bind(self, binder: Binder, arguments: Mapping[str, Any]) -> Bound:
+        where = binder.where(self.collection, arguments.get("where"))
+        order = binder.order(self.collection, arguments.get("orderBy") or ())
+        page, cursor_of = binder.page(self.collection, order, arguments)
+        return BoundPage(where=where, order=order, page=page, cursor_of=cursor_of)
+
+    @property
+    def has_size(self) -> bool:
+        return True
+
+    def size(self, place: Place, bounds: Sequence[Any], page_default: int) -> int:
+        limit: int = bounds[place.index].page.limit
+        return limit
+
+    # ---------------------------------------------------------------------------------------------------------- execute
+
+    def steps(self, place: ConnectionPlace, run: Run) -> Steps:  # type: ignore[override]
+        match = None
+        if self.by is not None:
+            keys = run.keys(place)
+            if not keys:
+                return Result()
+            match = Match(self.by, keys)
+        groups: Mapping[Any, Slice] = yield self._fetch(place, run.bound(place), match)
+        return Result(rows=_rows_of(groups), groups=groups)
+
+    def _fetch(self, place: ConnectionPlace, bound: BoundPage, match: Match | Pairs | None) -> Fetch:
+        page = bound.page if place.has_rows else _NO_ROWS
+        return Fetch(self.collection, place.columns(bound.order), match, bound.where, bound.order, page, place.counts)
+
+    def parts(self, result: Result) -> Iterable[tuple[Any, Sequence[Row]]]:
+        return ((key, part.rows) for key, part in result.groups.items())
+
+    # ------------------------------------------------------------------------------------------------------------ build
+
+    def out(self, place: ConnectionPlace, building: Building) -> Any:  # type: ignore[override]
+        result, bound = building.result(place), building.bound(place)
+        if result.error is not None:
+            return self._without_rows(place, result, result.error, bound, building)
+        objects = [building.objects(view, result.rows) for view in place.views]
+        return _connections(place, building, bound, result.groups, objects, cursor_writer(place, bound) if place.has_cursors else None)
+
+    def _without_rows(self, place: ConnectionPlace, result: Result, error: Exception, bound: BoundPage, building: Building) -> Any:
+        return _Pages(empty=Failed(error))
+
+    def explain(self, place: ConnectionPlace) -> Iterable[tuple[int, dict[str, Any]]]:  # type: ignore[override]
+        yield place.level, self._line(place, self.by)
+
+    def _line(self, place: ConnectionPlace, by: str | None) -> dict[str, Any]:
+        notes: dict[str, Any] = {
+            "totalCount": place.counts or None,
+            "rows": None if place.has_rows else False,
+            "cursors": place.has_cursors or None,
+        }
+        return self.line(place, "many", by=by, **notes)
+
+
+@dataclass(frozen=True, slots=True)
+class ManyThrough(Many):
+    """A connection through edges: those of all parents, then the nodes at their ends."""
+
+    through: Through = field(kw_only=True)
+
+    rounds: ClassVar[int] = 2
+
+    def _key_of(self, view: View) -> str | None:
+        return view.key
+
+    def steps(self, place: ConnectionPlace, run: Run) -> Steps:  # type: ignore[override]
+        through = self.through
+        keys = run.keys(place)
+        if not keys:
+            return Result()
+        found: Mapping[Any, Slice] = yield Fetch(through.edges, (through.node,), Match(through.parent, keys))
+        edges = {parent: [row[0] for row in part.rows] for parent, part in found.items()}
+        pairs = [(parent, node) for parent, nodes in edges.items() for node in nodes]
+        if not pairs:
+            return Result(edges=edges)
+        bound: BoundPage = run.bound(place)
+        try:
+            groups: Mapping[Any, Slice] = yield self._fetch(place, bound, Pairs(self.collection.key[0], pairs))
+        except Exception as exc:  # what the edges tell stands without the nodes
+            return Result(error=exc, edges=edges)
+        return Result(rows=_rows_of(groups), groups=groups, edges=edges)
+
+    def _without_rows(self, place: ConnectionPlace, result: Result, error: Exception, bound: BoundPage, building: Building) -> Any:
+        """Return what the edges tell where they are there and only their nodes failed."""
+        if result.edges is None:
+            return _Pages(empty=Failed(error))
+        failed = Failed(error)
+        known: dict[Any, Slice] = {}
+        unknown: dict[Any, Any] = {}
+        for parent, keys in result.edges.items():
+            page = page_of_edges(self.collection, bound.order, bound.where, bound.page, keys) if keys else EMPTY
+            if page is None:
+                unknown[parent] = failed
+            else:
+                known[parent] = page
+        cursor = partial(_cursor_of_key, bound)
+        pages = _connections(place, building, bound, known, [failed] * len(place.views), cursor)
+        pages.update(unknown)
+        return pages
+
+    def explain(self, place: ConnectionPlace) -> Iterable[tuple[int, dict[str, Any]]]:  # type: ignore[override]
+        edges = self.through
+        of, columns = edges.edges, [edges.node]
+        line = self.line(place, "many", by=edges.parent, of=of, columns=columns, drops=False, arguments="constant")
+        yield place.level - 1, {**line, "for": "the edges to follow"}
+        yield place.level, self._line(place, "pairs of parent and key")
+
+
+def _rows_of(groups: Mapping[Any, Slice]) -> Sequence[Row]:
+    if len(groups) == 1:
+        return next(iter(groups.values())).rows
+    return [row for part in groups.values() for row in part.rows]
+
+
+def _cursor_of_key(bound: BoundPage, row: Row) -> str:
+    """Return the cursor of a row of ``page_of_edges``, the same as that of its node."""
+    return write_cursor(bound.cursor_of, row)
+
+
+def cursor_writer(place: ConnectionPlace, bound: BoundPage) -> Callable[[Row], str]:
+    columns = place.columns(bound.order)
+    slots = [columns.index(item.column) for item in bound.order]
+    cursor_of = bound.cursor_of
+    if len(slots) == 1:
+        slot = slots[0]
+        return lambda row: write_cursor(cursor_of, (row[slot],))
+    pick = itemgetter(*slots)
+    return lambda row: write_cursor(cursor_of, pick(row))
+
+
+class _Pages(dict[Any, Any]):
+    """Connections by parent; a parent that no row belongs to has the empty one."""
+
+    __slots__ = ("empty",)
+
+    def __init__(self, *, empty: Any = None) -> None:
+        self.empty = empty
+
+    def __missing__(self, _: Any) -> Any:
+        return self.empty
+
+
+def _connections(
+    place: ConnectionPlace, building: Building, bound: BoundPage, groups: Mapping[Any, Slice], objects: Sequence[Any], cursor: Any
+) -> _Pages:
+    page = bound.page
+    connect = building.function(place)
+    flags = (page.backward, page.after is not None, page.before is not None)
+    out = _Pages()
+    connect(out, groups, objects, cursor, *flags)
+    empty: dict[Any, Any] = {}
+    connect(empty, {None: EMPTY}, [()] * len(objects), cursor, *flags)
+    out.empty = empty[None]
+    return out
+
+
+# ----------------------------------------------------------------------------------------------------------------- parts
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """A part of a connection, an edge or a page info. ``text``: its expression, of a page's ``rows``, ``more`` and ``total``."""
+
+    name: str
+    text: str = ""
+    has_cursor: bool = False
+    has_nodes: bool = False
+    may_be_null: bool = False
+
+
+_TYPENAME = _Kind("__typename")
+_PARTS = {
+    kind.name: kind
+    for kind in (
+        _Kind("nodes", has_nodes=True),
+        _Kind("edges"),
+        _Kind("node", has_nodes=True),
+        _Kind("cursor", has_cursor=True),
+        _Kind("page_info"),
+        _Kind("total_count", "total"),
+        _Kind("has_next_page", "(has_before if backward else more)"),
+        _Kind("has_previous_page", "(more if backward else has_after)"),
+        _Kind("start_cursor", "(cursor(rows[0]) if rows else None)", has_cursor=True, may_be_null=True),
+        _Kind("end_cursor", "(cursor(rows[-1]) if rows else None)", has_cursor=True, may_be_null=True),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Part(Source):
+    """A field of a connection, an edge or a page info; the connection's own batch fills it."""
+
+    name: str
+
+    @property
+    def promised(self) -> bool:
+        return not _PARTS[self.name].may_be_null
+
+    def plan(self, planning: Planning, view: View, asked: Asked) -> FieldPlan:
+        raise LookupError(f"{asked.parent_type}.{asked.name} is a part of a connection, outside of one")
+
+
+@dataclass(slots=True, eq=False)
+class PartField(FieldPlan):
+    part: _Kind
+    value: str = ""  # of __typename
+    view: View | None = None  # of nodes, node
+    parts: list[PartField] = field(default_factory=list)  # of edges, page_info
+
+    def expression(self, code: Code, number: int) -> str:
+        return repr(self.value) if self.part is _TYPENAME else self.part.text
+
+
+@dataclass(slots=True, eq=False)
+class Connected(Child):
+    """A connection: every parent has one."""
+
+    has_nulls: ClassVar[bool] = False
+
+
+def compile_connection(place: ConnectionPlace, *, is_careful: bool) -> Callable[..., Any]:
+    """Return ``connect(out, groups, objects, cursor, backward, has_after, has_before)``, which puts a connection per parent into out."""
+    code = Code(is_careful=is_careful)
+    text = _object(place.parts, code, partial(_page_part, place, code))
+    lines = [
+        "def connect(out, groups, objects, cursor, backward, has_after, has_before):",
+        "    s = 0",
+        "    for key, (rows, more, total) in groups.items():",
+        "        e = s + len(rows)",
+        f"        out[key] = {text}",
+        "        s = e",
+    ]
+    return code.function("connect", lines)
+
+
+def _object(parts: Sequence[PartField], code: Code, text_of: Callable[[PartField], str]) -> str:
+    text = "{" + ", ".join(f"{part.key!r}: {text_of(part)}" for part in parts) + "}"
+    return made(code, text, parts)
+
+
+def made(code: Code, text: str, fields: Sequence[FieldPlan]) -> str:
+    """Return the expression of an object, which knows its fields where something failed."""
+    if not code.is_careful:
+        return text
+    return f"{code.name('made', Made)}({code.name(f'fields{len(code.names)}', fields)}, {text})"
+
+
+def _page_part(place: ConnectionPlace, code: Code, part: PartField) -> str:
+    match part.part.name:
+        case "nodes":
+            assert part.view is not None
+            objects = f"objects[{place.views.index(part.view)}]"
+            return f"{code.name('nodes_of', _nodes)}({objects}, s, e)" if code.is_careful else f"{objects}[s:e]"
+        case "edges":
+            return _edges(place, code, part)
+        case "page_info":
+            return _object(part.parts, code, partial(_page_part, place, code))
+    return part.expression(code, 0)
+
+
+def _edges(place: ConnectionPlace, code: Code, part: PartField) -> str:
+    views: list[str] = []
+    cursors = 0
+
+    def text_of(inner: PartField) -> str:
+        nonlocal cursors
+        if inner.part.name == "node":
+            assert inner.view is not None
+            objects = f"objects[{place.views.index(inner.view)}]"
+            views.append(f"{code.name('each_node', _each_node)}({objects}, s, e)" if code.is_careful else f"{objects}[s:e]")
+            return f"o{len(views) - 1}"
+        if inner.part.name == "cursor":
+            cursors += 1
+            return "(c := cursor(r))" if cursors == 1 else "c"  # under further aliases
+        return inner.expression(code, 0)
+
+    text = _object(part.parts, code, text_of)
+    loop = ", ".join(["r", *(f"o{i}" for i in range(len(views)))])
+    return f"[{text} for {loop}, in zip({', '.join(['rows', *views])})]"
+
+
+def _nodes(objects: Any, start: int, end: int) -> Any:
+    """Return the nodes of a page; where their store failed, its error in place of some."""
+    if isinstance(objects, Failed):
+        return objects if end > start else []
+    return objects[start:end]
+
+
+def _each_node(objects: Any, start: int, end: int) -> Any:
+    return [objects] * (end - start) if isinstance(objects, Failed) else objects[start:end]

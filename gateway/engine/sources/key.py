@@ -1,0 +1,220 @@
+"""Rows by key: of a column of the parent's row, of a column that lists keys, or of an argument."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from gateway.engine.code import Code
+from gateway.engine.plan import FieldPlan, Place
+from gateway.engine.results import Failed, Result
+from gateway.engine.sources.source import Asked, Bound, Source, Steps
+from gateway.errors import BadUserInput
+from gateway.stores.base import Collection, Get, Key, Row, UniqueKeys
+
+if TYPE_CHECKING:
+    from gateway.engine.complete import Building
+    from gateway.engine.execute import Run
+    from gateway.engine.plan import View
+    from gateway.engine.planner import Planning
+    from gateway.engine.values import Binder
+
+
+@dataclass(frozen=True, slots=True)
+class ByKey(Source):
+    """What the sources of rows by key share. Such rows of one collection at one level come from one call: they have one layout."""
+
+    collection: Collection
+
+    @property
+    def home(self) -> Collection:
+        return self.collection
+
+    def out(self, place: Place, building: Building) -> Any:
+        result = building.result(place)
+        if result.error is not None:
+            return Failing(result.error)
+        if not place.views:
+            return None  # a row is left out without it, but nobody asked to see it
+        return dict(zip(result.keys, building.objects(place.views[0], result.rows), strict=True))
+
+    def _place(self, planning: Planning, view: View, asked: Asked, by: str | None, *, shares: bool = True) -> Place:
+        layout = planning.layout_by_key(view, self.collection) if shares else None
+        place = planning.place(view, asked, self, by=by, layout=layout, declared=self.collection.declared)
+        planning.arguments(place, asked)
+        planning.objects(place, asked)
+        return place
+
+    def _get(self, place: Place, keys: UniqueKeys) -> Steps:
+        if not keys:
+            return Result()
+        found: Mapping[Key, Row] = yield Get(self.collection, place.layout.columns, keys, self.collection.key[0])
+        return rows_by_key(keys, found)
+
+
+def rows_by_key(keys: Iterable[Key], found: Mapping[Key, Row]) -> Result:
+    """Return the rows of these keys; a call that was shared holds others' too."""
+    own = found if len(found) == len(list(keys)) else {key: found[key] for key in keys if key in found}
+    return Result(rows=list(own.values()), keys=list(own))
+
+
+@dataclass(frozen=True, slots=True)
+class One(ByKey):
+    """The row of ``collection`` whose key is in the parent's column ``by``. ``drop``: without it the parent is left out of its list,
+    and where there is no list to leave it out of, that is an error."""
+
+    by: str
+    drop: bool = False
+
+    @property
+    def leaves_out(self) -> bool:
+        return self.drop
+
+    @property
+    def promised(self) -> bool:
+        return self.drop
+
+    def plan(self, planning: Planning, view: View, asked: Asked) -> FieldPlan:
+        place = self._place(planning, view, asked, self.by)
+        return Child(*asked.common, place, place.slot)
+
+    def steps(self, place: Place, run: Run) -> Steps:
+        return self._get(place, run.keys(place))
+
+    def explain(self, place: Place) -> Iterable[tuple[int, dict[str, Any]]]:
+        yield place.level, self.line(place, "one", by=self.collection.key[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Each(ByKey):
+    """The rows of the keys that the parent's column ``by`` (TEXTS) lists, in that order; keys without a row are left out.
+
+    ``assumed_size`` is how many rows a parent has as a rule: what the cost of an operation counts, as no argument says how many there are.
+    ``semantic_non_null``: a null in place of the list of keys is an error; else it is null.
+    """
+
+    by: str
+    assumed_size: int = 10
+    semantic_non_null: bool = True
+
+    @property
+    def promised(self) -> bool:
+        return self.semantic_non_null
+
+    def plan(self, planning: Planning, view: View, asked: Asked) -> FieldPlan:
+        place = self._place(planning, view, asked, self.by)
+        return EachChild(*asked.common, place, place.slot)
+
+    def size(self, place: Place, bounds: Any, page_default: int) -> int:
+        return self.assumed_size
+
+    def is_unsized(self, place: Place) -> bool:
+        return True
+
+    def steps(self, place: Place, run: Run) -> Steps:
+        slot = place.slot
+        return self._get(place, UniqueKeys(dict.fromkeys([key for row in run.rows_above(place) for key in row[slot] or ()])))
+
+    def explain(self, place: Place) -> Iterable[tuple[int, dict[str, Any]]]:
+        yield place.level, self.line(place, "each", by=self.collection.key[0])
+
+
+@dataclass(frozen=True, slots=True)
+class ByColumn(Bound):
+    """``column``: the unique column that the key is of."""
+
+    column: str = "id"
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup(ByKey):
+    """At the root: the row that exactly one of the arguments names (argument to unique column)."""
+
+    by: Mapping[str, str] = field(hash=False)
+
+    def plan(self, planning: Planning, view: View, asked: Asked) -> FieldPlan:
+        place = self._place(planning, view, asked, None, shares=False)
+        return Child(*asked.common, place, place.slot)
+
+    def bind(self, binder: Binder, arguments: Mapping[str, Any]) -> Bound:
+        given = [name for name in self.by if arguments.get(name) is not None]
+        if len(given) != 1:
+            got = " and ".join(given) or "none"
+            raise BadUserInput(f"expected exactly one of {', '.join(self.by)}, got {got}", argument=next(iter(self.by)))
+        name = given[0]
+        column = self.collection[self.by[name]]
+        return ByColumn(binder.scalar(name, column, arguments[name]), column.name)
+
+    def steps(self, place: Place, run: Run) -> Steps:
+        bound: ByColumn = run.bound(place)
+        found: Mapping[Key, Row] = yield Get(self.collection, place.layout.columns, (bound.key,), bound.column)
+        return rows_by_key((bound.key,), found)
+
+    def explain(self, place: Place) -> Iterable[tuple[int, dict[str, Any]]]:
+        yield place.level, self.line(place, "lookup", by=" or ".join(self.by.values()))
+
+
+# ---------------------------------------------------------------------------------------------------------------- fields
+
+
+@dataclass(slots=True, eq=False)
+class Child(FieldPlan):
+    """A field with a place of its own; ``slot`` is the column of the parent's row that holds the key(s)."""
+
+    place: Place
+    slot: int
+
+    has_nulls: ClassVar[bool] = True  # whether a key may have no object, or there may be no key
+
+    @property
+    def promised(self) -> bool:
+        return self.place.source is not None and self.place.source.promised
+
+    def expression(self, code: Code, number: int) -> str:
+        return self.found(code, number)
+
+    def found(self, code: Code, number: int) -> str:
+        """Return the expression of what the place has for this row's key."""
+        code.setup.append(f"c{number} = outs[{self.place.index}]")
+        if not self.has_nulls or (self.place.is_required and not code.is_careful):
+            return f"c{number}[v{self.slot}]"
+        code.setup.append(f"g{number} = c{number}.get")
+        return f"g{number}(v{self.slot})"
+
+
+@dataclass(slots=True, eq=False)
+class EachChild(Child):
+    def expression(self, code: Code, number: int) -> str:
+        code.setup.append(f"c{number} = outs[{self.place.index}]")
+        value = f"v{self.slot}"
+        if code.is_careful:
+            return f"{code.name('each', _each)}(c{number}, {value})"
+        found = f"[c{number}[k] for k in {value} if k in c{number}]"
+        return found if self.place.is_required else f"(None if {value} is None else {found})"
+
+
+def _each(found: Any, keys: Any) -> Any:
+    if keys is None:
+        return None
+    if isinstance(found, Failing):
+        return found.failed if keys else []
+    return [found[key] for key in keys if key in found]
+
+
+class Failing(dict[Any, Any]):
+    """What a batch that failed has for every key: its error. No key asks for nothing, and has nothing."""
+
+    __slots__ = ("failed",)
+
+    def __init__(self, error: Exception) -> None:
+        self.failed = Failed(error)
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        return default if key is None else self.failed
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.failed
+
+    def __contains__(self, key: Any) -> bool:
+        return True

@@ -1,0 +1,170 @@
+"""What a way of getting data is: one object with a field's whole way through the phases.
+
+    plan      what it needs of its parent's row, which columns it gives; a FieldPlan
+    bind      coerced arguments to what its steps ask by; no I/O
+    steps     a generator: yields requests, receives their answers, returns a Result matched by key
+    out       the objects of its rows by what the parent's row has in the field's slot
+    explain   its lines in a plan
+
+A kind of source is a file here; the phases keep the order of things and know none of them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from gateway.engine.results import Result
+from gateway.stores.base import Collection, Row
+
+if TYPE_CHECKING:
+    from graphql import FieldNode, GraphQLField
+
+    from gateway.context import RequestContext
+    from gateway.engine.complete import Building
+    from gateway.engine.execute import Run
+    from gateway.engine.plan import FieldPlan, Place, View
+    from gateway.engine.planner import Planning
+    from gateway.engine.values import Binder
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A field's arguments as its source wants them. ``key``: what a root field is asked by; there is no row above it to have it."""
+
+    key: Any = None
+
+
+NO_ARGUMENTS = Bound()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A field of a selection, as a source plans it: its response key, its definition, and where it stands."""
+
+    key: str
+    parent_type: str
+    name: str
+    definition: GraphQLField
+    nodes: Sequence[FieldNode]
+    at: tuple[int, ...]
+
+    @property
+    def common(self) -> tuple[str, str, str, Any, tuple[int, ...]]:
+        """What every FieldPlan begins with."""
+        return (self.key, self.parent_type, self.name, self.definition.type, self.at)
+
+
+class Call(ABC):
+    """What a step may ask instead of a store: a function that is awaited beside the level's requests."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    async def run(self, ctx: RequestContext) -> Any: ...
+
+
+Steps = Generator[Any, Any, Result]  # yields requests and Calls
+
+
+class Source(ABC):
+    """Where a field's data comes from. Frozen: one object serves every plan."""
+
+    __slots__ = ()
+
+    rounds: ClassVar[int] = 1  # in which it asks, one after the other
+    needs_column: ClassVar[bool] = True  # a row of it has to have a column, whatever is selected
+
+    @property
+    def leaves_out(self) -> bool:
+        """Whether a row without it is left out of its list."""
+        return False
+
+    @property
+    def home(self) -> Collection | None:
+        """The collection that its rows are of."""
+        return None
+
+    @property
+    def promised(self) -> bool:
+        """Whether a field of this source is null only together with an error, whatever its type says (``@semanticNonNull``)."""
+        return False
+
+    # ------------------------------------------------------------------------------------------------------------- plan
+
+    @abstractmethod
+    def plan(self, planning: Planning, view: View, asked: Asked) -> FieldPlan | None: ...
+
+    def bind(self, binder: Binder, arguments: Mapping[str, Any]) -> Bound:
+        """Return the bound arguments; BadUserInput and LimitExceeded name the argument."""
+        return NO_ARGUMENTS
+
+    # ------------------------------------------------------------------------------------------------------------- cost
+
+    @property
+    def has_size(self) -> bool:
+        """Whether an argument says how many rows a parent has."""
+        return False
+
+    def size(self, place: Place, bounds: Sequence[Bound], page_default: int) -> int:
+        """Return how many rows one parent may have."""
+        return 1
+
+    def is_unsized(self, place: Place) -> bool:
+        """Return whether a store may give more rows of a place than ``size`` says."""
+        return False
+
+    # ---------------------------------------------------------------------------------------------------------- execute
+
+    def keys_at_root(self, bound: Bound) -> Any:
+        """Return what stands in the root's row for a root field."""
+        return bound.key
+
+    def steps(self, place: Place, run: Run) -> Steps:
+        raise NotImplementedError(f"{type(self).__name__} asks nobody, for {'.'.join(place.path)}")
+
+    def parts(self, result: Result) -> Iterable[tuple[Any, Sequence[Row]]]:
+        """Give the rows of each key, in the order of ``result.rows``."""
+        return zip(result.keys, ((row,) for row in result.rows), strict=True)
+
+    # ------------------------------------------------------------------------------------------------------------ build
+
+    def out(self, place: Place, building: Building) -> Any:
+        """Return a place's objects by key, as its FieldPlan's expression takes them; None where nobody does."""
+        return None
+
+    # ---------------------------------------------------------------------------------------------------------- explain
+
+    def explain(self, place: Place) -> Iterable[tuple[int, dict[str, Any]]]:
+        """Give the batches of a place, each with the round in which it is asked."""
+        yield place.level, self.line(place, type(self).__name__)
+
+    def line(
+        self,
+        place: Place,
+        kind: str,
+        *,
+        by: str | None = None,
+        of: Collection | None = None,
+        columns: Sequence[str] = (),
+        drops: bool = True,
+        arguments: str | None = None,
+        **notes: Any,
+    ) -> dict[str, Any]:
+        """Return what is said of one batch; notes that are None are not."""
+        collection = of or self.home
+        line: dict[str, Any] = {
+            "path": ".".join(place.path),
+            "kind": kind,
+            "store": None if collection is None else collection.store,
+            "collection": None if collection is None else collection.name,
+            "function": notes.pop("function", None),
+            "by": by,
+            "columns": list(columns) or [name for name in place.layout.columns if "#" not in name],
+            **notes,
+            "leftOutWithout": [".".join(child.path) for child in place.drops] or None if drops else None,
+            "arguments": arguments or ("constant" if place.arguments is None else "by request"),
+        }
+        return {name: value for name, value in line.items() if value is not None}

@@ -1,0 +1,135 @@
+"""Aggregates: rows counted by groups, all of them at the root or those of each parent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from gateway.engine.plan import FieldPlan, Place
+from gateway.engine.results import Failed, Result
+from gateway.engine.sources.connection import _Pages as Pages
+from gateway.engine.sources.key import Child
+from gateway.engine.sources.lists import lists
+from gateway.engine.sources.source import Asked, Bound, Source, Steps
+from gateway.engine.values import raw
+from gateway.errors import BadUserInput
+from gateway.stores.base import Aggregate, Bucket, Collection, Column, Interval, Match, Measure, Row, Type, Where
+
+if TYPE_CHECKING:
+    from gateway.engine.complete import Building
+    from gateway.engine.execute import Run
+    from gateway.engine.plan import View
+    from gateway.engine.planner import Planning
+    from gateway.engine.values import Binder
+
+_COLUMNS = {
+    "day": Column("day", Type.TIME, nullable=True),
+    "count": Column("count", Type.INT),
+    "first_at": Column("first_at", Type.TIME),
+    "last_at": Column("last_at", Type.TIME),
+}
+_FUNCTIONS = {"count": "count", "first_at": "min", "last_at": "max"}
+
+
+@dataclass(frozen=True, slots=True)
+class BoundGroups(Bound):
+    where: Where | None = None
+    groups: tuple[str | Bucket, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stats(Source):
+    """Rows of an aggregate. The enum of groups has column names as values, and "time" for the bucket of ``time``.
+
+    Rows have the columns of the groups by name, the bucket as "day", and "count", "first_at", "last_at".
+    """
+
+    collection: Collection
+    by: str | None = None
+    time: str = "occurred_at"
+    assumed_size: int = 10
+
+    needs_column: ClassVar[bool] = False
+
+    @property
+    def home(self) -> Collection:
+        return self.collection
+
+    @property
+    def promised(self) -> bool:
+        return True
+
+    def plan(self, planning: Planning, view: View, asked: Asked) -> FieldPlan:
+        by = None if self.by is None else view.key
+        place = planning.place(view, asked, self, by=by, declared={**self.collection.declared, **_COLUMNS})
+        planning.arguments(place, asked)
+        planning.objects(place, asked)
+        return Counted(*asked.common, place, place.slot)
+
+    def bind(self, binder: Binder, arguments: Mapping[str, Any]) -> Bound:
+        interval = arguments.get("interval")
+        names = dict.fromkeys(raw(group) for group in arguments["groupBy"])
+        if ("time" in names) != (interval is not None):
+            got = "an interval without TIME" if interval is not None else "TIME without an interval"
+            raise BadUserInput(f"groupBy, interval: expected TIME and an interval together, got {got}", argument="interval")
+        groups = tuple(Bucket(self.time, cast("Interval", raw(interval))) if name == "time" else name for name in names)
+        return BoundGroups(where=binder.where(self.collection, arguments.get("where")), groups=groups)
+
+    def size(self, place: Place, bounds: Any, page_default: int) -> int:
+        return self.assumed_size
+
+    def is_unsized(self, place: Place) -> bool:
+        return True
+
+    def steps(self, place: Place, run: Run) -> Steps:
+        match = None
+        if self.by is not None:
+            keys = run.keys(place)
+            if not keys:
+                return Result()
+            match = Match(self.by, keys)
+        bound: BoundGroups = run.bound(place)
+        # Without groups a row exists only where something matched, which takes a measure to find out.
+        names = [name for name in _FUNCTIONS if name in place.layout.columns] or ["count"]
+        measures = tuple(Measure(cast("Any", _FUNCTIONS[name]), None if name == "count" else self.time) for name in names)
+        found: Mapping[Any, Sequence[Row]] = yield Aggregate(
+            self.collection, bound.groups, measures, match, bound.where, run.limits.objects_max + 1
+        )
+        run.take(sum(map(len, found.values())))
+        has = ["day" if isinstance(group, Bucket) else group for group in bound.groups] + names
+        groups = _picked(found, has, place.layout.columns)
+        return Result(rows=[row for rows in groups.values() for row in rows], groups=groups)
+
+    def parts(self, result: Result) -> Iterable[tuple[Any, Sequence[Row]]]:
+        return result.groups.items()
+
+    def out(self, place: Place, building: Building) -> Any:
+        error = building.result(place).error
+        return lists(place, building) if error is None else Pages(empty=Failed(error))
+
+    def explain(self, place: Place) -> Iterable[tuple[int, dict[str, Any]]]:
+        yield place.level, self.line(place, "aggregate", by=self.by)
+
+
+@dataclass(slots=True, eq=False)
+class Counted(Child):
+    """Every parent has a list."""
+
+    has_nulls: ClassVar[bool] = False
+
+
+def _picked(groups: Mapping[Any, Sequence[Row]], has: Sequence[str], wanted: Sequence[str]) -> Mapping[Any, Sequence[Row]]:
+    """Return rows with the wanted columns, null where there is none."""
+    positions = [has.index(name) if name in has else None for name in wanted]
+    if positions == list(range(len(has))):
+        return groups
+    if None not in positions and len(positions) > 1:
+        pick: Callable[[Row], Row] = itemgetter(*cast("list[int]", positions))
+    else:
+
+        def pick(row: Row) -> Row:
+            return tuple([None if position is None else row[position] for position in positions])
+
+    return {key: list(map(pick, rows)) for key, rows in groups.items()}
