@@ -148,6 +148,9 @@ def batched(
 
 def _field(source: Source | None, description: str | None, arguments: Sequence[StrawberryArgument] = (), **options: Any) -> Any:
     made = _SourceField(description=description, metadata={} if source is None else {SOURCE: source}, **options)
+    if source is not None and not isinstance(source, FromColumn):
+        # Who makes an object gives its columns; what comes from elsewhere is not theirs to give.
+        made.init = made.repr = made.compare = False
     made.arguments = list(arguments)
     return made
 

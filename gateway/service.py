@@ -2,7 +2,7 @@
 
     document -> plan -> values -> cost -> execute -> complete -> respond
 
-An operation that the engine does not plan is run whole by graphql-core (``engine/fallback.py``), with the same checks before it. What takes
+What takes
 long without waiting for anything (large answers, introspection) is done in a thread beside the loop, so that others are served meanwhile.
 """
 
@@ -25,7 +25,7 @@ from gateway.engine.code import SecondWalk
 from gateway.engine.complete import Prepared, complete, complete_with_nulls
 from gateway.engine.cost import FEW, cost, result_limit
 from gateway.engine.document import Document, DocumentRefused, Documents, Openness, Operation
-from gateway.engine.execute import execute
+from gateway.engine.execute import NONE, execute
 from gateway.engine.explain import describe, describe_calls
 from gateway.engine.fallback import Fallback
 from gateway.engine.introspection import introspect
@@ -114,8 +114,7 @@ class Service:
             limit_bytes=documents_bytes,
         )
         self.planner = Planner(schema, collections, self.binder)
-        self.fallback = Fallback(schema, collections, self.binder)
-        self.unplanned: Counter[str] = Counter()  # operations that went to graphql-core, by reason
+        self.fallback = None if engine else Fallback(schema, collections, self.binder)
         self.plan_hits = self.plan_misses = 0
         self.second_walks = 0  # answers with something missing in them
         self.limits_broken: Counter[tuple[str, str]] = Counter()  # by code and what came of it
@@ -153,8 +152,6 @@ class Service:
 
     def readings(self) -> Iterator[Reading]:
         """Give what was counted since the start."""
-        for reason, count in self.unplanned.items():
-            yield Reading("unplanned_operations", "Operations that graphql-core ran, by reason.", count, {"reason": reason})
         yield Reading("second_walks", "Answers that took a second walk to place nulls and errors.", self.second_walks)
         for result, count in (("hit", self.plan_hits), ("miss", self.plan_misses)):
             yield Reading("plans", "Look-ups of plans in their cache.", count, {"result": result})
@@ -214,8 +211,9 @@ class Service:
         if total > self.limits.cost_max:
             self._hold(self.limits.exceeded("COST_LIMIT", "By its page sizes the operation has", "cost_max", total, "objects"), ctx)
         ctx.check()
-        if plan.unplanned is not None or not self._engine:
-            return await self._by_graphql_core(document, request, plan, ctx)
+        if self.fallback is not None:
+            result = await self.fallback.execute(document, request.operation_name, request.variables or {}, ctx)
+            return self._response(result.data, list(result.errors or ()), ctx)
         for part in prepared.series or (prepared,):
             if not part.is_compiled:
                 await self._compile(part)
@@ -223,8 +221,8 @@ class Service:
         if plan.introspected:
             given = await self._aside(introspect, self._schema, document, operation, plan, request.variables or {}, self.limits)
         if plan.series:
-            return await self._series(prepared, bounds, costs, ctx)
-        state = await self._execute(plan, bounds[0], costs[0], given, ctx)
+            return await self._series(prepared, bounds, costs, coerced, ctx)
+        state = await self._execute(plan, bounds[0], costs[0], coerced, ctx, given)
         if state.size > FEW:  # in one piece, so that no more than one large answer stands there as objects
             return await self._aside(self._finished, prepared, state, ctx, thread=self._mending if state.failed else self._beside)
         data, errors = await self._completed(prepared, state)
@@ -255,7 +253,7 @@ class Service:
             plans.clear()
         prepared = plans[key] = Prepared(plan)
         self.documents.grow(document, weight_of_plan(plan))
-        if plan.unplanned is None and not plan.introspected and self._engine:  # graphql-core runs these from their nodes
+        if not plan.keeps_nodes and self._engine:
             self.documents.forget_nodes(document)
         return prepared
 
@@ -299,9 +297,17 @@ class Service:
             raise _arguments_refused(refused)
         return bounds
 
-    async def _execute(self, plan: Plan, bounds: list[Bound], allowed: Cost, given: Mapping[int, Any], ctx: RequestContext) -> State:
+    async def _execute(
+        self,
+        plan: Plan,
+        bounds: list[Bound],
+        allowed: Cost,
+        variables: Mapping[str, Any],
+        ctx: RequestContext,
+        given: Mapping[int, Any] = NONE,
+    ) -> State:
         try:
-            return await execute(plan, bounds, ctx, allowed, self.limits, given)
+            return await execute(plan, bounds, ctx, allowed, self.limits, given=given, variables=variables)
         except LimitExceeded as exc:
             raise _ResultLimitError(exc) from None
 
@@ -339,13 +345,20 @@ class Service:
         """Return what a function without I/O gives, from a thread: the loop goes on meanwhile, and the deadline is looked at."""
         return await get_running_loop().run_in_executor(thread or self._beside, work, *arguments)
 
-    async def _series(self, prepared: Prepared, bounds: Sequence[list[Bound]], costs: Sequence[Cost], ctx: RequestContext) -> Response:
+    async def _series(
+        self,
+        prepared: Prepared,
+        bounds: Sequence[list[Bound]],
+        costs: Sequence[Cost],
+        variables: Mapping[str, Any],
+        ctx: RequestContext,
+    ) -> Response:
         """Run a mutation's root fields one after the other (GraphQL spec 6.2.2); all arguments were checked before the first."""
         data: dict[str, Any] | None = {}
         errors: list[GraphQLError] = []
         for part, bound, allowed in zip(prepared.series, bounds, costs, strict=True):
             ctx.memo.clear()  # what was read before a write may not be true after it
-            found, failed = await self._completed(part, await self._execute(part.plan, bound, allowed, {}, ctx))
+            found, failed = await self._completed(part, await self._execute(part.plan, bound, allowed, variables, ctx))
             errors.extend(failed)
             if found is None:
                 data = None
@@ -353,11 +366,6 @@ class Service:
             assert data is not None
             data.update(found)
         return self._response(data, errors, ctx)
-
-    async def _by_graphql_core(self, document: Document, request: Request, plan: Plan, ctx: RequestContext) -> Response:
-        self.unplanned[plan.unplanned or "the engine is off"] += 1
-        result = await self.fallback.execute(document, request.operation_name, request.variables or {}, ctx)
-        return self._response(result.data, list(result.errors or ()), ctx)
 
     def plan(self, query: str, operation_name: str | None = None, variables: Mapping[str, Any] | None = None) -> Plan:
         """Return the plan of an operation without running it; DocumentRefused or a GatewayError where there is none."""

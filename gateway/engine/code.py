@@ -23,6 +23,7 @@ class Code:
         self.names: dict[str, Any] = {}
         self.setup: list[str] = []
         self.required: list[int] = []
+        self.needs_row = False  # as ``row``, beside its values
 
     def name(self, name: str, value: Any) -> str:
         """Return a name under which the function finds ``value``."""

@@ -148,13 +148,14 @@ def _compile_view(view: View, *, is_careful: bool) -> Function:
     loop = "_" if width == 0 else ", ".join(f"v{i}" for i in range(width)) + ","
     if view.place.has_tail:
         loop = (loop if width else "") + " *_"
+    loop = f"row in rows for {loop} in (row,)" if code.needs_row else f"{loop} in rows"
     text = made(code, f"{{{', '.join(items)}}}", view.fields)
     lines = ["def build(rows, outs):", *(f"    {line}" for line in code.setup)]
     if code.required:  # in one pass: a row with a null in the wrong place is left out, and then there are too few
         test = " and ".join(f"v{slot} is not None" for slot in dict.fromkeys(code.required))
-        lines.append(f"    objects = [{text} for {loop} in rows if {test}]")
+        lines.append(f"    objects = [{text} for {loop} if {test}]")
         lines.append("    if len(objects) < len(rows): raise SecondWalk")
         lines.append("    return objects")
     else:
-        lines.append(f"    return [{text} for {loop} in rows]")
+        lines.append(f"    return [{text} for {loop}]")
     return code.function("build", lines)

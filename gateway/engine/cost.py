@@ -141,12 +141,13 @@ class Counting:
 
     def _parents(self, place: Place) -> Mapping[Any, int]:
         """Return how often each key of a place is asked for in the answer."""
+        assert place.source is not None
         if place.parent == ROOT:
             rows, weights = self._rows, self._weights[ROOT]
         else:
             rows, weights = self._results[place.parent].rows, self._weights_of(self._plan.places[place.parent])
         parents: Counter[Any] = Counter()
-        for key, weight in zip(map(itemgetter(place.slot), rows), weights, strict=True):
+        for key, weight in zip(place.source.keys_in(place, rows), weights, strict=True):
             if isinstance(key, (list, tuple)):  # each, and nodes(ids:)
                 for one in key:
                     parents[one] += weight

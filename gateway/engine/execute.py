@@ -16,17 +16,28 @@ from gateway.loaders import ask, ask_all, run
 from gateway.security.limits import Limits, enforced
 from gateway.stores.base import Row, UniqueKeys
 
+NONE: Mapping[Any, Any] = {}
 USUAL_WIDTH = 10  # fields of an object
 
 Step = tuple[Place, Steps, Any]  # whose turn it is, and what it asks
 
 
-async def execute(plan: Plan, bounds: list[Bound], ctx: RequestContext, allowed: Cost, limits: Limits, given: Mapping[int, Any]) -> State:
+async def execute(
+    plan: Plan,
+    bounds: list[Bound],
+    ctx: RequestContext,
+    allowed: Cost,
+    limits: Limits,
+    *,
+    given: Mapping[int, Any] = NONE,
+    variables: Mapping[str, Any] = NONE,
+) -> State:
     """Return what the sources of ``plan`` answered; one that failed has its error in its Result, and nothing is raised.
 
-    ``allowed`` is the cost of the operation, ``given`` values of the root's row by slot. LimitExceeded where the answer gets too long.
+    ``allowed`` is the cost of the operation, ``given`` values of the root's row by slot, ``variables`` what resolvers written by hand are
+    told. LimitExceeded where the answer gets too long.
     """
-    run_ = Run(plan, bounds, ctx, limits, given)
+    run_ = Run(plan, bounds, ctx, limits, given, variables)
     steps: list[Step] = []
     if allowed.total <= 1 and not plan.is_unsized:
         # PERF: counting takes 3 µs of the 20 of a point look-up, where there is nothing to count
@@ -45,7 +56,15 @@ async def execute(plan: Plan, bounds: list[Bound], ctx: RequestContext, allowed:
 class Run:
     """One run: what sources ask by, and what they are told."""
 
-    def __init__(self, plan: Plan, bounds: list[Bound], ctx: RequestContext, limits: Limits, given: Mapping[int, Any]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        bounds: list[Bound],
+        ctx: RequestContext,
+        limits: Limits,
+        given: Mapping[int, Any] = NONE,
+        variables: Mapping[str, Any] = NONE,
+    ) -> None:
         root: list[Any] = [None] * len(plan.root_place.layout)
         for place in plan.starts[0] if plan.starts else ():
             key = place.source.keys_at_root(bounds[place.index]) if place.source is not None else None
@@ -55,7 +74,8 @@ class Run:
             root[slot] = value
         self.state = State(tuple(root), bounds, [NOTHING_ANSWERED] * len(plan.places))
         self.limits = limits
-        self._ctx = ctx
+        self.variables = variables
+        self.ctx = ctx
         self._taken = 0  # rows of lists that have no size of their own
         self._root_rows: Sequence[Row] = (self.state.root,)
 
@@ -83,19 +103,19 @@ class Run:
         if len(asked) == 1:
             place, steps, request = asked[0]
             try:
-                answer: Any = await run(self._ctx, request)
+                answer: Any = await run(self.ctx, request)
             except Exception as exc:
                 answer = exc
             return self._answered(asked, (answer,))
-        return self._answered(asked, await ask_all(self._ctx, [request for _, _, request in asked]))
+        return self._answered(asked, await ask_all(self.ctx, [request for _, _, request in asked]))
 
     async def _beside(self, asked: Sequence[Step]) -> list[Step]:
         # Batch functions ask through the request's loader, which joins what this level asks to what they do.
         waiting: list[asyncio.Future[Any]] = [
-            asyncio.ensure_future(request.run(self._ctx)) for _, _, request in asked if isinstance(request, Call)
+            asyncio.ensure_future(request.run(self.ctx)) for _, _, request in asked if isinstance(request, Call)
         ]
         called = iter(list(waiting))
-        futures = [next(called) if isinstance(request, Call) else ask(self._ctx, request) for _, _, request in asked]
+        futures = [next(called) if isinstance(request, Call) else ask(self.ctx, request) for _, _, request in asked]
         answers: list[Any] = []
         try:
             for future in futures:
@@ -142,6 +162,10 @@ class Run:
         """Return the unique keys in the parent's rows, in the order they first appear there; nulls are none."""
         unique = dict.fromkeys(map(itemgetter(place.slot), self.rows_above(place)))
         unique.pop(None, None)
+        if place.below_objects:
+            for key in [key for key in unique if isinstance(key, Exception)]:  # an attribute that could not be read
+                self.something_failed()
+                del unique[key]
         return UniqueKeys(unique)
 
     def something_failed(self) -> None:

@@ -14,8 +14,6 @@ MOST_ITEMS = 10  # of a list inside a statement: a pipeline holds its keys
 def describe(plan: Plan) -> dict[str, Any]:
     """Return the plan as JSON: levels, the batches of each, what every batch asks."""
     described: dict[str, Any] = {"operation": plan.operation.value}
-    if plan.unplanned is not None:
-        described["graphqlCore"] = plan.unplanned
     if plan.introspected:
         described["introspection"] = [field.key for field in plan.introspected]
     if plan.series:
@@ -46,7 +44,7 @@ def describe_calls(calls: Iterable[StoreCall]) -> list[dict[str, Any]]:
 
 def text_of(plan: Plan) -> str:
     """Return the plan for a person to read: a line per batch, indented by level."""
-    lines = [f"{plan.operation.value}" + (f", run by graphql-core: {plan.unplanned}" if plan.unplanned else "")]
+    lines = [plan.operation.value]
     lines += [f"introspection, by graphql-core: {', '.join(field.key for field in plan.introspected)}"] if plan.introspected else []
     for part in plan.series or [plan]:
         for number, level in enumerate(_levels(part)):

@@ -46,6 +46,7 @@ from gateway.engine.sources import (
     Source,
     Stats,
 )
+from gateway.engine.sources import Resolver as ByHand
 from gateway.engine.sources.edges import page_of_edges
 from gateway.engine.values import Binder
 from gateway.loaders import ask, frozen, load, shared
@@ -143,7 +144,7 @@ class Fallback:
                 type_.is_type_of = None
                 for name, definition in type_.fields.items():
                     source = source_of(definition)
-                    if source is not None:
+                    if not isinstance(source, ByHand):
                         definition.resolve = _promised(source, type_.name, name, self._resolver(source, definition))
         mutation = self._schema.mutation_type
         for definition in mutation.fields.values() if mutation is not None else ():

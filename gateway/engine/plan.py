@@ -122,6 +122,7 @@ class Place:
     views: list[View] = field(default_factory=list)
     drops: list[Dropping] = field(default_factory=list)  # fields without which a row is left out
     arguments: Callable[[Coerced], Mapping[str, Any]] | None = None  # where variables are in them
+    below_objects: bool = False  # its keys are attributes of objects that code gave
 
     @property
     def starts(self) -> int:
@@ -183,7 +184,7 @@ class Plan:
     bounds: list[Bound]  # of all places; those of ``bindings`` are bound for each request
     refused: list[tuple[Place, CallerError]]  # arguments that can never be bound
     noted: Sequence[LimitExceeded]  # limits that its constant arguments break where they are only measured
-    unplanned: str | None  # why graphql-core must run it
+    keeps_nodes: bool  # something of it asks for the document's nodes when it runs
     introspected: list[Any]
     view_count: int
     width: int  # the most fields that an object of it has

@@ -7,8 +7,8 @@ a column of its parent's rows, so a plan is a tree, and a level is all places wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 from weakref import ref
 
@@ -23,6 +23,7 @@ from graphql import (
     GraphQLSchema,
     GraphQLString,
     InlineFragmentNode,
+    OperationDefinitionNode,
     OperationType,
     SchemaMetaFieldDef,
     SelectionSetNode,
@@ -39,8 +40,9 @@ from gateway.engine.cost import cost, is_settled, texts_of
 from gateway.engine.document import Document, Operation
 from gateway.engine.introspection import Introspected
 from gateway.engine.plan import ROOT, Dropping, Layout, Place, Plan, View
-from gateway.engine.sources import NO_ARGUMENTS, Asked, Bound, Constant, FromColumn, Source
+from gateway.engine.sources import NO_ARGUMENTS, Asked, Bound, Constant, FromColumn, Resolver, Source
 from gateway.engine.sources.key import Child
+from gateway.engine.sources.objects import OBJECT
 from gateway.engine.values import Binder
 from gateway.errors import BadUserInput, CallerError
 from gateway.stores.base import Collection, Column
@@ -64,7 +66,7 @@ class Planner:
     def plan(self, document: Document, operation: Operation, switches: Mapping[str, bool | None]) -> Plan:
         """Return the plan of ``operation``; ``switches`` are the values of the variables in @skip and @include, None for null."""
         plan = Planning(self, document, switches).run(operation, None)
-        if operation.type is OperationType.MUTATION and plan.unplanned is None:
+        if operation.type is OperationType.MUTATION:
             series = [Planning(self, document, switches).run(operation, only.key) for only in plan.root.fields]
             return replace(plan, series=series)
         return plan
@@ -85,14 +87,13 @@ class Planning:
         self._layouts: dict[tuple[int, Collection], Layout] = {}  # of rows by key
         self._refused: list[tuple[Place, CallerError]] = []
         self._introspected: list[Introspected] = []
-        self._unplanned: str | None = None
+        self._told: Told | None = None
         self._view_count = 0
 
     def run(self, operation: Operation, only: str | None) -> Plan:
         root_type = self._schema.get_root_type(operation.type)
         assert root_type is not None, "validated"
-        if operation.type is OperationType.SUBSCRIPTION:
-            self._unplanned = "subscription"
+        self._operation = operation
         root = Place(ROOT, -1, (), None, ROOT, 0, Layout(), {})
         view = self._view_of(root, root_type, [self._document.operations[operation.name].selection_set], only)
         places = self._places
@@ -115,7 +116,7 @@ class Planning:
             bounds=self._bounds,
             refused=self._refused,
             noted=self._binder.take_noted(),
-            unplanned=self._unplanned,
+            keeps_nodes=self._told is not None or bool(self._introspected),
             introspected=self._introspected,
             view_count=self._view_count,
             width=max((len(view.fields) for place in places for view in place.views), default=0),
@@ -168,6 +169,7 @@ class Planning:
         level = above.level + source.rounds
         layout = Layout() if layout is None else layout
         place = sort(index, level, path, source, above.index, slot, layout, declared or {}, asked.definition.type)
+        place.below_objects = above.layout.columns[:1] == (OBJECT,)
         self._places.append(place)
         self._bounds.append(NO_ARGUMENTS)
         return place
@@ -197,13 +199,22 @@ class Planning:
 
     def objects(self, place: Place, asked: Asked) -> None:
         """Plan what is selected of a place's rows, if they are objects, and if anything is."""
-        if not asked.nodes:
-            return
         named = get_named_type(asked.definition.type)
+        if asked.nodes and not is_leaf_type(named):
+            self.view(place, self.type_of_rows(place, named), asked)
+
+    def type_of_rows(self, place: Place, named: Any) -> GraphQLObjectType:
+        """Return the type that a place's rows are of: those of an interface or a union are of the type that is their collection's."""
         if is_object_type(named):
-            self.view(place, named, asked)
-        elif not is_leaf_type(named):
-            self.leave(f"{asked.parent_type}.{asked.name} is of an abstract type")
+            return named
+        found = next((type_ for type_, collection in self.nodes_of(named) if collection is place.collection), None)
+        if found is None:
+            expected = f"expected a collection whose key refers to one of the types of {named.name}, to know what its rows are"
+            raise LookupError(f"{'.'.join(place.path)}: {expected}")
+        return found
+
+    def possible_types(self, named: Any) -> Sequence[GraphQLObjectType]:
+        return [named] if is_object_type(named) else self._schema.get_possible_types(named)
 
     def view(self, place: Place, type_: GraphQLObjectType, asked: Asked) -> View:
         """Return a new view of a place: what is selected of its rows as objects of one type."""
@@ -221,12 +232,15 @@ class Planning:
             if collection is not None:
                 yield possible, collection
 
-    def source_of(self, asked: Asked) -> Source | None:
+    def source_of(self, asked: Asked) -> Source:
         return source_of(asked.definition)
 
-    def leave(self, reason: str) -> None:
-        """Leave the operation to graphql-core."""
-        self._unplanned = reason
+    @property
+    def told(self) -> Told:
+        """What resolvers written by hand are told of the operation."""
+        if self._told is None:
+            self._told = Told(self._schema, self._document.fragments, self._document.operations[self._operation.name])
+        return self._told
 
     # ----------------------------------------------------------------------------------------------------- selections
 
@@ -276,7 +290,7 @@ class Planning:
                 elif on is (name == "skip"):
                     return False
             elif name in ("defer", "stream"):
-                self._unplanned = f"@{name}"
+                self._refused.append((place, BadUserInput(f"@{name}: expected none, as answers come in one piece here", argument=name)))
         return True
 
     def _asked(self, type_: GraphQLObjectType, found: Mapping[str, list[FieldNode]]) -> list[Asked]:
@@ -308,25 +322,15 @@ class Planning:
             self._introspected.append(made)
             view.fields.append(made)
             return
-        source = source_of(asked.definition)
-        if source is None:
-            self._by_hand(view, asked)
-            return
-        planned = source.plan(self, view, asked)
+        planned = source_of(asked.definition).plan(self, view, asked)
         if planned is not None:
             view.fields.append(planned)
-
-    def _by_hand(self, view: View, asked: Asked) -> None:
-        self._unplanned = f"{asked.parent_type}.{asked.name} has a resolver of its own"
-        named = get_named_type(asked.definition.type)
-        if is_object_type(named):  # only for the arguments below it
-            self.view(self.place(view, asked, ByHand()), named, asked)
 
     def _dropping(self, view: View, type_: GraphQLObjectType) -> None:
         """Plan the fields without which a row is left out, selected or not."""
         for name, definition in type_.fields.items():
             source = source_of(definition)
-            if source is not None and source.leaves_out:
+            if source.leaves_out:
                 child: Any = next((f for f in view.fields if isinstance(f, Child) and f.place.source is source), None)
                 if child is None:
                     child = source.plan(self, view, Asked(name, type_.name, name, definition, (), ()))
@@ -336,27 +340,25 @@ class Planning:
 # -------------------------------------------------------------------------------------------------------------- helpers
 
 
-class ByHand(Source):
-    """A resolver written by hand, which the engine does not run."""
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What resolvers written by hand are told of the operation, beside what is their field's."""
 
-    __slots__ = ()
-
-    def plan(self, planning: Planning, view: View, asked: Asked) -> None:  # noqa: ARG002
-        raise TypeError("planned by the planner")
-
-    def explain(self, place: Place) -> Iterable[tuple[int, dict[str, Any]]]:
-        yield place.level, self.line(place, "by hand")
+    schema: GraphQLSchema
+    fragments: Mapping[str, FragmentDefinitionNode]
+    operation: OperationDefinitionNode
 
 
-def source_of(definition: GraphQLField) -> Source | None:
-    """Return where a field's data comes from: its declared source, a column of its name, or None for a resolver by hand."""
+def source_of(definition: GraphQLField) -> Source:
+    """Return where a field's data comes from: its declared source, a column of its name, or a resolver written by hand."""
     strawberry_field = definition.extensions.get("strawberry-definition")
     if strawberry_field is None:
-        return cast("Source | None", definition.extensions.get(SOURCE))
-    found = strawberry_field.metadata.get(SOURCE)
-    if found is None and strawberry_field.base_resolver is None:
-        return FromColumn(strawberry_field.python_name)
-    return cast("Source | None", found)
+        found = definition.extensions.get(SOURCE)
+    else:
+        found = strawberry_field.metadata.get(SOURCE)
+        if found is None and strawberry_field.base_resolver is None:
+            return FromColumn(strawberry_field.python_name)
+    return cast("Source", found) if found is not None else Resolver(cast("Callable[..., Any]", definition.resolve), strawberry_field)
 
 
 def switches_of(document: Document) -> tuple[str, ...]:

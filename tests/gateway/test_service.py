@@ -323,4 +323,3 @@ async def test_introspection_beside_data_is_planned() -> None:
     )
     assert (status, list(answer["data"])) == (200, ["s", "users", "__type"])
     assert (answer["data"]["s"], answer["data"]["__type"]) == ({"queryType": {"name": "Query"}}, {"name": "User"})
-    assert not service.unplanned

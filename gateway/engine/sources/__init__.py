@@ -4,8 +4,9 @@ from gateway.engine.sources.batched import Batched, BatchFunction
 from gateway.engine.sources.column import Computed, Constant, FromColumn, Leaf
 from gateway.engine.sources.connection import Many, ManyThrough, Part, Through
 from gateway.engine.sources.key import Each, Lookup, One
-from gateway.engine.sources.node import KEPT, NodeById, NodesByIds
-from gateway.engine.sources.source import NO_ARGUMENTS, Asked, Bound, Call, Source, Steps
+from gateway.engine.sources.node import NodeById, NodesByIds
+from gateway.engine.sources.resolver import Resolver
+from gateway.engine.sources.source import KEPT, NO_ARGUMENTS, Asked, Bound, Call, Source, Steps
 from gateway.engine.sources.stats import Stats
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "NodesByIds",
     "One",
     "Part",
+    "Resolver",
     "Source",
     "Stats",
     "Steps",

@@ -5,17 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from types import NoneType
 from typing import TYPE_CHECKING, Any
 
-from graphql import get_named_type, is_leaf_type, is_object_type
-
-from gateway.engine.code import Code, SecondWalk
-from gateway.engine.leaves import careful_serializer, serializer
 from gateway.engine.plan import FieldPlan, Layout, Place
-from gateway.engine.results import Failed, Result, is_row
-from gateway.engine.sources.key import Child, Failing
-from gateway.engine.sources.lists import careful_lists, lists
+from gateway.engine.results import Result, is_row
+from gateway.engine.sources.objects import ObjectLayout, ObjectPlace, ValueChild, leaf_of, out_of_values, parts_of_values, taken
 from gateway.engine.sources.source import Asked, Bound, Call, Source, Steps
 from gateway.errors import BatchMismatch
 from gateway.stores.base import Column, Key, Row
@@ -68,16 +62,20 @@ class Batched(Source):
     # ------------------------------------------------------------------------------------------------------------- plan
 
     def plan(self, planning: Planning, view: View, asked: Asked) -> FieldPlan:
+        by = self.by if self.key_argument is None else None
+        leaf = leaf_of(asked)
+        place: Place
+        if leaf is None and not self.columns:
+            objects = planning.place_of(ObjectPlace, view, asked, self, by=by, layout=ObjectLayout())
+            planning.arguments(objects, asked)
+            objects.select(planning, asked)
+            return ValueChild(*asked.common, objects, objects.slot)
         declared = {column.name: column for column in self.columns}
         layout = Layout(list(declared), of=".".join((*view.place.path, asked.key)) if declared else "")
-        by = self.by if self.key_argument is None else None
         place = planning.place(view, asked, self, by=by, layout=layout, declared=declared)
         planning.arguments(place, asked)
-        named = get_named_type(asked.definition.type)
-        if is_object_type(named) and not self.columns:
-            planning.leave(f"{asked.parent_type}.{asked.name} has objects without columns")
         planning.objects(place, asked)
-        return BatchedChild(*asked.common, place, place.slot, named if is_leaf_type(named) else None)
+        return ValueChild(*asked.common, place, place.slot, leaf)
 
     def bind(self, binder: Binder, arguments: Mapping[str, Any]) -> Bound:
         given = {binder.snake(name): value for name, value in arguments.items()}
@@ -114,21 +112,7 @@ class Batched(Source):
         bound: BoundCall = run.bound(place)
         answer: Sequence[Any] = yield _Call(self.function, keys, bound.arguments)
         self.check_answer(answer, len(keys), lists=place.lists)
-        values = dict(zip(keys, answer, strict=True))
-        odd = _kinds_besides_values(answer)
-        if any(kind is not NoneType for kind in odd):
-            run.something_failed()
-        if not self.columns:
-            return Result(values=values)
-        found = {key: value for key, value in values.items() if is_row(value)} if odd else values
-        if not place.lists:
-            return Result(rows=list(found.values()), keys=list(found), values=values)
-        run.take(sum(map(len, found.values())))
-        rows = [row for part in found.values() for row in part]
-        if _kinds_besides_values(rows):
-            run.something_failed()
-            rows = [row for row in rows if is_row(row)]
-        return Result(rows=rows, groups=found, values=values)
+        return taken(place, run, dict(zip(keys, answer, strict=True)))
 
     def check_answer(self, answer: Any, keys: int, *, lists: bool) -> None:
         """Hold the function to its word: a result for each key, and rows of as many values as there are columns; BatchMismatch."""
@@ -149,28 +133,12 @@ class Batched(Source):
             raise BatchMismatch(self.name, expected=f"rows of {len(self.columns)} values ({names})", got=f"one of {min(odd)}")
 
     def parts(self, result: Result) -> Iterable[tuple[Any, Sequence[Row]]]:
-        if result.groups:
-            return ((key, [row for row in part if is_row(row)]) for key, part in result.groups.items())
-        return zip(result.keys, ((row,) for row in result.rows), strict=True)
+        return parts_of_values(result)
 
     # ------------------------------------------------------------------------------------------------------------ build
 
     def out(self, place: Place, building: Building) -> Any:
-        result = building.result(place)
-        if result.error is not None:
-            return Failing(result.error)
-        values = result.values
-        if not self.columns:
-            return values if building.is_careful else _checked(place, values)
-        if place.lists:
-            found: Mapping[Any, Any] = careful_lists(place, building) if building.is_careful else lists(place, building)
-        else:
-            found = dict(zip(result.keys, building.objects(place.views[0], result.rows), strict=True))
-        if building.is_careful:
-            return {key: found[key] if is_row(value) else None if value is None else Failed(value) for key, value in values.items()}
-        if len(found) == len(values):
-            return dict(found)  # nothing is null
-        return _checked(place, {key: found.get(key) for key in values})
+        return out_of_values(place, building)
 
     def explain(self, place: Place) -> Iterable[tuple[int, dict[str, Any]]]:
         yield place.level, self.line(place, "batch function", function=self.name)
@@ -184,28 +152,3 @@ class _Call(Call):
 
     async def run(self, ctx: RequestContext) -> Sequence[Any]:
         return await self._function(ctx, self._keys, **self._arguments)
-
-
-@dataclass(slots=True, eq=False)
-class BatchedChild(Child):
-    leaf: Any = None  # the type of a value that is none of an object
-
-    def expression(self, code: Code, number: int) -> str:
-        found = self.found(code, number)
-        if self.leaf is None:
-            return found
-        if code.is_careful:
-            serialize = careful_serializer(self.type, self.leaf, f"{self.parent_type}.{self.name}")
-            return f"{code.name(f's{number}', lambda value: value if isinstance(value, Failed) else serialize(value))}({found})"
-        return f"(None if (x := {found}) is None else {code.name(f's{number}', serializer(self.type, self.leaf))}(x))"
-
-
-def _checked(place: Place, values: Mapping[Any, Any]) -> Mapping[Any, Any]:
-    if place.is_required and any(value is None for value in values.values()):
-        raise SecondWalk
-    return values
-
-
-def _kinds_besides_values(values: Iterable[Any]) -> list[type]:
-    """Return the types of the nulls and errors among values."""
-    return [kind for kind in set(map(type, values)) if kind is NoneType or issubclass(kind, Exception)]

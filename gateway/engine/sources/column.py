@@ -111,12 +111,17 @@ class ComputedLeaf(FieldPlan):
         values = ", ".join(f"v{slot}" for slot in self.slots)
         if code.is_careful:
             finish, function = careful_serializer(self.type, self.leaf, f"{self.parent_type}.{self.name}"), self.function
-            return f"{code.name(f's{number}', guarded(lambda *values: finish(function(*values))))}({values})"
+
+            def call(*values: Any) -> Any:
+                unread = next((value for value in values if isinstance(value, Exception)), None)
+                return finish(function(*values) if unread is None else unread)
+
+            return f"{code.name(f's{number}', guarded(call))}({values})"
         serialize = code.name(f"s{number}", serializer(self.type, self.leaf))
-        call = f"{code.name(f'f{number}', self.function)}({values})"
+        made = f"{code.name(f'f{number}', self.function)}({values})"
         if is_non_null_type(self.type):
-            return f"{serialize}({code.name('not_null', not_null)}({call}))"
-        return f"(None if (x := {call}) is None else {serialize}(x))"
+            return f"{serialize}({code.name('not_null', not_null)}({made}))"
+        return f"(None if (x := {made}) is None else {serialize}(x))"
 
 
 @dataclass(slots=True, eq=False)

@@ -101,15 +101,12 @@ class Many(Source):
                 made.append(PartField(*asked.common, _TYPENAME, value=asked.parent_type))
                 continue
             if not isinstance(source, Part):
-                planning.leave(f"{asked.parent_type}.{asked.name} has a resolver of its own")
-                continue
+                where = f"{asked.parent_type}.{asked.name}"
+                raise LookupError(f"{where}: expected a part of a connection ({', '.join(_PARTS)}), got {type(source).__name__}")
             part = PartField(*asked.common, _PARTS[source.name])
             named = get_named_type(asked.definition.type)
             if part.part.has_nodes:
-                if not is_object_type(named):
-                    planning.leave(f"{asked.parent_type}.{asked.name} is of an abstract type")
-                    continue
-                part.view = planning.view(place, named, asked)
+                part.view = planning.view(place, planning.type_of_rows(place, named), asked)
             elif is_object_type(named):
                 part.parts = self._parts(planning, place, planning.collect(place, asked), asked)
             place.counts |= source.name == "total_count"
@@ -263,6 +260,9 @@ class _Pages(dict[Any, Any]):
 
     def __missing__(self, _: Any) -> Any:
         return self.empty
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        return self[key]
 
 
 def _connections(

@@ -177,7 +177,9 @@ class Child(FieldPlan):
     def found(self, code: Code, number: int) -> str:
         """Return the expression of what the place has for this row's key."""
         code.setup.append(f"c{number} = outs[{self.place.index}]")
-        if not self.has_nulls or (self.place.is_required and not code.is_careful):
+        if code.is_careful:
+            return f"{code.name('look', _look)}(c{number}, v{self.slot})"
+        if not self.has_nulls or self.place.is_required:
             return f"c{number}[v{self.slot}]"
         code.setup.append(f"g{number} = c{number}.get")
         return f"g{number}(v{self.slot})"
@@ -194,9 +196,17 @@ class EachChild(Child):
         return found if self.place.is_required else f"(None if {value} is None else {found})"
 
 
+def _look(found: Any, key: Any) -> Any:
+    if isinstance(key, Exception):  # an attribute that could not be read
+        return Failed(key)
+    return found.get(key)
+
+
 def _each(found: Any, keys: Any) -> Any:
     if keys is None:
         return None
+    if isinstance(keys, Exception):
+        return Failed(keys)
     if isinstance(found, Failing):
         return found.failed if keys else []
     return [found[key] for key in keys if key in found]

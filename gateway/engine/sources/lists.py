@@ -7,7 +7,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from gateway.engine.plan import Place
-from gateway.engine.results import Failed, Result, is_row
+from gateway.engine.results import Result, is_row
 from gateway.stores.base import Row
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ class Lists(dict[Any, Any]):
     def __missing__(self, _: Any) -> Any:
         return []
 
+    def get(self, key: Any, default: Any = None) -> Any:
+        return self[key]
+
 
 def lists(place: Place, building: Building) -> Lists:
     """Return the objects of each parent; without the rows whose ``drops`` are not there."""
@@ -33,16 +36,6 @@ def lists(place: Place, building: Building) -> Lists:
         end = start + len(part)
         out[key] = objects[start:end]
         start = end
-    return out
-
-
-def careful_lists(place: Place, building: Building) -> Lists:
-    """Return the same where nulls and errors stand among the rows."""
-    groups, rows = kept(place, building.result(place), building)
-    objects = iter(building.objects(place.views[0], rows))
-    out = Lists()
-    for key, part in groups.items():
-        out[key] = [next(objects) if is_row(row) else None if row is None else Failed(row) for row in part]  # type: ignore[arg-type]
     return out
 
 

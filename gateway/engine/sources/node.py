@@ -12,7 +12,7 @@ from gateway.engine.code import Code, not_null
 from gateway.engine.plan import FieldPlan, Place
 from gateway.engine.results import Result
 from gateway.engine.sources.key import ByKey, Failing, rows_by_key
-from gateway.engine.sources.source import Asked, Bound, Source, Steps
+from gateway.engine.sources.source import KEPT, Asked, Bound, Source, Steps
 from gateway.errors import BadUserInput
 from gateway.stores.base import Get, Key, Row, UniqueKeys
 
@@ -112,10 +112,6 @@ class OfType(ByKey):
 
     def explain(self, place: Place) -> Iterable[tuple[int, dict[str, Any]]]:
         yield place.level, self.line(place, "one", by=self.collection.key[0])
-
-
-KEPT: Any = object()
-"""In the root's row stands what another place put there."""
 
 
 @dataclass(slots=True, eq=False)

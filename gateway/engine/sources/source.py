@@ -14,6 +14,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from gateway.engine.results import Result
@@ -65,6 +66,9 @@ class Call(ABC):
     @abstractmethod
     async def run(self, ctx: RequestContext) -> Any: ...
 
+
+KEPT: Any = object()
+"""What a root field has in the root's row is there already: another place put it there, or it needs nothing."""
 
 Steps = Generator[Any, Any, Result]  # yields requests and Calls
 
@@ -124,6 +128,10 @@ class Source(ABC):
 
     def steps(self, place: Place, run: Run) -> Steps:
         raise NotImplementedError(f"{type(self).__name__} asks nobody, for {'.'.join(place.path)}")
+
+    def keys_in(self, place: Place, rows: Sequence[Row]) -> Iterable[Any]:
+        """Give what each row of the parent's has as its key: by which its part of ``parts`` is known."""
+        return map(itemgetter(place.slot), rows)
 
     def parts(self, result: Result) -> Iterable[tuple[Any, Sequence[Row]]]:
         """Give the rows of each key, in the order of ``result.rows``."""
