@@ -41,4 +41,4 @@ def create_app(settings: Settings, graph: Graph) -> Application:
         openness=Openness(settings.introspection, settings.suggestions, settings.type_names),
         may_explain=not settings.is_production,
     )
-    return application(service, stores, settings, first_query=graph.first_query)
+    return application(service, stores, settings, first_query=graph.first_query, middleware=graph.middleware)

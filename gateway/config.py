@@ -101,10 +101,40 @@ def _no_host() -> NoReturn:
 
 
 def _host_patterns(given: object) -> tuple[str, ...]:
+    return tuple(item if item == "*" else "*." * item.startswith("*.") + normal_host(item.removeprefix("*.")) for item in _texts(given))
+
+
+def _texts(given: object) -> tuple[str, ...]:
+    """Return the texts of a list, or of one text with commas or spaces between them."""
     listed = re.split(r"[\s,]+", given.strip()) if isinstance(given, str) else given
     if not isinstance(listed, list | tuple) or not all(isinstance(item, str) for item in listed):
         raise ValueError("expected names")
-    return tuple(item if item == "*" else "*." * item.startswith("*.") + normal_host(item.removeprefix("*.")) for item in listed if item)
+    return tuple(item for item in listed if item)
+
+
+def _origins(given: object) -> tuple[str, ...]:
+    return tuple(item if item == "*" else normal_origin(item) for item in _texts(given))
+
+
+def normal_origin(text: str) -> str:
+    """Return an origin as browsers send it: lower case, without the scheme's own port; ValueError where it is none."""
+    scheme, separator, rest = text.lower().partition("://")
+    found = re.fullmatch(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::(\d{1,5}))?", rest)
+    if scheme not in _OWN_PORTS or not separator or not found or int(found[2] or 0) > 65_535:
+        raise ValueError("expected an origin")
+    host, port = normal_host(found[1]), found[2] and str(int(found[2]))
+    return f"{scheme}://{host}" if port in (None, _OWN_PORTS[scheme]) else f"{scheme}://{host}:{port}"
+
+
+_OWN_PORTS = {"http": "80", "https": "443"}
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'+.^_`|~-]{1,64}").fullmatch
+
+
+def _header_names(given: object) -> tuple[str, ...]:
+    names = _texts(given)
+    if not all(map(_HEADER, names)):
+        raise ValueError("expected names of headers")
+    return names
 
 
 Seconds = Annotated[float, Field(gt=0, le=3_600, allow_inf_nan=False, description="seconds, more than 0 and at most 3600")]
@@ -178,6 +208,13 @@ class Settings(BaseSettings):
     )
     allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_host_patterns)] = Field(
         default=(), description="host names without ports, such as api.example.com or *.example.com, or * for any"
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)] = Field(
+        default=(), description="origins such as https://app.example.com, without a path, or * for any"
+    )
+    cors_credentials: bool = Field(default=False, description="true or false: whether pages of these origins may send cookies")
+    cors_headers: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_header_names)] = Field(
+        default=(), description="names of headers, such as X-Tenant"
     )
     url_limit_bytes: int = Field(default=8_192, ge=256, le=65_536, description="bytes, from 256 to 65536")
     header_limit_bytes: int = Field(default=16_384, ge=1_024, le=262_144, description="bytes, from 1024 to 262144")
@@ -305,6 +342,12 @@ def _check_across_fields(settings: Settings, origin: _Origin, store_names: Colle
     if settings.page_default > settings.page_max:
         key, value = origin.find(("page_default",))
         raise ConfigError(f"{key} = {hidden(value)}: expected at most page_max, which is {settings.page_max}")
+    if "*" in settings.cors_origins:
+        key, value = origin.find(("cors_origins",))
+        if len(settings.cors_origins) > 1:
+            raise ConfigError(f"{key} = {hidden(value)}: expected * alone, or origins without it")
+        if settings.cors_credentials:  # any page could then read what is for the user whose cookies it sends
+            raise ConfigError(f"{key} = {hidden(value)}: expected origins by name, since cors_credentials is true")
 
 
 def _line(error: ErrorDetails, origin: _Origin, store_names: Collection[str]) -> str:

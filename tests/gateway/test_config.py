@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import Settings, hidden, load_settings, normal_url
+from gateway.config import Settings, hidden, load_settings, normal_origin, normal_url
 from gateway.errors import ConfigError
 
 STORES = ("people", "things")
@@ -272,3 +272,44 @@ def test_hosts_in_the_file_must_be_texts() -> None:
 def test_get_depends_on_the_environment(environment: str, get: bool, preflight: bool) -> None:
     settings = load_settings(STORES, environment=environment)
     assert (settings.get, settings.get_preflight) == (get, preflight)
+
+
+# ----------------------------------------------------------------------------------------------------------------- CORS
+
+
+@pytest.mark.parametrize(
+    ("given", "origin"),
+    [
+        ("https://App.Example.com:443", "https://app.example.com"),
+        ("http://localhost:5173", "http://localhost:5173"),
+        ("http://127.0.0.1:80", "http://127.0.0.1"),
+        ("http://[0::1]:8080", "http://[::1]:8080"),
+    ],
+)
+def test_origins_are_compared_as_browsers_write_them(given: str, origin: str) -> None:
+    assert normal_origin(given) == origin
+
+
+@pytest.mark.parametrize(
+    "given", ["example.com", "https://example.com/", "https://*.example.com", "null", "ftp://example.com", "https://", "https://a:99999"]
+)
+def test_an_origin_that_is_none_is_one_line(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.setenv("GATEWAY_CORS_ORIGINS", given)
+    expected = "expected origins such as https://app.example.com, without a path, or * for any"
+    assert line_of() == f"GATEWAY_CORS_ORIGINS = {given!r}: {expected}"
+
+
+def test_any_origin_is_said_alone_and_never_with_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_toml('cors_origins = ["*"]')
+    assert load_settings(STORES).cors_origins == ("*",)
+    monkeypatch.setenv("GATEWAY_CORS_CREDENTIALS", "true")
+    assert line_of() == "gateway.toml: cors_origins = ['*']: expected origins by name, since cors_credentials is true"
+    monkeypatch.setenv("GATEWAY_CORS_ORIGINS", "*, https://a.example")
+    assert line_of() == "GATEWAY_CORS_ORIGINS = '*, https://a.example': expected * alone, or origins without it"
+
+
+def test_headers_have_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_CORS_HEADERS", "X-Tenant, X-Trace")
+    assert load_settings(STORES).cors_headers == ("X-Tenant", "X-Trace")
+    monkeypatch.setenv("GATEWAY_CORS_HEADERS", "*")
+    assert line_of() == "GATEWAY_CORS_HEADERS = '*': expected names of headers, such as X-Tenant"
