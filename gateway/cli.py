@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import sys
 import time
 from collections import Counter
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
     from gateway.fields import Graph
     from gateway.loading import LoadReport, Step
 
-GRAPH = "schema:schema"
+GraphOption = Annotated[
+    str | None,
+    typer.Option("--graph", metavar="MODULE:ATTRIBUTE", help="The graph, looked for from the current folder.  [default: the example]"),
+]
 
 FAILED = 1
 MISUSED = 2  # a setting or an argument
@@ -64,9 +68,10 @@ def options(
 def serve(
     host: Annotated[str | None, typer.Option(help="The address to listen on.  [default: 127.0.0.1]")] = None,
     port: Annotated[str | None, typer.Option(help="The port; 0 is any free one.  [default: 8000]")] = None,
+    graph_name: GraphOption = None,
 ) -> None:
-    """Serve the graph. Empty embedded stores are created and filled with demo data first."""
-    graph, settings = _read(host=host, port=port)
+    """Serve the graph. Embedded stores are created first, and empty ones filled with demo data where the graph has some."""
+    graph, settings = _read(graph_name, host=host, port=port)
 
     from gateway.app import create_app
     from gateway.http import server
@@ -81,9 +86,9 @@ def serve(
 
 
 @cli.command()
-def migrate() -> None:
+def migrate(graph_name: GraphOption = None) -> None:
     """Create what is missing in each store: tables, collections, indexes, constraints."""
-    graph, settings = _read()
+    graph, settings = _read(graph_name)
     with _naming_urls(settings):
         asyncio.run(_migrate(settings, graph))
 
@@ -95,13 +100,17 @@ def seed(
     posts_per_user: Annotated[int | None, typer.Option(min=0, help="On average.")] = None,
     events_per_user: Annotated[int | None, typer.Option(min=0, help="On average.")] = None,
     if_empty: Annotated[bool, typer.Option("--if-empty", help="Leave stores alone that have rows.")] = False,
+    graph_name: GraphOption = None,
 ) -> None:
     """Fill the stores with demo data, replacing rows of the same keys."""
-    graph, settings = _read()
+    graph, settings = _read(graph_name)
     if graph.demo is None:
-        raise ConfigError(f"{GRAPH}: expected a graph with demo data")
+        raise ConfigError(f"{_called(graph_name)}: expected a graph with demo data, got one whose demo is None")
     given = {"posts_per_user": posts_per_user, "events_per_user": events_per_user}
-    batches = graph.demo(users, seed, **{name: number for name, number in given.items() if number is not None})
+    asked = {name: number for name, number in given.items() if number is not None}
+    for name in asked.keys() - inspect.signature(graph.demo).parameters.keys():
+        raise ConfigError(f"--{name.replace('_', '-')}: expected a number that the demo data of {_called(graph_name)} takes")
+    batches = graph.demo(users, seed, **asked)
     started = time.perf_counter()
     with _naming_urls(settings), _row_counts() as progress:
         rows = asyncio.run(_seed(settings, graph, batches, progress, if_empty=if_empty))
@@ -115,9 +124,10 @@ def seed(
 def load(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder with NDJSON files.")],
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Report bad lines and go on without them.")] = False,
+    graph_name: GraphOption = None,
 ) -> None:
     """Load NDJSON files. All lines are checked before anything is written; loading again changes nothing."""
-    graph, settings = _read()
+    graph, settings = _read(graph_name)
     with _naming_urls(settings), _bars() as progress:
         report = asyncio.run(_load(settings, graph, folder, _say_error if skip_bad else None, progress))
     _report(report)
@@ -129,6 +139,7 @@ def plan(
     operation: Annotated[str | None, typer.Option(help="Which operation, where the document has several.")] = None,
     variables: Annotated[str | None, typer.Option(help="Variables as JSON; @skip and @include may depend on them.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    graph_name: GraphOption = None,
 ) -> None:
     """Print how an operation would run: levels, and the store calls of each. Asks no store."""
     import orjson
@@ -142,7 +153,7 @@ def plan(
         given = orjson.loads(variables) if variables else {}
     except orjson.JSONDecodeError as error:
         raise ConfigError(f"--variables: expected JSON, got {variables!r}: {error}") from error
-    service = Service(_graph(), Stores({}))
+    service = Service(_graph(graph_name), Stores({}))
     try:
         made = service.plan(file.read_text(encoding="utf-8"), operation, given)
     except DocumentRefused as refused:
@@ -153,17 +164,17 @@ def plan(
 
 
 @schema_cli.command("print")
-def schema_print() -> None:
+def schema_print(graph_name: GraphOption = None) -> None:
     """Print the schema's SDL."""
-    _say(_graph().schema.as_str())
+    _say(_graph(graph_name).schema.as_str())
 
 
 @schema_cli.command("check")
-def schema_check() -> None:
+def schema_check(graph_name: GraphOption = None) -> None:
     """End with 1, and the difference, when the exported SDL is not the schema that is served."""
-    graph = _graph()
+    graph = _graph(graph_name)
     if graph.sdl is None:
-        raise ConfigError(f"{GRAPH}: expected a graph that names its exported SDL")
+        raise ConfigError(f"{_called(graph_name)}: expected a graph that names its exported SDL, got one whose sdl is None")
     exported = graph.sdl.read_text(encoding="utf-8") if graph.sdl.exists() else ""
     built = graph.schema.as_str() + "\n"
     if exported == built:
@@ -180,17 +191,27 @@ def schema_check() -> None:
 # ----------------------------------------------------------------------------------------------------- what commands do
 
 
-def _graph() -> Graph:
-    from gateway.app import load_graph
+def _graph(name: str | None) -> Graph:
+    """Return the graph of the option ``--graph`` (None: not given), or of the settings, or the example."""
+    from gateway.config import graph_setting
+    from gateway.graphs import load_example, load_graph
 
-    return load_graph(GRAPH)
+    named = graph_setting(name)
+    return load_example() if named is None else load_graph(named[1], key=named[0])
 
 
-def _read(**overrides: Any) -> tuple[Graph, Settings]:
+def _called(name: str | None) -> str:
+    from gateway.config import graph_setting
+
+    named = graph_setting(name)
+    return "the example" if named is None else f"the graph {named[1]}"
+
+
+def _read(graph_name: str | None, **overrides: Any) -> tuple[Graph, Settings]:
     from gateway.config import load_settings
 
-    graph = _graph()
-    return graph, load_settings(graph.store_names, graph.plain_urls, **overrides)
+    graph = _graph(graph_name)
+    return graph, load_settings(graph.store_names, graph.plain_urls, graph=graph_name, **overrides)
 
 
 async def _prepare(settings: Settings, graph: Graph) -> None:

@@ -1,8 +1,8 @@
 """Settings: command line, environment and gateway.toml, read once. A value that cannot be ends the start with one line.
 
 Strongest first: what the caller passes (the command line), ``GATEWAY_…``, the plain variables that the graph declares
-(``DATABASE_URL``), ``gateway.toml`` (elsewhere by ``GATEWAY_CONFIG``), defaults: a SQLite file per store in the data folder.
-The names of the stores are handed in; nothing here knows them.
+(``DATABASE_URL``), ``gateway.toml`` (elsewhere by ``GATEWAY_CONFIG``), defaults: in development a SQLite file per store in the data
+folder. The names of the stores are handed in; nothing here knows them. Which graph has them is a setting itself: ``graph_setting``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import re
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -19,13 +20,22 @@ from urllib.parse import parse_qs, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, InitSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from gateway.errors import ConfigError
 
 PREFIX = "GATEWAY_"
 CONFIG_VARIABLE = f"{PREFIX}CONFIG"
 CONFIG_FILE = "gateway.toml"
+EXPECTED_GRAPH = "module:attribute of a Graph, such as shop.graph:graph"
 
 URLS = "postgresql://, mongodb://, neo4j://, bolt:// with a host, sqlite:/// with a path, or memory://"
 
@@ -101,10 +111,52 @@ def _no_host() -> NoReturn:
 
 
 def _host_patterns(given: object) -> tuple[str, ...]:
+    return tuple(item if item == "*" else "*." * item.startswith("*.") + normal_host(item.removeprefix("*.")) for item in _texts(given))
+
+
+def is_graph_name(name: str) -> bool:
+    """Return whether this is ``module:attribute``."""
+    module, _, attribute = name.partition(":")
+    return attribute.isidentifier() and all(part.isidentifier() for part in module.split("."))
+
+
+def _graph_name(name: str) -> str:
+    if not is_graph_name(name):
+        raise ValueError("expected module:attribute")
+    return name
+
+
+def _texts(given: object) -> tuple[str, ...]:
+    """Return the texts of a list, or of one text with commas or spaces between them."""
     listed = re.split(r"[\s,]+", given.strip()) if isinstance(given, str) else given
     if not isinstance(listed, list | tuple) or not all(isinstance(item, str) for item in listed):
         raise ValueError("expected names")
-    return tuple(item if item == "*" else "*." * item.startswith("*.") + normal_host(item.removeprefix("*.")) for item in listed if item)
+    return tuple(item for item in listed if item)
+
+
+def _origins(given: object) -> tuple[str, ...]:
+    return tuple(item if item == "*" else normal_origin(item) for item in _texts(given))
+
+
+def normal_origin(text: str) -> str:
+    """Return an origin as browsers send it: lower case, without the scheme's own port; ValueError where it is none."""
+    scheme, separator, rest = text.lower().partition("://")
+    found = re.fullmatch(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::(\d{1,5}))?", rest)
+    if scheme not in _OWN_PORTS or not separator or not found or int(found[2] or 0) > 65_535:
+        raise ValueError("expected an origin")
+    host, port = normal_host(found[1]), found[2] and str(int(found[2]))
+    return f"{scheme}://{host}" if port in (None, _OWN_PORTS[scheme]) else f"{scheme}://{host}:{port}"
+
+
+_OWN_PORTS = {"http": "80", "https": "443"}
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'+.^_`|~-]{1,64}").fullmatch
+
+
+def _header_names(given: object) -> tuple[str, ...]:
+    names = _texts(given)
+    if not all(map(_HEADER, names)):
+        raise ValueError("expected names of headers")
+    return names
 
 
 Seconds = Annotated[float, Field(gt=0, le=3_600, allow_inf_nan=False, description="seconds, more than 0 and at most 3600")]
@@ -120,6 +172,7 @@ class Settings(BaseSettings):
         extra="forbid", frozen=True, env_prefix=PREFIX, env_nested_delimiter="__", env_ignore_empty=True, validate_default=False
     )
 
+    graph: Annotated[str, AfterValidator(_graph_name)] = Field(default="", description=EXPECTED_GRAPH)
     environment: Literal["development", "production"] = Field(default="development", description="development or production")
     host: str = Field(default="127.0.0.1", min_length=1, pattern=r"^\S+$", description="a host name or an address")
     port: int = Field(default=8_000, ge=0, le=65_535, description="a port from 0 to 65535")
@@ -179,6 +232,13 @@ class Settings(BaseSettings):
     allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_host_patterns)] = Field(
         default=(), description="host names without ports, such as api.example.com or *.example.com, or * for any"
     )
+    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)] = Field(
+        default=(), description="origins such as https://app.example.com, without a path, or * for any"
+    )
+    cors_credentials: bool = Field(default=False, description="true or false: whether pages of these origins may send cookies")
+    cors_headers: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_header_names)] = Field(
+        default=(), description="names of headers, such as X-Tenant"
+    )
     url_limit_bytes: int = Field(default=8_192, ge=256, le=65_536, description="bytes, from 256 to 65536")
     header_limit_bytes: int = Field(default=16_384, ge=1_024, le=262_144, description="bytes, from 1024 to 262144")
     headers_max: int = Field(default=100, ge=10, le=1_000, description="a number of headers from 10 to 1000")
@@ -216,8 +276,23 @@ class Settings(BaseSettings):
         return (init_settings,)
 
 
+def graph_setting(given: str | None = None) -> tuple[str, str] | None:
+    """Return (key, name) of the graph that is to be served, the key as the user wrote it; None where nobody names one.
+
+    ``given`` is the command line's. Read before all other settings, since the graph says which stores there are.
+    """
+    path, table = _read_file()
+    options = {} if given is None else {"graph": given}
+    if not options and "graph" not in table and not _environment("graph"):
+        return None
+    key, value = _Origin(options, {}, path, table).find(("graph",))
+    if not isinstance(value, str) or not is_graph_name(value):
+        raise ConfigError(f"{key} = {hidden(value)}: expected {EXPECTED_GRAPH}")
+    return key, value
+
+
 def load_settings(store_names: Collection[str], plain_urls: Mapping[str, Collection[str]] | None = None, **overrides: Any) -> Settings:
-    """Return the settings, with a URL for every store of ``store_names`` and for no other.
+    """Return the settings, with a URL for every store of ``store_names`` and for no other. In production each must be given one.
 
     ``plain_urls`` says which stores each plain variable serves: ``{"DATABASE_URL": ("users", "posts")}``. ``overrides`` are
     settings from the command line; None is "not given". ConfigError has one line: the key, the value, what was expected.
@@ -226,21 +301,34 @@ def load_settings(store_names: Collection[str], plain_urls: Mapping[str, Collect
     plain = _plain_urls(plain_urls or {})
     path, table = _read_file()
     origin = _Origin(given, plain, path, table)
+    named = graph_setting(given.get("graph"))
+    graph = _Stores(f"the graph {named[1]}" if named else "the example", tuple(store_names))
     _refuse_unknown_variables()
     try:
-        settings = _reading(plain, table)(**given)
+        settings = _reading(plain, table, store_names)(**given)
     except SettingsError as error:  # a variable that should hold JSON does not
         raise ConfigError(f"{PREFIX}STORES: expected a JSON object, or one {PREFIX}STORES__<NAME>__URL per store") from error
     except ValidationError as error:
-        raise ConfigError(_line(error.errors()[0], origin, store_names)) from error
-    _check_across_fields(settings, origin, store_names)
-    return settings.model_copy(update={"stores": {name: _with_url(settings, name) for name in store_names}})
+        raise ConfigError(_line(error.errors()[0], origin, graph)) from error
+    _check_across_fields(settings, origin, graph)
+    return settings.model_copy(update={"stores": {name: _with_url(settings, name, graph) for name in store_names}})
+
+
+@dataclass(frozen=True, slots=True)
+class _Stores:
+    """The stores of a graph, which is called ``whose``."""
+
+    whose: str
+    names: tuple[str, ...]
+
+    def refusal(self, key: str) -> ConfigError:
+        return ConfigError(f"{key}: no such store; {self.whose} has {', '.join(self.names) or 'none'}")
 
 
 # -------------------------------------------------------------------------------------------------------------- sources
 
 
-def _reading(plain: Mapping[str, tuple[str, str]], table: Mapping[str, Any]) -> type[Settings]:
+def _reading(plain: Mapping[str, tuple[str, str]], table: Mapping[str, Any], store_names: Collection[str]) -> type[Settings]:
     """Return Settings that read the environment and these two, too."""
     stores = {"stores": {store: {"url": url} for store, (_, url) in plain.items()}} if plain else {}
 
@@ -250,14 +338,37 @@ def _reading(plain: Mapping[str, tuple[str, str]], table: Mapping[str, Any]) -> 
             cls,
             settings_cls: type[BaseSettings],
             init_settings: PydanticBaseSettingsSource,
-            env_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
             *_: PydanticBaseSettingsSource,
             **__: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             weaker = (InitSettingsSource(settings_cls, init_kwargs=values) for values in (stores, dict(table)))
-            return init_settings, env_settings, *weaker
+            return init_settings, _Environment(settings_cls, store_names), *weaker
 
     return Reading
+
+
+class _Environment(EnvSettingsSource):
+    """The environment, whose names have neither case nor ``-``; the stores get the graph's own names back."""
+
+    def __init__(self, settings_cls: type[BaseSettings], store_names: Collection[str]) -> None:
+        super().__init__(settings_cls)
+        self._store_names = {store_variable(name): name for name in store_names}
+
+    def __call__(self) -> dict[str, Any]:
+        read = super().__call__()
+        if isinstance(stores := read.get("stores"), dict):
+            read["stores"] = {self._store_names.get(store_variable(name), name): store for name, store in stores.items()}
+        return read
+
+
+def store_variable(name: str) -> str:
+    """Return the part of a variable's name that is a store's: ``GATEWAY_STORES__<this>__URL``."""
+    return name.upper().replace("-", "_")
+
+
+def _environment(setting: str) -> str:
+    return next((value for name, value in os.environ.items() if name.upper() == PREFIX + setting.upper()), "")
 
 
 def _plain_urls(declared: Mapping[str, Collection[str]]) -> dict[str, tuple[str, str]]:
@@ -281,9 +392,13 @@ def _read_file() -> tuple[str, Mapping[str, Any]]:
         raise ConfigError(f"{path}: expected TOML: {str(error).splitlines()[0]}") from error
 
 
-def _with_url(settings: Settings, name: str) -> StoreSettings:
+def _with_url(settings: Settings, name: str, graph: _Stores) -> StoreSettings:
     store = settings.stores.get(name) or StoreSettings.model_validate({})
-    return store if store.url else store.model_copy(update={"url": f"sqlite+aiosqlite:///{settings.data_dir / f'{name}.db'}"})
+    if store.url:
+        return store
+    if settings.is_production:
+        raise ConfigError(f"stores.{name}.url: expected a URL for this store of {graph.whose}; got none, and production has no default")
+    return store.model_copy(update={"url": f"sqlite+aiosqlite:///{settings.data_dir / f'{name}.db'}"})
 
 
 # --------------------------------------------------------------------------------------------------------------- checks
@@ -297,24 +412,29 @@ def _refuse_unknown_variables() -> None:
             raise ConfigError(f"{name}: no such setting; {_expected_name(name.upper(), known)}{_service_link(name)}")
 
 
-def _check_across_fields(settings: Settings, origin: _Origin, store_names: Collection[str]) -> None:
+def _check_across_fields(settings: Settings, origin: _Origin, graph: _Stores) -> None:
     for name in settings.stores:
-        if name not in store_names:
-            key, _ = origin.find(("stores", name))
-            raise ConfigError(f"{key}: no such store; expected one of {', '.join(store_names)}")
+        if name not in graph.names:
+            raise graph.refusal(origin.find(("stores", name))[0])
     if settings.page_default > settings.page_max:
         key, value = origin.find(("page_default",))
         raise ConfigError(f"{key} = {hidden(value)}: expected at most page_max, which is {settings.page_max}")
+    if "*" in settings.cors_origins:
+        key, value = origin.find(("cors_origins",))
+        if len(settings.cors_origins) > 1:
+            raise ConfigError(f"{key} = {hidden(value)}: expected * alone, or origins without it")
+        if settings.cors_credentials:  # any page could then read what is for the user whose cookies it sends
+            raise ConfigError(f"{key} = {hidden(value)}: expected origins by name, since cors_credentials is true")
 
 
-def _line(error: ErrorDetails, origin: _Origin, store_names: Collection[str]) -> str:
+def _line(error: ErrorDetails, origin: _Origin, graph: _Stores) -> str:
     """Return the one line about a value that pydantic refused: its key as the user wrote it, the value, what was expected."""
     at = error["loc"]
     key, value = origin.find(at)
     if error["type"] == "extra_forbidden":
         return f"{key}: no such setting; {_expected_name(str(at[-1]), _fields_at(at[:-1]))}"
-    if at[0] == "stores" and len(at) > 1 and at[1] not in store_names:
-        return f"{key}: no such store; expected one of {', '.join(store_names)}"
+    if at[0] == "stores" and len(at) > 1 and at[1] not in graph.names:
+        return graph.refusal(key).message
     hint = _service_link(key) if str(value).startswith("tcp://") else ""
     return f"{key} = {hidden(value)}: expected {_expected(at)}{hint}"
 
@@ -342,6 +462,10 @@ def _service_link(variable: str) -> str:
     return " (a Kubernetes service named gateway sets it: enableServiceLinks: false)" if linked else ""
 
 
+def _variable(at: tuple[str, ...]) -> str:
+    return PREFIX + "__".join(map(store_variable, at))
+
+
 class _Origin:
     """Where a value was given, in the words of the user."""
 
@@ -357,10 +481,10 @@ class _Origin:
             yield f"--{at[0].replace('_', '-')}", self._given[at[0]]
         environment = {name.upper(): name for name, value in os.environ.items() if value}
         for depth in range(len(at), 0, -1):
-            name = environment.get(PREFIX + "__".join(at[:depth]).upper())
+            name = environment.get(_variable(at[:depth]))
             if name:
                 yield name, os.environ[name]
-        below = PREFIX + "__".join(at).upper() + "__"
+        below = f"{_variable(at)}__"
         yield from ((name, os.environ[name]) for upper, name in environment.items() if upper.startswith(below))
         if at[0] == "stores" and len(at) > 1 and at[1] in self._plain and at[2:] in ((), ("url",)):
             yield self._plain[at[1]]

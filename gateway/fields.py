@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Generic, Optional, TypeVar, cast
 
 import strawberry
+from starlette.middleware import Middleware
 from strawberry.annotation import StrawberryAnnotation
 from strawberry.schema_directive import Location
 from strawberry.types.arguments import StrawberryArgument
@@ -234,7 +235,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Graph:
-    """All that the gateway needs to know of a domain; imported by name (``schema:schema``)."""
+    """All that the gateway needs to know of a domain; imported by name (setting ``graph``). docs/own-graph.md has one to begin with."""
 
     schema: strawberry.Schema
     collections: tuple[Collection, ...]
@@ -244,6 +245,7 @@ class Graph:
     demo: Callable[..., Iterable[tuple[Collection, Sequence[Row]]]] | None = None
     plain_urls: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # DATABASE_URL and the like: which stores it serves
     first_query: str = ""  # what GraphiQL shows to somebody who comes for the first time
+    middleware: tuple[Middleware, ...] = ()  # around all paths, outermost first (docs/http.md)
 
     @property
     def store_names(self) -> tuple[str, ...]:

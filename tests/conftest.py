@@ -1,5 +1,5 @@
-"""Leave live tests out where their servers are not named, and those of clients where there is no Node.js; say so at the end of the run.
-REQUIRE_LIVE=1 makes that a failure."""
+"""Leave live tests out where their servers are not named, and those of clients and of the wheel where there is no Node.js or hatchling; say
+so at the end of the run. REQUIRE_LIVE=1 makes that a failure."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Generator
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,6 +18,7 @@ from tests.kinds import MONGODB, SERVERS
 ROOT = Path(__file__).parent.parent
 SNB = "TEST_SNB_DIR"
 NODE = "node and npm"
+HATCHLING = "hatchling"
 
 _left_out: pytest.StashKey[Counter[str]] = pytest.StashKey()
 
@@ -73,6 +75,8 @@ def _missing(item: pytest.Item) -> list[str]:
         missing.append(SNB)
     if item.get_closest_marker("node") and not (shutil.which("node") and shutil.which("npm")):
         missing.append(NODE)
+    if item.get_closest_marker("wheel") and find_spec(HATCHLING) is None:
+        missing.append(HATCHLING)
     return missing
 
 
@@ -94,6 +98,8 @@ def _how_to_run(left_out: Counter[str]) -> list[str]:
         lines.append(f"{left_out[SNB]:5} tests that need the LDBC sample ({SNB} names no folder)")
     if left_out[NODE]:
         lines.append(f"{left_out[NODE]:5} tests that need {NODE} (they are not installed, or not on the PATH)")
+    if left_out[HATCHLING]:
+        lines.append(f"{left_out[HATCHLING]:5} tests that need {HATCHLING} (it is not installed: pip install {HATCHLING})")
     if servers:
         lines += ["To run them:", "  docker compose up -d", *(f"  export {s.variable}='{s.compose_url}'" for s in SERVERS)]
     if left_out[SNB]:

@@ -36,11 +36,23 @@ import pytest
 def test_of_clients() -> None: ...
 """
 
+OF_THE_WHEEL = """
+import pytest
+
+@pytest.mark.wheel
+def test_of_the_wheel() -> None: ...
+"""
+
+NO_MODULES = """
+import tests.conftest
+tests.conftest.find_spec = lambda _: None
+"""
+
 
 def run(folder: Path, tests: str = TESTS, **variables: str) -> tuple[int, list[str]]:
     """The exit status and the lines of a run of ``tests`` with these variables and no others of ours."""
     (folder / "test_some.py").write_text(tests)
-    (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n  live\n  node\n")
+    (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n  live\n  node\n  wheel\n")
     ours = {"REQUIRE_LIVE", "TEST_SNB_DIR", *(server.variable for server in SERVERS)}
     environment = {name: value for name, value in os.environ.items() if name not in ours}
     command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", "-q", str(folder)]
@@ -79,6 +91,15 @@ def test_a_test_of_node_is_left_out_where_there_is_none(tmp_path: Path) -> None:
     status, lines = run(tmp_path, TEST_SNB_DIR=str(tmp_path), REQUIRE_LIVE="1", PATH=str(tmp_path), **everything)
     assert status == 1
     assert "    1 tests that need node and npm (they are not installed, or not on the PATH)" in lines
+
+
+def test_a_test_of_the_wheel_is_left_out_without_hatchling(tmp_path: Path) -> None:
+    (tmp_path / "hatchling.py").write_text("")
+    found, _ = run(tmp_path, OF_THE_WHEEL, REQUIRE_LIVE="1", PYTHONPATH=str(tmp_path))
+    assert found == 0
+    status, lines = run(tmp_path, f"{NO_MODULES}{OF_THE_WHEEL}", REQUIRE_LIVE="1")
+    assert status == 1
+    assert "    1 tests that need hatchling (it is not installed: pip install hatchling)" in lines
 
 
 @pytest.mark.parametrize("require", ["", "1"])

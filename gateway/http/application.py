@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from itertools import chain
 from typing import Any
 
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,27 +16,42 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.config import Settings
-from gateway.errors import MethodNotAllowed, PageNotFound
+from gateway.errors import ConfigError, MethodNotAllowed, PageNotFound
 from gateway.http import graphiql, health
+from gateway.http.cors import Cors
 from gateway.http.graphql import GraphQLEndpoint
 from gateway.http.hosts import Hosts
 from gateway.http.media import GRAPHQL
-from gateway.http.middleware import ExchangeMiddleware
+from gateway.http.middleware import EXCHANGE, Exchange, ExchangeMiddleware, read_headers
 from gateway.http.protocol import Edge
 from gateway.observability.metrics import CONTENT_TYPE, Metrics
 from gateway.service import Service
 from gateway.stores import Stores
 
+GRAPHQL_PATH = "/graphql"
+
 
 class Application(ExchangeMiddleware):
-    """The ASGI application: nothing stands between the server's connections and the endpoint at ``/graphql``.
+    """The ASGI application: nothing stands between the server's connections and the endpoint at ``/graphql``, but ``around``.
 
-    ``edge`` is what its server shares with it.
+    ``edge`` is what its server shares with it. ``around`` is middleware, outermost first, around all paths. It sees no request
+    that is refused for its head or its host; its answers, too, have the safe headers and a line in the log.
     """
 
-    def __init__(self, pages: Router, handlers: Mapping[Any, Any], hosts: Hosts, edge: Edge, direct: Mapping[str, ASGIApp]) -> None:
+    def __init__(
+        self,
+        pages: Router,
+        handlers: Mapping[Any, Any],
+        hosts: Hosts,
+        edge: Edge,
+        direct: Mapping[str, ASGIApp],
+        around: Sequence[Middleware] = (),
+    ) -> None:
         self._handled = ExceptionMiddleware(pages, handlers)
-        super().__init__(self._pages, hosts, direct)
+        if around:
+            super().__init__(self._wrapped(around, direct), hosts, is_whole=False)
+        else:
+            super().__init__(self._pages, hosts, direct)
         self.edge = edge
         self._lifespan = pages.lifespan_context
 
@@ -47,10 +63,40 @@ class Application(ExchangeMiddleware):
         scope["app"] = self  # a router that is not alone leaves what it does not know to the handlers
         await self._handled(scope, receive, send)
 
+    def _wrapped(self, around: Sequence[Middleware], direct: Mapping[str, ASGIApp]) -> ASGIApp:
+        async def inner(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] != "http":
+                await self._handled(scope, receive, send)
+                return
+            exchange: Exchange = scope[EXCHANGE]
+            exchange.headers = read_headers(scope)
+            endpoint = direct.get(scope["path"])
+            exchange.is_quiet = endpoint is None
+            await (endpoint or self._handled)(scope, receive, send)
 
-def application(service: Service, stores: Stores, settings: Settings, *, first_query: str = "") -> Application:
+        app: ASGIApp = inner
+        for made, arguments, options in reversed(around):
+            try:
+                app = made(app, *arguments, **options)
+            except Exception as error:
+                name = getattr(made, "__name__", repr(made))
+                raise ConfigError(f"middleware {name}: expected one that can be made, got {type(error).__name__}: {error}") from error
+
+        async def outer(scope: Scope, receive: Receive, send: Send) -> None:
+            scope["app"] = self
+            if scope["type"] == "http":
+                scope[EXCHANGE].is_quiet = False  # an answer of theirs is worth its line
+            await app(scope, receive, send)
+
+        return outer
+
+
+def application(
+    service: Service, stores: Stores, settings: Settings, *, first_query: str = "", middleware: Sequence[Middleware] = ()
+) -> Application:
     """Return the application; its lifespan opens the stores and closes them. ``first_query`` is what GraphiQL shows.
 
+    ``middleware`` is outermost first; that of CORS stands before it, so that a preflight asks nobody for his identity.
     ConfigError where nobody said for which hosts it is.
     """
     edge = Edge(settings)
@@ -81,7 +127,9 @@ def application(service: Service, stores: Stores, settings: Settings, *, first_q
         redirect_slashes=False,
         lifespan=lifespan,
     )
-    return Application(router, {404: refuse, 405: refuse}, Hosts(settings), edge, {"/graphql": endpoint})
+    cors = [Middleware(Cors, settings=settings, path=GRAPHQL_PATH)] if settings.cors_origins else []
+    around = [*cors, *middleware]
+    return Application(router, {404: refuse, 405: refuse}, Hosts(settings), edge, {GRAPHQL_PATH: endpoint}, around)
 
 
 def _metrics(service: Service, edge: Edge) -> Callable[[Request], Awaitable[Response]]:

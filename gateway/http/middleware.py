@@ -68,14 +68,16 @@ class Exchange:
 class ExchangeMiddleware:
     """Outermost. Pure ASGI: one dictionary, one object and one closure per request.
 
-    Paths of ``direct`` are answered by these applications, which have no pages, and all others by ``app``.
+    Paths of ``direct`` are answered by these applications, which have no pages, and all others by ``app``. Without ``is_whole``
+    an answer goes through ``send`` message by message, so that what stands around an endpoint sees it.
     PERF: Starlette's router and its exception handler cost 20 µs, more than all the rest of us (python -m tests.gateway.http.cost).
     """
 
-    def __init__(self, app: ASGIApp, hosts: Hosts, direct: Mapping[str, ASGIApp] | None = None) -> None:
+    def __init__(self, app: ASGIApp, hosts: Hosts, direct: Mapping[str, ASGIApp] | None = None, *, is_whole: bool = True) -> None:
         self.app = app
         self.hosts = hosts
         self.direct = direct or {}
+        self._is_whole = is_whole
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -84,7 +86,7 @@ class ExchangeMiddleware:
         started = perf_counter()
         headers = read_headers(scope)
         # A connection of ours takes an answer in one piece, too (protocol.Cycle).
-        write: Write | None = getattr(getattr(send, "__self__", None), "write_whole", None)
+        write: Write | None = getattr(getattr(send, "__self__", None), "write_whole", None) if self._is_whole else None
         exchange = scope[EXCHANGE] = Exchange(headers, request_id(headers.get(b"x-request-id")), write)
         direct = self.direct.get(scope["path"])
         refusal: GatewayError | None = scope.get(REFUSAL)

@@ -12,10 +12,10 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.app import create_app, load_graph
+from gateway.app import create_app
 from gateway.config import Settings, StoreSettings
-from gateway.errors import ConfigError
 from gateway.fields import Graph
+from gateway.graphs import load_example
 from gateway.preparing import opened, prepare_embedded
 
 GRAPHQL = "application/graphql-response+json"
@@ -24,7 +24,7 @@ INTERNALS = re.compile(r"Traceback|File \"|\.py\b|sqlalchemy|sqlite|SELECT |asyn
 
 @pytest.fixture(scope="module")
 def graph() -> Graph:
-    return load_graph("schema:schema")
+    return load_example()
 
 
 @pytest.fixture(scope="module")
@@ -173,9 +173,3 @@ async def test_a_store_that_is_gone_leaves_the_others(settings: Settings, graph:
     assert all(e["path"][-1] == "events" for e in errors)
     assert "127.0.0.1" not in partial.text + json.dumps(ready)
     assert "errors" not in whole.json()
-
-
-@pytest.mark.parametrize("name", ["nothing_like_this:schema", "schema:nothing", "schema", "json:dumps"])
-def test_a_graph_that_is_none_is_one_line(name: str) -> None:
-    with pytest.raises(ConfigError, match=f"^graph = '{name}': expected "):
-        load_graph(name)

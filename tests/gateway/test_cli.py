@@ -124,7 +124,7 @@ def test_schema_check_shows_the_difference(monkeypatch: pytest.MonkeyPatch, tmp_
     from schema import schema
 
     exported = tmp_path / "schema.graphql"
-    monkeypatch.setattr(cli_module, "_graph", lambda: replace(schema, sdl=exported))
+    monkeypatch.setattr(cli_module, "_graph", lambda _: replace(schema, sdl=exported))
     exported.write_text(run("schema", "print").output, encoding="utf-8")
     assert run("schema", "check").exit_code == 0
     exported.write_text(exported.read_text().replace("email: String!\n", "mail: String!\n"), encoding="utf-8")
@@ -188,7 +188,7 @@ def test_a_graph_without_demo_data_cannot_be_seeded(monkeypatch: pytest.MonkeyPa
 
     from schema import schema
 
-    monkeypatch.setattr(cli_module, "_graph", lambda: replace(schema, demo=None))
+    monkeypatch.setattr(cli_module, "_graph", lambda _: replace(schema, demo=None))
     assert isinstance(run("seed").exception, ConfigError)
 
 
@@ -238,9 +238,20 @@ def test_a_start_that_was_cut_short_while_filling_is_completed_by_the_next() -> 
 
 
 def test_production_starts_with_empty_stores() -> None:
-    with serving(GATEWAY_ENVIRONMENT="production", GATEWAY_ALLOWED_HOSTS="127.0.0.1") as (address, said):
+    urls = {f"GATEWAY_STORES__{name.upper()}__URL": f"sqlite:///{name}.db" for name in ("users", "posts", "events", "recommendations")}
+    with serving(GATEWAY_ENVIRONMENT="production", GATEWAY_ALLOWED_HOSTS="127.0.0.1", **urls) as (address, said):
         assert said[-1] == "The stores are empty: fill them with gateway load DIR, or gateway seed."
         assert names(address) == []
+
+
+def test_production_does_not_start_without_the_url_of_a_store() -> None:
+    urls = {"DATABASE_URL": "sqlite:///one.db", "NEO4J_URL": "sqlite:///two.db"}
+    ended = spawn("serve", GATEWAY_ENVIRONMENT="production", GATEWAY_ALLOWED_HOSTS="127.0.0.1", **urls)
+    assert ended.returncode == 2
+    assert ended.stderr == (
+        "gateway: stores.events.url: expected a URL for this store of the example; got none, and production has no default\n"
+    )
+    assert not Path("data").exists()
 
 
 def test_a_start_does_not_import_what_it_does_not_need() -> None:

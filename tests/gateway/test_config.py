@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import Settings, hidden, load_settings, normal_url
+from gateway.config import Settings, graph_setting, hidden, load_settings, normal_origin, normal_url
 from gateway.errors import ConfigError
 
 STORES = ("people", "things")
@@ -126,7 +126,7 @@ URLS = "postgresql://, mongodb://, neo4j://, bolt:// with a host, sqlite:/// wit
         ("GATEWAY_CONFIG", "no.toml", "GATEWAY_CONFIG = 'no.toml': expected the path of a TOML file, and there is none"),
         ("GATEWAY_STORES", "{", "GATEWAY_STORES: expected a JSON object, or one GATEWAY_STORES__<NAME>__URL per store"),
         ("GATEWAY_STORES__PEOPLE", "x", "GATEWAY_STORES__PEOPLE = 'x': expected a table with url, pool_size"),
-        ("GATEWAY_STORES__PEOPEL__URL", "memory://", "GATEWAY_STORES__PEOPEL__URL: no such store; expected one of people, things"),
+        ("GATEWAY_STORES__PEOPEL__URL", "memory://", "GATEWAY_STORES__PEOPEL__URL: no such store; the example has people, things"),
         ("GATEWAY_STORES__PEOPLE__URI", "memory://", "GATEWAY_STORES__PEOPLE__URI: no such setting; expected one of url, pool_size"),
         ("GATEWAY_STORES__PEOPLE__URL", "mysql://h/d", f"GATEWAY_STORES__PEOPLE__URL = 'mysql://h/d': expected {URLS}"),
         ("DATABASE_URL", "mysql://u:pass@h/d", f"DATABASE_URL = 'mysql://u:***@h/d': expected {URLS}"),
@@ -146,7 +146,7 @@ def test_a_wrong_variable_is_named_as_the_user_wrote_it(monkeypatch: pytest.Monk
 
 def test_an_unknown_variable_far_from_any_setting_lists_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEWAY_XYZZY", "1")
-    assert line_of().startswith("GATEWAY_XYZZY: no such setting; expected one of GATEWAY_CONFIG, GATEWAY_ENVIRONMENT, GATEWAY_HOST")
+    assert line_of().startswith("GATEWAY_XYZZY: no such setting; expected one of GATEWAY_CONFIG, GATEWAY_GRAPH, GATEWAY_ENVIRONMENT")
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_an_unknown_variable_far_from_any_setting_lists_them(monkeypatch: pytest
         ("port = 'x'", "gateway.toml: port = 'x': expected a port from 0 to 65535"),
         ("port = [1]", "gateway.toml: port = [1]: expected a port from 0 to 65535"),
         ("prot = 1", "gateway.toml: prot: no such setting; did you mean port?"),
-        ("[stores.thing]\nurl = 'memory://'", "gateway.toml: stores.thing: no such store; expected one of people, things"),
+        ("[stores.thing]\nurl = 'memory://'", "gateway.toml: stores.thing: no such store; the example has people, things"),
         ("[stores.things]\nurl = 'x'", f"gateway.toml: stores.things.url = 'x': expected {URLS}"),
         ("[stores.things]\nuri = 'x'", "gateway.toml: stores.things.uri: no such setting; expected one of url, pool_size"),
         ("[stores]\nthings = 'x'", "gateway.toml: stores.things = 'x': expected a table with url, pool_size"),
@@ -270,5 +270,113 @@ def test_hosts_in_the_file_must_be_texts() -> None:
 
 @pytest.mark.parametrize(("environment", "get", "preflight"), [("development", True, False), ("production", False, True)])
 def test_get_depends_on_the_environment(environment: str, get: bool, preflight: bool) -> None:
-    settings = load_settings(STORES, environment=environment)
+    settings = load_settings((), environment=environment)
     assert (settings.get, settings.get_preflight) == (get, preflight)
+
+
+# ---------------------------------------------------------------------------------------------------------------- graph
+
+
+def test_the_graph_is_named_by_the_command_line_before_the_environment_before_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert graph_setting() is None
+    write_toml('graph = "a:b"')
+    assert graph_setting() == ("gateway.toml: graph", "a:b")
+    monkeypatch.setenv("gateway_graph", "c.d:e")
+    assert graph_setting() == ("gateway_graph", "c.d:e")
+    assert graph_setting("f:g") == ("--graph", "f:g")
+    assert load_settings(STORES, graph=None).graph == "c.d:e"
+
+
+@pytest.mark.parametrize("value", ["shop", "shop:", ":graph", "a/b.py:graph", "a..b:c", "a:b.c", "a b:c", "a:1"])
+def test_a_graph_is_a_module_and_an_attribute(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("GATEWAY_GRAPH", value)
+    with pytest.raises(ConfigError) as caught:
+        graph_setting()
+    assert caught.value.message == f"GATEWAY_GRAPH = {value!r}: expected module:attribute of a Graph, such as shop.graph:graph"
+    assert line_of() == caught.value.message
+
+
+def test_a_graph_in_the_file_is_text() -> None:
+    write_toml("graph = 5")
+    assert line_of() == "gateway.toml: graph = 5: expected module:attribute of a Graph, such as shop.graph:graph"
+
+
+def test_an_unknown_store_is_told_with_the_graph_that_has_others() -> None:
+    write_toml('graph = "shop:graph"\n[stores.thing]\nurl = "memory://"')
+    assert line_of() == "gateway.toml: stores.thing: no such store; the graph shop:graph has people, things"
+
+
+def test_stores_have_any_names_and_variables_find_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_toml('[stores.Orders]\npool_size = 3\n[stores."cold-archive"]\nurl = "memory://"')
+    monkeypatch.setenv("GATEWAY_STORES__ORDERS__URL", "sqlite:///o.db")
+    monkeypatch.setenv("GATEWAY_STORES__COLD_ARCHIVE__POOL_SIZE", "4")
+    stores = load_settings(("Orders", "cold-archive")).stores
+    assert {name: (store.url, store.pool_size) for name, store in stores.items()} == {
+        "Orders": ("sqlite+aiosqlite:///o.db", 3),
+        "cold-archive": ("memory://", 4),
+    }
+
+
+def test_a_wrong_url_of_such_a_store_is_told_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_STORES__COLD_ARCHIVE__URL", "x")
+    with pytest.raises(ConfigError, match=r"^GATEWAY_STORES__COLD_ARCHIVE__URL = 'x': expected postgresql://"):
+        load_settings(("cold-archive",))
+
+
+def test_a_graph_without_stores_has_settings_too() -> None:
+    assert load_settings(()).stores == {}
+    write_toml('[stores.a]\nurl = "memory://"')
+    with pytest.raises(ConfigError, match=r"^gateway.toml: stores.a: no such store; the example has none$"):
+        load_settings(())
+
+
+def test_in_production_every_store_is_given_a_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_ENVIRONMENT", "production")
+    monkeypatch.setenv("GATEWAY_GRAPH", "shop:graph")
+    monkeypatch.setenv("GATEWAY_STORES__PEOPLE__URL", "memory://")
+    assert line_of() == (
+        "stores.things.url: expected a URL for this store of the graph shop:graph; got none, and production has no default"
+    )
+    monkeypatch.setenv("MONGO_URL", "mongodb://h/d")
+    assert load_settings(STORES, PLAIN).urls == {"people": "memory://", "things": "mongodb://h/d"}
+
+
+# ----------------------------------------------------------------------------------------------------------------- CORS
+
+
+@pytest.mark.parametrize(
+    ("given", "origin"),
+    [
+        ("https://App.Example.com:443", "https://app.example.com"),
+        ("http://localhost:5173", "http://localhost:5173"),
+        ("http://127.0.0.1:80", "http://127.0.0.1"),
+        ("http://[0::1]:8080", "http://[::1]:8080"),
+    ],
+)
+def test_origins_are_compared_as_browsers_write_them(given: str, origin: str) -> None:
+    assert normal_origin(given) == origin
+
+
+@pytest.mark.parametrize(
+    "given", ["example.com", "https://example.com/", "https://*.example.com", "null", "ftp://example.com", "https://", "https://a:99999"]
+)
+def test_an_origin_that_is_none_is_one_line(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.setenv("GATEWAY_CORS_ORIGINS", given)
+    expected = "expected origins such as https://app.example.com, without a path, or * for any"
+    assert line_of() == f"GATEWAY_CORS_ORIGINS = {given!r}: {expected}"
+
+
+def test_any_origin_is_said_alone_and_never_with_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_toml('cors_origins = ["*"]')
+    assert load_settings(STORES).cors_origins == ("*",)
+    monkeypatch.setenv("GATEWAY_CORS_CREDENTIALS", "true")
+    assert line_of() == "gateway.toml: cors_origins = ['*']: expected origins by name, since cors_credentials is true"
+    monkeypatch.setenv("GATEWAY_CORS_ORIGINS", "*, https://a.example")
+    assert line_of() == "GATEWAY_CORS_ORIGINS = '*, https://a.example': expected * alone, or origins without it"
+
+
+def test_headers_have_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_CORS_HEADERS", "X-Tenant, X-Trace")
+    assert load_settings(STORES).cors_headers == ("X-Tenant", "X-Trace")
+    monkeypatch.setenv("GATEWAY_CORS_HEADERS", "*")
+    assert line_of() == "GATEWAY_CORS_HEADERS = '*': expected names of headers, such as X-Tenant"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import orjson
+from starlette.middleware import Middleware
 
 from gateway.config import Settings
 from gateway.errors import GatewayError, StoreUnavailable
@@ -84,8 +85,19 @@ def down(name: str) -> Exception:
     return StoreUnavailable(name)
 
 
-def make_app(service: FakeService | None = None, stores: FakeStores | None = None, *, query: str = "", **settings: Any) -> Application:
+def make_app(
+    service: FakeService | None = None,
+    stores: FakeStores | None = None,
+    *,
+    query: str = "",
+    middleware: Sequence[Middleware] = (),
+    **settings: Any,
+) -> Application:
     settings = {"allowed_hosts": ("gateway", "127.0.0.1"), **settings}
     return application(
-        cast("Service", service or FakeService()), cast("Stores", stores or FakeStores()), Settings(**settings), first_query=query
+        cast("Service", service or FakeService()),
+        cast("Stores", stores or FakeStores()),
+        Settings(**settings),
+        first_query=query,
+        middleware=middleware,
     )
