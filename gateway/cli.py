@@ -78,6 +78,7 @@ def serve(
     from gateway.observability import logs
 
     logs.configure(settings.environment, access_log=settings.access_log)
+    _refuse_wrong(graph)
     app = create_app(settings, graph)
     listener = server.bind(settings)
     with _naming_urls(settings):
@@ -91,6 +92,15 @@ def migrate(graph_name: GraphOption = None) -> None:
     graph, settings = _read(graph_name)
     with _naming_urls(settings):
         asyncio.run(_migrate(settings, graph))
+
+
+@cli.command()
+def check(graph_name: GraphOption = None) -> None:
+    """Check the graph: every mistake in its declarations, each with its field, what was expected and what was found. Asks no store."""
+    graph = _graph(graph_name)
+    _refuse_wrong(graph)
+    fields = sum(len(getattr(type_, "fields", ())) for name, type_ in graph.schema._schema.type_map.items() if not name.startswith("__"))
+    _say(f"Nothing is wrong: {len(graph.collections)} collections in {len(graph.store_names)} stores, {fields} fields.")
 
 
 @cli.command()
@@ -189,6 +199,16 @@ def schema_check(graph_name: GraphOption = None) -> None:
 
 
 # ----------------------------------------------------------------------------------------------------- what commands do
+
+
+def _refuse_wrong(graph: Graph) -> None:
+    """End with all that is wrong with a graph, a line each."""
+    from gateway.graph.checks import check as problems_of
+
+    problems = problems_of(graph)
+    if problems:
+        lines = "\n".join(f"  {problem}" for problem in problems)
+        raise ConfigError(f"The graph has {len(problems)} {'mistake' if len(problems) == 1 else 'mistakes'}:\n{lines}")
 
 
 def _graph(name: str | None) -> Graph:

@@ -26,7 +26,6 @@ from strawberry.types.arguments import StrawberryArgument
 from strawberry.types.base import StrawberryOptional
 from strawberry.types.field import StrawberryField
 
-from gateway.engine.planner import SOURCE
 from gateway.engine.sources import (
     Batched,
     BatchFunction,
@@ -44,6 +43,7 @@ from gateway.engine.sources import (
     Stats,
 )
 from gateway.engine.sources import Through as Through
+from gateway.engine.sources.source import SOURCE
 from gateway.loading import Dataset
 from gateway.stores.base import Collection, Column, Row
 

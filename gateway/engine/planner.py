@@ -43,11 +43,10 @@ from gateway.engine.plan import ROOT, Dropping, Layout, Place, Plan, View
 from gateway.engine.sources import NO_ARGUMENTS, Asked, Bound, Constant, FromColumn, Resolver, Source
 from gateway.engine.sources.key import Child
 from gateway.engine.sources.objects import OBJECT
+from gateway.engine.sources.source import source_in
 from gateway.engine.values import Binder
 from gateway.errors import BadUserInput, CallerError
 from gateway.stores.base import Collection, Column
-
-SOURCE = "gateway.source"  # the key in a field's metadata
 
 P = TypeVar("P", bound=Place)
 
@@ -351,14 +350,13 @@ class Told:
 
 def source_of(definition: GraphQLField) -> Source:
     """Return where a field's data comes from: its declared source, a column of its name, or a resolver written by hand."""
+    found = source_in(definition)
+    if found is not None:
+        return found
     strawberry_field = definition.extensions.get("strawberry-definition")
-    if strawberry_field is None:
-        found = definition.extensions.get(SOURCE)
-    else:
-        found = strawberry_field.metadata.get(SOURCE)
-        if found is None and strawberry_field.base_resolver is None:
-            return FromColumn(strawberry_field.python_name)
-    return cast("Source", found) if found is not None else Resolver(cast("Callable[..., Any]", definition.resolve), strawberry_field)
+    if strawberry_field is not None and strawberry_field.base_resolver is None:
+        return FromColumn(strawberry_field.python_name)
+    return Resolver(cast("Callable[..., Any]", definition.resolve), strawberry_field)
 
 
 def switches_of(document: Document) -> tuple[str, ...]:

@@ -293,3 +293,46 @@ def test_plan_wants_variables_that_are_json(tmp_path: Path) -> None:
     done = spawn("plan", "q.graphql", "--variables", "{n")
     assert done.returncode == 2
     assert done.stderr.startswith("gateway: --variables: expected JSON, got '{n'")
+
+
+# --------------------------------------------------------------------------------------------------------------------- checks
+
+WRONG_GRAPH = """
+import strawberry
+from gateway.fields import Graph, Node, column, lookup, one
+from gateway.scalars import SCALARS
+from gateway.stores.base import Collection, Column
+from strawberry.schema.config import StrawberryConfig
+
+FISH = Collection("fish", "sea", (Column("id", refers="Fish"), Column("name", nullable=True)))
+
+@strawberry.type
+class Fish(Node):
+    id: strawberry.ID = column()
+    name: str = column()
+    prey: "Fish | None" = one(FISH, by="prey_id")
+
+@strawberry.type
+class Query:
+    fish: Fish | None = lookup(FISH, by={"id": "id"})
+
+graph = Graph(schema=strawberry.Schema(query=Query, config=StrawberryConfig(scalar_map=SCALARS)), collections=(FISH,))
+"""
+WRONG = (
+    "gateway: The graph has 2 mistakes:\n"
+    "  Fish.name: expected a type that may be null, as the column 'name' may, got String!\n"
+    "  Fish.prey: expected a column with the key of fish (id, name), got 'prey_id'\n"
+)
+
+
+@pytest.mark.parametrize("command", ["check", "serve"])
+def test_all_mistakes_of_a_graph_end_the_command(command: str, tmp_path: Path) -> None:
+    tmp_path.joinpath("sea.py").write_text(WRONG_GRAPH, encoding="utf-8")
+    ended = spawn(command, "--graph", "sea:graph", PYTHONPATH=os.pathsep.join(sys.path))
+    assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", WRONG)
+
+
+def test_check_says_that_nothing_is_wrong() -> None:
+    result = run("check")
+    assert result.exit_code == 0, result.output
+    assert result.output.startswith("Nothing is wrong: 6 collections in 4 stores, ")

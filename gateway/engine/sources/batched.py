@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from inspect import Parameter, iscoroutinefunction, signature
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from graphql import is_abstract_type, is_leaf_type
+
+from gateway.engine.declared import Rows
 from gateway.engine.plan import FieldPlan, Layout, Place
 from gateway.engine.results import Result, is_row
 from gateway.engine.sources.objects import ObjectLayout, ObjectPlace, ValueChild, leaf_of, out_of_values, parts_of_values, taken
@@ -17,6 +21,7 @@ from gateway.stores.base import Column, Key, Row
 if TYPE_CHECKING:
     from gateway.context import RequestContext
     from gateway.engine.complete import Building
+    from gateway.engine.declared import Declared, Problem
     from gateway.engine.execute import Run
     from gateway.engine.plan import View
     from gateway.engine.planner import Planning
@@ -58,6 +63,48 @@ class Batched(Source):
     @property
     def promised(self) -> bool:
         return self.semantic_non_null
+
+    # ------------------------------------------------------------------------------------------------------------ check
+
+    def check(self, field: Declared) -> Iterator[Problem]:
+        yield from self._check_function(field)
+        repeated = {column.name for column in self.columns if [c.name for c in self.columns].count(column.name) > 1}
+        if repeated:
+            yield field.problem("columns of different names", f"{', '.join(sorted(repeated))} twice")
+        if is_leaf_type(field.named) and self.columns:
+            yield field.problem("an object or a list of them, as there are columns", field.shape)
+        if not is_leaf_type(field.named):
+            yield from field.of_objects(None, many=field.is_list)
+        if self.columns and is_abstract_type(field.named):
+            yield field.problem("objects without columns, to know the type of each", f"{field.shape} with columns")
+        if self.key_argument is None:
+            if field.rows.is_root:
+                yield field.problem("a key from an argument (key_argument), as the root has no row", "none")
+            else:
+                yield from field.of_column(self.by, "a column with the key")
+        elif not field.rows.is_root:
+            yield field.problem("a key from the parent's row (by)", f"one from the argument {self.key_argument!r}")
+
+    def _check_function(self, field: Declared) -> Iterator[Problem]:
+        given = f"the function {self.name}"
+        if not iscoroutinefunction(self.function):
+            yield field.problem("an async function", f"{given}, which is none")
+        parameters = list(signature(self.function).parameters.values())
+        positional = [p for p in parameters if p.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)]
+        if len(positional) != 2:
+            names = ", ".join(p.name for p in positional) or "none"
+            yield field.problem("a function of (ctx, keys) and arguments behind a *, which have names", f"{given} of ({names})")
+        keywords = {p.name for p in parameters if p.kind is Parameter.KEYWORD_ONLY}
+        for name in self.page:
+            if name not in keywords:
+                yield field.problem(f"arguments of {self.name} as page ({', '.join(sorted(keywords)) or 'it has none'})", repr(name))
+        if self.key_argument in keywords:
+            yield field.problem("a name for the key that no argument has", repr(self.key_argument))
+
+    def rows_below(self, field: Declared) -> Iterable[tuple[Any, Rows]]:
+        if not is_leaf_type(field.named):
+            columns = {column.name: column for column in self.columns} if self.columns else None
+            yield field.named, Rows(f"what {self.name} gives", columns)
 
     # ------------------------------------------------------------------------------------------------------------- plan
 

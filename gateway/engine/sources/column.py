@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from graphql import GraphQLLeafType, get_named_type, is_non_null_type
+from graphql import GraphQLLeafType, get_named_type, is_leaf_type, is_non_null_type
 
 from gateway.engine.code import Code, guarded, not_null
 from gateway.engine.leaves import careful_serializer, serializer
@@ -15,6 +15,7 @@ from gateway.engine.sources.source import Asked, Source
 from gateway.stores.base import Type
 
 if TYPE_CHECKING:
+    from gateway.engine.declared import Declared, Problem
     from gateway.engine.plan import View
     from gateway.engine.planner import Planning
 
@@ -32,11 +33,42 @@ _AS_IS = {
 _AS_IS_IF = {("Int", Type.INT): "-2147483648 <= {v} <= 2147483647", ("Float", Type.FLOAT): "finite({v})"}
 
 
+# Which columns the specification's own scalars can be made of; others take what they take.
+_FITTING = {
+    "Int": (Type.INT,),
+    "Float": (Type.FLOAT, Type.INT),
+    "Boolean": (Type.BOOL,),
+    "String": (Type.TEXT, Type.TEXTS, Type.TIME, Type.DATE, Type.INT),
+    "ID": (Type.TEXT, Type.TEXTS, Type.INT),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class FromColumn(Source):
     """A leaf: the parent row's column. For a GraphQL ID it is written ``<refers>:<key>`` where the column refers to a type."""
 
     column: str
+
+    def check(self, field: Declared) -> Iterator[Problem]:
+        if field.rows.is_root:
+            yield field.problem("a source or a resolver, as the root has no row", f"the column {self.column!r}")
+            return
+        yield from field.of_column(self.column)
+        column = field.column(self.column)
+        if column is None:
+            return
+        if not is_leaf_type(field.named):
+            yield field.problem("a scalar or an enum", f"{field.shape} from the column {self.column!r}")
+            return
+        if column.nullable and field.is_required:
+            yield field.problem(f"a type that may be null, as the column {self.column!r} may", field.shape)
+        if column.type is not Type.JSON and field.is_list is not (column.type is Type.TEXTS):
+            yield field.problem(
+                "a list" if column.type is Type.TEXTS else "no list", f"{field.shape} from {self.column!r} of type {column.type.upper()}"
+            )
+        elif (fitting := _FITTING.get(field.named.name)) is not None and column.type not in fitting:
+            expected = " or ".join(type_.upper() for type_ in fitting)
+            yield field.problem(f"a column of type {expected} for {field.named.name}", f"{self.column!r} of type {column.type.upper()}")
 
     def plan(self, planning: Planning, view: View, asked: Asked) -> FieldPlan:
         place = view.place
@@ -93,6 +125,12 @@ class Computed(Source):
 
     function: Callable[..., Any]
     needs: tuple[str, ...]
+
+    def check(self, field: Declared) -> Iterator[Problem]:
+        for name in self.needs:
+            yield from field.of_column(name, "a column that is needed")
+        if not is_leaf_type(field.named):
+            yield field.problem("a scalar or an enum, computed", field.shape)
 
     def plan(self, planning: Planning, view: View, asked: Asked) -> FieldPlan:
         leaf: Any = get_named_type(asked.definition.type)

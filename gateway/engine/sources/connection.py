@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from operator import itemgetter
@@ -12,15 +12,17 @@ from graphql import get_named_type, is_object_type
 
 from gateway.engine.code import Code
 from gateway.engine.cursors import write_cursor
+from gateway.engine.declared import Problem
 from gateway.engine.plan import FieldPlan, Place
 from gateway.engine.results import Failed, Made, Result
 from gateway.engine.sources.edges import page_of_edges
-from gateway.engine.sources.key import Child
-from gateway.engine.sources.source import Asked, Bound, Source, Steps
+from gateway.engine.sources.key import Child, rows_of
+from gateway.engine.sources.source import Asked, Bound, Source, Steps, source_in
 from gateway.stores.base import EMPTY, Collection, Fetch, Match, Order, Page, Pairs, Row, Slice, Where
 
 if TYPE_CHECKING:
     from gateway.engine.complete import Building
+    from gateway.engine.declared import Declared, Rows
     from gateway.engine.execute import Run
     from gateway.engine.plan import View
     from gateway.engine.planner import Planning
@@ -81,6 +83,51 @@ class Many(Source):
     @property
     def promised(self) -> bool:
         return True
+
+    # ------------------------------------------------------------------------------------------------------------ check
+
+    def check(self, field: Declared) -> Iterator[Problem]:
+        yield from field.of_collection(self.collection)
+        yield from field.of_arguments(self.collection, ("where", "orderBy"))
+        if not is_object_type(field.named) or field.is_list:
+            yield field.problem("a connection", field.shape)
+            return
+        yield from self._check_parts(field, field.named)
+        yield from self._check_match(field)
+
+    def _check_match(self, field: Declared) -> Iterator[Problem]:
+        if self.by is None:
+            if not field.rows.is_root:
+                yield field.problem(
+                    f"a column of {self.collection.name} that has the parent's key (by)", "none: all rows, for every parent"
+                )
+            return
+        yield from field.below_rows("many() with by", "without it all rows are meant")
+        yield from field.of_column_in(self.collection, self.by, "a column with the parent's key")
+        yield from field.of_key_above()
+
+    def _check_parts(self, field: Declared, type_: Any) -> Iterator[Problem]:
+        for name, definition in type_.fields.items():
+            source = source_in(definition)
+            named = get_named_type(definition.type)
+            if not isinstance(source, Part) or source.name not in _PARTS:
+                yield Problem(f"{type_.name}.{name}", f"a part of a connection ({', '.join(_PARTS)})", "another field")
+            elif _PARTS[source.name].has_nodes:
+                yield from field.of_node_type(named, self.collection)
+            elif is_object_type(named):
+                yield from self._check_parts(field, named)
+
+    def rows_below(self, field: Declared) -> Iterable[tuple[Any, Rows]]:
+        stack = [field.named]
+        while stack:
+            for definition in getattr(stack.pop(), "fields", {}).values():
+                source = source_in(definition)
+                named = get_named_type(definition.type)
+                if isinstance(source, Part) and source.name in _PARTS:
+                    if _PARTS[source.name].has_nodes:
+                        yield named, rows_of(self.collection)
+                    elif is_object_type(named):
+                        stack.append(named)
 
     # ------------------------------------------------------------------------------------------------------------- plan
 
@@ -184,6 +231,15 @@ class ManyThrough(Many):
 
     def _key_of(self, view: View) -> str | None:
         return view.key
+
+    def _check_match(self, field: Declared) -> Iterator[Problem]:
+        through = self.through
+        yield from field.below_rows("many() through edges", "whose edges are followed")
+        yield from field.of_collection(through.edges)
+        yield from field.of_single_key(self.collection)
+        yield from field.of_column_in(through.edges, through.parent, "a column with the parent's key")
+        yield from field.of_column_in(through.edges, through.node, "a column with the node's key")
+        yield from field.of_key_above()
 
     def steps(self, place: ConnectionPlace, run: Run) -> Steps:  # type: ignore[override]
         through = self.through
@@ -320,6 +376,10 @@ class Part(Source):
     @property
     def promised(self) -> bool:
         return not _PARTS[self.name].may_be_null
+
+    def check(self, field: Declared) -> Iterator[Problem]:
+        if self.name not in _PARTS:
+            yield field.problem(f"a part of a connection ({', '.join(_PARTS)})", repr(self.name))
 
     def plan(self, planning: Planning, view: View, asked: Asked) -> FieldPlan:
         raise LookupError(f"{asked.parent_type}.{asked.name} is a part of a connection, outside of one")

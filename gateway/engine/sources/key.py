@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from gateway.engine.code import Code
+from gateway.engine.declared import Rows
 from gateway.engine.plan import FieldPlan, Place
 from gateway.engine.results import Failed, Result
 from gateway.engine.sources.source import Asked, Bound, Source, Steps
 from gateway.errors import BadUserInput
-from gateway.stores.base import Collection, Get, Key, Row, UniqueKeys
+from gateway.stores.base import Collection, Get, Key, Row, Type, UniqueKeys
 
 if TYPE_CHECKING:
     from gateway.engine.complete import Building
+    from gateway.engine.declared import Declared, Problem
     from gateway.engine.execute import Run
     from gateway.engine.plan import View
     from gateway.engine.planner import Planning
@@ -30,6 +32,9 @@ class ByKey(Source):
     @property
     def home(self) -> Collection:
         return self.collection
+
+    def rows_below(self, field: Declared) -> Iterable[tuple[Any, Rows]]:
+        yield field.named, rows_of(self.collection)
 
     def out(self, place: Place, building: Building) -> Any:
         result = building.result(place)
@@ -53,6 +58,11 @@ class ByKey(Source):
         return rows_by_key(keys, found)
 
 
+def rows_of(collection: Collection) -> Rows:
+    """Return what the rows of a collection have."""
+    return Rows(collection.name, collection.declared, collection.key[0] if collection.key else "")
+
+
 def rows_by_key(keys: Iterable[Key], found: Mapping[Key, Row]) -> Result:
     """Return the rows of these keys; a call that was shared holds others' too."""
     own = found if len(found) == len(list(keys)) else {key: found[key] for key in keys if key in found}
@@ -74,6 +84,19 @@ class One(ByKey):
     @property
     def promised(self) -> bool:
         return self.drop
+
+    def check(self, field: Declared) -> Iterator[Problem]:
+        yield from field.of_collection(self.collection)
+        yield from field.of_single_key(self.collection)
+        yield from field.below_rows("one()", "lookup() takes it from an argument")
+        yield from field.of_objects(self.collection, many=False)
+        if not field.rows.is_root:
+            yield from field.of_key_column(self.by, self.collection)
+        column = field.column(self.by)
+        if column is not None and column.type is Type.TEXTS:
+            yield field.problem("a column with one key", f"{self.by!r}, which has a list of them (each() takes it)")
+        if column is not None and column.nullable and field.is_required:
+            yield field.problem(f"a type that may be null, as the key {self.by!r} may", field.shape)
 
     def plan(self, planning: Planning, view: View, asked: Asked) -> FieldPlan:
         place = self._place(planning, view, asked, self.by)
@@ -101,6 +124,19 @@ class Each(ByKey):
     @property
     def promised(self) -> bool:
         return self.semantic_non_null
+
+    def check(self, field: Declared) -> Iterator[Problem]:
+        yield from field.of_collection(self.collection)
+        yield from field.of_single_key(self.collection)
+        yield from field.below_rows("each()", "nodes() takes them from an argument")
+        yield from field.of_objects(self.collection, many=True)
+        if not field.rows.is_root:
+            yield from field.of_column(self.by, "a column with the keys")
+        column = field.column(self.by)
+        if column is not None and column.type is not Type.TEXTS:
+            yield field.problem("a column of type TEXTS with the keys", f"{self.by!r} of type {column.type.upper()}")
+        if column is not None and column.nullable and field.is_required:
+            yield field.problem(f"a type that may be null, as the keys {self.by!r} may", field.shape)
 
     def plan(self, planning: Planning, view: View, asked: Asked) -> FieldPlan:
         place = self._place(planning, view, asked, self.by)
@@ -132,6 +168,21 @@ class Lookup(ByKey):
     """At the root: the row that exactly one of the arguments names (argument to unique column)."""
 
     by: Mapping[str, str] = field(hash=False)
+
+    def check(self, field: Declared) -> Iterator[Problem]:
+        yield from field.of_collection(self.collection)
+        yield from field.at_root("lookup()")
+        yield from field.of_objects(self.collection, many=False)
+        if not self.by:
+            yield field.problem("at least one argument that names a row", "none")
+        unique = {self.collection.key, *(index.columns for index in self.collection.indexes if index.unique)}
+        for argument, name in self.by.items():
+            yield from field.of_column_in(self.collection, name, "a unique column")
+            if name in self.collection.declared and (name,) not in unique:
+                got = f"{name!r} for {argument}, which is neither the key nor has a unique index"
+                yield field.problem(f"a unique column of {self.collection.name}", got)
+        if field.is_required:
+            yield field.problem("a type that may be null, as there may be no such row", field.shape)
 
     def plan(self, planning: Planning, view: View, asked: Asked) -> FieldPlan:
         place = self._place(planning, view, asked, None, shares=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +11,13 @@ from graphql import get_named_type, is_abstract_type, is_list_type, is_non_null_
 from gateway.engine.code import Code, not_null
 from gateway.engine.plan import FieldPlan, Place
 from gateway.engine.results import Result
-from gateway.engine.sources.key import ByKey, Failing, rows_by_key
+from gateway.engine.sources.key import ByKey, Failing, rows_by_key, rows_of
 from gateway.engine.sources.source import KEPT, Asked, Bound, Source, Steps
 from gateway.errors import BadUserInput
 from gateway.stores.base import Get, Key, Row, UniqueKeys
 
 if TYPE_CHECKING:
+    from gateway.engine.declared import Declared, Problem, Rows
     from gateway.engine.execute import Run
     from gateway.engine.plan import View
     from gateway.engine.planner import Planning
@@ -30,6 +31,16 @@ class NodeById(Source):
     @property
     def has_size(self) -> bool:
         return True
+
+    def check(self, field: Declared) -> Iterator[Problem]:
+        yield from field.at_root("node()")
+        if not is_abstract_type(field.named):
+            yield field.problem("an interface or a union", field.shape)
+        if field.is_list is not isinstance(self, NodesByIds):
+            yield field.problem("a list" if isinstance(self, NodesByIds) else "no list", field.shape)
+
+    def rows_below(self, field: Declared) -> Iterable[tuple[Any, Rows]]:
+        return ((name, rows_of(collection)) for name, collection in field.node_types.items())
 
     def plan(self, planning: Planning, view: View, asked: Asked) -> FieldPlan:
         """A place for the argument, which has no rows, and one for each type that the ids may be of."""

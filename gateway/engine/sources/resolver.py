@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from inspect import isfunction
 from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
-from graphql import GraphQLResolveInfo
+from graphql import GraphQLResolveInfo, is_leaf_type
 from graphql.execution.values import VariableValues
 from graphql.pyutils import Path
 from strawberry.schema.schema_converter import get_arguments
 from strawberry.types.field import StrawberryField
 
+from gateway.engine.declared import Rows
 from gateway.engine.plan import FieldPlan, Place
 from gateway.engine.results import Result
 from gateway.engine.sources.objects import OBJECT, ObjectLayout, ObjectPlace, RowChild, leaf_of, out_of_values, parts_of_values, taken
@@ -25,6 +26,7 @@ from gateway.stores.base import Row
 if TYPE_CHECKING:
     from gateway.context import RequestContext
     from gateway.engine.complete import Building
+    from gateway.engine.declared import Declared, Problem
     from gateway.engine.execute import Run
     from gateway.engine.plan import View
     from gateway.engine.planner import Planning
@@ -72,6 +74,14 @@ class Resolver(Source):
 
     resolve: Callable[..., Any]
     field: StrawberryField | None = None
+
+    def check(self, field: Declared) -> Iterator[Problem]:
+        if not is_leaf_type(field.named):
+            yield from field.of_objects(None, many=field.is_list)
+
+    def rows_below(self, field: Declared) -> Iterable[tuple[Any, Rows]]:
+        if not is_leaf_type(field.named):
+            yield field.named, Rows(f"what {field.where} gives", None)
 
     def plan(self, planning: Planning, view: View, asked: Asked) -> FieldPlan:
         above = view.place

@@ -12,7 +12,7 @@ A kind of source is a file here; the phases keep the order of things and know no
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from gateway.context import RequestContext
     from gateway.engine.complete import Building
+    from gateway.engine.declared import Declared, Problem, Rows
     from gateway.engine.execute import Run
     from gateway.engine.plan import FieldPlan, Place, View
     from gateway.engine.planner import Planning
@@ -95,6 +96,16 @@ class Source(ABC):
     def promised(self) -> bool:
         """Whether a field of this source is null only together with an error, whatever its type says (``@semanticNonNull``)."""
         return False
+
+    # ------------------------------------------------------------------------------------------------------------ check
+
+    def check(self, field: Declared) -> Iterator[Problem]:
+        """Give what is wrong with a field of this source, before anything is served."""
+        yield from ()
+
+    def rows_below(self, field: Declared) -> Iterable[tuple[Any, Rows]]:
+        """Give the types of objects that the field has, with what their rows have."""
+        return ()
 
     # ------------------------------------------------------------------------------------------------------------- plan
 
@@ -176,3 +187,13 @@ class Source(ABC):
             "arguments": arguments or ("constant" if place.arguments is None else "by request"),
         }
         return {name: value for name, value in line.items() if value is not None}
+
+
+SOURCE = "gateway.source"  # the key in a field's metadata
+
+
+def source_in(definition: GraphQLField) -> Source | None:
+    """Return the source that a field declares; None where it declares none."""
+    strawberry_field = definition.extensions.get("strawberry-definition")
+    found = definition.extensions.get(SOURCE) if strawberry_field is None else strawberry_field.metadata.get(SOURCE)
+    return found if isinstance(found, Source) else None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from graphql import get_named_type
+
+from gateway.engine.declared import Problem, Rows
 from gateway.engine.plan import FieldPlan, Place
 from gateway.engine.results import Failed, Result
 from gateway.engine.sources.connection import _Pages as Pages
@@ -19,6 +22,7 @@ from gateway.stores.base import Aggregate, Bucket, Collection, Column, Interval,
 
 if TYPE_CHECKING:
     from gateway.engine.complete import Building
+    from gateway.engine.declared import Declared
     from gateway.engine.execute import Run
     from gateway.engine.plan import View
     from gateway.engine.planner import Planning
@@ -60,6 +64,36 @@ class Stats(Source):
     @property
     def promised(self) -> bool:
         return True
+
+    def check(self, field: Declared) -> Iterator[Problem]:
+        yield from field.of_collection(self.collection)
+        yield from field.of_arguments(self.collection, ("where",))
+        yield from field.of_objects(None, many=True)
+        yield from field.of_column_in(self.collection, self.time, "a column of type TIME")
+        time = self.collection.declared.get(self.time)
+        if time is not None and time.type is not Type.TIME:
+            yield field.problem(f"a column of type TIME of {self.collection.name}", f"{self.time!r} of type {time.type.upper()}")
+        if self.by is None:
+            if not field.rows.is_root:
+                yield field.problem(
+                    f"a column of {self.collection.name} that has the parent's key (by)", "none: all rows, for every parent"
+                )
+        else:
+            yield from field.below_rows("stats() with by", "without it all rows are meant")
+            yield from field.of_column_in(self.collection, self.by, "a column with the parent's key")
+            yield from field.of_key_above()
+        group = field.definition.args.get("groupBy")
+        enum: Any = None if group is None else get_named_type(group.type)
+        for value_name, value in getattr(enum, "values", {}).items():
+            name = raw(value.value)
+            if name != "time" and name not in self.collection.declared:
+                expected = f"'time' or a column of {self.collection.name} ({', '.join(self.collection.names)})"
+                yield Problem(f"{field.where}({value_name} of {enum.name})", expected, repr(name))
+
+    def rows_below(self, field: Declared) -> Iterable[tuple[Any, Rows]]:
+        # A group that was not asked is null.
+        groups = {name: replace(column, nullable=True) for name, column in self.collection.declared.items()}
+        yield field.named, Rows(f"an aggregate of {self.collection.name}", {**groups, **_COLUMNS}, key="")
 
     def plan(self, planning: Planning, view: View, asked: Asked) -> FieldPlan:
         by = None if self.by is None else view.key

@@ -1,0 +1,1 @@
+"""What is said of a graph before it serves: its checks."""

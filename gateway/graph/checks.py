@@ -1,0 +1,106 @@
+"""Every mistake of a graph, told in one go when the gateway starts: each with type, field, what was expected and what was found.
+
+Pure: what the declarations say, without a store. Each source checks its own fields (``engine/sources``); here stands what belongs to no
+field, and the walk over all types: a field is checked once for every sort of rows that its type may have above it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from graphql import GraphQLField, is_abstract_type, is_object_type
+
+from gateway.engine.declared import ROOT, Declared, Problem, Rows
+from gateway.engine.planner import source_of
+from gateway.engine.sources import Part, Resolver
+from gateway.fields import Graph
+from gateway.stores.base import Collection
+
+
+def check(graph: Graph) -> list[Problem]:
+    """Return all that is wrong with a graph, each thing once."""
+    found = dict.fromkeys([*_of_collections(graph.collections), *_of_schema(graph), *_of_fields(graph)])
+    return list(found)
+
+
+def _of_collections(collections: Sequence[Collection]) -> Iterator[Problem]:
+    names = Counter((collection.store, collection.name) for collection in collections)
+    for (store, name), count in names.items():
+        if count > 1:
+            yield Problem(f"collection {name}", f"one of that name in the store {store}", str(count))
+    referred: dict[str, str] = {}
+    for collection in collections:
+        where = f"collection {collection.name}"
+        if not collection.key:
+            yield Problem(where, "a key of at least one column", "none")
+        for column, count in Counter(collection.key).items():
+            if count > 1:
+                yield Problem(where, "each column once in its key", f"{column!r} {count} times")
+        for column, count in Counter(column.name for column in collection.columns).items():
+            if count > 1:
+                yield Problem(where, "columns of different names", f"{column!r} {count} times")
+        for name in collection.key:
+            if collection[name].nullable:
+                yield Problem(where, "a key that is never null", f"{name!r}, which may be")
+        if len(collection.key) == 1 and (type_name := collection[collection.key[0]].refers) is not None:
+            other = referred.setdefault(type_name, collection.name)
+            if other != collection.name:
+                yield Problem(where, f"a type of its own for its key to refer to, as {other} refers to {type_name}", type_name)
+
+
+def _of_schema(graph: Graph) -> Iterator[Problem]:
+    extensions = [getattr(extension, "__name__", type(extension).__name__) for extension in graph.schema.extensions]
+    if extensions:
+        yield Problem("the schema", "no Strawberry extensions, which the engine does not run", ", ".join(extensions))
+    types = graph.schema._schema.type_map
+    for collection in graph.collections:
+        for column in collection.columns:
+            if column.refers is not None and not is_object_type(types.get(column.refers)):
+                yield Problem(
+                    f"collection {collection.name}", "columns that refer to types of the schema", f"{column.name!r}, to {column.refers}"
+                )
+
+
+def _of_fields(graph: Graph) -> Iterator[Problem]:
+    schema: Any = graph.schema._schema
+    node_types = {
+        refers: collection
+        for collection in graph.collections
+        if len(collection.key) == 1 and (refers := collection[collection.key[0]].refers) is not None
+    }
+    roots = [type_ for type_ in (schema.query_type, schema.mutation_type) if type_ is not None]
+    waiting: list[tuple[Any, Rows]] = [(type_, ROOT) for type_ in roots]
+    seen: set[tuple[str, str]] = set()
+    while waiting:
+        type_, rows = waiting.pop()
+        if isinstance(type_, str):
+            type_ = schema.type_map.get(type_)
+        if is_abstract_type(type_):
+            home = [name for name, its in node_types.items() if its.declared is rows.columns]
+            possible = schema.get_possible_types(type_)
+            waiting += [(item, rows) for item in possible if not home or item.name in home]
+            continue
+        if not is_object_type(type_) or (type_.name, rows.of) in seen:
+            continue
+        seen.add((type_.name, rows.of))
+        for name, definition in type_.fields.items():
+            source = source_of(definition)
+            field = Declared(type_.name, name, definition, rows, graph.collections, node_types)
+            yield from source.check(field)
+            yield from _of_strawberry(field, definition, is_by_hand=isinstance(source, (Resolver, Part)))
+            waiting += source.rows_below(field)
+
+
+def _of_strawberry(field: Declared, definition: GraphQLField, *, is_by_hand: bool) -> Iterator[Problem]:
+    """Give what Strawberry would do with a field and the engine does not: only resolvers written by hand run with it."""
+    its = definition.extensions.get("strawberry-definition")
+    if its is None or is_by_hand:
+        return
+    if its.permission_classes:
+        names = ", ".join(permission.__name__ for permission in its.permission_classes)
+        yield field.problem("no permission classes at a field that has a source, as nobody would ask them", names)
+    elif its.extensions:
+        names = ", ".join(type(extension).__name__ for extension in its.extensions)
+        yield field.problem("no field extensions at a field that has a source, as they would not run", names)
