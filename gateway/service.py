@@ -30,10 +30,10 @@ from gateway.engine.explain import describe, describe_calls
 from gateway.engine.fallback import Fallback
 from gateway.engine.introspection import introspect
 from gateway.engine.plan import Cost, Plan
-from gateway.engine.planner import Planner, source_of, switches_of
+from gateway.engine.planner import Planner, switches_of
 from gateway.engine.respond import MAX_ERRORS, respond, shown
 from gateway.engine.results import State
-from gateway.engine.sources import Bound, Part
+from gateway.engine.sources import Bound, source_of
 from gateway.engine.values import Binder
 from gateway.engine.variables import Variables
 from gateway.errors import BadUserInput, Bug, CallerError, Forbidden, GatewayError, LimitExceeded, MethodNotAllowed, bounded
@@ -417,7 +417,7 @@ def _edges_of_connections(schema: GraphQLSchema) -> frozenset[tuple[str, str]]:
         for type_ in schema.type_map.values()
         if is_object_type(type_) and not type_.name.startswith("__")
         for name, definition in type_.fields.items()
-        if isinstance(source := source_of(definition), Part) and source.name == "edges"
+        if source_of(definition).is_a_step
     )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from gateway.engine.results import Failed
+from gateway.engine.plan import FieldPlan
+from gateway.engine.results import Failed, Made
 
 
 class SecondWalk(Exception):
@@ -52,3 +53,10 @@ def not_null(value: Any) -> Any:
     if value is None:
         raise SecondWalk
     return value
+
+
+def made(code: Code, text: str, fields: Sequence[FieldPlan]) -> str:
+    """Return the expression of an object, which knows its fields where something failed."""
+    if not code.is_careful:
+        return text
+    return f"{code.name('made', Made)}({code.name(f'fields{len(code.names)}', fields)}, {text})"

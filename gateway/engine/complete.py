@@ -14,11 +14,10 @@ from typing import Any
 
 from graphql import GraphQLError
 
-from gateway.engine.code import Code, SecondWalk
+from gateway.engine.code import Code, SecondWalk, made
 from gateway.engine.nulls import place_nulls
 from gateway.engine.plan import Place, Plan, View
 from gateway.engine.results import Made, Result, State
-from gateway.engine.sources.connection import ConnectionPlace, compile_connection, made
 from gateway.stores.base import Row
 
 Function = Callable[..., Any]
@@ -27,17 +26,18 @@ Function = Callable[..., Any]
 class Builders:
     """The functions of one plan. ``is_careful``: what they build has nulls and errors in it, and knows its fields."""
 
-    __slots__ = ("connections", "is_careful", "views")
+    __slots__ = ("is_careful", "places", "views")
 
     def __init__(self, plan: Plan, *, is_careful: bool = False) -> None:
         self.is_careful = is_careful
         self.views: list[Function] = [_nothing] * plan.view_count
-        self.connections: dict[int, Function] = {}
+        self.places: dict[int, Function] = {}
         for place in (plan.root_place, *plan.places):
             for view in place.views:
                 self.views[view.number] = _compile_view(view, is_careful=is_careful)
-            if isinstance(place, ConnectionPlace):
-                self.connections[place.index] = compile_connection(place, is_careful=is_careful)
+            function = place.compile(is_careful=is_careful)
+            if function is not None:
+                self.places[place.index] = function
 
 
 class Prepared:
@@ -100,7 +100,7 @@ class Building:
         return self._builders.views[view.number](rows, self._outs) if rows else []
 
     def function(self, place: Place) -> Function:
-        return self._builders.connections[place.index]
+        return self._builders.places[place.index]
 
 
 def complete(prepared: Prepared, state: State) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import orjson
 
 from gateway.engine.plan import ROOT, Cost, Place, Plan, Texts
 from gateway.engine.results import Result
-from gateway.engine.sources import Bound, Leaf
+from gateway.engine.sources import Bound
 from gateway.errors import LimitExceeded
 from gateway.security.limits import SATURATED, Limits, enforced
 from gateway.stores.base import Row, Type
@@ -163,12 +163,13 @@ def result_limit(limits: Limits, size: int) -> list[LimitExceeded]:
 
 def texts_of(place: Place) -> Texts:
     """Return the slots of a place's texts, and how often each is written for a row. Keys are none: an index holds no long ones."""
-    slots = Counter(field.slot for view in place.views for field in view.fields if isinstance(field, Leaf))
+    slots = Counter(field.text_slot for view in place.views for field in view.fields)
     columns = place.layout.columns
     return tuple(
         (slot, times)
         for slot, times in slots.items()
-        if (column := place.declared.get(columns[slot])) is not None
+        if slot is not None
+        and (column := place.declared.get(columns[slot])) is not None
         and column.type in (Type.TEXT, Type.TEXTS, Type.JSON)
         and column.refers is None
     )

@@ -29,7 +29,6 @@ from gateway.context import RequestContext
 from gateway.engine.cursors import write_cursor
 from gateway.engine.document import Document
 from gateway.engine.nulls import semantic_null
-from gateway.engine.planner import source_of
 from gateway.engine.results import is_row
 from gateway.engine.sources import (
     Batched,
@@ -45,6 +44,7 @@ from gateway.engine.sources import (
     Part,
     Source,
     Stats,
+    source_of,
 )
 from gateway.engine.sources import Resolver as ByHand
 from gateway.engine.sources.edges import page_of_edges

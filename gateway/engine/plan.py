@@ -75,9 +75,28 @@ class FieldPlan(ABC):
     def promised(self) -> bool:
         return False
 
+    @property
+    def text_slot(self) -> int | None:
+        """The slot of a row's value that is written as it is; None where the value is made."""
+        return None
+
+    def dropping(self, source: Source) -> Dropping | None:  # noqa: ARG002
+        """Return what leaves a row out that does not have this field, if it is the source's."""
+        return None
+
     @abstractmethod
     def expression(self, code: Code, number: int) -> str:
         """Return the Python expression of its value, in a function that has a row's values as ``v0``, ``v1`` …"""
+
+
+@dataclass(slots=True, eq=False)
+class Constant(FieldPlan):
+    """``__typename``."""
+
+    value: str
+
+    def expression(self, code: Code, number: int) -> str:  # noqa: ARG002
+        return repr(self.value)
 
 
 @dataclass(slots=True, eq=False)
@@ -128,6 +147,10 @@ class Place:
     def starts(self) -> int:
         """The round in which it first asks."""
         return self.level + 1 - (1 if self.source is None else self.source.rounds)
+
+    def compile(self, *, is_careful: bool) -> Callable[..., Any] | None:  # noqa: ARG002
+        """Return the function that makes of its objects what the field has; None where they are it."""
+        return None
 
     @property
     def has_tail(self) -> bool:

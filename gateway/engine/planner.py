@@ -7,7 +7,7 @@ a column of its parent's rows, so a plan is a tree, and a level is all places wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 from weakref import ref
@@ -39,11 +39,9 @@ from gateway.engine.arguments import ABSENT_ARGUMENTS, split_arguments
 from gateway.engine.cost import cost, is_settled, texts_of
 from gateway.engine.document import Document, Operation
 from gateway.engine.introspection import Introspected
-from gateway.engine.plan import ROOT, Dropping, Layout, Place, Plan, View
-from gateway.engine.sources import NO_ARGUMENTS, Asked, Bound, Constant, FromColumn, Resolver, Source
-from gateway.engine.sources.key import Child
+from gateway.engine.plan import ROOT, Constant, Layout, Place, Plan, View
+from gateway.engine.sources import NO_ARGUMENTS, Asked, Bound, Source, source_of
 from gateway.engine.sources.objects import OBJECT
-from gateway.engine.sources.source import source_in
 from gateway.engine.values import Binder
 from gateway.errors import BadUserInput, CallerError
 from gateway.stores.base import Collection, Column
@@ -330,10 +328,12 @@ class Planning:
         for name, definition in type_.fields.items():
             source = source_of(definition)
             if source.leaves_out:
-                child: Any = next((f for f in view.fields if isinstance(f, Child) and f.place.source is source), None)
-                if child is None:
-                    child = source.plan(self, view, Asked(name, type_.name, name, definition, (), ()))
-                view.place.drops.append(Dropping(child.place, child.slot))
+                dropping = next((found for planned in view.fields if (found := planned.dropping(source))), None)
+                if dropping is None:  # selected or not
+                    planned = source.plan(self, view, Asked(name, type_.name, name, definition, (), ()))
+                    dropping = None if planned is None else planned.dropping(source)
+                assert dropping is not None, "a source that leaves rows out says how"
+                view.place.drops.append(dropping)
 
 
 # -------------------------------------------------------------------------------------------------------------- helpers
@@ -346,17 +346,6 @@ class Told:
     schema: GraphQLSchema
     fragments: Mapping[str, FragmentDefinitionNode]
     operation: OperationDefinitionNode
-
-
-def source_of(definition: GraphQLField) -> Source:
-    """Return where a field's data comes from: its declared source, a column of its name, or a resolver written by hand."""
-    found = source_in(definition)
-    if found is not None:
-        return found
-    strawberry_field = definition.extensions.get("strawberry-definition")
-    if strawberry_field is not None and strawberry_field.base_resolver is None:
-        return FromColumn(strawberry_field.python_name)
-    return Resolver(cast("Callable[..., Any]", definition.resolve), strawberry_field)
 
 
 def switches_of(document: Document) -> tuple[str, ...]:

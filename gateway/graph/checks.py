@@ -13,8 +13,7 @@ from typing import Any
 from graphql import GraphQLField, is_abstract_type, is_object_type
 
 from gateway.engine.declared import ROOT, Declared, Problem, Rows
-from gateway.engine.planner import source_of
-from gateway.engine.sources import Part, Resolver
+from gateway.engine.sources import Part, Resolver, source_of
 from gateway.fields import Graph
 from gateway.stores.base import Collection
 

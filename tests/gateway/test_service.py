@@ -83,7 +83,7 @@ async def test_a_plan_is_freed_when_its_document_is_forgotten() -> None:
         prepared = Prepared(plan)
         held: list[ref[Any]] = [ref(place) for place in plan.places]
         held += [ref(function) for builders in (prepared.compile(), prepared.compile_carefully()) for function in builders.views]
-        held += [ref(function) for function in prepared.compile().connections.values()]
+        held += [ref(function) for function in prepared.compile().places.values()]
         assert len(held) > 20
         del plan, prepared
         assert [found for found in held if found() is not None] == []

@@ -1,8 +1,9 @@
 """Ways of getting data: a file each, with its whole way through the phases (``source.py`` says what that is)."""
 
 from gateway.engine.sources.batched import Batched, BatchFunction
-from gateway.engine.sources.column import Computed, Constant, FromColumn, Leaf
+from gateway.engine.sources.column import Computed, FromColumn
 from gateway.engine.sources.connection import Many, ManyThrough, Part, Through
+from gateway.engine.sources.found import source_of
 from gateway.engine.sources.key import Each, Lookup, One
 from gateway.engine.sources.node import NodeById, NodesByIds
 from gateway.engine.sources.resolver import Resolver
@@ -18,10 +19,8 @@ __all__ = [
     "Bound",
     "Call",
     "Computed",
-    "Constant",
     "Each",
     "FromColumn",
-    "Leaf",
     "Lookup",
     "Many",
     "ManyThrough",
@@ -34,4 +33,5 @@ __all__ = [
     "Stats",
     "Steps",
     "Through",
+    "source_of",
 ]

@@ -92,6 +92,10 @@ class Leaf(FieldPlan):
 
     repeats: ClassVar[bool] = True
 
+    @property
+    def text_slot(self) -> int | None:
+        return self.slot
+
     def expression(self, code: Code, number: int) -> str:
         value = f"v{self.slot}"
         if code.is_careful:
@@ -160,16 +164,6 @@ class ComputedLeaf(FieldPlan):
         if is_non_null_type(self.type):
             return f"{serialize}({code.name('not_null', not_null)}({made}))"
         return f"(None if (x := {made}) is None else {serialize}(x))"
-
-
-@dataclass(slots=True, eq=False)
-class Constant(FieldPlan):
-    """``__typename``."""
-
-    value: str
-
-    def expression(self, code: Code, number: int) -> str:
-        return repr(self.value)
 
 
 def _itself(value: Any) -> Any:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from graphql import get_named_type, is_object_type
 
-from gateway.engine.code import Code
+from gateway.engine.code import Code, made
 from gateway.engine.cursors import write_cursor
 from gateway.engine.declared import Problem
 from gateway.engine.plan import FieldPlan, Place
-from gateway.engine.results import Failed, Made, Result
+from gateway.engine.results import Failed, Result
 from gateway.engine.sources.edges import page_of_edges
 from gateway.engine.sources.key import Child, rows_of
 from gateway.engine.sources.source import Asked, Bound, Source, Steps, source_in
@@ -67,6 +67,9 @@ class ConnectionPlace(Place):
     @property
     def has_tail(self) -> bool:
         return self.has_cursors
+
+    def compile(self, *, is_careful: bool) -> Callable[..., Any]:
+        return compile_connection(self, is_careful=is_careful)
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,6 +380,10 @@ class Part(Source):
     def promised(self) -> bool:
         return not _PARTS[self.name].may_be_null
 
+    @property
+    def is_a_step(self) -> bool:
+        return self.name == "edges"
+
     def check(self, field: Declared) -> Iterator[Problem]:
         if self.name not in _PARTS:
             yield field.problem(f"a part of a connection ({', '.join(_PARTS)})", repr(self.name))
@@ -421,13 +428,6 @@ def compile_connection(place: ConnectionPlace, *, is_careful: bool) -> Callable[
 def _object(parts: Sequence[PartField], code: Code, text_of: Callable[[PartField], str]) -> str:
     text = "{" + ", ".join(f"{part.key!r}: {text_of(part)}" for part in parts) + "}"
     return made(code, text, parts)
-
-
-def made(code: Code, text: str, fields: Sequence[FieldPlan]) -> str:
-    """Return the expression of an object, which knows its fields where something failed."""
-    if not code.is_careful:
-        return text
-    return f"{code.name('made', Made)}({code.name(f'fields{len(code.names)}', fields)}, {text})"
 
 
 def _page_part(place: ConnectionPlace, code: Code, part: PartField) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from gateway.engine.code import Code
 from gateway.engine.declared import Rows
-from gateway.engine.plan import FieldPlan, Place
+from gateway.engine.plan import Dropping, FieldPlan, Place
 from gateway.engine.results import Failed, Result
 from gateway.engine.sources.source import Asked, Bound, Source, Steps
 from gateway.errors import BadUserInput
@@ -221,6 +221,9 @@ class Child(FieldPlan):
     @property
     def promised(self) -> bool:
         return self.place.source is not None and self.place.source.promised
+
+    def dropping(self, source: Source) -> Dropping | None:
+        return Dropping(self.place, self.slot) if self.place.source is source else None
 
     def expression(self, code: Code, number: int) -> str:
         return self.found(code, number)

@@ -93,6 +93,11 @@ class Source(ABC):
         return None
 
     @property
+    def is_a_step(self) -> bool:
+        """Whether it only leads from a connection to its edges, and so is no level of a query."""
+        return False
+
+    @property
     def promised(self) -> bool:
         """Whether a field of this source is null only together with an error, whatever its type says (``@semanticNonNull``)."""
         return False
