@@ -68,7 +68,7 @@ async def run(
     """Hold both executors to an answer, each over counters of its own; return what ran, which was the same."""
     seen: list[list[str]] = []
     answers: list[Any] = []
-    for name in ("engine", "graphql_core"):
+    for name in ("engine", "oracle"):
         pair = await both(GRAPH, {COUNTERS: [("1", 10), ("2", 20)]})
         SEEN.clear()
         answer = await pair.one(getattr(pair, name), query, variables)
