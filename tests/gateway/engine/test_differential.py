@@ -121,6 +121,21 @@ def test_statistics_take_one_walk(healthy: Pair, groups: str, fields: str) -> No
     assert healthy.engine.second_walks == walks
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        "following { totalCount nodes { id } } followers { totalCount nodes { id } }",
+        "following(last: 2) { edges { cursor } } again: following(last: 2) { nodes { name } } followers(last: 2) { edges { cursor } }",
+        "posts(first: 2) { nodes { id author { name } } } more: posts(first: 2) { nodes { title author { id } } }",
+        "eventStats { type count } again: eventStats { count } recommendations { score } more: recommendations { post { id } }",
+    ],
+)
+def test_places_that_may_share_a_call_are_not_mixed(healthy: Pair, fields: str) -> None:
+    text = f'{{ users {{ nodes {{ id {fields} }} }} a: user(id: "9") {{ {fields} }} b: user(id: "10") {{ {fields} }} }}'
+    found = healthy.differ(Operation(text, {}, None))
+    assert not found, found
+
+
 @many
 @given(operation=operations(POOL))
 def test_both_executors_place_nulls_and_errors_alike(damaged: Pair, operation: Operation) -> None:
