@@ -42,7 +42,7 @@ imports: $(DEV)
 	$(VENV)/bin/lint-imports
 
 fuzz: export FUZZ_EXAMPLES ?= 5000
-fuzz: $(DEV)  ## 20,000 random operations, 5,000 in each of four tests, each answered by the engine and by graphql-core
+fuzz: $(DEV)  ## 20,000 random operations, 5,000 in each of four tests, each answered by the engine and by the oracle
 	$(PY) -m pytest -q tests/gateway/engine/test_differential.py
 
 fuzz-bodies: $(DEV)  ## COUNT (100,000) mutated bodies and documents, in PROCESSES (1): every answer is checked; SEED for others

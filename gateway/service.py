@@ -27,7 +27,6 @@ from gateway.engine.cost import FEW, cost, result_limit
 from gateway.engine.document import Document, DocumentRefused, Documents, Openness, Operation
 from gateway.engine.execute import NONE, execute
 from gateway.engine.explain import describe, describe_calls
-from gateway.engine.fallback import Fallback
 from gateway.engine.introspection import introspect
 from gateway.engine.plan import Cost, Plan
 from gateway.engine.planner import Planner, switches_of
@@ -92,7 +91,6 @@ class Service:
         stores: Stores,
         limits: Limits | None = None,
         *,
-        engine: bool = True,
         documents: int = 1_000,
         documents_bytes: int = 32 * 1024 * 1024,
         openness: Openness | None = None,
@@ -114,7 +112,6 @@ class Service:
             limit_bytes=documents_bytes,
         )
         self.planner = Planner(schema, collections, self.binder)
-        self.fallback = None if engine else Fallback(schema, collections, self.binder)
         self.plan_hits = self.plan_misses = 0
         self.second_walks = 0  # answers with something missing in them
         self.limits_broken: Counter[tuple[str, str]] = Counter()  # by code and what came of it
@@ -122,7 +119,6 @@ class Service:
         # One at a time: they would share the interpreter anyway. Answers in which something failed are slower; they wait for each other.
         self._beside = ThreadPoolExecutor(1, "gateway-beside")
         self._mending = ThreadPoolExecutor(1, "gateway-mending")
-        self._engine = engine
         self._may_explain = may_explain
         self._schema = schema
 
@@ -198,7 +194,7 @@ class Service:
             if not self._may_explain:
                 raise Forbidden("X-Gateway-Explain is not allowed here (setting environment).")
             ctx.plan = plan
-        if plan.series and self._engine:
+        if plan.series:
             bounds = [self._bind(part, coerced, ctx) for part in plan.series]
             costs = [
                 part.cost or cost(part.places, bound, self.limits.page_default) for part, bound in zip(plan.series, bounds, strict=True)
@@ -211,9 +207,6 @@ class Service:
         if total > self.limits.cost_max:
             self._hold(self.limits.exceeded("COST_LIMIT", "By its page sizes the operation has", "cost_max", total, "objects"), ctx)
         ctx.check()
-        if self.fallback is not None:
-            result = await self.fallback.execute(document, request.operation_name, request.variables or {}, ctx)
-            return self._response(result.data, list(result.errors or ()), ctx)
         for part in prepared.series or (prepared,):
             if not part.is_compiled:
                 await self._compile(part)
@@ -253,7 +246,7 @@ class Service:
             plans.clear()
         prepared = plans[key] = Prepared(plan)
         self.documents.grow(document, weight_of_plan(plan))
-        if not plan.keeps_nodes and self._engine:
+        if not plan.keeps_nodes:
             self.documents.forget_nodes(document)
         return prepared
 

@@ -320,7 +320,21 @@ class _Writer:
         text = f"{head}{directives} {self.selection_set(inner)}"
         if self.left.selections > 5 and self.chance(8):
             text += f" {head} {self.selection_set(inner)}"
-        return text
+        return text + self.twin(name, definition, place, arguments, page)
+
+    def twin(self, name: str, definition: GraphQLField, place: _Place, arguments: list[str], page: int) -> str:
+        """Return, now and then, another field beside one, of the same type and with the same arguments: two that might share a call."""
+        fields = self.type_of(place.type_name).fields
+        if not definition.args or self.left.selections <= 5 or not self.left.aliases or not self.chance(6):
+            return ""
+        alike = [n for n, f in fields.items() if f.type == definition.type and f.args.keys() == definition.args.keys()]
+        other = self.pick([n for n in alike if n != name] or alike)
+        if not self._affordable(other, place):
+            return ""
+        self.left.aliases -= 1
+        inner = self.inner_place(other, definition, place, page)
+        given = f"({', '.join(arguments)})" if arguments else ""
+        return f" {self.fresh('a')}: {other}{given} {self.selection_set(inner)}"
 
     def inner_place(self, name: str, definition: GraphQLField, place: _Place, page: int) -> _Place:
         target = get_named_type(definition.type).name

@@ -19,9 +19,9 @@ TREE = """query($n: Int) { users(first: $n) { nodes { id name email createdAt
   recommendations(first: 3) { score because { name } post { id title author { name } } } } } }"""
 
 
-async def _calls(rows: Rows, query: str, n: int, *, engine: bool = True) -> Counter[str]:
+async def _calls(rows: Rows, query: str, n: int) -> Counter[str]:
     stores, _ = await memory_stores(rows)
-    service = Service(graph, stores, engine=engine)
+    service = Service(graph, stores)
     stores.calls.clear()
     response = await service.answer(Request(query, {"n": n}))
     assert response.status == 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from graphql import (
@@ -29,20 +30,31 @@ from tests.oracle.scalars import BadInputError, key_of, type_and_key
 
 MAX_NODES = 1_000
 
+Check = Callable[[str, str, str, dict[str, Any]], None]
+
 
 def check_arguments(
-    schema: GraphQLSchema, operation: OperationDefinitionNode, fragments: dict[str, FragmentDefinitionNode], variables: Any
+    schema: GraphQLSchema,
+    operation: OperationDefinitionNode,
+    fragments: dict[str, FragmentDefinitionNode],
+    variables: Any,
+    check: Check | None = None,
 ) -> list[GraphQLError]:
-    """Return one error per field whose arguments cannot be. A field that @skip or @include leaves out is not looked at."""
-    assert schema.query_type
-    return _Check(schema, fragments, variables).selections(operation.selection_set, schema.query_type, ())
+    """Return one error per field whose arguments cannot be. A field that @skip or @include leaves out is not looked at.
+
+    ``check(type, field, type it gives, arguments)`` raises BadInputError; ``check_field`` by default.
+    """
+    root = schema.get_root_type(operation.operation)
+    assert root
+    return _Checking(schema, fragments, variables, check or check_field).selections(operation.selection_set, root, ())
 
 
-class _Check:
-    def __init__(self, schema: GraphQLSchema, fragments: dict[str, FragmentDefinitionNode], variables: Any) -> None:
+class _Checking:
+    def __init__(self, schema: GraphQLSchema, fragments: dict[str, FragmentDefinitionNode], variables: Any, check: Check) -> None:
         self.schema = schema
         self.fragments = fragments
         self.variables = variables
+        self.check = check
 
     def selections(self, selection_set: SelectionSetNode, parent: GraphQLNamedType, path: tuple[str, ...]) -> list[GraphQLError]:
         errors: list[GraphQLError] = []
@@ -65,8 +77,7 @@ class _Check:
         return errors
 
     def _field(self, node: FieldNode, parent: GraphQLNamedType, path: tuple[str, ...]) -> list[GraphQLError]:
-        assert isinstance(parent, GraphQLObjectType | GraphQLInterfaceType)
-        definition = parent.fields.get(node.name.value)
+        definition = parent.fields.get(node.name.value) if isinstance(parent, GraphQLObjectType | GraphQLInterfaceType) else None
         if definition is None:
             return []  # __typename, __schema, __type
         path = (*path, node.alias.value if node.alias else node.name.value)
@@ -74,7 +85,7 @@ class _Check:
         target = get_named_type(definition.type)
         try:
             args = get_argument_values(definition, node, self.variables)
-            check_field(parent.name, node.name.value, target.name, args)
+            self.check(parent.name, node.name.value, target.name, args)
         except (BadInputError, GraphQLError) as exc:
             errors.append(_bad_input(exc.message if isinstance(exc, GraphQLError) else str(exc), path, node))
         if node.selection_set:
@@ -144,4 +155,4 @@ def _check_lookup(field: str, target: str, args: dict[str, Any]) -> None:
 
 
 def _bad_input(message: str, path: tuple[str, ...], node: Any) -> GraphQLError:
-    return GraphQLError(f"{'.'.join(path)}: {message}", node, extensions={"code": "BAD_USER_INPUT"})
+    return GraphQLError(f"{'.'.join(path)}: {message}", node, extensions={"code": "BAD_USER_INPUT", "path": list(path)})

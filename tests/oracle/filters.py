@@ -61,7 +61,7 @@ def _holds(type_name: str, record: Record, field: str, asked: Any) -> bool:
     if not isinstance(asked, dict):
         return bool(value == asked)  # a Boolean, or an explicit null, which matches null
     id_type = ID_FIELDS.get((type_name, field))
-    return all(_compare(value, operator, _keys(id_type, operand)) for operator, operand in asked.items())
+    return all(compare(value, operator, _keys(id_type, operand)) for operator, operand in asked.items())
 
 
 def _keys(id_type: str | None, operand: Any) -> Any:
@@ -72,7 +72,8 @@ def _keys(id_type: str | None, operand: Any) -> Any:
     return key_of(id_type, operand)
 
 
-def _compare(value: Any, operator: str, operand: Any) -> bool:
+def compare(value: Any, operator: str, operand: Any) -> bool:
+    """Say whether ``value`` is to ``operand`` as the operator wants it; eq and ne alone know null."""
     if operator == "eq":
         return bool(value == operand)
     if operator == "ne":

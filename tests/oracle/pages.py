@@ -107,14 +107,14 @@ def read_cursor(type_name: str, order: Order, text: str | None) -> list[Any] | N
 
 
 def _follows(record: Record, values: list[Any], order: Order) -> bool:
-    return _distance(record, values, order) > 0
+    return distance(record, values, order) > 0
 
 
 def _precedes(record: Record, values: list[Any], order: Order) -> bool:
-    return _distance(record, values, order) < 0
+    return distance(record, values, order) < 0
 
 
-def _distance(record: Record, values: list[Any], order: Order) -> int:
+def distance(record: Record, values: list[Any], order: Order) -> int:
     """Return -1, 0 or 1: ``record`` stands before, at or behind the place that ``values`` name."""
     for (column, descending), value in zip(order, values, strict=True):
         own = record[column]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 
 NODE_TYPES = ("User", "Post", "Event")
@@ -57,10 +58,10 @@ def bucket_start(time: str, interval: str) -> str:
     return format_time(moment.replace(day=1))
 
 
-def key_of(type_name: str, given: str) -> str:
-    """Return the key in an id whose type is known: ``User:6`` and ``6`` are both "6". Another type's id is bad input."""
+def key_of(type_name: str, given: str, types: Sequence[str] = NODE_TYPES) -> str:
+    """Return the key in an id whose type is known: ``User:6`` and ``6`` are both "6". The id of another of ``types`` is bad input."""
     prefix, colon, key = given.partition(":")
-    if not colon or prefix not in NODE_TYPES:
+    if not colon or prefix not in types:
         return given
     if prefix != type_name:
         raise BadInputError(f"Expected an id of {type_name}, got {given!r}.")

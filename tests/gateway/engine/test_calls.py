@@ -188,6 +188,15 @@ async def test_two_connections_of_a_level_share_a_call_when_their_arguments_are_
     assert (fetch.columns, list(fetch.match.keys)) == (("name", "id"), ["000", "001"])
 
 
+async def test_two_statistics_of_a_level_share_a_call_when_their_arguments_are_the_same(library: Both) -> None:
+    text = '{ a: writer(id: "000") { stats { count shop } } b: writer(id: "002") { all: stats { shop count } } }'
+    row = {"count": 2, "shop": "corner"}
+    await library.answer(text, data={"a": {"stats": [row]}, "b": {"all": [{"shop": "corner", "count": 2}]}})
+    await library.data(text)
+    [aggregate] = library.memory["sales"].calls
+    assert list(aggregate.match.keys) == ["000", "002"]
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [

@@ -1,4 +1,4 @@
-"""Both executors must answer alike: the engine, and graphql-core over the same sources.
+"""Both executors must answer alike: the engine, and the oracle, which asks the same stores one object and one field at a time.
 
 Random operations over the whole read contract, on data with missing rows and nulls in non-null columns, and with stores that fail.
 FUZZ_EXAMPLES sets how many operations each test tries; ``make fuzz`` tries 20,000.
@@ -27,6 +27,7 @@ from tests.failing import Failing, without
 from tests.operations import Operation, Pool, operations
 from tests.oracle import NEIGHBOURS
 from tests.oracle.comparing import describe, difference
+from tests.oracle.executor import Executor
 from tests.oracle.rows import odd_rows
 from tests.services import STORES, executor, memory_stores
 
@@ -45,13 +46,13 @@ class Pair:
 
     stores: dict[str, Failing]
     engine: Service
-    graphql_core: Service
+    oracle: Executor
     runner: asyncio.Runner
 
     def differ(self, operation: Operation, *, codes: bool = True) -> str:
         async def both() -> tuple[Any, Any]:
             asked = (operation.query, operation.variables, operation.operation_name)
-            return await executor(self.engine)(*asked), await executor(self.graphql_core)(*asked)
+            return await executor(self.engine)(*asked), await self.oracle.execute(*asked)
 
         got, expected = self.runner.run(both())
         if not codes:
@@ -68,7 +69,7 @@ def pair(*, damage: bool = False) -> Iterator[Pair]:
             runner.run(_damage(stores))
         failing = {name: Failing(store) for name, store in memory.items()}
         stores = Stores(failing)
-        yield Pair(failing, Service(graph, stores), Service(graph, stores, engine=False), runner)
+        yield Pair(failing, Service(graph, stores), Executor(graph, stores), runner)
 
 
 async def _damage(stores: Stores) -> None:
@@ -118,6 +119,21 @@ def test_statistics_take_one_walk(healthy: Pair, groups: str, fields: str) -> No
     found = healthy.differ(Operation(text, {}, None))
     assert not found, found
     assert healthy.engine.second_walks == walks
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        "following { totalCount nodes { id } } followers { totalCount nodes { id } }",
+        "following(last: 2) { edges { cursor } } again: following(last: 2) { nodes { name } } followers(last: 2) { edges { cursor } }",
+        "posts(first: 2) { nodes { id author { name } } } more: posts(first: 2) { nodes { title author { id } } }",
+        "eventStats { type count } again: eventStats { count } recommendations { score } more: recommendations { post { id } }",
+    ],
+)
+def test_places_that_may_share_a_call_are_not_mixed(healthy: Pair, fields: str) -> None:
+    text = f'{{ users {{ nodes {{ id {fields} }} }} a: user(id: "9") {{ {fields} }} b: user(id: "10") {{ {fields} }} }}'
+    found = healthy.differ(Operation(text, {}, None))
+    assert not found, found
 
 
 @many

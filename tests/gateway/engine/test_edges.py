@@ -138,6 +138,26 @@ async def test_parents_of_one_page_each_have_the_page_of_their_own_edges(town: T
     )
 
 
+async def test_two_ways_along_the_same_edges_are_not_mixed() -> None:
+    """Both ask for pages of the same people with the same arguments, by pairs that begin with the same parents."""
+    pair = await both(GRAPH, {PEOPLE: [(key, f"N{key}") for key in "abc"], KNOWS: [("a", "b"), ("c", "a"), ("b", "c")]})
+    await pair.answer(
+        "{ people { nodes { id knows { totalCount nodes { id } } knownBy { totalCount nodes { id } } } } }",
+        data={
+            "people": {
+                "nodes": [
+                    {
+                        "id": f"Person:{who}",
+                        "knows": {"totalCount": 1, "nodes": [{"id": f"Person:{knows}"}]},
+                        "knownBy": {"totalCount": 1, "nodes": [{"id": f"Person:{known_by}"}]},
+                    }
+                    for who, knows, known_by in ("abc", "bca", "cab")
+                ]
+            }
+        },
+    )
+
+
 async def test_the_good_way_asks_nothing_more_and_walks_once(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.service.complete_with_nulls", None)
     data = await town.both.data('{ person(id: "a") { knows(first: 1) { nodes { id } } } }')

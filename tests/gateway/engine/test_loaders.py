@@ -13,7 +13,7 @@ from gateway.errors import StoreUnavailable
 from gateway.fields import Node, batched, column, lookup, one
 from gateway.loaders import ask, frozen, load, shared
 from gateway.stores import Stores
-from gateway.stores.base import Collection, Column, Get, Native, NativeCall, Rows, Upsert
+from gateway.stores.base import Aggregate, Collection, Column, Fetch, Get, Match, Measure, Native, NativeCall, Rows, Upsert
 from gateway.stores.memory import MemoryStore
 from tests.gateway.engine.graphs import MASKED, Both, both, graph
 
@@ -140,6 +140,15 @@ async def test_batches_of_one_turn_are_one_call_each_in_its_own_columns() -> Non
     assert names == {"1": ("a",), "2": ("b",)}
     assert ids["2"] == ("2", "b")
     assert memory.calls == [Get(OWNERS, ("name", "id"), ["1", "2"], "id")]
+
+
+async def test_of_a_shared_call_each_has_the_parents_that_it_asked_for() -> None:
+    ctx, memory = await context([("1", "a"), ("2", "b")])
+    requests: list[Any] = [Fetch(OWNERS, ("name",), Match("id", [key])) for key in "12"]
+    requests += [Aggregate(OWNERS, (), (Measure("count"),), Match("id", [key])) for key in "12"]
+    answers = await asyncio.gather(*(ask(ctx, request) for request in requests))
+    assert [list(answer) for answer in answers] == [["1"], ["2"], ["1"], ["2"]]
+    assert len(memory.calls) == 2
 
 
 async def test_a_batch_that_fails_fails_alone() -> None:

@@ -106,6 +106,14 @@ async def test_nodes_that_are_all_absent_are_nulls(street: Both) -> None:
     await street.answer('{ nodes(ids: ["Cat:8", "Dog:9"]) { id } node(id: "Cat:7") { id } }', data={"nodes": [None, None], "node": None})
 
 
+async def test_an_error_below_an_item_that_became_null_later_is_not_told() -> None:
+    """The specification leaves it open: graphql-core tells both, so that the engine is held to its own rule here."""
+    pair = await both(GRAPH, {CATS: [("1", None)], DOGS: [("1", None, "1"), ("2", "Rex", "1")]})
+    got = await pair.one(pair.engine, '{ nodes(ids: ["Dog:1", "Dog:2"]) { ... on Dog { enemy { name } name } } }')
+    assert got["data"] == {"nodes": [None, {"enemy": None, "name": "Rex"}]}
+    assert [error["path"] for error in got["errors"]] == [["nodes", 0, "name"], ["nodes", 1, "enemy", "name"]]
+
+
 async def test_an_id_may_have_colons_in_its_key() -> None:
     pair = await both(GRAPH, {CATS: [("a:b", "Tom"), ("", "Nobody")]})
     await pair.answer('{ a: node(id: "Cat:a:b") { id } b: node(id: "Cat:") { id } }', data={"a": {"id": "Cat:a:b"}, "b": {"id": "Cat:"}})

@@ -65,10 +65,9 @@ async def test_of_several_operations_the_named_one_is_run(shelf: Both) -> None:
     ],
 )
 async def test_an_operation_that_is_not_there_is_refused(shelf: Both, text: str, operation: str | None, message: str) -> None:
-    for service in (shelf.engine, shelf.graphql_core):
-        response = await respond(service, text, None, operation)
-        assert response.status == 422
-        assert orjson.loads(response.body) == {"errors": [{"message": message, "extensions": {"code": "OPERATION_RESOLUTION_FAILURE"}}]}
+    response = await respond(shelf.engine, text, None, operation)
+    assert response.status == 422
+    assert orjson.loads(response.body) == {"errors": [{"message": message, "extensions": {"code": "OPERATION_RESOLUTION_FAILURE"}}]}
 
 
 async def test_a_document_without_an_operation_is_refused(shelf: Both) -> None:
