@@ -37,6 +37,7 @@ from gateway.engine.variables import Variables
 from gateway.errors import BadUserInput, Bug, CallerError, Forbidden, GatewayError, LimitExceeded, MethodNotAllowed, bounded
 from gateway.fields import Graph, Part
 from gateway.loaders import end
+from gateway.names import Names
 from gateway.observability.metrics import Reading
 from gateway.security.limits import MEASURE_FACTOR, Limits, check_variables, enforced, values_in
 from gateway.stores import Stores
@@ -102,7 +103,7 @@ class Service:
         collections = {refers: c for c in graph.collections if len(c.key) == 1 and (refers := c[c.key[0]].refers) is not None}
         self.limits = limits or Limits()
         self.openness = openness or Openness()
-        self.binder = Binder(frozenset(collections), self.limits, tells_types=self.openness.type_names)
+        self.binder = Binder(frozenset(collections), self.limits, Names(schema), tells_types=self.openness.type_names)
         self.documents = Documents(
             schema,
             self.limits,

@@ -18,6 +18,7 @@ import orjson
 
 from gateway.errors import BadUserInput, LimitExceeded
 from gateway.fields import Batched, Lookup, Many, NodeById, NodesByIds, Source, Stats
+from gateway.names import Arguments, Filter, FilterField, Names
 from gateway.scalars import parse_date, parse_time
 from gateway.security.limits import Limits, check_filter, enforced
 from gateway.stores.base import (
@@ -37,18 +38,6 @@ from gateway.stores.base import (
     Where,
     total_order,
 )
-
-OPS = {
-    "eq": "eq",
-    "ne": "ne",
-    "in": "in",
-    "gt": "gt",
-    "gte": "gte",
-    "lt": "lt",
-    "lte": "lte",
-    "contains": "contains",
-    "startsWith": "starts_with",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +60,8 @@ NOTHING = Bound()
 class Binder:
     """Binds coerced arguments (graphql-core's: dictionaries by GraphQL name, enums as members) for each sort of source."""
 
-    def __init__(self, type_names: frozenset[str], limits: Limits, *, tells_types: bool = True) -> None:
+    def __init__(self, type_names: frozenset[str], limits: Limits, names: Names, *, tells_types: bool = True) -> None:
+        self._names = names
         self._type_names = type_names
         self._limits = limits
         self._tells_types = tells_types
@@ -88,13 +78,13 @@ class Binder:
         """Return the bound arguments; BadUserInput and LimitExceeded name the argument."""
         match source:
             case Many():
-                return self._many(source, arguments)
+                return self._many(source, self._names.of(source), arguments)
             case Lookup():
-                return self._lookup(source, arguments)
+                return self._lookup(source, self._names.of(source), arguments)
             case Stats():
-                return self._stats(source, arguments)
+                return self._stats(source, self._names.of(source), arguments)
             case Batched():
-                return self._batched(source, arguments)
+                return self._batched(source, self._names.of(source), arguments)
             case NodeById():
                 return Bound(key=self._global_id("id", arguments["id"]))
             case NodesByIds():
@@ -114,14 +104,15 @@ class Binder:
 
     # ------------------------------------------------------------------------------------------------- sorts of sources
 
-    def _many(self, source: Many, arguments: Mapping[str, Any]) -> Bound:
+    def _many(self, source: Many, names: Arguments, arguments: Mapping[str, Any]) -> Bound:
         collection = source.collection
-        where = arguments.get("where")
-        filtered = self._where(collection, where)
-        orders = arguments.get("orderBy") or ()
-        order = total_order(collection, tuple(Order(_raw(o["field"]), _raw(o["direction"]) == "desc") for o in orders))
+        given = names.given(arguments)
+        filtered = self._where(names, given.get("where"))
+        by, direction = names.order["field"], names.order["direction"]
+        orders = [Order(_raw(o[by]), _raw(o[direction]) == "desc") for o in given.get("order_by") or ()]
+        order = total_order(collection, orders)
         cursor_of = _cursor_of(collection, order)
-        return Bound(where=filtered, order=order, page=self._page(collection, order, cursor_of, arguments), cursor_of=cursor_of)
+        return Bound(where=filtered, order=order, page=self._page(collection, order, cursor_of, given), cursor_of=cursor_of)
 
     def _page(self, collection: Collection, order: tuple[Order, ...], cursor_of: str, arguments: Mapping[str, Any]) -> Page:
         first, last = arguments.get("first"), arguments.get("last")
@@ -141,27 +132,28 @@ class Binder:
         if not 0 <= number <= self._limits.page_max:
             raise BadUserInput(f"{argument}: expected 0 to {self._limits.page_max} (setting page_max), got {number}", argument=argument)
 
-    def _lookup(self, source: Lookup, arguments: Mapping[str, Any]) -> Bound:
-        given = [name for name in source.by if arguments.get(name) is not None]
+    def _lookup(self, source: Lookup, names: Arguments, arguments: Mapping[str, Any]) -> Bound:
+        told = [names.told[name] for name in source.by]
+        given = [name for name in told if arguments.get(name) is not None]
         if len(given) != 1:
-            got = " and ".join(given) or "none"
-            raise BadUserInput(f"expected exactly one of {', '.join(source.by)}, got {got}", argument=next(iter(source.by)))
+            raise BadUserInput(f"expected exactly one of {', '.join(told)}, got {' and '.join(given) or 'none'}", argument=told[0])
         name = given[0]
-        column = source.collection[source.by[name]]
+        column = source.collection[source.by[names.python[name]]]
         return Bound(key=self._scalar(name, column, arguments[name]), column=column.name)
 
-    def _stats(self, source: Stats, arguments: Mapping[str, Any]) -> Bound:
-        where, interval = arguments.get("where"), arguments.get("interval")
-        names = dict.fromkeys(_raw(group) for group in arguments["groupBy"])
-        if ("time" in names) != (interval is not None):
+    def _stats(self, source: Stats, names: Arguments, arguments: Mapping[str, Any]) -> Bound:
+        given = names.given(arguments)
+        interval = given.get("interval")
+        columns = dict.fromkeys(_raw(group) for group in given["group_by"])
+        if ("time" in columns) != (interval is not None):
             got = "an interval without TIME" if interval is not None else "TIME without an interval"
-            raise BadUserInput(f"groupBy, interval: expected TIME and an interval together, got {got}", argument="interval")
-        groups = tuple(Bucket(source.time, cast("Interval", _raw(interval))) if name == "time" else name for name in names)
-        return Bound(where=self._where(source.collection, where), groups=groups)
+            at = names.told["group_by"]
+            raise BadUserInput(f"{at}, interval: expected TIME and an interval together, got {got}", argument="interval")
+        groups = tuple(Bucket(source.time, cast("Interval", _raw(interval))) if name == "time" else name for name in columns)
+        return Bound(where=self._where(names, given.get("where")), groups=groups)
 
-    def _batched(self, source: Batched, arguments: Mapping[str, Any]) -> Bound:
-        given = {_snake(name): value for name, value in arguments.items()}
-        told = {_snake(name): name for name in arguments}  # what the client calls them
+    def _batched(self, source: Batched, names: Arguments, arguments: Mapping[str, Any]) -> Bound:
+        given, told = names.given(arguments), names.told
         key = None
         if source.key_argument is not None:
             refers = Column("", refers=source.refers)
@@ -173,38 +165,45 @@ class Binder:
 
     # ---------------------------------------------------------------------------------------------------------- filters
 
-    def _where(self, collection: Collection, where: Mapping[str, Any] | None) -> Where | None:
+    def _where(self, names: Arguments, where: Mapping[str, Any] | None) -> Where | None:
         if where is None:
             return None
-        broken = check_filter(self._limits, where, "where")
+        assert names.where is not None
+        at = names.told["where"]
+        broken = check_filter(self._limits, where, at)
         for error in enforced(broken):
             raise error
         self._noted += broken
-        return self._filter(collection, where, "where")
+        return self._filter(names.where, where, at)
 
-    def _filter(self, collection: Collection, given: Mapping[str, Any], path: str) -> Where:
+    def _filter(self, declared: Filter, given: Mapping[str, Any], path: str) -> Where:
         items: list[Where] = []
         for name, value in given.items():
             here = f"{path}.{name}"
             match name:
                 case "and" | "or" if value is not None:
-                    parts = tuple(self._filter(collection, part, f"{here}[{i}]") for i, part in enumerate(value))
+                    parts = tuple(self._filter(declared.parts[name], part, f"{here}[{i}]") for i, part in enumerate(value))
                     items.append(And(parts) if name == "and" else Or(parts))
                 case "not" if value is not None:
-                    items.append(Not(self._filter(collection, value, here)))
+                    items.append(Not(self._filter(declared.parts[name], value, here)))
                 case "and" | "or" | "not":
                     pass  # null: as if it were not there
                 case _:
-                    items.extend(self._conditions(collection[_snake(name)], value, here))
+                    items.extend(self._conditions(declared.fields[name], value, here))
         return items[0] if len(items) == 1 else And(tuple(items))
 
-    def _conditions(self, column: Column, value: Any, path: str) -> list[Where]:
-        if not isinstance(value, Mapping):
+    def _conditions(self, declared: FilterField, value: Any, path: str) -> list[Where]:
+        column, operators = declared.column, declared.operators
+        if operators is None or value is None:
             return [Compare(column.name, "eq", None if value is None else self._scalar(path, column, value))]
         result: list[Where] = []
         for name, operand in value.items():
             here = f"{path}.{name}"
-            op = OPS[name]
+            op = operators[name]
+            if op == "is_null":
+                if operand is not None:  # null: as if it were not there
+                    result.append(Compare(column.name, "eq" if operand else "ne", None))
+                continue
             if isinstance(operand, list):
                 operand = tuple(self._scalar(here, column, item) for item in operand)
             elif operand is not None:
@@ -296,11 +295,6 @@ def _is(parse: Callable[[object], str], value: object) -> bool:
 
 def _raw(value: Any) -> Any:
     return value.value if isinstance(value, Enum) else value
-
-
-@lru_cache(maxsize=1_000)
-def _snake(name: str) -> str:
-    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name)
 
 
 def _shown(text: str) -> str:

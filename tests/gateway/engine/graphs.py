@@ -12,12 +12,12 @@ import strawberry
 from strawberry.schema.config import StrawberryConfig
 
 from gateway.fields import Graph
+from gateway.inputs import Direction, StringFilter
 from gateway.scalars import SCALARS
 from gateway.service import Request, Response, Service
 from gateway.stores import Stores
 from gateway.stores.base import Collection, Row, Store, Upsert
 from gateway.stores.memory import MemoryStore
-from schema.inputs import Direction, StringFilter
 
 MASKED = "Internal server error."
 OFF = "the engine is off"  # what Service.unplanned calls an operation that the engine would have planned
