@@ -2,11 +2,13 @@
 
 The operators that a type of column has are inputs too, and a graph chooses among them::
 
-    UserFilter = filter_of(users)                                       # every column, every operator of its type
-    UserFilter = filter_of(users, fields=("id", "name"))                # these columns
-    UserFilter = filter_of(users, operators=BASIC)                      # fewer operators
-    UserFilter = filter_of(users, operators=FULL | {Type.TEXT: Prefix}) # operators of your own
+    UserFilter = filter_of(users)                                          # every column, every operator of its type
+    UserFilter = filter_of(users, fields=("id", "name"))                   # these columns
+    UserFilter = filter_of(users, operators=BASIC)                         # fewer operators
+    UserFilter = filter_of(users, operators={**FULL, Type.TEXT: Prefix})   # operators of your own
     UserOrder = order_of(users, fields=("id", "name"))
+
+They are made at run time: mypy takes them for values, and wants ``# type: ignore[valid-type]`` where one stands in an annotation.
 """
 
 from __future__ import annotations
