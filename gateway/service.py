@@ -39,6 +39,7 @@ from gateway.fields import Graph, Part
 from gateway.loaders import end
 from gateway.names import Names
 from gateway.observability.metrics import Reading
+from gateway.scalars import mask_scalars
 from gateway.security.limits import MEASURE_FACTOR, Limits, check_variables, enforced, values_in
 from gateway.stores import Stores
 
@@ -100,6 +101,7 @@ class Service:
         self.graph = graph
         self.stores = stores
         schema = graph.schema._schema  # Strawberry's way to graphql-core's schema
+        mask_scalars(schema)
         collections = {refers: c for c in graph.collections if len(c.key) == 1 and (refers := c[c.key[0]].refers) is not None}
         self.limits = limits or Limits()
         self.openness = openness or Openness()
