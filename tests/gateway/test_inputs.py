@@ -162,8 +162,10 @@ def test_a_graph_chooses_columns_operators_and_names() -> None:
     assert list(shown(own, "SortingField")) == ["SIZE"]
 
 
-def sizes(where: LineFilter | None = None, order: LineOrder | None = None) -> str:  # type: ignore[valid-type]
-    return f"{where.size.gt} {where.size.lt is strawberry.UNSET} {order.field.name} {order.direction.name}"  # type: ignore[attr-defined]
+def sizes(where: LineFilter, order: LineOrder) -> str:  # type: ignore[valid-type]
+    given: Any = where
+    ordered: Any = order
+    return f"{given.size.gt} {given.size.lt is strawberry.UNSET} {ordered.field.name} {ordered.direction.name}"
 
 
 async def test_a_resolver_written_by_hand_gets_them_as_objects() -> None:
