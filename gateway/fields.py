@@ -82,7 +82,7 @@ def many(
     arguments = {
         "where": (Optional[where], "Which rows; all of them without."),
         "order_by": (Optional[list[order]], "The order; by key without. The key, ascending, breaks ties."),
-        "first": (Optional[int], "How many from the front: 10 by default, at most 100."),
+        "first": (Optional[int], "How many from the front; the settings page_default and page_max say how many by default and at most."),
         "after": (Optional[str], "Only what comes after this cursor, which fits the order it was made for."),
         "last": (Optional[int], "How many from the back; not together with first."),
         "before": (Optional[str], "Only what comes before this cursor."),
@@ -95,7 +95,7 @@ def lookup(collection: Collection, *, by: Mapping[str, str], description: str | 
     """Return a root field for one row. One argument is required; of several, exactly one must be given."""
     names = list(by)
     ids = {name: strawberry.ID if collection[c].refers else str for name, c in by.items()}
-    arguments = [_argument(name, ids[name] if len(names) == 1 else Optional[ids[name]], f"Its {name}.") for name in names]
+    arguments = [_argument(name, ids[name] if len(names) == 1 else Optional[ids[name]], f"Its {name.replace('_', ' ')}.") for name in names]
     return _field(Lookup(collection, dict(by)), description, arguments)
 
 
@@ -123,7 +123,7 @@ def node(*, description: str | None = None) -> Any:
 
 
 def nodes(*, description: str | None = None) -> Any:
-    return _field(NodesByIds(), description, [_argument("ids", list[strawberry.ID], "At most 1,000.")])
+    return _field(NodesByIds(), description, [_argument("ids", list[strawberry.ID], "At most as many as the setting nodes_max says.")])
 
 
 def batched(

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NewType
 
 import strawberry
+from graphql import GraphQLError, GraphQLSchema, is_scalar_type, is_specified_scalar_type
 from strawberry.types.scalar import ScalarDefinition
+
+from gateway.errors import GatewayError
 
 DateTime = NewType("DateTime", str)
 Date = NewType("Date", str)
@@ -71,3 +75,31 @@ SCALARS: dict[object, ScalarDefinition] = {
     Date: strawberry.scalar(name="Date", description="YYYY-MM-DD, for example 1985-09-20", serialize=_same, parse_value=parse_date),
     Json: strawberry.scalar(name="JSON", description="Any JSON value.", serialize=_same, parse_value=_same),
 }
+
+
+class _Serialize:
+    """A scalar's ``serialize`` whose errors are ours alone, however they are written: a value may stand in their text."""
+
+    __slots__ = ("_name", "_serialize")
+
+    def __init__(self, name: str, serialize: Callable[[Any], Any]) -> None:
+        self._name = name
+        self._serialize = serialize
+
+    def __call__(self, value: Any) -> Any:
+        try:
+            return self._serialize(value)
+        except (GraphQLError, GatewayError) as exc:  # the errors whose text clients are shown, were they a resolver's
+            raise ValueError(f"scalar {self._name} cannot show a value: {exc}") from exc
+
+
+def mask_scalars(schema: GraphQLSchema) -> None:
+    """Have clients see no text that a scalar of the graph raises for a value of the answer. Those of GraphQL itself stay as they are.
+
+    What ``parse_value`` says of a client's own value is shown. Doing it twice is doing it once.
+    """
+    for type_ in schema.type_map.values():
+        if is_scalar_type(type_) and not is_specified_scalar_type(type_) and type_.serialize is not _same:
+            serialize: Any = type_.serialize
+            if not isinstance(serialize, _Serialize):
+                type_.serialize = type_.coerce_output_value = _Serialize(type_.name, serialize)  # type: ignore[method-assign]

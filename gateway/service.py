@@ -28,6 +28,7 @@ from gateway.engine.document import Document, DocumentRefused, Documents, Openne
 from gateway.engine.execute import NONE, execute
 from gateway.engine.explain import describe, describe_calls
 from gateway.engine.introspection import introspect
+from gateway.engine.names import Names
 from gateway.engine.plan import Cost, Plan
 from gateway.engine.planner import Planner, switches_of
 from gateway.engine.respond import MAX_ERRORS, respond, shown
@@ -39,6 +40,7 @@ from gateway.errors import BadUserInput, Bug, CallerError, Forbidden, GatewayErr
 from gateway.fields import Graph
 from gateway.loaders import end
 from gateway.observability.metrics import Reading
+from gateway.scalars import mask_scalars
 from gateway.security.limits import MEASURE_FACTOR, Limits, check_variables, enforced, values_in
 from gateway.stores import Stores
 
@@ -99,10 +101,11 @@ class Service:
         self.graph = graph
         self.stores = stores
         schema = graph.schema._schema  # Strawberry's way to graphql-core's schema
+        mask_scalars(schema)
         collections = {refers: c for c in graph.collections if len(c.key) == 1 and (refers := c[c.key[0]].refers) is not None}
         self.limits = limits or Limits()
         self.openness = openness or Openness()
-        self.binder = Binder(frozenset(collections), self.limits, tells_types=self.openness.type_names)
+        self.binder = Binder(frozenset(collections), self.limits, Names(schema), tells_types=self.openness.type_names)
         self.documents = Documents(
             schema,
             self.limits,

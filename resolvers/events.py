@@ -9,11 +9,11 @@ events = Collection(
     store="events",
     label="EventRecord",
     columns=(
-        Column("id", refers="Event"),
-        Column("type"),
-        Column("user_id", refers="User"),
-        Column("post_id", nullable=True, refers="Post"),
-        Column("occurred_at", Type.TIME),
+        Column("id", refers="Event", description="The event's id."),
+        Column("type", description="What was done."),
+        Column("user_id", refers="User", description="The id of the user who did it."),
+        Column("post_id", nullable=True, refers="Post", description="The id of the post it was done with."),
+        Column("occurred_at", Type.TIME, description="When it was done."),
         Column("payload", Type.JSON, default={}),
     ),
     indexes=(

@@ -34,7 +34,7 @@ async def by_user(
     ctx: RequestContext,
     ids: Sequence[Key],
     *,
-    first: Annotated[int | None, strawberry.argument(description="How many at most; 100 is the limit.")] = 10,
+    first: Annotated[int | None, strawberry.argument(description="How many; the setting page_max says how many at most.")] = 10,
     strategy: Annotated[RecommendationStrategy, strawberry.argument(description="How they are found.")] = RecommendationStrategy.FRIENDS,
 ) -> list[Sequence[Row]]:
     """Return rows (post, score, because) per user, best first; an unknown user has none. One native query for any number of users."""

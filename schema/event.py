@@ -8,43 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 import strawberry
 
 from gateway.fields import Node, column, one
+from gateway.inputs import BASIC, filter_of, order_of
 from gateway.scalars import DateTime, Json
+from resolvers.events import events as events_collection
 from resolvers.posts import posts as posts_collection
 from resolvers.users import users as users_collection
-from schema.inputs import DateTimeFilter, Direction, IDFilter, StringFilter
 
 if TYPE_CHECKING:  # nouns point at each other
     from schema.post import Post
     from schema.user import User
 
 
-@strawberry.input(description="Which events. The given fields must all match; an explicit null matches null.")
-class EventFilter:
-    id: IDFilter | None = strawberry.field(default=strawberry.UNSET, description="The event's id.")
-    type: StringFilter | None = strawberry.field(default=strawberry.UNSET, description="What was done.")
-    user_id: IDFilter | None = strawberry.field(default=strawberry.UNSET, description="The id of the user who did it.")
-    post_id: IDFilter | None = strawberry.field(default=strawberry.UNSET, description="The id of the post it was done with.")
-    occurred_at: DateTimeFilter | None = strawberry.field(default=strawberry.UNSET, description="When it was done.")
-    and_: list[EventFilter] | None = strawberry.field(
-        name="and", default=strawberry.UNSET, description="All of these; an empty list holds."
-    )
-    or_: list[EventFilter] | None = strawberry.field(
-        name="or", default=strawberry.UNSET, description="One of these; an empty list does not hold."
-    )
-    not_: EventFilter | None = strawberry.field(name="not", default=strawberry.UNSET, description="The exact negation.")
-
-
-@strawberry.enum(description="What events can be ordered by.")
-class EventOrderField(Enum):
-    KEY = strawberry.enum_value("id", description="The key, as text.")
-    TYPE = strawberry.enum_value("type", description="What was done.")
-    OCCURRED_AT = strawberry.enum_value("occurred_at", description="When it was done.")
-
-
-@strawberry.input(description="An order of events.")
-class EventOrder:
-    field: EventOrderField = strawberry.field(description="By what.")
-    direction: Direction = strawberry.field(default=Direction.ASC, description="In which direction.")
+EventFilter = filter_of(events_collection, fields=("id", "type", "user_id", "post_id", "occurred_at"), operators=BASIC)
+EventOrder = order_of(events_collection, fields=("id", "type", "occurred_at"))
 
 
 @strawberry.enum(description="What events are counted by.")

@@ -2,53 +2,29 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
 from gateway.fields import Connection, Node, column, many, one, stats
+from gateway.inputs import BASIC, Interval, filter_of, order_of
 from gateway.scalars import DateTime
 from resolvers.events import events as events_collection
+from resolvers.posts import posts as posts_collection
 from resolvers.users import users as users_collection
 from schema.event import EventFilter, EventGroup, EventOrder, EventStat
-from schema.inputs import DateTimeFilter, Direction, IDFilter, Interval, StringFilter
 
 if TYPE_CHECKING:  # nouns point at each other
     from schema.event import Event
     from schema.user import User
 
 
-@strawberry.input(description="Which posts. The given fields must all match; an explicit null matches null.")
-class PostFilter:
-    id: IDFilter | None = strawberry.field(default=strawberry.UNSET, description="The post's id.")
-    author_id: IDFilter | None = strawberry.field(default=strawberry.UNSET, description="The id of the user who wrote it.")
-    title: StringFilter | None = strawberry.field(default=strawberry.UNSET, description="The title.")
-    content: StringFilter | None = strawberry.field(default=strawberry.UNSET, description="The text.")
-    language: StringFilter | None = strawberry.field(default=strawberry.UNSET, description="The language tag.")
-    forum: StringFilter | None = strawberry.field(default=strawberry.UNSET, description="The forum's title.")
-    published: bool | None = strawberry.field(default=strawberry.UNSET, description="Whether it is published.")
-    created_at: DateTimeFilter | None = strawberry.field(default=strawberry.UNSET, description="When it was written.")
-    updated_at: DateTimeFilter | None = strawberry.field(default=strawberry.UNSET, description="When it was last changed.")
-    and_: list[PostFilter] | None = strawberry.field(name="and", default=strawberry.UNSET, description="All of these; an empty list holds.")
-    or_: list[PostFilter] | None = strawberry.field(
-        name="or", default=strawberry.UNSET, description="One of these; an empty list does not hold."
-    )
-    not_: PostFilter | None = strawberry.field(name="not", default=strawberry.UNSET, description="The exact negation.")
-
-
-@strawberry.enum(description="What posts can be ordered by.")
-class PostOrderField(Enum):
-    KEY = strawberry.enum_value("id", description="The key, as text.")
-    TITLE = strawberry.enum_value("title", description="The title.")
-    CREATED_AT = strawberry.enum_value("created_at", description="When it was written.")
-    UPDATED_AT = strawberry.enum_value("updated_at", description="When it was last changed.")
-
-
-@strawberry.input(description="An order of posts.")
-class PostOrder:
-    field: PostOrderField = strawberry.field(description="By what.")
-    direction: Direction = strawberry.field(default=Direction.ASC, description="In which direction.")
+PostFilter = filter_of(
+    posts_collection,
+    fields=("id", "author_id", "title", "content", "language", "forum", "published", "created_at", "updated_at"),
+    operators=BASIC,
+)
+PostOrder = order_of(posts_collection, fields=("id", "title", "created_at", "updated_at"))
 
 
 @strawberry.type(description="Something a user wrote, or a photo.")

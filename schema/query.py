@@ -5,12 +5,12 @@ from __future__ import annotations
 import strawberry
 
 from gateway.fields import Connection, Node, batched, lookup, many, node, nodes, stats
+from gateway.inputs import Interval
 from resolvers import recommendations as recommending
 from resolvers.events import events as events_collection
 from resolvers.posts import posts as posts_collection
 from resolvers.users import users as users_collection
 from schema.event import Event, EventFilter, EventGroup, EventOrder, EventStat
-from schema.inputs import Interval
 from schema.post import Post, PostFilter, PostOrder
 from schema.recommendation import Recommendation
 from schema.user import User, UserFilter, UserOrder

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
 from gateway.fields import Connection, Node, Through, batched, column, many, stats
+from gateway.inputs import BASIC, Interval, filter_of, order_of
 from gateway.scalars import Date, DateTime
 from resolvers import recommendations as recommending
 from resolvers.events import events as events_collection
@@ -15,7 +15,6 @@ from resolvers.graph import follows
 from resolvers.posts import posts as posts_collection
 from resolvers.users import users as users_collection
 from schema.event import EventFilter, EventGroup, EventOrder, EventStat
-from schema.inputs import DateTimeFilter, Direction, IDFilter, Interval, StringFilter
 from schema.post import PostFilter, PostOrder
 
 if TYPE_CHECKING:  # nouns point at each other
@@ -24,34 +23,8 @@ if TYPE_CHECKING:  # nouns point at each other
     from schema.recommendation import Recommendation
 
 
-@strawberry.input(description="Which users. The given fields must all match; an explicit null matches null.")
-class UserFilter:
-    id: IDFilter | None = strawberry.field(default=strawberry.UNSET, description="The user's id.")
-    name: StringFilter | None = strawberry.field(default=strawberry.UNSET, description="The full name.")
-    email: StringFilter | None = strawberry.field(default=strawberry.UNSET, description="The e-mail address.")
-    active: bool | None = strawberry.field(default=strawberry.UNSET, description="Whether the account is in use.")
-    created_at: DateTimeFilter | None = strawberry.field(default=strawberry.UNSET, description="When the user joined.")
-    updated_at: DateTimeFilter | None = strawberry.field(default=strawberry.UNSET, description="When the user was last changed.")
-    and_: list[UserFilter] | None = strawberry.field(name="and", default=strawberry.UNSET, description="All of these; an empty list holds.")
-    or_: list[UserFilter] | None = strawberry.field(
-        name="or", default=strawberry.UNSET, description="One of these; an empty list does not hold."
-    )
-    not_: UserFilter | None = strawberry.field(name="not", default=strawberry.UNSET, description="The exact negation.")
-
-
-@strawberry.enum(description="What users can be ordered by.")
-class UserOrderField(Enum):
-    KEY = strawberry.enum_value("id", description="The key, as text.")
-    NAME = strawberry.enum_value("name", description="The full name.")
-    EMAIL = strawberry.enum_value("email", description="The e-mail address.")
-    CREATED_AT = strawberry.enum_value("created_at", description="When the user joined.")
-    UPDATED_AT = strawberry.enum_value("updated_at", description="When the user was last changed.")
-
-
-@strawberry.input(description="An order of users.")
-class UserOrder:
-    field: UserOrderField = strawberry.field(description="By what.")
-    direction: Direction = strawberry.field(default=Direction.ASC, description="In which direction.")
+UserFilter = filter_of(users_collection, fields=("id", "name", "email", "active", "created_at", "updated_at"), operators=BASIC)
+UserOrder = order_of(users_collection, fields=("id", "name", "email", "created_at", "updated_at"))
 
 
 @strawberry.type(description="A person with an account.")

@@ -8,6 +8,7 @@ from typing import Any
 
 from graphql import GraphQLField, get_named_type, get_nullable_type, is_list_type, is_non_null_type, is_object_type
 
+from gateway.inputs import COLUMN
 from gateway.stores.base import Collection, Column
 
 
@@ -153,10 +154,14 @@ class Declared:
                 f"a column that refers to {key.refers}, as the key of {collection.name} does", f"{by!r}, which refers to {column.refers}"
             )
 
+    def argument(self, python_name: str) -> Any:
+        """Return the argument that the author, or a field function, gave this name; None where there is none."""
+        return next((its for name, its in self.definition.args.items() if (python_name_of(its) or name) == python_name), None)
+
     def of_arguments(self, collection: Collection, kinds: Iterable[str]) -> Iterator[Problem]:
         """Give what is wrong with the filter and the order that a source takes."""
         for kind in kinds:
-            argument = self.definition.args.get(kind)
+            argument = self.argument(kind)
             if argument is None:
                 continue
             named: Any = get_named_type(argument.type)
@@ -195,7 +200,9 @@ def _of_order(field: Declared, named: Any, collection: Collection) -> Iterator[P
 def python_name_of(its: Any) -> str | None:
     """Return the name that the author gave an input's field."""
     strawberry_field = its.extensions.get("strawberry-definition")
-    return None if strawberry_field is None else str(strawberry_field.python_name)
+    if strawberry_field is None:
+        return None
+    return str(getattr(strawberry_field, "metadata", {}).get(COLUMN, strawberry_field.python_name))
 
 
 # Which scalars the conditions of a filter may have, by the type of the column.

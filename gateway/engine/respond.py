@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from gateway.errors import Bug, GatewayError
 
 MAX_ERRORS = 20  # then one that says how many more
 
-_NULL = "Cannot return null for non-nullable field "  # names the schema's field only
+_is_null = re.compile(r"Cannot return null for non-nullable field \w+\.\w+\.").fullmatch  # names the schema's field only
 
 _log = logging.getLogger("gateway.errors")
 
@@ -55,7 +56,7 @@ def _shown(error: GraphQLError, request_id: str, type_names: bool, logged: set[i
         if original.__cause__ is not None and not is_logged:
             _log.warning("%s: %s (%r)", request_id, original.message, original.__cause__)
         return formatted
-    if original is None or isinstance(original, GraphQLError) or error.message.startswith(_NULL):
+    if original is None or isinstance(original, GraphQLError) or _is_null(error.message):
         if not type_names:
             formatted["message"] = "There is no value here that may stand here."
         formatted["extensions"] = {"code": "INTERNAL_SERVER_ERROR", **(formatted.get("extensions") or {})}

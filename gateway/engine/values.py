@@ -8,31 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from functools import lru_cache
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from gateway.engine.cursors import cursor_of, read_cursor, shown_text
+from gateway.engine.names import Arguments, Filter, FilterField, Names
 from gateway.errors import BadUserInput, LimitExceeded
 from gateway.security.limits import Limits, check_filter, enforced
 from gateway.stores.base import And, Collection, Column, Compare, Key, Not, Or, Order, Page, Value, Where, total_order
 
-OPS = {
-    "eq": "eq",
-    "ne": "ne",
-    "in": "in",
-    "gt": "gt",
-    "gte": "gte",
-    "lt": "lt",
-    "lte": "lte",
-    "contains": "contains",
-    "startsWith": "starts_with",
-}
+if TYPE_CHECKING:
+    from gateway.engine.sources.source import Source
 
 
 class Binder:
     """What sources bind coerced arguments by (graphql-core's: dictionaries by GraphQL name, enums as members)."""
 
-    def __init__(self, type_names: frozenset[str], limits: Limits, *, tells_types: bool = True) -> None:
+    def __init__(self, type_names: frozenset[str], limits: Limits, names: Names, *, tells_types: bool = True) -> None:
+        self._names = names
         self._type_names = type_names
         self.limits = limits
         self._tells_types = tells_types
@@ -55,9 +47,14 @@ class Binder:
 
     # ------------------------------------------------------------------------------------------------- orders and pages
 
-    def order(self, collection: Collection, orders: Sequence[Mapping[str, Any]]) -> tuple[Order, ...]:
+    def names(self, source: Source) -> Arguments:
+        """Return what clients call the arguments of a field, and what they are here."""
+        return self._names.of(source)
+
+    def order(self, collection: Collection, names: Arguments, orders: Sequence[Mapping[str, Any]]) -> tuple[Order, ...]:
         """Return the total order that a list of orders asks for."""
-        return total_order(collection, tuple(Order(raw(o["field"]), raw(o["direction"]) == "desc") for o in orders))
+        by, direction = names.order["field"], names.order["direction"]
+        return total_order(collection, [Order(raw(o[by]), raw(o[direction]) == "desc") for o in orders])
 
     def page(self, collection: Collection, order: tuple[Order, ...], arguments: Mapping[str, Any]) -> tuple[Page, str]:
         """Return the page that first, last, after and before ask for, and what its cursors are of."""
@@ -83,39 +80,46 @@ class Binder:
 
     # ---------------------------------------------------------------------------------------------------------- filters
 
-    def where(self, collection: Collection, where: Mapping[str, Any] | None) -> Where | None:
+    def where(self, names: Arguments, where: Mapping[str, Any] | None) -> Where | None:
         """Return a coerced filter; BadUserInput and LimitExceeded say where it is wrong."""
         if where is None:
             return None
-        broken = check_filter(self.limits, where, "where")
+        assert names.where is not None
+        at = names.told["where"]
+        broken = check_filter(self.limits, where, at)
         for error in enforced(broken):
             raise error
         self._noted += broken
-        return self._filter(collection, where, "where")
+        return self._filter(names.where, where, at)
 
-    def _filter(self, collection: Collection, given: Mapping[str, Any], path: str) -> Where:
+    def _filter(self, declared: Filter, given: Mapping[str, Any], path: str) -> Where:
         items: list[Where] = []
         for name, value in given.items():
             here = f"{path}.{name}"
             match name:
                 case "and" | "or" if value is not None:
-                    parts = tuple(self._filter(collection, part, f"{here}[{i}]") for i, part in enumerate(value))
+                    parts = tuple(self._filter(declared.parts[name], part, f"{here}[{i}]") for i, part in enumerate(value))
                     items.append(And(parts) if name == "and" else Or(parts))
                 case "not" if value is not None:
-                    items.append(Not(self._filter(collection, value, here)))
+                    items.append(Not(self._filter(declared.parts[name], value, here)))
                 case "and" | "or" | "not":
                     pass  # null: as if it were not there
                 case _:
-                    items.extend(self._conditions(collection[_snake(name)], value, here))
+                    items.extend(self._conditions(declared.fields[name], value, here))
         return items[0] if len(items) == 1 else And(tuple(items))
 
-    def _conditions(self, column: Column, value: Any, path: str) -> list[Where]:
-        if not isinstance(value, Mapping):
+    def _conditions(self, declared: FilterField, value: Any, path: str) -> list[Where]:
+        column, operators = declared.column, declared.operators
+        if operators is None or value is None:
             return [Compare(column.name, "eq", None if value is None else self.scalar(path, column, value))]
         result: list[Where] = []
         for name, operand in value.items():
             here = f"{path}.{name}"
-            op = OPS[name]
+            op = operators[name]
+            if op == "is_null":
+                if operand is not None:  # null: as if it were not there
+                    result.append(Compare(column.name, "eq" if operand else "ne", None))
+                continue
             if isinstance(operand, list):
                 operand = tuple(self.scalar(here, column, item) for item in operand)
             elif operand is not None:
@@ -129,10 +133,6 @@ class Binder:
             return value
         self._text(path, value)
         return value if column.refers is None else self._key(path, column.refers, value)
-
-    @staticmethod
-    def snake(name: str) -> str:
-        return _snake(name)
 
     def _text(self, path: str, value: str) -> str:
         if "\0" in value:
@@ -156,8 +156,3 @@ class Binder:
 def raw(value: Any) -> Any:
     """Return what an enum's member stands for; other values are themselves."""
     return value.value if isinstance(value, Enum) else value
-
-
-@lru_cache(maxsize=1_000)
-def _snake(name: str) -> str:
-    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name)

@@ -50,13 +50,17 @@ class Type(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a collection. ``nullable=False`` is kept by the store where it can keep it, and relied on."""
+    """A column of a collection. ``nullable=False`` is kept by the store where it can keep it, and relied on.
+
+    ``description`` is what clients read of it in the filter and the order that are made from the declaration.
+    """
 
     name: str
     type: Type = Type.TEXT
     nullable: bool = False
     refers: str | None = None  # the GraphQL type whose key this is; its ids are "<refers>:<key>"
     default: Value = None  # used by a load when a line does not have the column
+    description: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from gateway.stores.base import (
     Or,
     Order,
     Pairs,
+    Type,
     Value,
     Where,
     total_order,
@@ -276,6 +277,9 @@ def any_of(queries: Sequence[Query]) -> Query:
 
 def _compare(collection: Collection, compare: Compare) -> Query:
     name, column, value = field(collection, compare.column), collection[compare.column], compare.value
+    if value is None and column.type in (Type.JSON, Type.TEXTS) and compare.op in ("eq", "ne"):
+        null: Query = {name: {"$eq": None, "$not": {"$type": "array"}}}  # an array with a null in it equals null too
+        return null if compare.op == "eq" else {"$nor": [null]}
     if compare.op == "eq":
         return {name: {"$eq": mongo_values.encode(column, value)}}  # null matches a missing field too
     if compare.op == "ne":

@@ -12,6 +12,7 @@ no plan, no batch, no shared call, no second walk. What authors wrote (batch fun
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -64,7 +65,7 @@ from tests.oracle.schemas import Info, Resolver, copy_of
 
 Answer = dict[str, Any]
 
-_NULL = "Cannot return null for non-nullable field "
+_is_null = re.compile(r"Cannot return null for non-nullable field \w+\.\w+\.").fullmatch
 
 
 class Object:
@@ -142,7 +143,7 @@ class Executor:
         if isinstance(original, GatewayError) and not isinstance(original, Bug):
             return shown | {"message": original.message, "extensions": original.extensions}
         code = {"code": "INTERNAL_SERVER_ERROR"}
-        if original is None or isinstance(original, GraphQLError) or error.message.startswith(_NULL):
+        if original is None or isinstance(original, GraphQLError) or _is_null(error.message):
             return shown | {"extensions": code | (error.extensions or {})}
         return shown | {"message": "Internal server error.", "extensions": code | {"requestId": self._request_id}}
 

@@ -125,8 +125,8 @@ class Batched(Source):
         return ValueChild(*asked.common, place, place.slot, leaf)
 
     def bind(self, binder: Binder, arguments: Mapping[str, Any]) -> Bound:
-        given = {binder.snake(name): value for name, value in arguments.items()}
-        told = {binder.snake(name): name for name in arguments}  # what the client calls them
+        names = binder.names(self)
+        given, told = names.given(arguments), names.told
         key = None
         if self.key_argument is not None:
             key = binder.scalar(told[self.key_argument], Column("", refers=self.refers), given.pop(self.key_argument))

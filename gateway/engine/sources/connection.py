@@ -79,6 +79,9 @@ class Many(Source):
     collection: Collection
     by: str | None = None
 
+    filters: ClassVar[bool] = True
+    orders: ClassVar[bool] = True
+
     @property
     def home(self) -> Collection:
         return self.collection
@@ -91,7 +94,7 @@ class Many(Source):
 
     def check(self, field: Declared) -> Iterator[Problem]:
         yield from field.of_collection(self.collection)
-        yield from field.of_arguments(self.collection, ("where", "orderBy"))
+        yield from field.of_arguments(self.collection, ("where", "order_by"))
         if not is_object_type(field.named) or field.is_list:
             yield field.problem("a connection", field.shape)
             return
@@ -168,9 +171,11 @@ class Many(Source):
     # ------------------------------------------------------------------------------------------------------------- bind
 
     def bind(self, binder: Binder, arguments: Mapping[str, Any]) -> Bound:
-        where = binder.where(self.collection, arguments.get("where"))
-        order = binder.order(self.collection, arguments.get("orderBy") or ())
-        page, cursor_of = binder.page(self.collection, order, arguments)
+        names = binder.names(self)
+        given = names.given(arguments)
+        where = binder.where(names, given.get("where"))
+        order = binder.order(self.collection, names, given.get("order_by") or ())
+        page, cursor_of = binder.page(self.collection, order, given)
         return BoundPage(where=where, order=order, page=page, cursor_of=cursor_of)
 
     @property

@@ -189,12 +189,13 @@ class Lookup(ByKey):
         return Child(*asked.common, place, place.slot)
 
     def bind(self, binder: Binder, arguments: Mapping[str, Any]) -> Bound:
-        given = [name for name in self.by if arguments.get(name) is not None]
+        names = binder.names(self)
+        told = [names.told[name] for name in self.by]
+        given = [name for name in told if arguments.get(name) is not None]
         if len(given) != 1:
-            got = " and ".join(given) or "none"
-            raise BadUserInput(f"expected exactly one of {', '.join(self.by)}, got {got}", argument=next(iter(self.by)))
+            raise BadUserInput(f"expected exactly one of {', '.join(told)}, got {' and '.join(given) or 'none'}", argument=told[0])
         name = given[0]
-        column = self.collection[self.by[name]]
+        column = self.collection[self.by[names.python[name]]]
         return ByColumn(binder.scalar(name, column, arguments[name]), column.name)
 
     def steps(self, place: Place, run: Run) -> Steps:

@@ -80,6 +80,8 @@ class Source(ABC):
     __slots__ = ()
 
     rounds: ClassVar[int] = 1  # in which it asks, one after the other
+    filters: ClassVar[bool] = False  # whether it has the argument where, over its home
+    orders: ClassVar[bool] = False  # whether it has the argument order_by, too
     needs_column: ClassVar[bool] = True  # a row of it has to have a column, whatever is selected
 
     @property

@@ -56,6 +56,7 @@ class Stats(Source):
     assumed_size: int = 10
 
     needs_column: ClassVar[bool] = False
+    filters: ClassVar[bool] = True
 
     @property
     def home(self) -> Collection:
@@ -82,7 +83,7 @@ class Stats(Source):
             yield from field.below_rows("stats() with by", "without it all rows are meant")
             yield from field.of_column_in(self.collection, self.by, "a column with the parent's key")
             yield from field.of_key_above()
-        group = field.definition.args.get("groupBy")
+        group = field.argument("group_by")
         enum: Any = None if group is None else get_named_type(group.type)
         for value_name, value in getattr(enum, "values", {}).items():
             name = raw(value.value)
@@ -103,13 +104,16 @@ class Stats(Source):
         return Counted(*asked.common, place, place.slot)
 
     def bind(self, binder: Binder, arguments: Mapping[str, Any]) -> Bound:
-        interval = arguments.get("interval")
-        names = dict.fromkeys(raw(group) for group in arguments["groupBy"])
-        if ("time" in names) != (interval is not None):
+        names = binder.names(self)
+        given = names.given(arguments)
+        interval = given.get("interval")
+        asked = dict.fromkeys(raw(group) for group in given["group_by"])
+        if ("time" in asked) != (interval is not None):
             got = "an interval without TIME" if interval is not None else "TIME without an interval"
-            raise BadUserInput(f"groupBy, interval: expected TIME and an interval together, got {got}", argument="interval")
-        groups = tuple(Bucket(self.time, cast("Interval", raw(interval))) if name == "time" else name for name in names)
-        return BoundGroups(where=binder.where(self.collection, arguments.get("where")), groups=groups)
+            at = names.told["group_by"]
+            raise BadUserInput(f"{at}, interval: expected TIME and an interval together, got {got}", argument="interval")
+        groups = tuple(Bucket(self.time, cast("Interval", raw(interval))) if name == "time" else name for name in asked)
+        return BoundGroups(where=binder.where(names, given.get("where")), groups=groups)
 
     def size(self, place: Place, bounds: Any, page_default: int) -> int:
         return self.assumed_size

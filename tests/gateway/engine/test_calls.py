@@ -14,10 +14,10 @@ import strawberry
 
 from gateway.context import RequestContext
 from gateway.fields import Connection, Node, Through, batched, column, computed, lookup, many, one, stats
+from gateway.inputs import Interval, filter_of
 from gateway.scalars import DateTime
 from gateway.stores.base import Aggregate, Collection, Column, Fetch, Get, Key, Match, Pairs, Rows, Slices, Type
 from gateway.stores.memory import MemoryStore
-from schema.inputs import Interval
 from tests.gateway.engine.graphs import Both, Named, Sorted, both, graph
 
 WRITERS = Collection("writers", "writers", (Column("id", refers="Writer"), Column("name"), Column("mail", nullable=True)))
@@ -28,6 +28,7 @@ SALES = Collection(
     (Column("id", refers="Sale"), Column("book_id"), Column("writer_id"), Column("shop"), Column("occurred_at", Type.TIME)),
 )
 READS = Collection("reads", "reads", (Column("reader_id"), Column("book_id")), key=("reader_id", "book_id"))
+SaleFilter = filter_of(SALES)
 
 
 BARRIERS: list[asyncio.Barrier] = []  # the one that batch functions wait at
@@ -62,7 +63,7 @@ class Writer(Node):
     motto: str = batched(motto)
     books: Connection[Book] = many(BOOKS, by="writer_id", where=Named, order=Sorted)
     read: Connection[Book] = many(BOOKS, through=Through(READS, "reader_id", "book_id"), where=Named, order=Sorted)
-    stats: list[SaleStat] = stats(SALES, by="writer_id", where=Named, group=SaleGroup, default=[SaleGroup.SHOP], interval=Interval)
+    stats: list[SaleStat] = stats(SALES, by="writer_id", where=SaleFilter, group=SaleGroup, default=[SaleGroup.SHOP], interval=Interval)
 
 
 @strawberry.type
@@ -79,7 +80,7 @@ class Query:
     writers: Connection[Writer] = many(WRITERS, where=Named, order=Sorted)
     book: Book | None = lookup(BOOKS, by={"id": "id"})
     books: Connection[Book] = many(BOOKS, where=Named, order=Sorted)
-    sales: list[SaleStat] = stats(SALES, where=Named, group=SaleGroup, default=[SaleGroup.SHOP], interval=Interval)
+    sales: list[SaleStat] = stats(SALES, where=SaleFilter, group=SaleGroup, default=[SaleGroup.SHOP], interval=Interval)
 
 
 GRAPH = graph(Query, WRITERS, BOOKS, SALES, READS)

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Any, NewType
 
+import orjson
 import pytest
 import strawberry
+from graphql import GraphQLError
 
 from gateway.context import RequestContext
+from gateway.errors import BadUserInput
 from gateway.fields import Node, batched, column, lookup
 from gateway.scalars import Json
 from gateway.stores.base import Collection, Column, Key, Type
@@ -38,13 +41,29 @@ async def value(_: RequestContext, keys: Sequence[Key]) -> list[Any]:
 
 
 def _odd(text: str) -> str | None:
-    if text == "bad":
-        raise ValueError("secret")
+    if text in RAISED:
+        raise RAISED[text]
     return None if text == "none" else f"<{text}>"
 
 
+def _read(value: Any) -> str:
+    if value == "bad":
+        raise ValueError("Odd: expected no bad value")
+    return str(value)
+
+
 Odd = NewType("Odd", str)
-SCALARS = {Odd: strawberry.scalar(name="Odd", serialize=_odd, parse_value=str)}
+SCALARS = {Odd: strawberry.scalar(name="Odd", serialize=_odd, parse_value=_read)}
+RAISED: dict[str, Exception] = {
+    "bad": ValueError("secret"),
+    "graphql": GraphQLError("secret"),
+    "ours": BadUserInput("secret"),
+    "null": TypeError("Cannot return null for non-nullable field Thing.odd. secret"),
+}
+
+
+async def take(_: RequestContext, keys: Sequence[Key], *, odd: Odd | None = None) -> list[str]:
+    return [str(odd)] * len(keys)
 
 
 @strawberry.enum
@@ -75,6 +94,7 @@ class Thing(Node):
     colors: list[Color] | None = batched(value)
     key: strawberry.ID | None = batched(value)
     odds: list[Odd | None] | None = batched(value)
+    take: str = batched(take)
 
 
 @strawberry.type
@@ -153,9 +173,27 @@ async def test_a_scalar_of_the_graph_serializes_its_values() -> None:
     await shown("odd", {"odd": "x"}, "<x>")
 
 
-@pytest.mark.parametrize("text", ["bad", "none"])
+@pytest.mark.parametrize("text", [*RAISED, "none"])
 async def test_a_scalar_that_raises_or_makes_a_null_is_an_error_and_masked(text: str) -> None:
     await shown("odd", {"odd": text}, None, MASKED)
+
+
+@pytest.mark.parametrize("text", RAISED)
+async def test_the_log_has_what_a_scalar_raised(text: str, caplog: pytest.LogCaptureFixture) -> None:
+    pair = await both(GRAPH, {THINGS: [("1", None, None, None, text, *[None] * 4)]})
+    answer = await pair.one(pair.engine, '{ thing(id: "1") { odd } }')
+    assert b"secret" not in orjson.dumps(answer)
+    assert answer["errors"][0]["extensions"] == {"code": "INTERNAL_SERVER_ERROR", "requestId": "test"}
+    assert "test: unexpected error in a field" in caplog.text
+    assert "secret" in caplog.text
+
+
+async def test_what_a_scalar_says_of_a_clients_own_value_is_shown() -> None:
+    pair = await both(GRAPH, {THINGS: [("1", *[None] * 8)]})
+    [message] = await pair.refused('query ($o: Odd) { thing(id: "1") { take(odd: $o) } }', {"o": "bad"}, code="BAD_USER_INPUT")
+    assert "but encountered error 'Odd: expected no bad value'" in message
+    [message] = await pair.refused('{ thing(id: "1") { take(odd: "bad") } }', code="GRAPHQL_VALIDATION_FAILED", status=422)
+    assert "but encountered error 'Odd: expected no bad value'" in message
 
 
 @pytest.mark.parametrize("text", ["bad", "none"])

@@ -10,8 +10,9 @@ import strawberry
 
 from gateway.context import RequestContext
 from gateway.fields import Connection, Node, batched, column, computed, each, lookup, many
+from gateway.inputs import filter_of, order_of
 from gateway.stores.base import Collection, Column, Key, Type
-from tests.gateway.engine.graphs import MASKED, Both, Named, Sorted, both, graph
+from tests.gateway.engine.graphs import MASKED, Both, both, graph
 
 BOXES = Collection("boxes", "boxes", (Column("id", refers="Box"), Column("others", Type.TEXTS, nullable=True)))
 ITEM = (Column("n", Type.INT, nullable=True), Column("label"))
@@ -51,7 +52,7 @@ class Box(Node):
 @strawberry.type
 class Query:
     box: Box | None = lookup(BOXES, by={"id": "id"})
-    boxes: Connection[Box] = many(BOXES, where=Named, order=Sorted)
+    boxes: Connection[Box] = many(BOXES, where=filter_of(BOXES), order=order_of(BOXES))
 
 
 GRAPH = graph(Query, BOXES)

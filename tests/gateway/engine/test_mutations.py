@@ -11,9 +11,10 @@ import strawberry
 
 from gateway.context import RequestContext
 from gateway.fields import Connection, Node, batched, column, lookup, many, one
+from gateway.inputs import filter_of, order_of
 from gateway.loaders import load
 from gateway.stores.base import Collection, Column, Get, Key, Row, Type, Upsert
-from tests.gateway.engine.graphs import MASKED, Named, Sorted, both, graph, respond
+from tests.gateway.engine.graphs import MASKED, both, graph, respond
 
 COUNTERS = Collection("counters", "counters", (Column("id", refers="Counter"), Column("value", Type.INT)))
 CHANGE = (Column("id", refers="Counter"), Column("was", Type.INT, nullable=True))
@@ -51,7 +52,7 @@ class Change:
 @strawberry.type
 class Query:
     counter: Counter | None = lookup(COUNTERS, by={"id": "id"})
-    counters: Connection[Counter] = many(COUNTERS, where=Named, order=Sorted)
+    counters: Connection[Counter] = many(COUNTERS, where=filter_of(COUNTERS), order=order_of(COUNTERS))
 
 
 @strawberry.type

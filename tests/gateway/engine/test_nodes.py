@@ -12,6 +12,7 @@ from gateway.errors import StoreUnavailable
 from gateway.fields import Connection, Node, batched, column, lookup, many, one
 from gateway.fields import node as by_id
 from gateway.fields import nodes as by_ids
+from gateway.inputs import order_of
 from gateway.stores.base import Collection, Column, Key, Row
 from tests.gateway.engine.graphs import Both, Named, Sorted, both, graph
 
@@ -240,14 +241,14 @@ class Town:
 class Land(Node):
     id: strawberry.ID = column("code")
     name: str = column()
-    towns: Connection[Town] = many(TOWNS, by="land", where=Named, order=Sorted)
+    towns: Connection[Town] = many(TOWNS, by="land", where=Named, order=order_of(TOWNS))
     anthem: str = batched(anthem, by="code")
 
 
 @strawberry.type
 class World:
     node: Node | None = by_id()
-    lands: Connection[Land] = many(LANDS, where=Named, order=Sorted)
+    lands: Connection[Land] = many(LANDS, where=Named, order=order_of(LANDS))
 
 
 async def test_a_key_may_have_any_name() -> None:

@@ -113,3 +113,10 @@ def test_a_value_that_looks_like_an_operator_stays_a_value(op: Any) -> None:
     (operators,) = where(notes, Compare("title", op, "$where")).values()
 
     assert list(operators.values()) == ["$where"]
+
+
+def test_a_null_of_json_is_no_array_with_a_null_in_it() -> None:
+    kept = Collection("kept", "tested", (Column("id"), Column("extra", Type.JSON, nullable=True)))
+    null = {"extra": {"$eq": None, "$not": {"$type": "array"}}}
+    assert where(kept, Compare("extra", "eq", None)) == null
+    assert where(kept, Compare("extra", "ne", None)) == {"$nor": [null]}

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from gateway.security.limits import Limits
 from gateway.stores.base import And, Compare, Fetch, Match, Not, Or, Order, Page, Store, Type, Where
-from tests.gateway.stores.contract.oracle import answered, fetched, ids, matches, same
-from tests.gateway.stores.contract.world import THINGS, things
+from tests.gateway.stores.contract.oracle import answered, column, fetched, ids, matches, one, put, same
+from tests.gateway.stores.contract.world import THINGS, drafts, record, things
 
 EQUALITY = ("eq", "ne", "in")
 ORDERING = ("gt", "gte", "lt", "lte")
@@ -75,6 +75,24 @@ async def test_eq_null_is_null_and_ne_null_is_not_null(store: Store, column: str
     assert await ids(store, things, Compare(column, "ne", None)) == sorted(rest)
     assert await ids(store, things, Not(Compare(column, "eq", None))) == sorted(rest)
     assert await ids(store, things, Not(Compare(column, "ne", None))) == sorted(nulls)
+
+
+async def test_json_and_lists_that_are_empty_are_not_null(scratch: Store) -> None:
+    """Nor are those that say null inside; a filter on them is nested like any other."""
+    values: list[Any] = [{}, [], "", "null", 0, False, [None], {"null": None}, None]
+    records = [record(f"d{i}", extra=value, labels=None if value is None else [], code=f"d{i}") for i, value in enumerate(values)]
+    await put(scratch, drafts, *records)
+    every = [f"d{i}" for i in range(len(values))]
+    for name in ("extra", "labels"):
+        is_null, is_there = Compare(name, "eq", None), Compare(name, "ne", None)
+        assert await ids(scratch, drafts, is_null) == every[-1:]
+        assert await ids(scratch, drafts, is_there) == every[:-1]
+        assert await ids(scratch, drafts, Not(is_null)) == every[:-1]
+        assert await ids(scratch, drafts, Or((is_null, Compare("id", "eq", "d0")))) == ["d0", "d8"]
+        assert await ids(scratch, drafts, And((Not(is_there), Compare("id", "in", ("d0", "d8"))))) == ["d8"]
+    fetch = Fetch(drafts, ("id",), where=Compare("extra", "ne", None), order=(Order("id", descending=True),), page=Page(2), count=True)
+    slice_ = await one(scratch, fetch)
+    assert (column(slice_.rows), slice_.more, slice_.total) == (["d7", "d6"], True, 8)
 
 
 class TestTheTruthTable:

@@ -1,0 +1,322 @@
+"""What a client may say of rows: filter_of() and order_of() make the inputs of a collection from its declaration.
+
+The operators that a type of column has are inputs too, and a graph chooses among them::
+
+    UserFilter = filter_of(users)                                          # every column, every operator of its type
+    UserFilter = filter_of(users, fields=("id", "name"))                   # these columns
+    UserFilter = filter_of(users, operators=BASIC)                         # fewer operators
+    UserFilter = filter_of(users, operators={**FULL, Type.TEXT: Prefix})   # operators of your own
+    UserOrder = order_of(users, fields=("id", "name"))
+
+They are made at run time: mypy takes them for values, and wants ``# type: ignore[valid-type]`` where one stands in an annotation.
+"""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from enum import Enum
+from typing import Any, Optional
+
+import strawberry
+from strawberry.utils.str_converters import to_camel_case
+
+from gateway.scalars import Date, DateTime
+from gateway.stores.base import Collection, Column, Type
+
+COLUMN = "gateway.column"  # the key in a field's metadata: the column, where it is not the attribute's name
+COMBINING = ("and", "or", "not")  # fields of every filter
+
+_NAME = re.compile(r"(?!__)[_A-Za-z][_0-9A-Za-z]*")
+
+# ------------------------------------------------------------------------------------------------------------ operators
+
+_EQ = "Equal; null matches null."
+_IN = "One of these; none of an empty list."
+
+
+def _operator(description: str, name: str | None = None) -> Any:
+    return strawberry.field(name=name, default=strawberry.UNSET, description=description)
+
+
+def _negated(noun: str) -> Any:
+    return _operator(f"The exact negation of eq: nulls differ from every {noun}.")
+
+
+@strawberry.input(description="Filter an id. Bare keys are accepted as well as `Type:key`. The given conditions must all hold.")
+class IDFilter:
+    eq: strawberry.ID | None = _operator(_EQ)
+    ne: strawberry.ID | None = _negated("id")
+    in_: list[strawberry.ID] | None = _operator(_IN, "in")
+
+
+@strawberry.input(description="Filter a text, case-sensitively and by code point. The given conditions must all hold.")
+class StringFilter:
+    eq: str | None = _operator(_EQ)
+    ne: str | None = _negated("text")
+    in_: list[str] | None = _operator(_IN, "in")
+    contains: str | None = _operator("Has this text somewhere; nothing in it is a wildcard.")
+    starts_with: str | None = _operator("Begins with this text; nothing in it is a wildcard.")
+
+
+@strawberry.input(description="Filter a text, case-sensitively and by code point. The given conditions must all hold.")
+class TextFilter(StringFilter):
+    gt: str | None = _operator("Behind it in the order of code points.")
+    gte: str | None = _operator("Equal or behind it.")
+    lt: str | None = _operator("Before it in the order of code points.")
+    lte: str | None = _operator("Equal or before it.")
+
+
+@strawberry.input(description="Filter a time. The given conditions must all hold.")
+class DateTimeFilter:
+    eq: DateTime | None = _operator(_EQ)
+    gt: DateTime | None = _operator("Later than.")
+    gte: DateTime | None = _operator("At or later than.")
+    lt: DateTime | None = _operator("Earlier than.")
+    lte: DateTime | None = _operator("At or earlier than.")
+
+
+@strawberry.input(description="Filter a time. The given conditions must all hold.")
+class TimeFilter(DateTimeFilter):
+    ne: DateTime | None = _negated("time")
+    in_: list[DateTime] | None = _operator(_IN, "in")
+
+
+@strawberry.input(description="Filter a date. The given conditions must all hold.")
+class DateFilter:
+    eq: Date | None = _operator(_EQ)
+    ne: Date | None = _negated("date")
+    in_: list[Date] | None = _operator(_IN, "in")
+    gt: Date | None = _operator("Later than.")
+    gte: Date | None = _operator("On that day or later.")
+    lt: Date | None = _operator("Earlier than.")
+    lte: Date | None = _operator("On that day or earlier.")
+
+
+@strawberry.input(description="Filter a whole number. The given conditions must all hold.")
+class IntFilter:
+    eq: int | None = _operator(_EQ)
+    ne: int | None = _negated("number")
+    in_: list[int] | None = _operator(_IN, "in")
+    gt: int | None = _operator("Greater than.")
+    gte: int | None = _operator("Greater than or equal.")
+    lt: int | None = _operator("Less than.")
+    lte: int | None = _operator("Less than or equal.")
+
+
+@strawberry.input(description="Filter a number. The given conditions must all hold.")
+class FloatFilter:
+    eq: float | None = _operator(_EQ)
+    ne: float | None = _negated("number")
+    in_: list[float] | None = _operator(_IN, "in")
+    gt: float | None = _operator("Greater than.")
+    gte: float | None = _operator("Greater than or equal.")
+    lt: float | None = _operator("Less than.")
+    lte: float | None = _operator("Less than or equal.")
+
+
+@strawberry.input(description="Filter true or false. The given conditions must all hold.")
+class BooleanFilter:
+    eq: bool | None = _operator(_EQ)
+    ne: bool | None = _operator("The exact negation of eq: nulls are neither true nor false.")
+
+
+@strawberry.input(description="Filter by whether there is a value.")
+class NullFilter:
+    is_null: bool | None = _operator("True: there is none. False: there is one. Null: either.")
+
+
+FULL: Mapping[Type, Any] = {
+    Type.TEXT: TextFilter,
+    Type.BOOL: BooleanFilter,
+    Type.INT: IntFilter,
+    Type.FLOAT: FloatFilter,
+    Type.TIME: TimeFilter,
+    Type.DATE: DateFilter,
+    Type.JSON: NullFilter,
+    Type.TEXTS: NullFilter,
+}
+"""All that the stores can do, by type of column. A column that refers to a type has an IDFilter."""
+
+BASIC: Mapping[Type, Any] = {**FULL, Type.TEXT: StringFilter, Type.TIME: DateTimeFilter, Type.BOOL: bool}
+"""Texts are not ordered, times are compared by range, and a Boolean is given as such."""
+
+OPERATORS: Mapping[str, str] = {
+    "eq": "eq",
+    "ne": "ne",
+    "in_": "in",
+    "gt": "gt",
+    "gte": "gte",
+    "lt": "lt",
+    "lte": "lte",
+    "contains": "contains",
+    "starts_with": "starts_with",
+    "is_null": "is_null",
+}
+"""Comparisons by the attribute that an operator input has for them; ``is_null`` is eq or ne null."""
+
+_EQUALITY = ("eq", "ne", "in", "is_null")
+_ORDERED = (*_EQUALITY, "gt", "gte", "lt", "lte")
+_COMPARED: Mapping[Type, Sequence[str]] = {
+    Type.TEXT: (*_ORDERED, "contains", "starts_with"),
+    Type.BOOL: _EQUALITY,
+    Type.INT: _ORDERED,
+    Type.FLOAT: _ORDERED,
+    Type.TIME: _ORDERED,
+    Type.DATE: _ORDERED,
+    Type.JSON: ("is_null",),
+    Type.TEXTS: ("is_null",),
+}
+
+
+def comparison(column: Column, attribute: str) -> str:
+    """Return which comparison an operator's attribute is; ValueError where a column of this type has none of that name."""
+    found = OPERATORS.get(attribute)
+    possible = _COMPARED[column.type]
+    if found is None or found not in possible:
+        names = ", ".join(name for name, op in OPERATORS.items() if op in possible)
+        raise ValueError(f"column {column.name} ({column.type}): expected operators of {names}, got {attribute}")
+    return found
+
+
+def takes_values(column: Column) -> bool:
+    """Return whether the values of a column can be compared with others, and ordered."""
+    return column.type not in (Type.JSON, Type.TEXTS)
+
+
+# -------------------------------------------------------------------------------------------------------------- filters
+
+
+def filter_of(
+    collection: Collection,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    fields: Iterable[str] | None = None,
+    operators: Mapping[Type, Any] = FULL,
+) -> Any:
+    """Return the input that says which rows of ``collection``: a field for each column (of ``fields``), and ``and``, ``or``, ``not``.
+
+    ``name`` is by default that of the type whose key the collection has, with "Filter" behind it. ``operators`` says which input, or
+    which scalar, each type of column has. ValueError for a column or an operator that cannot be.
+    """
+    name = name or f"{_type_name(collection)}Filter"
+    annotations: dict[str, Any] = {}
+    members: dict[str, Any] = {}
+    for column in _columns(collection, "filter_of", fields, collection.names):
+        kind = IDFilter if column.refers is not None else operators.get(column.type)
+        _check_operators(collection, column, kind)
+        attribute = f"{column.name}_" if keyword.iskeyword(column.name) else column.name
+        annotations[attribute] = Optional[kind]
+        members[attribute] = strawberry.field(
+            name=None if attribute == column.name else column.name,
+            default=strawberry.UNSET,
+            description=column.description or None,
+            metadata={COLUMN: column.name},
+        )
+    members["and_"] = _operator("All of these; an empty list holds.", "and")
+    members["or_"] = _operator("One of these; an empty list does not hold.", "or")
+    members["not_"] = _operator("The exact negation.", "not")
+    made = type(name, (), members)
+    annotations |= {"and_": Optional[list[made]], "or_": Optional[list[made]], "not_": Optional[made]}  # type: ignore[valid-type]
+    made.__annotations__ = annotations
+    text = f"Which {collection.name}. The given fields must all match; an explicit null matches null."
+    return strawberry.input(made, description=description or text)
+
+
+def _check_operators(collection: Collection, column: Column, kind: Any) -> None:
+    where = f"collection {collection.name}, filter_of"
+    definition = getattr(kind, "__strawberry_definition__", None)
+    if kind is None:
+        raise ValueError(f"{where}: column {column.name} ({column.type}): expected an input with its operators, got none for its type")
+    if definition is None or not definition.is_input:
+        if not takes_values(column):
+            raise ValueError(f"{where}: column {column.name} ({column.type}): expected an input with isNull, got {kind}")
+        return
+    for field in definition.fields:
+        try:
+            comparison(column, field.python_name)
+        except ValueError as exc:
+            raise ValueError(f"{where}, {definition.name}: {exc}") from None
+
+
+# --------------------------------------------------------------------------------------------------------------- orders
+
+
+@strawberry.enum(description="The direction of an order. Text is ordered by code point; nulls are last in both directions.")
+class Direction(Enum):
+    ASC = strawberry.enum_value("asc", description="Smallest or earliest first.")
+    DESC = strawberry.enum_value("desc", description="Largest or latest first.")
+
+
+def order_of(
+    collection: Collection, *, name: str | None = None, description: str | None = None, fields: Iterable[str] | None = None
+) -> Any:
+    """Return the input that says in which order rows of ``collection`` come, with an enum of the columns (of ``fields``) it can have.
+
+    The enum has the name of the input with "Field" behind it; its values are the columns in upper case, and KEY for a key of one column.
+    ValueError for a column that has no order.
+    """
+    name = name or f"{_type_name(collection)}Order"
+    ordered = [column.name for column in collection.columns if takes_values(column)]
+    members: dict[str, Any] = {}
+    for column in _columns(collection, "order_of", fields, ordered):
+        is_key = collection.key == (column.name,)
+        member = "KEY" if is_key else column.name.upper()
+        if member in members:
+            where = f"collection {collection.name}, order_of: column {column.name}"
+            raise ValueError(f"{where}: expected a name of its own in upper case, got {member} again")
+        key_text = "The key, as text." if column.type is Type.TEXT else "The key."
+        members[member] = strawberry.enum_value(column.name, description=key_text if is_key else column.description or None)
+    columns: Any = Enum(f"{name}Field", members)  # type: ignore[misc]
+    by = strawberry.enum(columns, description=f"What {collection.name} can be ordered by.")
+    made = type(
+        name,
+        (),
+        {
+            "field": strawberry.field(description="By what."),
+            "direction": strawberry.field(default=Direction.ASC, description="In which direction."),
+        },
+    )
+    made.__annotations__ = {"field": by, "direction": Direction}
+    return strawberry.input(made, description=description or f"An order of {collection.name}.")
+
+
+@strawberry.enum(description="The size of a time bucket, in UTC.")
+class Interval(Enum):
+    HOUR = strawberry.enum_value("hour", description="Full hours.")
+    DAY = strawberry.enum_value("day", description="Days.")
+    WEEK = strawberry.enum_value("week", description="Weeks; they start on Monday.")
+    MONTH = strawberry.enum_value("month", description="Calendar months.")
+
+
+# -------------------------------------------------------------------------------------------------------------- helpers
+
+
+def _type_name(collection: Collection) -> str:
+    refers = collection[collection.key[0]].refers if len(collection.key) == 1 else None
+    return refers or "".join(part[:1].upper() + part[1:] for part in re.split(r"[^0-9A-Za-z]+", collection.name))
+
+
+def _columns(collection: Collection, function: str, fields: Iterable[str] | None, possible: Sequence[str]) -> list[Column]:
+    """Return the columns that are asked for, all that are possible without; ValueError says what one of them cannot be."""
+    where = f"collection {collection.name}, {function}"
+    found: dict[str, Column] = {}
+    graphql: dict[str, str] = {}
+    for name in possible if fields is None else fields:
+        if name not in collection.names:
+            raise ValueError(f"{where}: expected columns of {', '.join(collection.names)}, got {name}")
+        column = collection[name]
+        if name not in possible:
+            raise ValueError(f"{where}: expected columns that have an order, of {', '.join(possible)}, got {name} ({column.type})")
+        if not _NAME.fullmatch(name) or name in COMBINING:
+            expected = f"a GraphQL name that is none of {', '.join(COMBINING)}"
+            raise ValueError(f"{where}: column {name}: expected {expected}; leave the column out of fields")
+        twin = graphql.setdefault(to_camel_case(name), name)
+        if name in found or twin != name:
+            raise ValueError(f"{where}: expected columns with different names in GraphQL, got {twin} and {name}")
+        found[name] = column
+    if not found:
+        raise ValueError(f"{where}: expected at least one column, got none")
+    return list(found.values())
