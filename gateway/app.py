@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 
 from gateway.config import Settings
@@ -12,6 +13,7 @@ from gateway.http.application import Application, application
 from gateway.preparing import connect
 from gateway.security.limits import Limits
 from gateway.service import Service
+from gateway.stores.funnel import Layer
 
 
 def load_graph(name: str) -> Graph:
@@ -29,9 +31,12 @@ def load_graph(name: str) -> Graph:
     return graph
 
 
-def create_app(settings: Settings, graph: Graph) -> Application:
-    """Return the application. Nothing is connected before its lifespan starts, and everything is closed when that ends."""
-    stores = connect(settings)
+def create_app(settings: Settings, graph: Graph, layers: Sequence[Layer] = ()) -> Application:
+    """Return the application. Nothing is connected before its lifespan starts, and everything is closed when that ends.
+
+    ``layers`` stand before every store, in the way of all that clients ask (``gateway/stores/funnel.py``).
+    """
+    stores = connect(settings, layers)
     service = Service(
         graph,
         stores,

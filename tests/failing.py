@@ -26,19 +26,19 @@ class Failing:
 
     async def get(self, get: Get) -> Rows:
         self._fail(get)
-        return await self.store.get(get)
+        return await self.store.answer(get)
 
     async def fetch(self, fetch: Fetch) -> Slices:
         self._fail(fetch)
-        return await self.store.fetch(fetch)
+        return await self.store.answer(fetch)
 
     async def aggregate(self, aggregate: Aggregate) -> Groups:
         self._fail(aggregate)
-        return await self.store.aggregate(aggregate)
+        return await self.store.answer(aggregate)
 
     async def native(self, call: NativeCall) -> Groups:
         self._fail(call)
-        return await self.store.native(call)
+        return await self.store.answer(call)
 
     def _fail(self, asked: Asked) -> None:
         if self.when(asked):

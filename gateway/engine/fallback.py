@@ -118,7 +118,7 @@ class Fallback:
         self, document: Document, operation: str | None, variables: Mapping[str, Any], ctx: RequestContext
     ) -> ExecutionResult:
         """Return data and errors of the operation."""
-        ctx.memo["count"] = "totalCount" in document.text
+        ctx.counts = "totalCount" in document.text
         begun = Begun()
         try:
             result = execute(
@@ -229,7 +229,7 @@ class Fallback:
         async def resolve(parent: Any, info: Info, **arguments: Any) -> Page:
             ctx: RequestContext = info.context
             bound = self._binder.bind(source, arguments)
-            count = bool(ctx.memo.get("count"))
+            count = ctx.counts
             if source.through is not None:
                 return await self._through(ctx, source, parent, bound, count)
             if source.by is None:
@@ -348,10 +348,7 @@ def _reading_afresh(resolve: Resolver) -> Resolver:
     """A mutation's root fields run one after the other: what was read before a write may not be true after it."""
 
     def fresh(parent: Any, info: Info, **arguments: Any) -> Any:
-        memo = info.context.memo
-        count = memo.get("count")
-        memo.clear()
-        memo["count"] = count
+        info.context.forget_reads()
         return resolve(parent, info, **arguments)
 
     return fresh
@@ -422,9 +419,9 @@ def _columns_of(collection: Collection) -> dict[str, tuple[int, Column]]:
 
 
 def _loader(ctx: RequestContext, memo_key: Any, batch: Callable[[list[Any]], Awaitable[list[Any]]]) -> DataLoader[Any, Any]:
-    loader = ctx.memo.get(memo_key)
+    loader = ctx.loaders.get(memo_key)
     if loader is None:
-        loader = ctx.memo[memo_key] = DataLoader(cast("Any", batch), loop=asyncio.get_running_loop())
+        loader = ctx.loaders[memo_key] = DataLoader(cast("Any", batch), loop=asyncio.get_running_loop())
     return cast("DataLoader[Any, Any]", loader)
 
 

@@ -62,7 +62,7 @@ async def town() -> Both:
 async def context(rows: list[tuple[str, str]]) -> tuple[RequestContext, MemoryStore]:
     memory = MemoryStore("owners")
     stores = Stores({"owners": memory})
-    await stores.upsert(Upsert(OWNERS, rows))
+    await stores.ask(Upsert(OWNERS, rows))
     memory.calls.clear()
     return RequestContext(stores), memory
 

@@ -24,8 +24,8 @@ async def count(ctx: RequestContext, ids: Sequence[Key], *, by: int = 1) -> list
     SEEN.append(f"add {by}")
     if by == 0:
         raise ValueError("secret")
-    rows = await ctx.get(Get(COUNTERS, ("id", "value"), ids))
-    await ctx.stores.upsert(Upsert(COUNTERS, [(key, rows[key][1] + by) for key in ids]))
+    rows = await ctx.ask(Get(COUNTERS, ("id", "value"), ids))
+    await ctx.ask(Upsert(COUNTERS, [(key, rows[key][1] + by) for key in ids]))
     return [(key, None if by < 0 else rows[key][1]) for key in ids]
 
 

@@ -104,7 +104,7 @@ async def test_a_native_query_answers_rows_per_parent_in_its_order(scratch: Stor
         record("b1", parent_id="b", size=9),
         record("c1", parent_id="c", size=9),
     )
-    answer = await scratch.native(NativeCall(children, ["a", "b", "nobody"], {"least": 1}))
+    answer = await scratch.answer(NativeCall(children, ["a", "b", "nobody"], {"least": 1}))
     assert same(
         dict(sorted(grouped(answer).items(), key=str)),
         {"a": [(3, None, False), (2, "\U0001f600", True), (1, None, False)], "b": [(9, None, False)]},
@@ -113,9 +113,9 @@ async def test_a_native_query_answers_rows_per_parent_in_its_order(scratch: Stor
 
 async def test_the_keys_of_a_native_query_are_bound(scratch: Store) -> None:
     await put(scratch, drafts, *(record(f"child of {key}", parent_id=key, size=1) for key in ODD_KEYS))
-    answer = await scratch.native(NativeCall(children, list(ODD_KEYS), {"least": 0}))
+    answer = await scratch.answer(NativeCall(children, list(ODD_KEYS), {"least": 0}))
     assert grouped(answer) == {key: [(1, None, False)] for key in ODD_KEYS}
 
 
 async def test_a_native_query_of_no_keys(scratch: Store) -> None:
-    assert grouped(await scratch.native(NativeCall(children, [], {"least": 0}))) == {}
+    assert grouped(await scratch.answer(NativeCall(children, [], {"least": 0}))) == {}
