@@ -35,7 +35,8 @@ class RequestContext:
 
     def ask(self, request: Request[A]) -> Awaitable[A]:
         """Return the answer of a store to one request, at once and alone: the one way to a store (``stores/funnel.py``)."""
-        return self.stores.funnel.ask(request, self)
+        funnel = self.stores.funnel
+        return (funnel.plain if self.trace is None else funnel.traced)(request, self)
 
     def check(self) -> None:
         """Raise DeadlineExceeded when the request's time is up: for phases that wait for nothing."""

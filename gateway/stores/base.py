@@ -7,10 +7,10 @@ both can be had from here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from gateway.errors import StoreMisbehaved
 from gateway.stores.declarations import Collection, Column, Index, Key, Relationship, Row, Type, Value
@@ -97,7 +97,6 @@ __all__ = [
     "Where",
     "both",
     "frozen",
-    "handled",
     "note",
     "rank",
     "slice_of",
@@ -107,17 +106,12 @@ __all__ = [
 
 # ------------------------------------------------------------------------------------------------------------- the port
 
-# What a kind of store answers with, by the type of the request.
-Handlers = Mapping[type[Request[Any]], Callable[[Any], Coroutine[Any, Any, Any]]]
 
+class Handlers(dict[type[Request[Any]], Callable[[Any], Coroutine[Any, Any, Any]]]):
+    """What a kind of store answers with, by the type of the request."""
 
-def handled(store: Store, handlers: Handlers, request: Request[A]) -> Coroutine[Any, Any, A]:
-    """Return the answer of the handler for this type of request."""
-    handler = handlers.get(type(request))
-    if handler is None:
-        known = ", ".join(type_.__name__ for type_ in handlers)
-        raise StoreMisbehaved(f"a store in {store.kind} was asked for a {type(request).__name__}; it answers {known}")
-    return handler(request)
+    def __missing__(self, type_: type[Request[Any]]) -> NoReturn:
+        raise StoreMisbehaved(f"a store was asked for a {type_.__name__}; it answers {', '.join(known.__name__ for known in self)}")
 
 
 class Store(Protocol):

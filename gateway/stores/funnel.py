@@ -67,15 +67,11 @@ class Funnel:
         self._write_timeout_s = write_timeout_s
         self._deadlines = Deadlines()
         self.calls: Counter[str] = Counter()
-        self._last = composed((self._split, self._count), self._limit)
-        self._plain = composed(layers, self._last)
-        self._traced = composed((self._trace,), self._plain)
-
-    def ask(self, request: Request[Any], caller: Caller) -> Awaitable[Any]:
-        """Return the answer to a request of a client."""
-        # PERF: layers that wait for nothing are plain functions, and there is a chain of its own for each case: a coroutine less is
-        # 0.1 µs less per call.
-        return (self._plain if caller.trace is None else self._traced)(request, caller)
+        self._last = self._split(self._count(self._limit))
+        # PERF: composed once. Layers that wait for nothing are plain functions, and a request that is not traced meets no layer for it:
+        # a point read from memory takes 3.3 µs of CPU, 2.1 of which are the time limit and the store.
+        self.plain = composed(layers, self._last)
+        self.traced = composed((self._trace,), self.plain)
 
     def ask_unlayered(self, request: Request[Any], caller: Caller) -> Awaitable[Any]:
         """Return the answer to a request that is no client's, past the layers that were given."""
@@ -100,18 +96,24 @@ class Funnel:
             statements.reset(token)
             call.duration_ms = round((time.monotonic() - begin) * 1000, 3)
 
-    def _split(self, request: Request[Any], caller: Caller, next_: Next) -> Awaitable[Any]:
-        parts = request.split()
-        if len(parts) == 1:
-            return next_(parts[0], caller)
-        return self._in_parts(request, parts, caller, next_)
+    def _split(self, next_: Next) -> Next:
+        async def in_parts(request: Request[Any], parts: Sequence[Request[Any]], caller: Caller) -> Any:
+            return request.joined(await asyncio.gather(*(next_(part, caller) for part in parts)))
 
-    async def _in_parts(self, request: Request[Any], parts: Sequence[Request[Any]], caller: Caller, next_: Next) -> Any:
-        return request.joined(await asyncio.gather(*(next_(part, caller) for part in parts)))
+        def split(request: Request[Any], caller: Caller) -> Awaitable[Any]:
+            parts = request.split()
+            return next_(parts[0], caller) if len(parts) == 1 else in_parts(request, parts, caller)
 
-    def _count(self, request: Request[Any], caller: Caller, next_: Next) -> Awaitable[Any]:
-        self.calls[f"{request.store}.{request.about}"] += 1
-        return next_(request, caller)
+        return split
+
+    def _count(self, next_: Next) -> Next:
+        calls = self.calls
+
+        def count(request: Request[Any], caller: Caller) -> Awaitable[Any]:
+            calls[f"{request.store}.{request.about}"] += 1
+            return next_(request, caller)
+
+        return count
 
     async def _limit(self, request: Request[Any], caller: Caller) -> Any:
         """Return the store's own answer, within the time there is; what it raises bears the name that was asked."""

@@ -48,7 +48,6 @@ from gateway.stores.base import (
     Upsert,
     Value,
     Where,
-    handled,
     rank,
     total_order,
 )
@@ -75,14 +74,16 @@ class MemoryStore:
         self.fail_with: Exception | None = None
         self.calls: list[Request[Any]] = []
         self._tables: dict[str, _Table] = {}
-        self._handlers: Handlers = {
-            Get: self._get,
-            Fetch: self._fetch,
-            Aggregate: self._aggregate,
-            NativeCall: self._native,
-            Upsert: self._upsert,
-            Delete: self._delete,
-        }
+        self._handlers = Handlers(
+            {
+                Get: self._get,
+                Fetch: self._fetch,
+                Aggregate: self._aggregate,
+                NativeCall: self._native,
+                Upsert: self._upsert,
+                Delete: self._delete,
+            }
+        )
 
     async def open(self) -> None: ...
 
@@ -92,7 +93,7 @@ class MemoryStore:
     async def close(self) -> None: ...
 
     def answer(self, request: Request[A]) -> Coroutine[Any, Any, A]:
-        return handled(self, self._handlers, request)
+        return self._handlers[type(request)](request)
 
     async def _get(self, get: Get) -> Rows:
         self._called(get)

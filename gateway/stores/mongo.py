@@ -56,7 +56,6 @@ from gateway.stores.base import (
     Type,
     Upsert,
     Value,
-    handled,
     note,
 )
 
@@ -95,14 +94,16 @@ class MongoStore:
         self._client: Any = None  # PyMongo's or Motor's: the same methods, but for what _now() evens out
         self._has_transactions: bool | None = None
         self._writes: set[asyncio.Task[None]] = set()
-        self._handlers: Handlers = {
-            Get: self._get,
-            Fetch: self._fetch,
-            Aggregate: self._aggregate,
-            NativeCall: self._native,
-            Upsert: self._upsert,
-            Delete: self._delete,
-        }
+        self._handlers = Handlers(
+            {
+                Get: self._get,
+                Fetch: self._fetch,
+                Aggregate: self._aggregate,
+                NativeCall: self._native,
+                Upsert: self._upsert,
+                Delete: self._delete,
+            }
+        )
 
     async def open(self) -> None:
         # Here and not in __init__: a client belongs to the loop it was made in. It connects with the first call.
@@ -125,7 +126,7 @@ class MongoStore:
     # ------------------------------------------------------------------------------------------------------------ reads
 
     def answer(self, request: Request[A]) -> Coroutine[Any, Any, A]:
-        return handled(self, self._handlers, request)
+        return self._handlers[type(request)](request)
 
     async def _get(self, get: Get) -> Rows:
         if not get.keys:

@@ -48,7 +48,6 @@ from gateway.stores.base import (
     Upsert,
     Value,
     Where,
-    handled,
     note,
     rank,
 )
@@ -114,14 +113,16 @@ class Neo4jStore:
         self._bookmarks: Any = None
         self._source = lru_cache(maxsize=SOURCES_KEPT)(lambda collection: Source(self._address.prefix, collection))
         self._native_texts: Lru[Any, _NativeText] = Lru(SOURCES_KEPT, NATIVE_LIMIT_BYTES)
-        self._handlers: Handlers = {
-            Get: self._get,
-            Fetch: self._fetch,
-            Aggregate: self._aggregate,
-            NativeCall: self._native,
-            Upsert: self._upsert,
-            Delete: self._delete,
-        }
+        self._handlers = Handlers(
+            {
+                Get: self._get,
+                Fetch: self._fetch,
+                Aggregate: self._aggregate,
+                NativeCall: self._native,
+                Upsert: self._upsert,
+                Delete: self._delete,
+            }
+        )
 
     # -------------------------------------------------------------------------------------------------------------- life
 
@@ -162,7 +163,7 @@ class Neo4jStore:
     # ------------------------------------------------------------------------------------------------------------- reads
 
     def answer(self, request: Request[A]) -> Coroutine[Any, Any, A]:
-        return handled(self, self._handlers, request)
+        return self._handlers[type(request)](request)
 
     async def _get(self, get: Get) -> Rows:
         found = await self._read(*get_statement(self._source(get.collection), get))

@@ -17,7 +17,7 @@ from gateway.stores.declarations import Collection, Column, Key, Row, Value
 KEYS_PER_CALL = 1_000  # a batch of more keys is split
 PAIRS_PER_CALL = 10_000
 
-A = TypeVar("A")  # what a request is answered with
+A = TypeVar("A", covariant=True)  # what a request is answered with
 
 # -------------------------------------------------------------------------------------------------------------- filters
 
@@ -185,13 +185,15 @@ class Request(ABC, Generic[A]):
         """Return it in parts that a store takes: unique keys, not too many. None at all where there is nothing to ask."""
         return (self,)
 
-    def joined(self, answers: Sequence[A]) -> A:
+    def joined(self, answers: Sequence[Any]) -> A:
         """Return the answer of its parts' ``answers``, one for each."""
-        return answers[0]
-
-    def part_of(self, answer: A, merged: Self) -> A:  # noqa: ARG002 - those that share a call have a use for it
-        """Return what of the answer to ``merged`` is its own: its keys, its columns in its order."""
+        answer: A = answers[0]
         return answer
+
+    def part_of(self, answer: Any, merged: Self) -> A:  # noqa: ARG002 - those that share a call have a use for it
+        """Return what of the answer to ``merged`` is its own: its keys, its columns in its order."""
+        own: A = answer
+        return own
 
     @abstractmethod
     def narrowed(self, collection: Collection, where: Where) -> Self:
@@ -200,7 +202,7 @@ class Request(ABC, Generic[A]):
         NarrowingRefused where that cannot be said.
         """
 
-    def rows_in(self, answer: A) -> int:  # noqa: ARG002
+    def rows_in(self, answer: Any) -> int:  # noqa: ARG002
         """Return the number of rows of an answer, for traces."""
         return 0
 
@@ -239,6 +241,8 @@ class Get(Request[Rows]):
         return replace(self, columns=tuple(_union(get.columns for get in every)), keys=_union(get.keys for get in every))
 
     def split(self) -> Sequence[Self]:
+        if _is_fit(self.keys):
+            return (self,)
         parts = _parts(self.keys)
         return (self,) if _is_whole(parts, self.keys) else [replace(self, keys=part) for part in parts]
 
@@ -315,6 +319,8 @@ class Fetch(Request[Slices]):
             return (self,)
         if isinstance(match, Pairs):
             return [replace(self, match=Pairs(match.column, part)) for part in _pair_parts(match.pairs)]
+        if _is_fit(match.keys):
+            return (self,)
         parts = _parts(match.keys)
         return (self,) if _is_whole(parts, match.keys) else [replace(self, match=Match(match.column, part)) for part in parts]
 
@@ -398,6 +404,8 @@ class Aggregate(Request[Groups]):
     def split(self) -> Sequence[Self]:
         match = self.match
         if match is None:
+            return (self,)
+        if _is_fit(match.keys):
             return (self,)
         parts = _parts(match.keys)
         return (self,) if _is_whole(parts, match.keys) else [replace(self, match=Match(match.column, part)) for part in parts]
@@ -485,6 +493,8 @@ class NativeCall(Request[Groups]):
         return replace(self, keys=_union(call.keys for call in (self, *others))) if others else self
 
     def split(self) -> Sequence[Self]:
+        if _is_fit(self.keys):
+            return (self,)
         parts = _parts(self.keys)
         return (self,) if _is_whole(parts, self.keys) else [replace(self, keys=part) for part in parts]
 
@@ -608,6 +618,10 @@ def _picker(columns: tuple[str, ...], of: tuple[str, ...]) -> Callable[[Row], Ro
     if len(positions) > 1:
         return cast("Callable[[Row], Row]", itemgetter(*positions))
     return lambda row: tuple([row[position] for position in positions])  # itemgetter would give the value itself, or takes none
+
+
+def _is_fit(keys: Sequence[Key]) -> bool:
+    return type(keys) is UniqueKeys and 0 < len(keys) <= KEYS_PER_CALL
 
 
 def _parts(keys: Sequence[Key]) -> Sequence[Sequence[Key]]:

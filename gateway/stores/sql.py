@@ -33,7 +33,6 @@ from gateway.stores.base import (
     Slices,
     Upsert,
     Value,
-    handled,
     note,
     slice_of,
 )
@@ -57,14 +56,16 @@ class SqlStore:
             self._dialect = PostgreSQL()
         self.kind = self._dialect.kind
         self.statements = Statements(self._dialect)
-        self._handlers: Handlers = {
-            Get: self._get,
-            Fetch: self._fetch,
-            Aggregate: self._aggregate,
-            NativeCall: self._native,
-            Upsert: self._upsert,
-            Delete: self._delete,
-        }
+        self._handlers = Handlers(
+            {
+                Get: self._get,
+                Fetch: self._fetch,
+                Aggregate: self._aggregate,
+                NativeCall: self._native,
+                Upsert: self._upsert,
+                Delete: self._delete,
+            }
+        )
 
     async def open(self) -> None:
         await self._driver.open()
@@ -76,7 +77,7 @@ class SqlStore:
         await self._driver.close()
 
     def answer(self, request: Request[A]) -> Coroutine[Any, Any, A]:
-        return handled(self, self._handlers, request)
+        return self._handlers[type(request)](request)
 
     async def _get(self, get: Get) -> Rows:
         if not get.keys:

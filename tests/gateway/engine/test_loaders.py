@@ -164,7 +164,7 @@ async def test_native_calls_share_where_their_arguments_are_the_same_lists_too()
         seen.append((list(keys), dict(arguments)))
         return [(key, str(arguments["among"])) for key in keys]
 
-    query = Native("among", "owners", (Column("text"),), memory=native)
+    query = Native("among", "owners", (Column("text"),), {"memory": native})
     ctx, _ = await context([])
     asked = [(["1"], [1, 2]), (["2"], [1, 2]), (["1"], [2]), (["1"], [True, 2])]
     answers = await asyncio.gather(*(ask(ctx, NativeCall(query, keys, {"among": among})) for keys, among in asked))

@@ -131,9 +131,7 @@ async def test_each_call_is_one_statement() -> None:
             store.answer(Get(notes, ("id",), [f"n{i:06}" for i in range(100)])),
             store.answer(Fetch(notes, ("id",), Match("writer_id", WRITERS), order=NEWEST, page=Page(3), count=True)),
             store.answer(Fetch(notes, ("id",), Pairs("id", [("a", "n000001"), ("b", "n000002")]), page=Page(3), count=True)),
-            store.aggregate(
-                Aggregate(notes, (Bucket("at", "day"),), (Measure("count"), Measure("max", "at")), Match("writer_id", WRITERS))
-            ),
+            store.answer(Aggregate(notes, (Bucket("at", "day"),), (Measure("count"), Measure("max", "at")), Match("writer_id", WRITERS))),
             store.answer(Delete(notes, [("n000001",), ("n000002",)])),
         ]
         for call in calls:
@@ -367,8 +365,10 @@ FRIENDS = Native(
     "friends",
     "s",
     (Column("friend"), Column("since", Type.TIME), Column("day", Type.DATE), Column("score", Type.FLOAT), Column("data", Type.JSON)),
-    cypher="""UNWIND $keys AS k MATCH (:{Person} {{id: k}})-[r:{KNOWS}]->(f:{Person})
-RETURN k, f.id AS friend, r.since AS since, date(r.since) AS day, 1 AS score, '{{"a":1}}' AS data ORDER BY friend DESC LIMIT $first""",
+    {
+        "neo4j": """UNWIND $keys AS k MATCH (:{Person} {{id: k}})-[r:{KNOWS}]->(f:{Person})
+RETURN k, f.id AS friend, r.since AS since, date(r.since) AS day, 1 AS score, '{{"a":1}}' AS data ORDER BY friend DESC LIMIT $first"""
+    },
 )
 
 
@@ -385,7 +385,7 @@ async def test_a_native_query_has_its_labels_prefixed_and_its_values_brought_to_
 
 @live
 async def test_a_native_query_that_cannot_be_a_subquery_is_run_as_it_stands() -> None:
-    unnamed = Native("unnamed", "s", (Column("x"),), cypher="UNWIND $keys AS k RETURN k, toUpper(k)")
+    unnamed = Native("unnamed", "s", (Column("x"),), {"neo4j": "UNWIND $keys AS k RETURN k, toUpper(k)"})
     async with empty() as store:
         for _ in range(3):
             assert await store.answer(NativeCall(unnamed, ["a"], {})) == {"a": [["A"]]}
@@ -393,7 +393,7 @@ async def test_a_native_query_that_cannot_be_a_subquery_is_run_as_it_stands() ->
 
 @live
 async def test_a_native_query_with_the_wrong_columns_fails_loudly() -> None:
-    wrong = Native("wrong", "s", (), cypher="UNWIND $keys AS k RETURN k, k AS more")
+    wrong = Native("wrong", "s", (), {"neo4j": "UNWIND $keys AS k RETURN k, k AS more"})
     async with empty() as store:
         with pytest.raises(StoreMisbehaved, match="native query wrong returned 2 columns, expected 1"):
             await store.answer(NativeCall(wrong, ["a"], {}))
@@ -401,7 +401,9 @@ async def test_a_native_query_with_the_wrong_columns_fails_loudly() -> None:
 
 # --------------------------------------------------------------------------------------------------- faults and recovery
 
-SLOW = Native("slow", "s", (), cypher="UNWIND range(1, 1000000000) AS i WITH i, i % 7 AS j WITH sum(i * j) AS n UNWIND $keys AS k RETURN k")
+SLOW = Native(
+    "slow", "s", (), {"neo4j": "UNWIND range(1, 1000000000) AS i WITH i, i % 7 AS j WITH sum(i * j) AS n UNWIND $keys AS k RETURN k"}
+)
 
 
 @asynccontextmanager

@@ -162,9 +162,9 @@ def _text_with(dialect: Dialect, value: str) -> str:
 @dialects
 def test_native_parameters_are_told_from_casts_strings_and_comments(dialect: Dialect) -> None:
     text = "SELECT a::text, ':no', \":nor\" -- :neither\nFROM unnest(:keys::text[]) /* :not :this */ WHERE b = :first AND c = :first"
-    native = Native("n", "s", (), postgresql=text, sqlite=text)
+    native = Native("n", "s", (), {"postgresql": text, "sqlite": text})
 
-    statement = Statements(dialect).native(native)
+    statement, _ = Statements(dialect).native(NativeCall(native, (), {}))
 
     if dialect.kind == "postgresql":
         assert statement.names == ("keys", "first")
@@ -175,9 +175,20 @@ def test_native_parameters_are_told_from_casts_strings_and_comments(dialect: Dia
 
 
 @dialects
-def test_a_native_query_without_this_kind_is_our_mistake(dialect: Dialect) -> None:
-    with pytest.raises(LookupError, match=f"top is not declared for {dialect.kind}"):
-        Statements(dialect).native(Native("top", "s", ()))
+def test_a_narrowed_native_query_binds_its_conditions_by_names_of_their_own(dialect: Dialect) -> None:
+    text = "SELECT k FROM notes AS n WHERE n.id = :where {and:notes:n} AND EXISTS (SELECT 1 FROM notes AS m {where:notes:m})"
+    native = Native("n", "s", (), dict.fromkeys(("postgresql", "sqlite"), text))
+    call = NativeCall(native, (), {"where": "x"})
+
+    plain, none = Statements(dialect).native(call)
+    narrowed, values = Statements(dialect).native(call.narrowed(notes, Compare("slug", "eq", ":keys")))
+
+    assert "SELECT k FROM notes AS n WHERE n.id = ?  AND EXISTS (SELECT 1 FROM notes AS m )" in plain.text.replace("$1", "?")
+    assert none == {}
+    assert values == {"where_0_w0": ":keys"}
+    assert set(narrowed.names) == {"where", "where_0_w0"}
+    assert "AND (n.slug = " in narrowed.text
+    assert "WHERE (m.slug = " in narrowed.text
 
 
 def test_a_server_that_does_not_migrate_loads_neither_alembic_nor_the_orm() -> None:
@@ -353,8 +364,10 @@ SLOW = Native(
     "slow",
     "s",
     (),
-    postgresql="SELECT unnest(:keys::text[]) FROM pg_sleep(30)",
-    sqlite="WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT value FROM json_each(:keys), n WHERE i < 0",
+    {
+        "postgresql": "SELECT unnest(:keys::text[]) FROM pg_sleep(30)",
+        "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT value FROM json_each(:keys), n WHERE i < 0",
+    },
 )
 
 
@@ -402,7 +415,7 @@ TERMINATE = Native(
     "terminate",
     "s",
     (),
-    postgresql="SELECT unnest(:keys::text[]), pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()",
+    {"postgresql": "SELECT unnest(:keys::text[]), pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"},
 )
 
 
@@ -449,7 +462,8 @@ async def test_a_statement_that_takes_too_long_is_a_timeout() -> None:
 
 @live
 async def test_the_session_is_set_up() -> None:
-    shown = Native("shown", "s", (Column("value"),), postgresql="SELECT name, setting FROM pg_settings WHERE name = ANY(:keys::text[])")
+    text = "SELECT name, setting FROM pg_settings WHERE name = ANY(:keys::text[])"
+    shown = Native("shown", "s", (Column("value"),), {"postgresql": text})
     async with empty("postgresql") as store:
         answer = await store.answer(NativeCall(shown, [*sql_asyncpg._SESSION, "statement_timeout", "TimeZone", "DateStyle"], {}))
 
@@ -509,7 +523,7 @@ async def test_a_table_that_is_not_there_makes_the_store_unavailable(kind: str) 
 
 @both
 async def test_a_native_query_with_a_mistake_is_ours(kind: str) -> None:
-    broken = Native("broken", "s", (), postgresql="SELEC :keys", sqlite="SELEC :keys")
+    broken = Native("broken", "s", (), {"postgresql": "SELEC :keys", "sqlite": "SELEC :keys"})
     async with empty(kind) as store:
         with pytest.raises(StoreMisbehaved):
             await store.answer(NativeCall(broken, ["k"], {}))
@@ -607,7 +621,7 @@ async def test_a_slow_read_of_a_file_does_not_hold_up_the_others(monkeypatch: py
     monkeypatch.setattr(sql_aiosqlite, "SLOW_S", 0.0)
     endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n, json_each(:keys)"
     async with empty("sqlite", rows=[note(1)]) as store:
-        slow = asyncio.ensure_future(store.answer(NativeCall(Native("endless", "s", (), sqlite=endless), ["k"], {})))
+        slow = asyncio.ensure_future(store.answer(NativeCall(Native("endless", "s", (), {"sqlite": endless}), ["k"], {})))
         found = await asyncio.gather(*(store.answer(READ) for _ in range(5)))
         assert not slow.done()
         slow.cancel()
@@ -621,6 +635,6 @@ async def test_native_queries_of_sqlite_cannot_write() -> None:
     async with empty("sqlite", rows=[note(1)]) as store:
         for type_, error in ((Type.TEXT, StoreMisbehaved), (Type.FLOAT, StoreUnavailable)):  # rows as JSON, and one by one
             with pytest.raises(error):
-                await store.answer(NativeCall(Native("removing", "s", (Column("x", type_),), sqlite=text), ["n000001"], {}))
+                await store.answer(NativeCall(Native("removing", "s", (Column("x", type_),), {"sqlite": text}), ["n000001"], {}))
 
         assert await store.answer(READ) == FOUND

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -69,8 +69,11 @@ async def test_rows_outlive_the_store(kind: str) -> None:
 # ---------------------------------------------------------------------------------------------------------- native queries
 
 
-def _children_in_mongodb(keys: Sequence[Key], arguments: Mapping[str, Value]) -> tuple[str, list[dict[str, Any]]]:
+def _children_in_mongodb(
+    keys: Sequence[Key], arguments: Mapping[str, Value], where: Callable[[str], dict[str, Any]]
+) -> tuple[str, list[dict[str, Any]]]:
     return "drafts", [
+        {"$match": where("drafts")},
         {"$match": {"parent_id": {"$in": list(keys)}, "size": {"$gte": arguments["least"]}}},
         {"$sort": {"size": -1}},
         {"$project": {"_id": 0, "k": "$parent_id", "r": ["$size", "$note", "$done"]}},
@@ -86,13 +89,16 @@ children = Native(
     name="children",
     store="tested",
     columns=(Column("size", Type.INT), Column("note", nullable=True), Column("done", Type.BOOL)),
-    postgresql="SELECT parent_id, size, note, done FROM drafts WHERE parent_id = ANY(:keys) AND size >= :least ORDER BY size DESC",
-    sqlite="SELECT parent_id, size, note, done FROM drafts WHERE parent_id IN (SELECT value FROM json_each(:keys)) AND size >= :least "
-    "ORDER BY size DESC",
-    mongodb=_children_in_mongodb,
-    cypher="MATCH (d:{DraftRecord}) WHERE d.parent_id IN $keys AND d.size >= $least "
-    "RETURN d.parent_id, d.size, d.note, d.done ORDER BY d.size DESC",
-    memory=_children_in_memory,
+    queries={
+        "postgresql": "SELECT parent_id, size, note, done FROM drafts AS d WHERE parent_id = ANY(:keys) AND size >= :least {and:drafts:d} "
+        "ORDER BY size DESC",
+        "sqlite": "SELECT parent_id, size, note, done FROM drafts AS d WHERE parent_id IN (SELECT value FROM json_each(:keys)) "
+        "AND size >= :least {and:drafts:d} ORDER BY size DESC",
+        "mongodb": _children_in_mongodb,
+        "neo4j": "MATCH (d:{DraftRecord}) WHERE d.parent_id IN $keys AND d.size >= $least {and:drafts:d} "
+        "RETURN d.parent_id, d.size, d.note, d.done ORDER BY d.size DESC",
+        "memory": _children_in_memory,
+    },
 )
 
 
