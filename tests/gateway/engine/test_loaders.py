@@ -13,7 +13,7 @@ from gateway.errors import StoreUnavailable
 from gateway.fields import Node, batched, column, lookup, one
 from gateway.loaders import ask, frozen, load, shared
 from gateway.stores import Stores
-from gateway.stores.base import Collection, Column, Get, Native, NativeCall, Rows, Upsert
+from gateway.stores.base import Collection, Column, Get, Native, NativeCall, Upsert
 from gateway.stores.memory import MemoryStore
 from tests.gateway.engine.graphs import MASKED, Both, both, graph
 
@@ -196,8 +196,17 @@ def test_frozen_arguments_tell_apart_what_differs() -> None:
     assert frozen({"a": 1, "b": [2]}) == frozen({"b": [2], "a": 1})
 
 
-async def test_rows_that_were_asked_for_by_others_do_not_harm() -> None:
-    ctx, _ = await context([("1", "a"), ("2", "b")])
-    first: Rows
-    first, _ = await asyncio.gather(ask(ctx, Get(OWNERS, ("name",), ["1"])), ask(ctx, Get(OWNERS, ("name",), ["2"])))
-    assert first["1"] == ("a",)
+async def test_rows_that_were_asked_for_by_others_stay_theirs() -> None:
+    ctx, memory = await context([("1", "a"), ("2", "b")])
+    answers = await asyncio.gather(ask(ctx, Get(OWNERS, ("name",), ["1"])), ask(ctx, Get(OWNERS, ("name",), ["2", "3"])))
+    assert [dict(answer) for answer in answers] == [{"1": ("a",)}, {"2": ("b",)}]
+    assert len(memory.calls) == 1
+
+
+async def test_a_key_is_read_again_once_reads_are_forgotten() -> None:
+    ctx, _ = await context([("1", "a")])
+    assert await load(ctx, OWNERS, "1") == ("1", "a")
+    await ctx.ask(Upsert(OWNERS, [("1", "b")]))
+    assert await load(ctx, OWNERS, "1") == ("1", "a"), "one request sees one state, as long as it only reads"
+    ctx.forget_reads()
+    assert await load(ctx, OWNERS, "1") == ("1", "b")

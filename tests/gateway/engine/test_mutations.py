@@ -11,6 +11,7 @@ import strawberry
 
 from gateway.context import RequestContext
 from gateway.fields import Connection, Node, batched, column, lookup, many, one
+from gateway.loaders import load
 from gateway.stores.base import Collection, Column, Get, Key, Row, Type, Upsert
 from tests.gateway.engine.graphs import MASKED, Named, Sorted, both, graph, respond
 
@@ -27,6 +28,12 @@ async def count(ctx: RequestContext, ids: Sequence[Key], *, by: int = 1) -> list
     rows = await ctx.ask(Get(COUNTERS, ("id", "value"), ids))
     await ctx.ask(Upsert(COUNTERS, [(key, rows[key][1] + by) for key in ids]))
     return [(key, None if by < 0 else rows[key][1]) for key in ids]
+
+
+async def seen(ctx: RequestContext, ids: Sequence[Key]) -> list[Row]:
+    """Return what counters are, from the request's loader of keys."""
+    rows = [await load(ctx, COUNTERS, key) for key in ids]
+    return [(key, row[1] if row else None) for key, row in zip(ids, rows, strict=True)]
 
 
 @strawberry.type
@@ -52,6 +59,7 @@ class Mutation:
     add: Change | None = batched(count, columns=CHANGE, key_argument="id", refers="Counter")
     sure_add: Change = batched(count, columns=CHANGE, key_argument="id", refers="Counter")
     counter: Counter | None = lookup(COUNTERS, by={"id": "id"})
+    seen: Change | None = batched(seen, columns=CHANGE, key_argument="id", refers="Counter")
 
     @strawberry.mutation
     async def by_hand(self) -> str:
@@ -94,6 +102,13 @@ async def test_the_second_field_sees_what_the_first_did() -> None:
         },
     )
     assert seen == ["add 5", "add 1"]
+
+
+async def test_what_a_batch_function_loaded_before_a_write_is_read_again_after_it() -> None:
+    await run(
+        'mutation { a: seen(id: "1") { was } add(id: "1", by: 5) { was } b: seen(id: "1") { was } }',
+        data={"a": {"was": 10}, "add": {"was": 10}, "b": {"was": 15}},
+    )
 
 
 async def test_a_read_between_two_writes_sees_the_first_alone() -> None:
