@@ -69,7 +69,7 @@ class Funnel:
         self.calls: Counter[str] = Counter()
         self._last = self._split(self._count(self._limit))
         # PERF: composed once. Layers that wait for nothing are plain functions, and a request that is not traced meets no layer for it:
-        # a point read from memory takes 3.3 µs of CPU, 2.1 of which are the time limit and the store.
+        # a point read from memory takes 3.5 µs of CPU in all, as much as methods of its own for each type of request took.
         self.plain = composed(layers, self._last)
         self.traced = composed((self._trace,), self.plain)
 
