@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from gateway.config import Settings
 from gateway.engine.document import Openness
 from gateway.fields import Graph
@@ -9,11 +11,15 @@ from gateway.http.application import Application, application
 from gateway.preparing import connect
 from gateway.security.limits import Limits
 from gateway.service import Service
+from gateway.stores.funnel import Layer
 
 
-def create_app(settings: Settings, graph: Graph) -> Application:
-    """Return the application. Nothing is connected before its lifespan starts, and everything is closed when that ends."""
-    stores = connect(settings)
+def create_app(settings: Settings, graph: Graph, layers: Sequence[Layer] = ()) -> Application:
+    """Return the application. Nothing is connected before its lifespan starts, and everything is closed when that ends.
+
+    ``layers`` stand before every store, in the way of all that clients ask (``gateway/stores/funnel.py``).
+    """
+    stores = connect(settings, layers)
     service = Service(
         graph,
         stores,

@@ -20,11 +20,14 @@ GatewayError
 │   └── DeadlineExceeded    the request as a whole took too long
 └── Bug                     we must act; a client sees "Internal server error" and an id
     ├── BatchMismatch       a batch function answered with something else than it has to
-    └── StoreMisbehaved     a store answered with what its port does not allow
+    ├── NativeQueryMissing  a native query is not written for the kind of the store that it is asked of
+    ├── NarrowingRefused    a request cannot leave out the rows that it was told to
+    └── StoreMisbehaved     a store answered with what its port does not allow, or was asked so
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 SHOWN = 200  # characters of one message; a client's own text may be in it
@@ -212,6 +215,18 @@ class BatchMismatch(Bug):
 
     def __init__(self, name: str, *, expected: str, got: str) -> None:
         super().__init__(f"the batch function {name}: expected {expected}, got {got}")
+
+
+class NativeQueryMissing(Bug):
+    def __init__(self, query: str, *, kind: str, has: Sequence[str]) -> None:
+        super().__init__(f"the native query {query} has no query for {kind}; it has {', '.join(has) or 'none at all'}")
+
+
+class NarrowingRefused(Bug):
+    """Rows must not be seen, and a request for them cannot say so: it is not answered at all."""
+
+    def __init__(self, request: str, collection: str, reason: str) -> None:
+        super().__init__(f"{request} cannot be narrowed on {collection}: {reason}")
 
 
 class StoreMisbehaved(Bug):

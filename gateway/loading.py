@@ -10,7 +10,7 @@ import asyncio
 import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any, Literal, Protocol
 import orjson
 
 from gateway.errors import BadData
-from gateway.stores.base import KEYS_PER_CALL, Collection, Column, Get, Key, Row, Rows, Type, Upsert, Value
+from gateway.stores.base import KEYS_PER_CALL, A, Collection, Column, Get, Key, Request, Row, Type, Upsert, Value
 
 ROWS_PER_CALL = 2_000
 LINES_PER_TURN = 1_000  # checked before others get the event loop
@@ -77,9 +77,7 @@ class LoadReport:
 class Target(Protocol):
     """What a load needs of the stores."""
 
-    async def get(self, get: Get, *, timeout_s: float | None = None) -> Rows: ...
-
-    async def upsert(self, upsert: Upsert, *, timeout_s: float | None = None) -> None: ...
+    def ask(self, request: Request[A], *, timeout_s: float | None = None) -> Awaitable[A]: ...
 
 
 def _nobody(_: object) -> None: ...
@@ -280,7 +278,7 @@ class _Owners:
         result = []
         for start in range(0, len(values), KEYS_PER_CALL):
             part = values[start : start + KEYS_PER_CALL]
-            rows = await stores.get(Get(self._collection, self._collection.key, part, column=self._columns[0]), timeout_s=WRITE_TIMEOUT_S)
+            rows = await stores.ask(Get(self._collection, self._collection.key, part, column=self._columns[0]), timeout_s=WRITE_TIMEOUT_S)
             for value, row in rows.items():
                 owner, number = self._by_value[(value,)]
                 if tuple(row) != owner and tuple(row) not in keys:
@@ -302,7 +300,7 @@ async def _write(stores: Target, sources: Sequence[AsyncIterator[Batch]], rows: 
 
     async def write(queue: asyncio.Queue[Batch | None]) -> None:
         while batch := await queue.get():
-            await stores.upsert(Upsert(*batch), timeout_s=WRITE_TIMEOUT_S)
+            await stores.ask(Upsert(*batch), timeout_s=WRITE_TIMEOUT_S)
             rows[batch[0].name] += len(batch[1])
 
     async def feed(source: AsyncIterator[Batch], group: asyncio.TaskGroup) -> None:

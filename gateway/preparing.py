@@ -12,6 +12,7 @@ from gateway.fields import Graph
 from gateway.loading import write_batches
 from gateway.stores import Stores
 from gateway.stores.base import Collection, Fetch, Page
+from gateway.stores.funnel import Layer
 
 EMBEDDED = ("sqlite",)  # kinds of store that are files of this gateway alone. Memory begins and ends with its Stores.
 DEMO_USERS = 50
@@ -20,15 +21,25 @@ DEMO_SEED = 1
 Say = Callable[[str], None]
 
 
-def connect(settings: Settings) -> Stores:
-    """Return the stores of the settings, not open yet."""
+def connect(settings: Settings, layers: Sequence[Layer] = ()) -> Stores:
+    """Return the stores of the settings, not open yet, with ``layers`` before them."""
     return Stores.connect(
         settings.urls,
         timeout_s=settings.store_timeout_s,
         write_timeout_s=settings.store_write_timeout_s,
         connect_timeout_s=settings.connect_timeout_s,
-        pool_sizes={name: store.pool_size for name, store in settings.stores.items()},
+        pool_sizes=_pool_sizes(settings),
+        layers=layers,
     )
+
+
+def _pool_sizes(settings: Settings) -> dict[str, int]:
+    """Return the sizes of pools. One that is said for a store holds for those of the same URL that say none."""
+    said = {settings.urls[name]: store.pool_size for name, store in settings.stores.items() if "pool_size" in store.model_fields_set}
+    return {
+        name: store.pool_size if "pool_size" in store.model_fields_set else said.get(settings.urls[name], store.pool_size)
+        for name, store in settings.stores.items()
+    }
 
 
 @asynccontextmanager
@@ -100,7 +111,7 @@ async def prepare_embedded(stores: Stores, graph: Graph, settings: Settings, say
 async def are_empty(stores: Stores, graph: Graph) -> bool:
     """Return whether no collection has a row."""
     for collection in graph.collections:
-        answer = await stores.fetch(Fetch(collection, collection.key, page=Page(limit=1)))
+        answer = await stores.ask(Fetch(collection, collection.key, page=Page(limit=1)))
         if any(part.rows for part in answer.values()):
             return False
     return True

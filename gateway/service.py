@@ -353,7 +353,7 @@ class Service:
         data: dict[str, Any] | None = {}
         errors: list[GraphQLError] = []
         for part, bound, allowed in zip(prepared.series, bounds, costs, strict=True):
-            ctx.memo.clear()  # what was read before a write may not be true after it
+            ctx.forget_reads()
             found, failed = await self._completed(part, await self._execute(part.plan, bound, allowed, variables, ctx))
             errors.extend(failed)
             if found is None:

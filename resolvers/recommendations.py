@@ -8,8 +8,9 @@ Best first, then by key ascending as text; ``because`` are the first three of th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
+from functools import partial
 from typing import Annotated, Any
 
 import strawberry
@@ -17,9 +18,12 @@ import strawberry
 from gateway.context import RequestContext
 from gateway.loaders import ask
 from gateway.stores.base import Column, Key, Native, NativeCall, Row, Tables, Type, Value
+from resolvers.graph import follows, likes, wrote
 
 COLUMNS = (Column("post_id", refers="Post"), Column("score", Type.FLOAT), Column("because", Type.TEXTS))
 BECAUSE = 3
+
+Where = Callable[[str], dict[str, Any]]  # MongoDB's query for the rows of a collection that may be read; an empty one for all
 
 
 @strawberry.enum(description="How recommendations are found. Both leave out what the user wrote or liked.")
@@ -53,18 +57,18 @@ async def by_user(
 _FRIENDS_POSTGRESQL = """
 SELECT u.k, best.post_id, CAST(best.score AS double precision) AS score,
     ARRAY(SELECT f.followee_id FROM follows AS f JOIN likes AS l ON l.user_id = f.followee_id AND l.post_id = best.post_id
-          WHERE f.follower_id = u.k ORDER BY f.followee_id LIMIT 3) AS because
+          WHERE f.follower_id = u.k {and:follows:f} {and:likes:l} ORDER BY f.followee_id LIMIT 3) AS because
 FROM unnest(:keys) AS u(k)
 CROSS JOIN LATERAL (
     SELECT scored.post_id, scored.score FROM (
         SELECT l.post_id, count(*) AS score FROM follows AS f
-        CROSS JOIN LATERAL (SELECT likes.post_id FROM likes WHERE likes.user_id = f.followee_id OFFSET 0) AS l
-        WHERE f.follower_id = u.k GROUP BY l.post_id ORDER BY count(*) DESC, l.post_id OFFSET 0
+        CROSS JOIN LATERAL (SELECT likes.post_id FROM likes WHERE likes.user_id = f.followee_id {and:likes:likes} OFFSET 0) AS l
+        WHERE f.follower_id = u.k {and:follows:f} GROUP BY l.post_id ORDER BY count(*) DESC, l.post_id OFFSET 0
     ) AS scored
     WHERE CASE
-        WHEN EXISTS (SELECT 1 FROM likes AS own WHERE own.user_id = u.k AND own.post_id = scored.post_id) THEN false
-        WHEN EXISTS (SELECT 1 FROM wrote AS w WHERE w.author_id = u.k AND w.post_id = scored.post_id) THEN false
-        ELSE EXISTS (SELECT 1 FROM wrote AS w WHERE w.post_id = scored.post_id)
+        WHEN EXISTS (SELECT 1 FROM likes AS own WHERE own.user_id = u.k AND own.post_id = scored.post_id {and:likes:own}) THEN false
+        WHEN EXISTS (SELECT 1 FROM wrote AS w WHERE w.author_id = u.k AND w.post_id = scored.post_id {and:wrote:w}) THEN false
+        ELSE EXISTS (SELECT 1 FROM wrote AS w WHERE w.post_id = scored.post_id {and:wrote:w})
     END
     LIMIT CAST(:first AS integer)
 ) AS best
@@ -78,18 +82,18 @@ SELECT u.value AS k, json_extract(best.value, '$[0]') AS post_id, CAST(json_extr
     (SELECT json_group_array(peer) FROM (
         SELECT f.followee_id AS peer FROM follows AS f
         CROSS JOIN likes AS l ON l.user_id = f.followee_id AND l.post_id = json_extract(best.value, '$[0]')
-        WHERE f.follower_id = u.value ORDER BY f.followee_id LIMIT 3
+        WHERE f.follower_id = u.value {and:follows:f} {and:likes:l} ORDER BY f.followee_id LIMIT 3
     )) AS because
 FROM json_each(:keys) AS u
 CROSS JOIN json_each((
     SELECT json_group_array(json_array(post_id, score)) FROM (
         SELECT scored.post_id, scored.score FROM (
             SELECT l.post_id, count(*) AS score FROM follows AS f CROSS JOIN likes AS l ON l.user_id = f.followee_id
-            WHERE f.follower_id = u.value GROUP BY l.post_id ORDER BY count(*) DESC, l.post_id LIMIT -1
+            WHERE f.follower_id = u.value {and:follows:f} {and:likes:l} GROUP BY l.post_id ORDER BY count(*) DESC, l.post_id LIMIT -1
         ) AS scored
-        WHERE NOT EXISTS (SELECT 1 FROM likes AS own WHERE own.user_id = u.value AND own.post_id = scored.post_id)
-          AND NOT EXISTS (SELECT 1 FROM wrote AS w WHERE w.author_id = u.value AND w.post_id = scored.post_id)
-          AND EXISTS (SELECT 1 FROM wrote AS w WHERE w.post_id = scored.post_id)
+        WHERE NOT EXISTS (SELECT 1 FROM likes AS own WHERE own.user_id = u.value AND own.post_id = scored.post_id {and:likes:own})
+          AND NOT EXISTS (SELECT 1 FROM wrote AS w WHERE w.author_id = u.value AND w.post_id = scored.post_id {and:wrote:w})
+          AND EXISTS (SELECT 1 FROM wrote AS w WHERE w.post_id = scored.post_id {and:wrote:w})
         LIMIT :first
     )
 )) AS best
@@ -102,12 +106,14 @@ _COLLABORATIVE_SQL = """
 WITH peers AS (
     SELECT DISTINCT mine.user_id AS k, other.user_id AS peer FROM likes AS mine
     JOIN likes AS other ON other.post_id = mine.post_id AND other.user_id <> mine.user_id WHERE mine.user_id {in_keys}
+        {{and:likes:mine}} {{and:likes:other}}
 ),
 scored AS (
     SELECT p.k, l.post_id, count(*) AS score FROM peers AS p JOIN likes AS l ON l.user_id = p.peer
-    WHERE EXISTS (SELECT 1 FROM wrote AS w WHERE w.post_id = l.post_id)
-      AND NOT EXISTS (SELECT 1 FROM wrote AS w WHERE w.post_id = l.post_id AND w.author_id = p.k)
-      AND NOT EXISTS (SELECT 1 FROM likes AS own WHERE own.user_id = p.k AND own.post_id = l.post_id)
+    WHERE EXISTS (SELECT 1 FROM wrote AS w WHERE w.post_id = l.post_id {{and:wrote:w}})
+      AND NOT EXISTS (SELECT 1 FROM wrote AS w WHERE w.post_id = l.post_id AND w.author_id = p.k {{and:wrote:w}})
+      AND NOT EXISTS (SELECT 1 FROM likes AS own WHERE own.user_id = p.k AND own.post_id = l.post_id {{and:likes:own}})
+      {{and:likes:l}}
     GROUP BY p.k, l.post_id
 ),
 best AS (
@@ -118,7 +124,8 @@ best AS (
 SELECT b.k, b.post_id, CAST(b.score AS {float}) AS score, {because} AS because FROM best AS b ORDER BY b.k, b.place
 """
 _BECAUSE = (
-    "SELECT p.peer FROM peers AS p JOIN likes AS l ON l.user_id = p.peer AND l.post_id = b.post_id WHERE p.k = b.k ORDER BY p.peer LIMIT 3"
+    "SELECT p.peer FROM peers AS p JOIN likes AS l ON l.user_id = p.peer AND l.post_id = b.post_id"
+    " WHERE p.k = b.k {and:likes:l} ORDER BY p.peer LIMIT 3"
 )
 _COLLABORATIVE_POSTGRESQL = _COLLABORATIVE_SQL.format(in_keys="= ANY(:keys)", float="double precision", because=f"ARRAY({_BECAUSE})")
 _COLLABORATIVE_SQLITE = _COLLABORATIVE_SQL.format(
@@ -131,8 +138,10 @@ _COLLABORATIVE_SQLITE = _COLLABORATIVE_SQL.format(
 # ------------------------------------------------------------------------------------------------------------- Cypher
 
 _PEERS_CYPHER = {
-    "friends": "MATCH (u)-[:{FOLLOWS}]->(peer:{User})",
-    "collaborative": "MATCH (u)-[:{LIKES}]->(:{Post})<-[:{LIKES}]-(peer:{User}) WHERE peer <> u",
+    "friends": "MATCH (u)-[f:{FOLLOWS}]->(peer:{User}) {where:follows:u,f,peer}",
+    "collaborative": (
+        "MATCH (u)-[m:{LIKES}]->(liked:{Post})<-[o:{LIKES}]-(peer:{User}) WHERE peer <> u {and:likes:u,m,liked} {and:likes:peer,o,liked}"
+    ),
 }
 
 
@@ -143,13 +152,16 @@ def _cypher(strategy: str) -> str:
 UNWIND $keys AS k
 MATCH (u:{User} {{id: k}})
 CALL (u) {{
-    WITH u, COLLECT {{ MATCH (u)-[:{LIKES}|{WROTE}]->(own:{Post}) RETURN own }} AS mine
+    WITH u, COLLECT {{
+        MATCH (u)-[l:{LIKES}]->(own:{Post}) {where:likes:u,l,own} RETURN own
+        UNION ALL MATCH (u)-[w:{WROTE}]->(own:{Post}) {where:wrote:u,w,own} RETURN own
+    }} AS mine
     """
         + _PEERS_CYPHER[strategy]
         + """
     WITH DISTINCT mine, peer
-    MATCH (peer)-[:{LIKES}]->(post:{Post})
-    WHERE NOT post IN mine AND EXISTS {{ (:{User})-[:{WROTE}]->(post) }}
+    MATCH (peer)-[l:{LIKES}]->(post:{Post})
+    WHERE NOT post IN mine AND EXISTS {{ MATCH (author:{User})-[w:{WROTE}]->(post) {where:wrote:author,w,post} }} {and:likes:peer,l,post}
     WITH post, peer.id AS peer ORDER BY peer
     WITH post.id AS post, count(*) AS score, collect(peer)[..3] AS because
     ORDER BY score DESC, post LIMIT $first
@@ -163,33 +175,36 @@ RETURN k, post, toFloat(score) AS score, because
 # ------------------------------------------------------------------------------------------------------------ MongoDB
 
 
-def _mongodb(strategy: str, keys: Sequence[Key], arguments: Mapping[str, Value]) -> tuple[str, list[dict[str, Any]]]:
+def _mongodb(strategy: str, keys: Sequence[Key], arguments: Mapping[str, Value], where: Where) -> tuple[str, list[dict[str, Any]]]:
     """Return the pipeline: three look-ups per user (four for COLLABORATIVE), none per candidate.
 
     Candidates, the user's own likes and the authors meet in one hash group by post, which is linear; ``$in`` over arrays is not.
     """
+    liking, writing = _those(where("likes")), _those(where("wrote"))
     if strategy == "friends":
         start = "follows"
         peers: list[dict[str, Any]] = [
             {"$match": {"follower_id": {"$in": list(keys)}}},
+            *_those(where("follows")),
             {"$group": {"_id": "$follower_id", "peers": {"$addToSet": "$followee_id"}}},
         ]
     else:
         start = "likes"
         peers = [
             {"$match": {"user_id": {"$in": list(keys)}}},
+            *liking,
             {"$group": {"_id": "$user_id", "posts": {"$addToSet": "$post_id"}}},
-            _lookup("likes", "posts", "post_id", "peers", [{"$group": {"_id": "$user_id"}}]),
+            _lookup("likes", "posts", "post_id", "peers", [*liking, {"$group": {"_id": "$user_id"}}]),
             {"$project": {"peers": {"$setDifference": [{"$map": {"input": "$peers", "in": "$$this._id"}}, ["$_id"]]}}},
         ]
     score = [{"$group": {"_id": "$post_id", "score": {"$sum": 1}, "because": {"$minN": {"n": BECAUSE, "input": "$user_id"}}}}]
     best = {"n": arguments["first"], "sortBy": {"score": -1, "_id.post": 1}, "output": ["$_id.post", {"$toDouble": "$score"}, "$because"]}
     return start, [
         *peers,
-        _lookup("likes", "peers", "user_id", "found", score),
-        _lookup("likes", "_id", "user_id", "own", [{"$project": {"_id": "$post_id", "own": {"$literal": True}}}]),
+        _lookup("likes", "peers", "user_id", "found", [*liking, *score]),
+        _lookup("likes", "_id", "user_id", "own", [*liking, {"$project": {"_id": "$post_id", "own": {"$literal": True}}}]),
         {"$set": {"candidates": {"$map": {"input": "$found", "in": "$$this._id"}}}},
-        _lookup("wrote", "candidates", "post_id", "authors", [{"$project": {"_id": "$post_id", "author": "$author_id"}}]),
+        _lookup("wrote", "candidates", "post_id", "authors", [*writing, {"$project": {"_id": "$post_id", "author": "$author_id"}}]),
         {"$project": {"item": {"$concatArrays": ["$found", "$own", "$authors"]}}},
         {"$unwind": "$item"},
         {
@@ -206,6 +221,10 @@ def _mongodb(strategy: str, keys: Sequence[Key], arguments: Mapping[str, Value])
         {"$unwind": "$best"},
         {"$project": {"_id": 0, "k": "$_id", "r": "$best"}},
     ]
+
+
+def _those(query: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"$match": query}] if query else []
 
 
 def _lookup(source: str, local: str, foreign: str, name: str, pipeline: list[dict[str, Any]]) -> dict[str, Any]:
@@ -246,11 +265,14 @@ def _native(strategy: str) -> Native:
         name=f"recommendations.{strategy}",
         store="recommendations",
         columns=COLUMNS,
-        postgresql=_FRIENDS_POSTGRESQL if strategy == "friends" else _COLLABORATIVE_POSTGRESQL,
-        sqlite=_FRIENDS_SQLITE if strategy == "friends" else _COLLABORATIVE_SQLITE,
-        mongodb=lambda keys, arguments: _mongodb(strategy, keys, arguments),
-        cypher=_cypher(strategy),
-        memory=lambda tables, keys, arguments: _memory(strategy, tables, keys, arguments),
+        queries={
+            "postgresql": _FRIENDS_POSTGRESQL if strategy == "friends" else _COLLABORATIVE_POSTGRESQL,
+            "sqlite": _FRIENDS_SQLITE if strategy == "friends" else _COLLABORATIVE_SQLITE,
+            "mongodb": partial(_mongodb, strategy),
+            "neo4j": _cypher(strategy),
+            "memory": partial(_memory, strategy),
+        },
+        reads=(follows, likes, wrote) if strategy == "friends" else (likes, wrote),
     )
 
 

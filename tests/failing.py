@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from gateway.errors import GatewayError, StoreUnavailable
-from gateway.stores.base import Aggregate, Fetch, Get, Groups, NativeCall, Pairs, Rows, Slices, Store
+from gateway.stores.base import A, Fetch, Pairs, Request, Store
 from tests.oracle import NEIGHBOURS
 
-Asked = Get | Fetch | Aggregate | NativeCall
+Asked = Request[Any]
 
 
 class Failing:
@@ -24,21 +24,10 @@ class Failing:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.store, name)
 
-    async def get(self, get: Get) -> Rows:
-        self._fail(get)
-        return await self.store.get(get)
-
-    async def fetch(self, fetch: Fetch) -> Slices:
-        self._fail(fetch)
-        return await self.store.fetch(fetch)
-
-    async def aggregate(self, aggregate: Aggregate) -> Groups:
-        self._fail(aggregate)
-        return await self.store.aggregate(aggregate)
-
-    async def native(self, call: NativeCall) -> Groups:
-        self._fail(call)
-        return await self.store.native(call)
+    async def answer(self, request: Request[A]) -> A:
+        if not request.is_write:
+            self._fail(request)
+        return await self.store.answer(request)
 
     def _fail(self, asked: Asked) -> None:
         if self.when(asked):

@@ -7,7 +7,7 @@ from them when first asked, and forgotten by the next write.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from operator import ge, gt, itemgetter, le, lt
@@ -16,8 +16,9 @@ from typing import Any, TypeVar
 
 import orjson
 
-from gateway.errors import Conflict, StoreMisbehaved
+from gateway.errors import Conflict
 from gateway.stores.base import (
+    A,
     Aggregate,
     And,
     Bucket,
@@ -27,6 +28,7 @@ from gateway.stores.base import (
     Fetch,
     Get,
     Groups,
+    Handlers,
     Interval,
     Key,
     Match,
@@ -37,6 +39,7 @@ from gateway.stores.base import (
     Order,
     Page,
     Pairs,
+    Request,
     Row,
     Rows,
     Slice,
@@ -50,8 +53,6 @@ from gateway.stores.base import (
 )
 
 CALLS_KEPT = 10_000  # of ``calls``: a store that runs for days must not grow by what it was asked
-
-Request = Get | Fetch | Aggregate | NativeCall | Upsert | Delete
 
 _Tuple = tuple[Value, ...]
 _Test = Callable[[_Tuple], bool]
@@ -71,8 +72,18 @@ class MemoryStore:
         self.name = name
         self.url = url
         self.fail_with: Exception | None = None
-        self.calls: list[Request] = []
+        self.calls: list[Request[Any]] = []
         self._tables: dict[str, _Table] = {}
+        self._handlers = Handlers(
+            {
+                Get: self._get,
+                Fetch: self._fetch,
+                Aggregate: self._aggregate,
+                NativeCall: self._native,
+                Upsert: self._upsert,
+                Delete: self._delete,
+            }
+        )
 
     async def open(self) -> None: ...
 
@@ -81,14 +92,20 @@ class MemoryStore:
 
     async def close(self) -> None: ...
 
-    async def get(self, get: Get) -> Rows:
+    def answer(self, request: Request[A]) -> Coroutine[Any, Any, A]:
+        return self._handlers[type(request)](request)
+
+    async def _get(self, get: Get) -> Rows:
         self._called(get)
         table = self._table(get.collection)
         row_of = table.by_unique(get.column).get
         pick = table.picker(get.columns)
-        return {key: pick(row) for key in get.keys if (row := row_of(key)) is not None}
+        if get.where is None:
+            return {key: pick(row) for key in get.keys if (row := row_of(key)) is not None}
+        test = table.test(get.where)
+        return {key: pick(row) for key in get.keys if (row := row_of(key)) is not None and test(row)}
 
-    async def fetch(self, fetch: Fetch) -> Slices:
+    async def _fetch(self, fetch: Fetch) -> Slices:
         self._called(fetch)
         table = self._table(fetch.collection)
         pick = table.picker(fetch.columns)
@@ -102,7 +119,7 @@ class MemoryStore:
             slices[parent] = Slice(list(map(pick, page)), more, len(matching) if fetch.count else None)
         return slices
 
-    async def aggregate(self, aggregate: Aggregate) -> Groups:
+    async def _aggregate(self, aggregate: Aggregate) -> Groups:
         self._called(aggregate)
         table = self._table(aggregate.collection)
         test = None if aggregate.where is None else table.test(aggregate.where)
@@ -117,20 +134,20 @@ class MemoryStore:
             answer[parent] = [(*group, *(table.measured(m, groups[group]) for m in aggregate.measures)) for group in in_order]
         return answer if aggregate.most is None else _first(answer, aggregate.most)
 
-    async def native(self, call: NativeCall) -> Groups:
+    async def _native(self, call: NativeCall) -> Groups:
         self._called(call)
-        if call.native.memory is None:
-            raise StoreMisbehaved(f"native query {call.native.name} has no function for memory")
+        query = call.native.query(self.kind)
+        conditions = {collection.name: where for collection, where in call.narrowings}
         answer: dict[Key | None, list[Row]] = {}
-        for parent, *values in call.native.memory(self._dicts, call.keys, call.arguments):
+        for parent, *values in query(lambda name: self._dicts(name, conditions.get(name)), call.keys, call.arguments):
             answer.setdefault(parent, []).append(tuple(values))
         return answer
 
-    async def upsert(self, upsert: Upsert) -> None:
+    async def _upsert(self, upsert: Upsert) -> None:
         self._called(upsert)
         self._table(upsert.collection).upsert(upsert.rows)
 
-    async def delete(self, delete: Delete) -> None:
+    async def _delete(self, delete: Delete) -> None:
         self._called(delete)
         self._table(delete.collection).delete(delete.keys)
 
@@ -141,7 +158,7 @@ class MemoryStore:
             self._table(collection)
         return [f"{name}: created collection {collection.name}" for collection in missing]
 
-    def _called(self, request: Request) -> None:
+    def _called(self, request: Request[Any]) -> None:
         if len(self.calls) < CALLS_KEPT:
             self.calls.append(request)
         self._fail_if_told_to()
@@ -156,8 +173,8 @@ class MemoryStore:
             table = self._tables[collection.name] = _Table(collection)
         return table
 
-    def _dicts(self, name: str) -> list[dict[str, Value]]:
-        return self._tables[name].dicts() if name in self._tables else []
+    def _dicts(self, name: str, where: Where | None) -> list[dict[str, Value]]:
+        return self._tables[name].dicts(where) if name in self._tables else []
 
 
 class _Table:
@@ -213,8 +230,10 @@ class _Table:
         in_order = self._in_order(order)
         return {None: in_order} if in_order else {}
 
-    def dicts(self) -> list[dict[str, Value]]:
+    def dicts(self, where: Where | None) -> list[dict[str, Value]]:
         names = self.collection.names
+        if where is not None:
+            return [dict(zip(names, row, strict=True)) for row in filter(self.test(where), self._rows.values())]
         return self._derive("dicts", lambda: [dict(zip(names, row, strict=True)) for row in self._rows.values()])
 
     def _in_order(self, order: tuple[Order, ...]) -> list[_Tuple]:

@@ -20,9 +20,19 @@ import pymongo
 from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import AsyncMongoClient, DeleteMany, DeleteOne, InsertOne, ReplaceOne, errors
 
-from gateway.errors import BadUserInput, Bug, ConfigError, Conflict, GatewayError, StoreMisbehaved, StoreTimeout, StoreUnavailable
+from gateway.errors import (
+    BadUserInput,
+    ConfigError,
+    Conflict,
+    GatewayError,
+    NarrowingRefused,
+    StoreMisbehaved,
+    StoreTimeout,
+    StoreUnavailable,
+)
 from gateway.stores import mongo_indexes, mongo_query, mongo_values
 from gateway.stores.base import (
+    A,
     Aggregate,
     Bucket,
     Collection,
@@ -31,12 +41,14 @@ from gateway.stores.base import (
     Fetch,
     Get,
     Groups,
+    Handlers,
     Key,
     Match,
     Measure,
     NativeCall,
     Page,
     Pairs,
+    Request,
     Row,
     Rows,
     Slice,
@@ -82,6 +94,16 @@ class MongoStore:
         self._client: Any = None  # PyMongo's or Motor's: the same methods, but for what _now() evens out
         self._has_transactions: bool | None = None
         self._writes: set[asyncio.Task[None]] = set()
+        self._handlers = Handlers(
+            {
+                Get: self._get,
+                Fetch: self._fetch,
+                Aggregate: self._aggregate,
+                NativeCall: self._native,
+                Upsert: self._upsert,
+                Delete: self._delete,
+            }
+        )
 
     async def open(self) -> None:
         # Here and not in __init__: a client belongs to the loop it was made in. It connects with the first call.
@@ -103,14 +125,17 @@ class MongoStore:
 
     # ------------------------------------------------------------------------------------------------------------ reads
 
-    async def get(self, get: Get) -> Rows:
+    def answer(self, request: Request[A]) -> Coroutine[Any, Any, A]:
+        return self._handlers[type(request)](request)
+
+    async def _get(self, get: Get) -> Rows:
         if not get.keys:
             return {}
         with self._translated(self._timeout_s):
             documents = await self._read(get.collection.name, mongo_query.get(get))
         return dict(zip((document["k"] for document in documents), _rows(get.collection, get.columns, documents), strict=True))
 
-    async def fetch(self, fetch: Fetch) -> Slices:
+    async def _fetch(self, fetch: Fetch) -> Slices:
         with self._translated(self._timeout_s):
             if fetch.match is None:
                 return {None: await self._fetch_alone(fetch)}
@@ -148,7 +173,7 @@ class MongoStore:
         counts = await self._read(name, mongo_query.count_by_child(fetch, pairs))
         return _slices_of_pairs(fetch, pairs, documents, {count["_id"]: int(count["n"]) for count in counts})
 
-    async def aggregate(self, aggregate: Aggregate) -> Groups:
+    async def _aggregate(self, aggregate: Aggregate) -> Groups:
         collection, match = aggregate.collection, aggregate.match
         if match is not None and not match.keys:
             return {}
@@ -160,13 +185,12 @@ class MongoStore:
         width = len(aggregate.groups)
         return _grouped(sorted(zip(parents, rows, strict=True), key=lambda item: _nulls_last(item[1][:width])))
 
-    async def native(self, call: NativeCall) -> Groups:
-        if call.native.mongodb is None:
-            raise Bug(f"native query {call.native.name} has no form for MongoDB")
+    async def _native(self, call: NativeCall) -> Groups:
+        query = call.native.query(self.kind)
         if not call.keys:
             return {}
         with self._translated(self._timeout_s):
-            documents = await self._read(*call.native.mongodb(call.keys, call.arguments))
+            documents = await self._read(*_narrowed(call, query))
         columns = call.native.columns
         if any(len(document["r"]) != len(columns) for document in documents):
             raise StoreMisbehaved(f"native query {call.native.name} declares {len(columns)} columns, its pipeline gives another number")
@@ -184,7 +208,7 @@ class MongoStore:
 
     # ----------------------------------------------------------------------------------------------------------- writes
 
-    async def upsert(self, upsert: Upsert) -> None:
+    async def _upsert(self, upsert: Upsert) -> None:
         collection = upsert.collection
         with self._translated(WRITE_TIMEOUT_S, collection):
             documents = _documents(collection, upsert.rows)
@@ -193,7 +217,7 @@ class MongoStore:
             else:
                 await self._write(collection, _replacements(collection, documents))
 
-    async def delete(self, delete: Delete) -> None:
+    async def _delete(self, delete: Delete) -> None:
         collection = delete.collection
         with self._translated(WRITE_TIMEOUT_S, collection):
             for start in range(0, len(delete.keys), WRITES_PER_COMMAND):
@@ -361,6 +385,22 @@ def _cut(rows: list[Row], page: Page | None) -> Slice:
     if page is None or len(rows) <= page.limit:
         return Slice(rows)
     return Slice(rows[len(rows) - page.limit :] if page.backward else rows[: page.limit], more=True)
+
+
+def _narrowed(call: NativeCall, query: Any) -> tuple[str, mongo_query.Pipeline]:
+    """Return collection and pipeline of a native query, which must have asked for each condition that the call is narrowed by."""
+    conditions = {collection.name: mongo_query.where(collection, condition) for collection, condition in call.narrowings}
+    left = set(conditions)
+
+    def where(name: str) -> mongo_query.Query:
+        left.discard(name)
+        return conditions.get(name, mongo_query.EVERYTHING)
+
+    source: str
+    source, pipeline = query(call.keys, call.arguments, where)
+    for name in left:
+        raise NarrowingRefused(call.native.name, name, f"its function did not ask for where({name!r})")
+    return source, pipeline
 
 
 def _group_values(aggregate: Aggregate, document: Document) -> list[Any]:

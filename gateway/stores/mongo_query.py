@@ -55,7 +55,7 @@ def field(collection: Collection, column: str) -> str:
 def get(get: Get) -> Pipeline:
     key = field(get.collection, get.column)
     project = {"_id": 0, "k": f"${key}", "r": _values(get.collection, get.columns)}
-    return [{"$match": {key: {"$in": list(get.keys)}}}, {"$project": project}]
+    return [{"$match": all_of([{key: {"$in": list(get.keys)}}, where(get.collection, get.where)])}, {"$project": project}]
 
 
 def rows(fetch: Fetch) -> Pipeline:

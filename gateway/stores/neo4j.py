@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC
@@ -23,8 +23,10 @@ from neo4j import exceptions as driver_errors
 from neo4j.time import Date as DriverDate
 from neo4j.time import DateTime as DriverTime
 
-from gateway.errors import BadUserInput, ConfigError, Conflict, StoreMisbehaved, StoreTimeout, StoreUnavailable
+from gateway.caches import Lru, weight_of_text
+from gateway.errors import BadUserInput, ConfigError, Conflict, NarrowingRefused, StoreMisbehaved, StoreTimeout, StoreUnavailable
 from gateway.stores.base import (
+    A,
     Aggregate,
     Collection,
     Column,
@@ -32,10 +34,12 @@ from gateway.stores.base import (
     Fetch,
     Get,
     Groups,
+    Handlers,
     Key,
     Native,
     NativeCall,
     Order,
+    Request,
     Row,
     Rows,
     Slice,
@@ -43,21 +47,23 @@ from gateway.stores.base import (
     Type,
     Upsert,
     Value,
+    Where,
     note,
     rank,
 )
-from gateway.stores.neo4j_conditions import Parameters
+from gateway.stores.neo4j_conditions import Parameters, conditions, split
 from gateway.stores.neo4j_cypher import (
     aggregate_statement,
     delete_text,
     fetch_statement,
-    get_text,
+    get_statement,
     labelled,
     upsert_text,
     written,
 )
 from gateway.stores.neo4j_schema import AWAIT, SHOW, existing, wanted
 from gateway.stores.neo4j_sources import Source, quoted
+from gateway.stores.placeholders import filled, prefix_of
 
 WRITE_TIMEOUT_S = 30.0  # a load's batches are large
 SCHEMA_TIMEOUT_S = 300.0  # an index of an old store takes its time
@@ -67,6 +73,7 @@ IDLE_CHECK_S = 10.0  # a connection idle for longer is asked whether it lives, b
 CONNECTION_LIFE_S = 1_800.0
 CLOSE_TIMEOUT_S = 2.0
 SOURCES_KEPT = 1_000
+NATIVE_LIMIT_BYTES = 8 * 1024 * 1024
 DELETED_AT_ONCE = 10_000
 
 UNFIT = "A value cannot be kept in or compared with its column."
@@ -105,7 +112,17 @@ class Neo4jStore:
         self._driver: neo4j.AsyncDriver | None = None
         self._bookmarks: Any = None
         self._source = lru_cache(maxsize=SOURCES_KEPT)(lambda collection: Source(self._address.prefix, collection))
-        self._native_texts: dict[Native, _NativeText] = {}
+        self._native_texts: Lru[Any, _NativeText] = Lru(SOURCES_KEPT, NATIVE_LIMIT_BYTES)
+        self._handlers = Handlers(
+            {
+                Get: self._get,
+                Fetch: self._fetch,
+                Aggregate: self._aggregate,
+                NativeCall: self._native,
+                Upsert: self._upsert,
+                Delete: self._delete,
+            }
+        )
 
     # -------------------------------------------------------------------------------------------------------------- life
 
@@ -145,13 +162,16 @@ class Neo4jStore:
 
     # ------------------------------------------------------------------------------------------------------------- reads
 
-    async def get(self, get: Get) -> Rows:
-        found = await self._read(get_text(self._source(get.collection), get.columns, get.column), {"keys": list(get.keys)})
+    def answer(self, request: Request[A]) -> Coroutine[Any, Any, A]:
+        return self._handlers[type(request)](request)
+
+    async def _get(self, get: Get) -> Rows:
+        found = await self._read(*get_statement(self._source(get.collection), get))
         rows: dict[Key, Row] = dict(found)
         _load_json(get.collection, get.columns, rows.values())
         return rows
 
-    async def fetch(self, fetch: Fetch) -> Slices:
+    async def _fetch(self, fetch: Fetch) -> Slices:
         text, parameters = fetch_statement(self._source(fetch.collection), fetch)
         answer: dict[Key | None, Slice] = {}
         for parent, rows, total in await self._read(text, parameters):
@@ -159,7 +179,7 @@ class Neo4jStore:
             _load_json(fetch.collection, fetch.columns, answer[parent].rows)
         return answer
 
-    async def aggregate(self, aggregate: Aggregate) -> Groups:
+    async def _aggregate(self, aggregate: Aggregate) -> Groups:
         text, parameters = aggregate_statement(self._source(aggregate.collection), aggregate)
         width = len(aggregate.groups)
         order = [Order("")] * width
@@ -170,17 +190,30 @@ class Neo4jStore:
             rows.sort(key=lambda row: rank(row[:width], order))
         return answer
 
-    async def native(self, call: NativeCall) -> Groups:
-        text = self._native_texts.get(call.native)
-        if text is None:
-            text = self._native_texts[call.native] = _NativeText(call.native, self._address.prefix)
-        records = await self._native_records(text, {**call.arguments, "keys": list(call.keys)})
+    async def _native(self, call: NativeCall) -> Groups:
+        text, parameters = self._native_text(call)
+        records = await self._native_records(text, {**call.arguments, **parameters, "keys": list(call.keys)})
         answer: dict[Key | None, list[list[Value]]] = {}
         for parent, *row in records:
             answer.setdefault(parent, []).append(row)
         for rows in answer.values():
             _to_wire(call.native.columns, rows)
         return cast("Groups", answer)
+
+    def _native_text(self, call: NativeCall) -> tuple[_NativeText, Parameters]:
+        """Return the query's text, and the parameters of what it is narrowed by."""
+        shapes: list[tuple[Collection, Where | None]] = []
+        parameters: Parameters = {}
+        for number, (collection, where) in enumerate(call.narrowings):
+            shape, values = split(self._source(collection), where, prefix_of(number))
+            shapes.append((collection, shape))
+            parameters |= values
+        key = (call.native, *shapes)
+        text = self._native_texts.get(key)
+        if text is None:
+            text = _NativeText(call.native, self._address.prefix, shapes)
+            self._native_texts.put(key, text, weight_of_text(text.plain))
+        return text, parameters
 
     async def _native_records(self, text: _NativeText, parameters: Parameters) -> Sequence[Sequence[Value]]:
         if text.in_one is not None:
@@ -197,14 +230,14 @@ class Neo4jStore:
 
     # ------------------------------------------------------------------------------------------------------------ writes
 
-    async def upsert(self, upsert: Upsert) -> None:
+    async def _upsert(self, upsert: Upsert) -> None:
         if not upsert.rows:
             return
         _require_values(upsert.collection, upsert.rows)
         rows = written(upsert.collection, upsert.rows)
         await self._write(upsert_text(self._source(upsert.collection)), {"rows": rows}, upsert.collection)
 
-    async def delete(self, delete: Delete) -> None:
+    async def _delete(self, delete: Delete) -> None:
         if delete.keys:
             keys = [list(key) for key in sorted({tuple(key) for key in delete.keys})]
             await self._write(delete_text(self._source(delete.collection)), {"keys": keys}, delete.collection)
@@ -379,12 +412,17 @@ _CONVERSIONS: Mapping[Type, Any] = {Type.TIME: _wire_time, Type.DATE: _wire_date
 class _NativeText:
     """A native query's text, and the same as a subquery whose rows come in one record, as soon as its columns' names are known."""
 
-    def __init__(self, native: Native, prefix: str) -> None:
-        if native.cypher is None:
-            raise StoreMisbehaved(f"native query {native.name} has no Cypher")
+    def __init__(self, native: Native, prefix: str, narrowings: Sequence[tuple[Collection, Where | None]]) -> None:
+        def condition(number: int, variables: Sequence[str]) -> str:
+            collection, shape = narrowings[number]
+            source = _source_of(native, prefix, collection, variables)
+            [written] = conditions(source, shape, prefix_of(number)) or ["true"]
+            return written.replace("{", "{{").replace("}", "}}")
+
+        query = filled(native, native.query("neo4j"), [collection for collection, _ in narrowings], condition)
         self.name = native.name
         self.width = 1 + len(native.columns)
-        self.plain = labelled(native.cypher, prefix)
+        self.plain = labelled(query, prefix)
         self.in_one: str | None = None
         self._learned = False
 
@@ -396,6 +434,13 @@ class _NativeText:
             return None
         self._learned = True
         return f"CALL () {{ {self.plain} }} RETURN collect([{', '.join(map(quoted, names))}])"
+
+
+def _source_of(native: Native, prefix: str, collection: Collection, variables: Sequence[str]) -> Source:
+    expected = "the variable of its node" if collection.relationship is None else "those of its start, itself and its end"
+    if len(variables) != (1 if collection.relationship is None else 3):
+        raise NarrowingRefused(native.name, collection.name, f"expected {expected}, got {', '.join(variables)}")
+    return Source(prefix, collection, variables)
 
 
 # --------------------------------------------------------------------------------------------------------------- address

@@ -20,12 +20,17 @@ Parameters = dict[str, Any]
 Mark = Literal["null", "plain", "wide"]  # what stands in a shape in the place of a value
 
 
-def split(source: Source, where: Where | None) -> tuple[Where | None, Parameters]:
-    """``where`` with marks in the place of its values, and these as parameters w0, w1, … in the order they are met."""
+def split(source: Source, where: Where | None, prefix: str = "") -> tuple[Where | None, Parameters]:
+    """``where`` with marks in the place of its values, and these as parameters w0, w1, … in the order they are met.
+
+    The names of the parameters begin with ``prefix``.
+    """
     if where is None:
         return None, {}
     parameters: Parameters = {}
-    return _split(source, where, parameters), parameters | {"never": False}
+    shape = _split(source, where, parameters)
+    parameters["never"] = False
+    return shape, {prefix + name: value for name, value in parameters.items()} if prefix else parameters
 
 
 def _split(source: Source, where: Where, parameters: Parameters) -> Where:
@@ -167,20 +172,21 @@ def _ordered(type_: Type, ref: str, sign: str, parameter: str, mark: Mark) -> st
 class _Names:
     """w0, w1, …: the parameters of a filter, in the order in which ``split`` met them."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
         self._next = 0
 
     def __call__(self) -> str:
         self._next += 1
-        return f"w{self._next - 1}"
+        return f"{self._prefix}w{self._next - 1}"
 
 
-def conditions(source: Source, where: Where | None) -> list[str]:
+def conditions(source: Source, where: Where | None, prefix: str = "") -> list[str]:
     if where is None:
         return []
-    condition = _condition(source, where, _Names())
+    condition = _condition(source, where, _Names(prefix))
     # The server takes a literal false for the whole WHERE, and then says that no index fits the rest: so it is bound.
-    return {"true": [], "false": ["$never"]}.get(condition, [condition])
+    return {"true": [], "false": [f"${prefix}never"]}.get(condition, [condition])
 
 
 # -------------------------------------------------------------------------------------------------------------- cursors

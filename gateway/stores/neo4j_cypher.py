@@ -17,6 +17,7 @@ from gateway.stores.base import (
     Bucket,
     Collection,
     Fetch,
+    Get,
     Match,
     Measure,
     Order,
@@ -46,11 +47,17 @@ MatchShape = tuple[Literal["match", "pairs"], str] | None
 # ---------------------------------------------------------------------------------------------------------------- reads
 
 
-@remembered(TEXTS_KEPT, TEXTS_LIMIT_BYTES)
-def get_text(source: Source, columns: tuple[str, ...], column: str) -> str:
+def get_statement(source: Source, get: Get) -> tuple[str, Parameters]:
     """Answers [[key, row], …]."""
+    where, parameters = split(source, get.where)
+    parameters["keys"] = list(get.keys)
+    return _get_text(source, get.columns, get.column, where), parameters
+
+
+@remembered(TEXTS_KEPT, TEXTS_LIMIT_BYTES)
+def _get_text(source: Source, columns: tuple[str, ...], column: str, where: Where | None) -> str:
     ref = source.ref(column)
-    match = _match(source, [f"{ref} IN $keys"], _way(source, column, _in_order(())))
+    match = _match(source, [f"{ref} IN $keys", *conditions(source, where)], _way(source, column, _in_order(())))
     return f"{match} RETURN collect([{ref}, {source.wire_list(columns)}])"
 
 

@@ -17,14 +17,18 @@ def quoted(name: str) -> str:
 
 
 class Source:
-    """How one collection is written in Cypher: its pattern, and what each of its columns is called there."""
+    """How one collection is written in Cypher: its pattern, and what each of its columns is called there.
 
-    def __init__(self, prefix: str, collection: Collection) -> None:
+    ``variables`` are the node's, or those of a relationship's start, itself and its end.
+    """
+
+    def __init__(self, prefix: str, collection: Collection, variables: Sequence[str] = ()) -> None:
         self.collection = collection
         self.edge = collection.relationship
+        self.variables = tuple(variables) or (("n",) if self.edge is None else ("s", "r", "e"))
         if self.edge is None:
             self.label = prefix + (collection.label or collection.name)
-            self.pattern = f"(n:{quoted(self.label)})"
+            self.pattern = f"({self.variables[0]}:{quoted(self.label)})"
             return
         if {*collection.key} != {self.edge.start_column, self.edge.end_column}:
             raise ValueError(
@@ -32,16 +36,18 @@ class Source:
             )
         self.label = prefix + self.edge.type
         self.start_label, self.end_label = prefix + self.edge.start, prefix + self.edge.end
-        self.pattern = f"(s:{quoted(self.start_label)})-[r:{quoted(self.label)}]->(e:{quoted(self.end_label)})"
+        s, r, e = self.variables
+        self.pattern = f"({s}:{quoted(self.start_label)})-[{r}:{quoted(self.label)}]->({e}:{quoted(self.end_label)})"
 
     def ref(self, column: str) -> str:
         """The column in an expression; in the database's own type."""
         name = self.collection[column].name
         if self.edge is None:
-            return f"n.{quoted(name)}"
+            return f"{self.variables[0]}.{quoted(name)}"
+        start, relationship, end = self.variables
         if name == self.edge.start_column:
-            return "s.id"
-        return "e.id" if name == self.edge.end_column else f"r.{quoted(name)}"
+            return f"{start}.id"
+        return f"{end}.id" if name == self.edge.end_column else f"{relationship}.{quoted(name)}"
 
     def is_property(self, column: str) -> bool:
         """Whether the column is a property of the node or relationship itself, so that an index can hold it."""

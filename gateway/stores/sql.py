@@ -7,22 +7,26 @@ in the words of ``sql_dialects``; ``sql_asyncpg`` and ``sql_aiosqlite`` run it; 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from gateway.stores.base import (
     EMPTY,
+    A,
     Aggregate,
     Collection,
     Delete,
     Fetch,
     Get,
     Groups,
+    Handlers,
     Key,
     Match,
     NativeCall,
     Page,
     Pairs,
+    Request,
     Row,
     Rows,
     Slice,
@@ -52,6 +56,16 @@ class SqlStore:
             self._dialect = PostgreSQL()
         self.kind = self._dialect.kind
         self.statements = Statements(self._dialect)
+        self._handlers = Handlers(
+            {
+                Get: self._get,
+                Fetch: self._fetch,
+                Aggregate: self._aggregate,
+                NativeCall: self._native,
+                Upsert: self._upsert,
+                Delete: self._delete,
+            }
+        )
 
     async def open(self) -> None:
         await self._driver.open()
@@ -62,15 +76,20 @@ class SqlStore:
     async def close(self) -> None:
         await self._driver.close()
 
-    async def get(self, get: Get) -> Rows:
+    def answer(self, request: Request[A]) -> Coroutine[Any, Any, A]:
+        return self._handlers[type(request)](request)
+
+    async def _get(self, get: Get) -> Rows:
         if not get.keys:
             return {}
         width = len(get.columns)
         key = get.columns.index(get.column) if get.column in get.columns else width
-        rows = await self._read(self.statements.get(get), {"keys": self._dialect.keys(get.keys)})
+        statement, values = self.statements.get(get)
+        values["keys"] = self._dialect.keys(get.keys)
+        rows = await self._read(statement, values)
         return {row[key]: row[:width] for row in rows}
 
-    async def fetch(self, fetch: Fetch) -> Slices:
+    async def _fetch(self, fetch: Fetch) -> Slices:
         if _asks_nothing(fetch.match):
             return {}
         statement, values = self.statements.rows(fetch)
@@ -83,24 +102,25 @@ class SqlStore:
             slices = _slices(_grouped(rows, width), page)
         return await self._with_totals(fetch, slices) if fetch.count else slices
 
-    async def aggregate(self, aggregate: Aggregate) -> Groups:
+    async def _aggregate(self, aggregate: Aggregate) -> Groups:
         if _asks_nothing(aggregate.match):
             return {}
         statement, values = self.statements.aggregate(aggregate)
         rows = await self._read(statement, values | self._match_values(aggregate.match))
         return _grouped(rows, len(aggregate.groups) + len(aggregate.measures))
 
-    async def native(self, call: NativeCall) -> Groups:
+    async def _native(self, call: NativeCall) -> Groups:
+        statement, values = self.statements.native(call)
         if not call.keys:
             return {}
         arguments = {name: self._dialect.many(v) if isinstance(v, list | tuple) else v for name, v in call.arguments.items()}
-        rows = await self._read(self.statements.native(call.native), arguments | {"keys": self._dialect.keys(call.keys)})
+        rows = await self._read(statement, arguments | values | {"keys": self._dialect.keys(call.keys)})
         groups: defaultdict[Key | None, list[Row]] = defaultdict(list)
         for row in rows:
             groups[row[0]].append(row[1:])
         return dict(groups)
 
-    async def upsert(self, upsert: Upsert) -> None:
+    async def _upsert(self, upsert: Upsert) -> None:
         collection = upsert.collection
         positions = [collection.names.index(name) for name in collection.key]
         # The last row of a key wins; in the order of keys, so that two calls at once never wait for each other in a circle.
@@ -110,7 +130,7 @@ class SqlStore:
         rows = [by_key[key] for key in sorted(by_key)]
         await self._driver.write(self.statements.upsert(upsert).text, self._dialect.upsert_values(collection, rows))
 
-    async def delete(self, delete: Delete) -> None:
+    async def _delete(self, delete: Delete) -> None:
         keys = sorted(set(delete.keys))
         if keys:
             await self._driver.write(self.statements.delete(delete).text, self._dialect.delete_values(keys))

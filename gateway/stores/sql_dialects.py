@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.dialects.sqlite.base import SQLiteDialect
 
 from gateway.errors import BadUserInput
-from gateway.stores.base import Collection, Column, Interval, Key, Native, Row, Type, Value
+from gateway.stores.base import Collection, Column, Interval, Key, Row, Type, Value
 
 Expression = sa.ColumnElement[Any]
 Decoder = Callable[[Any], Value]
@@ -32,6 +32,7 @@ class Dialect(ABC):
 
     kind: str
     sqlalchemy: sa.Dialect
+    by_name: sa.Dialect  # the same with parameters as native queries have them
     decoders: Mapping[Type, Decoder]  # for values of our own tables that are not wire values yet
     native_decoders: Mapping[Type, Decoder]  # for values of native queries
 
@@ -102,7 +103,7 @@ class Dialect(ABC):
     def delete_values(self, keys: Sequence[tuple[Key, ...]]) -> list[tuple[Value, ...]]: ...
 
     @abstractmethod
-    def native_text(self, native: Native) -> tuple[str, tuple[str, ...]] | None:
+    def native_text(self, query: str) -> tuple[str, tuple[str, ...]]:
         """Return the native query as the driver wants it, and the names of its parameters in order."""
 
 
@@ -129,6 +130,7 @@ _CAST_TO: dict[Type, sa.types.TypeEngine[Any]] = {
 class PostgreSQL(Dialect):
     kind = "postgresql"
     sqlalchemy = _PG_DIALECT(paramstyle="numeric_dollar")
+    by_name = _PG_DIALECT(paramstyle="named")
     decoders: Mapping[Type, Decoder] = {}  # the driver decodes JSON, and times are formatted by the server
 
     def __init__(self) -> None:
@@ -225,9 +227,7 @@ class PostgreSQL(Dialect):
     def delete_values(self, keys: Sequence[tuple[Key, ...]]) -> list[tuple[Value, ...]]:
         return [tuple(list(column) for column in zip(*keys, strict=True))] if keys else []
 
-    def native_text(self, native: Native) -> tuple[str, tuple[str, ...]] | None:
-        if native.postgresql is None:
-            return None
+    def native_text(self, query: str) -> tuple[str, tuple[str, ...]]:
         names: list[str] = []
 
         def number(found: re.Match[str]) -> str:
@@ -239,7 +239,7 @@ class PostgreSQL(Dialect):
             place = f"${names.index(name) + 1}"
             return f"CAST((SELECT CAST(CAST({place} AS text) AS text[])) AS text[])" if name == "keys" else place
 
-        return _PARAMETER.sub(number, native.postgresql), tuple(names)
+        return _PARAMETER.sub(number, query), tuple(names)
 
 
 _TEXT = sa.Text()
@@ -296,6 +296,7 @@ def _wire_date(value: Any) -> Value:
 class SQLite(Dialect):
     kind = "sqlite"
     sqlalchemy = _SQLITE_DIALECT(paramstyle="qmark")
+    by_name = _SQLITE_DIALECT(paramstyle="named")
 
     def __init__(self) -> None:
         self.decoders = {Type.BOOL: bool, Type.JSON: orjson.loads, Type.TEXTS: orjson.loads}
@@ -401,9 +402,7 @@ class SQLite(Dialect):
     def delete_values(self, keys: Sequence[tuple[Key, ...]]) -> list[tuple[Value, ...]]:
         return list(keys)
 
-    def native_text(self, native: Native) -> tuple[str, tuple[str, ...]] | None:
-        if native.sqlite is None:
-            return None
+    def native_text(self, query: str) -> tuple[str, tuple[str, ...]]:
         names: list[str] = []
 
         def mark(found: re.Match[str]) -> str:
@@ -412,7 +411,7 @@ class SQLite(Dialect):
             names.append(found["name"])
             return "?"
 
-        return _PARAMETER.sub(mark, native.sqlite), tuple(names)
+        return _PARAMETER.sub(mark, query), tuple(names)
 
 
 _IN_JSON = {

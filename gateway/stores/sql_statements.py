@@ -15,6 +15,7 @@ import orjson
 import sqlalchemy as sa
 
 from gateway.caches import Lru, weight_of_text
+from gateway.errors import NarrowingRefused
 from gateway.stores.base import (
     Aggregate,
     And,
@@ -27,6 +28,7 @@ from gateway.stores.base import (
     Match,
     Measure,
     Native,
+    NativeCall,
     Not,
     Order,
     Page,
@@ -38,6 +40,7 @@ from gateway.stores.base import (
     Where,
     total_order,
 )
+from gateway.stores.placeholders import filled, prefix_of
 from gateway.stores.sql_dialects import NO_OFFSET, Conditions, Decoder, Dialect, Expression
 from gateway.stores.sql_tables import table
 
@@ -80,9 +83,11 @@ class Statements:
         self._dialect = dialect
         self._statements: Lru[Shape, Statement] = Lru(kept, STATEMENTS_LIMIT_BYTES)
 
-    def get(self, get: Get) -> Statement:
-        shape = ("get", get.collection, get.columns, get.column)
-        return self._once(shape, lambda: self._get(get.collection, get.columns, get.column))
+    def get(self, get: Get) -> tuple[Statement, Values]:
+        values: Values = {}
+        where = _where_shape(get.where, values, self._dialect)
+        shape = ("get", get.collection, get.columns, get.column, where)
+        return self._once(shape, lambda: self._get(get.collection, get.columns, get.column, where)), values
 
     def rows(self, fetch: Fetch) -> tuple[Statement, Values]:
         """The rows of a page, or all; with a match, behind the asked columns the parent they belong to."""
@@ -110,8 +115,16 @@ class Statements:
         shape = ("aggregate", column, aggregate.collection, aggregate.groups, aggregate.measures, where, aggregate.most)
         return self._once(shape, lambda: self._aggregate(aggregate, where)), values
 
-    def native(self, native: Native) -> Statement:
-        return self._once(("native", native), lambda: self._native(native))
+    def native(self, call: NativeCall) -> tuple[Statement, Values]:
+        """The query's own statement, with the conditions of the collections that the call is narrowed on."""
+        values: Values = {}
+        narrowings = tuple(
+            [
+                (collection, _where_shape(where, values, self._dialect, prefix_of(number)))
+                for number, (collection, where) in enumerate(call.narrowings)
+            ]
+        )
+        return self._once(("native", call.native, narrowings), lambda: self._native(call.native, narrowings)), values
 
     def upsert(self, upsert: Upsert) -> Statement:
         build = self._dialect.upsert
@@ -145,12 +158,13 @@ class Statements:
         text, is_json = self._dialect.at_once(text, [*types, *[Type.TEXT] * (width - len(types))])
         return Statement(text, names, _decoders(types, decoders), is_json)
 
-    def _get(self, collection: Collection, columns: tuple[str, ...], key: str) -> Statement:
+    def _get(self, collection: Collection, columns: tuple[str, ...], key: str, where: Shape | None) -> Statement:
         source = table(collection)
         shown = columns if key in columns else (*columns, key)
         types = [collection[name].type for name in shown]
         found = self._dialect.is_one_of(source.c[key], "keys", collection[key].type)
-        return self._compile(sa.select(*self._shown(source.c, shown, types)).where(found), types)
+        conditions = [found, _condition(collection, source, where, self._dialect)] if where else [found]
+        return self._compile(sa.select(*self._shown(source.c, shown, types)).where(*conditions), types)
 
     def _rows(self, fetch: Fetch, where: Shape | None, bounds: Shape | None) -> Statement:
         collection, columns = fetch.collection, fetch.columns
@@ -254,11 +268,18 @@ class Statements:
     def _group(self, source: sa.Table, group: str | Bucket) -> Expression:
         return self._dialect.bucket(source.c[group.column], group.interval) if isinstance(group, Bucket) else source.c[group]
 
-    def _native(self, native: Native) -> Statement:
-        written = self._dialect.native_text(native)
-        if written is None:
-            raise LookupError(f"the native query {native.name} is not declared for {self._dialect.kind}")
-        text, names = written
+    def _native(self, native: Native, narrowings: Sequence[tuple[Collection, Shape | None]]) -> Statement:
+        query = native.query(self._dialect.kind)
+
+        def condition(number: int, aliases: Sequence[str]) -> str:
+            collection, where = narrowings[number]
+            if len(aliases) != 1:
+                raise NarrowingRefused(native.name, collection.name, f"expected one alias of its table, got {', '.join(aliases)}")
+            element = _condition(collection, table(collection).alias(aliases[0]), where, self._dialect, prefix_of(number))
+            return str(element.compile(dialect=self._dialect.by_name))
+
+        query = filled(native, query, [collection for collection, _ in narrowings], condition)
+        text, names = self._dialect.native_text(query)
         types = [Type.TEXT, *(column.type for column in native.columns)]
         return self._statement(text, names, types, len(types), self._dialect.native_decoders)
 
@@ -269,18 +290,25 @@ class Statements:
 # ----------------------------------------------------------------------------------------------------- shapes and values
 
 
-def _where_shape(where: Where | None, values: Values, dialect: Dialect) -> Shape | None:
+def _where_shape(where: Where | None, values: Values, dialect: Dialect, prefix: str = "") -> Shape | None:
     """Return ``where`` without its values; those are added to ``values`` under the names that ``_condition`` gives them."""
+    own: Values = {}
+    shape = _shape_of(where, own, dialect, f"{prefix}w")
+    values.update(own)
+    return shape
+
+
+def _shape_of(where: Where | None, values: Values, dialect: Dialect, letter: str) -> Shape | None:
     if where is None:
         return None
     if isinstance(where, Compare):
         if where.value is not None:
             many = where.op == "in"
-            values[f"w{len(values)}"] = dialect.many([v for v in where.value if v is not None]) if many else where.value
+            values[f"{letter}{len(values)}"] = dialect.many([v for v in where.value if v is not None]) if many else where.value
         return (where.op, where.column, where.value is None)
     if isinstance(where, Not):
-        return ("not", _where_shape(where.item, values, dialect))
-    return ("and" if isinstance(where, And) else "or", tuple([_where_shape(item, values, dialect) for item in where.items]))
+        return ("not", _shape_of(where.item, values, dialect, letter))
+    return ("and" if isinstance(where, And) else "or", tuple([_shape_of(item, values, dialect, letter) for item in where.items]))
 
 
 def _page_shape(page: Page | None, values: Values) -> Shape | None:
@@ -298,12 +326,12 @@ def _page_shape(page: Page | None, values: Values) -> Shape | None:
 # -------------------------------------------------------------------------------------------------------------- conditions
 
 
-def _condition(collection: Collection, source: sa.FromClause, shape: Shape | None, dialect: Dialect) -> Expression:
+def _condition(collection: Collection, source: sa.FromClause, shape: Shape | None, dialect: Dialect, prefix: str = "") -> Expression:
     """Return a filter as a two-valued condition: never null, so that NOT is an exact negation.
 
     Negation is pushed down to the comparisons, so that plain filters stay plain comparisons, which indexes serve.
     """
-    names = (f"w{number}" for number in count())
+    names = (f"{prefix}w{number}" for number in count())
 
     def build(shape: Shape, negated: bool) -> Expression:
         if shape[0] == "not":

@@ -5,26 +5,27 @@ Both sorts take rows out of dictionaries, a look-up per key, in the shape their 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from gateway.loading import load_folder
 from gateway.stores import Stores
 from gateway.stores.base import (
+    A,
     Aggregate,
-    Delete,
     Fetch,
     Get,
     Groups,
+    Handlers,
     Match,
     Measure,
     NativeCall,
     Order,
     Page,
+    Request,
     Rows,
     Slices,
-    Upsert,
 )
 from gateway.stores.memory import MemoryStore
 from resolvers.recommendations import NATIVES, RecommendationStrategy
@@ -53,6 +54,7 @@ class PreparedStore:
     def __init__(self, memory: MemoryStore) -> None:
         self._memory = memory
         self._kept: dict[Any, dict[Any, Any]] = {}
+        self._handlers = Handlers({Get: self._get, Fetch: self._fetch, Aggregate: self._aggregate, NativeCall: self._native})
 
     async def open(self) -> None: ...
 
@@ -60,41 +62,38 @@ class PreparedStore:
 
     async def close(self) -> None: ...
 
-    async def get(self, get: Get) -> Rows:
+    def answer(self, request: Request[A]) -> Coroutine[Any, Any, A]:
+        return self._handlers[type(request)](request)
+
+    async def _get(self, get: Get) -> Rows:
         kept = self._kept.setdefault((get.collection, get.columns, get.column), {})
         if missing := [key for key in get.keys if key not in kept]:
-            kept.update(await self._memory.get(Get(get.collection, get.columns, missing, get.column)))
+            kept.update(await self._memory.answer(Get(get.collection, get.columns, missing, get.column)))
         return {key: kept[key] for key in get.keys if key in kept}
 
-    async def fetch(self, fetch: Fetch) -> Slices:
+    async def _fetch(self, fetch: Fetch) -> Slices:
         match = cast("Match | None", fetch.match)
         kept = self._kept.setdefault((fetch.collection, fetch.columns, match and match.column, fetch.where, fetch.order, fetch.page), {})
         keys: Sequence[Any] = (None,) if match is None else match.keys
         if any(key not in kept for key in keys):
-            found = await self._memory.fetch(fetch)
+            found = await self._memory.answer(fetch)
             kept.update((key, found.get(key)) for key in keys)
         return {key: part for key in keys if (part := kept[key]) is not None}
 
-    async def aggregate(self, aggregate: Aggregate) -> Groups:
+    async def _aggregate(self, aggregate: Aggregate) -> Groups:
         keys: Sequence[Any] = (None,) if aggregate.match is None else aggregate.match.keys
         kept = self._kept.setdefault((aggregate.collection, aggregate.groups, aggregate.measures, aggregate.where), {})
         if any(key not in kept for key in keys):
-            found = await self._memory.aggregate(aggregate)
+            found = await self._memory.answer(aggregate)
             kept.update((key, found.get(key)) for key in keys)
         return {key: rows for key in keys if (rows := kept[key]) is not None}
 
-    async def native(self, call: NativeCall) -> Groups:
+    async def _native(self, call: NativeCall) -> Groups:
         kept = self._kept.setdefault((call.native, tuple(call.arguments.items())), {})
         if any(key not in kept for key in call.keys):
-            found = await self._memory.native(call)
+            found = await self._memory.answer(call)
             kept.update((key, found.get(key)) for key in call.keys)
         return {key: rows for key in call.keys if (rows := kept[key]) is not None}
-
-    async def upsert(self, upsert: Upsert) -> None:
-        raise NotImplementedError
-
-    async def delete(self, delete: Delete) -> None:
-        raise NotImplementedError
 
     async def migrate(self, *_: Any) -> list[str]:
         raise NotImplementedError
@@ -115,21 +114,21 @@ async def tables(stores: Stores) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for name in ("users", "posts"):
         collection = COLLECTIONS[name]
-        rows = (await stores.fetch(Fetch(collection, collection.names)))[None].rows
+        rows = (await stores.ask(Fetch(collection, collection.names)))[None].rows
         result[name] = {"columns": list(collection.names), "rows": [list(row) for row in rows]}
     for name, (what, by, first, order) in _PAGES.items():
         collection = COLLECTIONS[what]
         parents = result["posts" if by == "post_id" else "users"]["rows"]
-        found = await stores.fetch(Fetch(collection, collection.names, Match(by, [row[0] for row in parents]), None, order, Page(first)))
+        found = await stores.ask(Fetch(collection, collection.names, Match(by, [row[0] for row in parents]), None, order, Page(first)))
         result[name] = {"columns": list(collection.names), "groups": {key: [list(r) for r in part.rows] for key, part in found.items()}}
     users = [row[0] for row in result["users"]["rows"]]
     measures = (Measure("count"), Measure("min", "occurred_at"), Measure("max", "occurred_at"))
-    stats = await stores.aggregate(Aggregate(COLLECTIONS["events"], ("type",), measures, Match("user_id", users)))
+    stats = await stores.ask(Aggregate(COLLECTIONS["events"], ("type",), measures, Match("user_id", users)))
     result["stats"] = {
         "columns": ["user_id", "type", "count", "first_at", "last_at"],
         "groups": {key: [[key, *row] for row in rows] for key, rows in stats.items()},
     }
-    best = await stores.native(NativeCall(FRIENDS, users, {"first": 3}))
+    best = await stores.ask(NativeCall(FRIENDS, users, {"first": 3}))
     result["recommendations"] = {
         "columns": ["k", "post_id", "score", "because"],
         "groups": {key: [[key, *row] for row in rows] for key, rows in best.items()},

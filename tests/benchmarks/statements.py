@@ -73,11 +73,16 @@ EXPRESSIONS = {
 def statements(*, label_prefix: str = "") -> dict[str, Any]:
     """Return all statements and expressions as one JSON document for the peers of every language."""
     return {
-        "postgresql": {**POSTGRESQL, "recommendations": _numbered(FRIENDS.postgresql or "", "$")},
-        "sqlite": {**SQLITE, "recommendations": _numbered(FRIENDS.sqlite or "", "?")},
+        "postgresql": {**POSTGRESQL, "recommendations": _numbered(_written("postgresql"), "$")},
+        "sqlite": {**SQLITE, "recommendations": _numbered(_written("sqlite"), "?")},
         "expressions": {"postgresql": EXPRESSIONS, "sqlite": {}},
-        "cypher": _prefixed(FRIENDS.cypher or "", label_prefix),
+        "cypher": _prefixed(_written("neo4j"), label_prefix),
     }
+
+
+def _written(kind: str) -> str:
+    """Return the query as a call that is not narrowed has it."""
+    return re.sub(r"\{(where|and):[^{}]+\}", "", FRIENDS.query(kind))
 
 
 def _numbered(sql: str, sign: str) -> str:

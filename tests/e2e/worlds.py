@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ import pytest
 from gateway.loading import LoadReport, load_folder
 from gateway.service import Request, Response, Service
 from gateway.stores import Stores
+from gateway.stores.funnel import Layer
 from schema import schema as graph
 from tests.kinds import KINDS, needs, url_of
 from tests.oracle.comparing import Answer, Operation
@@ -26,6 +27,7 @@ LAYOUTS: dict[str, tuple[str, str, str, str]] = {
     "turned": ("mongodb", "neo4j", "postgresql", "sqlite"),
     "turned again": ("neo4j", "mongodb+motor", "sqlite", "postgresql"),
     "graph in MongoDB": ("sqlite", "postgresql", "neo4j", "mongodb"),
+    "in memory": ("memory", "memory", "memory", "memory"),
 }
 
 
@@ -62,24 +64,25 @@ class World:
 
 
 @contextmanager
-def world(layout: str, folder: Path) -> Iterator[World]:
-    """Give a gateway over empty stores of these kinds, with ``folder`` loaded into them."""
+def world(layout: str, folder: Path, layers: Sequence[Layer] = ()) -> Iterator[World]:
+    """Give a gateway over empty stores of these kinds, with ``folder`` loaded into them, and these layers before them."""
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
         try:
-            yield runner.run(_made(stack, LAYOUTS[layout], folder, runner))
+            yield runner.run(_made(stack, LAYOUTS[layout], folder, runner, layers))
         finally:
             runner.run(stack.aclose())
 
 
-async def _made(stack: AsyncExitStack, kinds: tuple[str, ...], folder: Path, runner: asyncio.Runner) -> World:
+async def _made(stack: AsyncExitStack, kinds: tuple[str, ...], folder: Path, runner: asyncio.Runner, layers: Sequence[Layer]) -> World:
     shared: dict[str, str] = {}  # two stores of one kind of server share its URL, as they would in production
     urls: dict[str, str] = {}
     for name, kind in zip(graph.store_names, kinds, strict=True):
         if kind not in shared or kind == "sqlite":
             shared[kind] = await stack.enter_async_context(url_of(kind))
         urls[name] = shared[kind]
-    stores = Stores.connect(urls, timeout_s=30, write_timeout_s=60)  # these tests are about answers, on a machine that may be busy
+    # These tests are about answers, on a machine that may be busy.
+    stores = Stores.connect(urls, timeout_s=30, write_timeout_s=60, layers=layers)
     await stores.open()
     stack.push_async_callback(stores.close)
     for name in graph.store_names:

@@ -146,7 +146,7 @@ OTHERS: dict[Type, list[Any]] = {  # values that no row has
 async def service(request: pytest.FixtureRequest) -> AsyncIterator[Service]:
     """The graph over a filled store of each kind."""
     async with store_of(request.param, [ITEMS], "shelf") as store:
-        await store.upsert(Upsert(ITEMS, [tuple(row[name] for name in ITEMS.names) for row in ROWS]))
+        await store.answer(Upsert(ITEMS, [tuple(row[name] for name in ITEMS.names) for row in ROWS]))
         stores = Stores({"shelf": store})
         yield Service(GRAPH, stores)
 

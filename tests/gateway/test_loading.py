@@ -14,7 +14,7 @@ import pytest
 
 from gateway.errors import BadData, StoreUnavailable
 from gateway.loading import LINE_LIMIT_BYTES, ROWS_PER_CALL, Dataset, Derived, LoadReport, Step, load_folder, wire_time, write_batches
-from gateway.stores.base import Collection, Column, Get, Index, Key, Row, Rows, Type, Upsert
+from gateway.stores.base import Collection, Column, Get, Index, Key, Request, Row, Rows, Type, Upsert
 
 people = Collection(
     name="people",
@@ -58,12 +58,15 @@ class Recorder:
         self.running: set[str] = set()
         self.met: set[frozenset[str]] = set()
 
-    async def get(self, get: Get, *, timeout_s: float | None = None) -> Rows:
+    async def ask(self, request: Request[Any], *, timeout_s: float | None = None) -> Any:
+        return self.get(request) if isinstance(request, Get) else await self.upsert(request)
+
+    def get(self, get: Get) -> Rows:
         at = get.collection.names.index(get.column)
         rows = [row for row in self.rows[get.collection].values() if row[at] in get.keys]
         return {row[at]: [row[get.collection.names.index(name)] for name in get.columns] for row in rows}
 
-    async def upsert(self, upsert: Upsert, *, timeout_s: float | None = None) -> None:
+    async def upsert(self, upsert: Any) -> None:
         names, store = upsert.collection.names, upsert.collection.store
         assert store not in self.running, "one writer per store"
         self.running.add(store)
@@ -308,7 +311,7 @@ async def test_a_folder_without_known_files_is_refused(tmp_path: Path, name: str
 
 async def test_a_store_that_fails_ends_the_load_with_its_own_error(tmp_path: Path) -> None:
     class Broken(Recorder):
-        async def upsert(self, upsert: Upsert, *, timeout_s: float | None = None) -> None:
+        async def upsert(self, upsert: Any) -> None:
             raise StoreUnavailable(upsert.collection.store)
 
     write(tmp_path, *({"id": str(n), "text": "x"} for n in range(5 * ROWS_PER_CALL)), file="notes.ndjson")

@@ -43,5 +43,5 @@ class Asking:
         return [dict(zip(fetch.collection.names, row, strict=True)) for row in rows]
 
     async def _answer(self, request: Get | Fetch) -> Mapping[Any, Any]:
-        store = self._stores[request.collection.store]
-        return await (store.get(request) if isinstance(request, Get) else store.fetch(request))
+        answer: Mapping[Any, Any] = await self._stores[request.collection.store].answer(request)
+        return answer

@@ -29,7 +29,7 @@ async def loaded(folder: Path, **files: list[dict[str, object]]) -> Stores:
 
 
 async def rows(stores: Stores, collection: Collection) -> list[Row]:
-    answer = await stores.fetch(Fetch(collection, collection.names))
+    answer = await stores.ask(Fetch(collection, collection.names))
     return [tuple(row) for part in answer.values() for row in part.rows]
 
 

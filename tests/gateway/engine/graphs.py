@@ -139,7 +139,7 @@ async def both(graph: Graph, rows: Rows | None = None, *, stores: Mapping[str, S
     opened = Stores(memory)
     await opened.open()
     for collection, its in (rows or {}).items():
-        await opened.upsert(Upsert(collection, its))
+        await opened.ask(Upsert(collection, its))
     return Both(opened, memory, Service(graph, opened), Executor(graph, opened))
 
 

@@ -16,7 +16,7 @@ from gateway.context import RequestContext
 from gateway.fields import Connection, Node, Through, batched, column, computed, lookup, many, one, stats
 from gateway.inputs import Interval, filter_of
 from gateway.scalars import DateTime
-from gateway.stores.base import Aggregate, Collection, Column, Fetch, Get, Key, Match, Pairs, Rows, Slices, Type
+from gateway.stores.base import A, Collection, Column, Fetch, Get, Key, Match, Pairs, Request, Type
 from gateway.stores.memory import MemoryStore
 from tests.gateway.engine.graphs import Both, Named, Sorted, both, graph
 
@@ -244,17 +244,9 @@ class Meeting(MemoryStore):
 
     barrier: asyncio.Barrier | None = None
 
-    async def get(self, get: Get) -> Rows:
+    async def answer(self, request: Request[A]) -> A:
         await self._meet()
-        return await super().get(get)
-
-    async def fetch(self, fetch: Fetch) -> Slices:
-        await self._meet()
-        return await super().fetch(fetch)
-
-    async def aggregate(self, aggregate: Aggregate) -> Any:
-        await self._meet()
-        return await super().aggregate(aggregate)
+        return await super().answer(request)
 
     async def _meet(self) -> None:
         if self.barrier is not None:
@@ -305,25 +297,21 @@ class Odd(MemoryStore):
 
     twist: Callable[[Mapping[Any, Any]], Mapping[Any, Any]] = staticmethod(lambda answer: answer)
 
-    async def get(self, get: Get) -> Rows:
-        return self.twist(await super().get(get))
-
-    async def fetch(self, fetch: Fetch) -> Slices:
-        return self.twist(await super().fetch(fetch))
+    async def answer(self, request: Request[Any]) -> Any:
+        answer = await super().answer(request)
+        return self.twist(answer) if isinstance(request, Get | Fetch) else answer
 
 
 class Generous(MemoryStore):
     """A store that answers more than it was asked: all of its rows."""
 
-    async def get(self, get: Get) -> Rows:
-        await super().get(get)
-        table = self._table(get.collection)
-        return await super().get(replace(get, keys=[key[0] for key in reversed(table._rows)]))
-
-    async def fetch(self, fetch: Fetch) -> Slices:
-        if isinstance(fetch.match, Match):
-            return await super().fetch(replace(fetch, match=Match(fetch.match.column, [*fetch.match.keys, "002", "000", "gone"])))
-        return await super().fetch(fetch)
+    async def answer(self, request: Request[Any]) -> Any:
+        if isinstance(request, Get):
+            table = self._table(request.collection)
+            request = replace(request, keys=[key[0] for key in reversed(table._rows)])
+        elif isinstance(request, Fetch) and isinstance(request.match, Match):
+            request = replace(request, match=Match(request.match.column, [*request.match.keys, "002", "000", "gone"]))
+        return await super().answer(request)
 
 
 def shuffled(answer: Mapping[Any, Any]) -> Mapping[Any, Any]:

@@ -76,12 +76,12 @@ async def _damage(stores: Stores) -> None:
     """Put a null into one value of every third row, keys aside. Users and posts that are referred to but not there come with the rows."""
     chance = random.Random(7)
     for collection in graph.collections:
-        rows = [list(row) for row in (await stores.fetch(Fetch(collection, collection.names)))[None].rows]
+        rows = [list(row) for row in (await stores.ask(Fetch(collection, collection.names)))[None].rows]
         places = [i for i, column in enumerate(collection.columns) if column.name not in collection.key]
         for row in rows[::3]:
             if places and len(collection.key) == 1:
                 row[chance.choice(places)] = None
-        await stores.upsert(Upsert(collection, rows))
+        await stores.ask(Upsert(collection, rows))
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -13,7 +13,7 @@ from gateway.errors import StoreUnavailable
 from gateway.fields import Node, batched, column, lookup, one
 from gateway.loaders import ask, frozen, load, shared
 from gateway.stores import Stores
-from gateway.stores.base import Aggregate, Collection, Column, Fetch, Get, Match, Measure, Native, NativeCall, Rows, Upsert
+from gateway.stores.base import Aggregate, Collection, Column, Fetch, Get, Match, Measure, Native, NativeCall, Upsert
 from gateway.stores.memory import MemoryStore
 from tests.gateway.engine.graphs import MASKED, Both, both, graph
 
@@ -62,7 +62,7 @@ async def town() -> Both:
 async def context(rows: list[tuple[str, str]]) -> tuple[RequestContext, MemoryStore]:
     memory = MemoryStore("owners")
     stores = Stores({"owners": memory})
-    await stores.upsert(Upsert(OWNERS, rows))
+    await stores.ask(Upsert(OWNERS, rows))
     memory.calls.clear()
     return RequestContext(stores), memory
 
@@ -172,7 +172,7 @@ async def test_native_calls_share_where_their_arguments_are_the_same_lists_too()
         seen.append((list(keys), dict(arguments)))
         return [(key, str(arguments["among"])) for key in keys]
 
-    query = Native("among", "owners", (Column("text"),), memory=native)
+    query = Native("among", "owners", (Column("text"),), {"memory": native})
     ctx, _ = await context([])
     asked = [(["1"], [1, 2]), (["2"], [1, 2]), (["1"], [2]), (["1"], [True, 2])]
     answers = await asyncio.gather(*(ask(ctx, NativeCall(query, keys, {"among": among})) for keys, among in asked))
@@ -204,8 +204,17 @@ def test_frozen_arguments_tell_apart_what_differs() -> None:
     assert frozen({"a": 1, "b": [2]}) == frozen({"b": [2], "a": 1})
 
 
-async def test_rows_that_were_asked_for_by_others_do_not_harm() -> None:
-    ctx, _ = await context([("1", "a"), ("2", "b")])
-    first: Rows
-    first, _ = await asyncio.gather(ask(ctx, Get(OWNERS, ("name",), ["1"])), ask(ctx, Get(OWNERS, ("name",), ["2"])))
-    assert first["1"] == ("a",)
+async def test_rows_that_were_asked_for_by_others_stay_theirs() -> None:
+    ctx, memory = await context([("1", "a"), ("2", "b")])
+    answers = await asyncio.gather(ask(ctx, Get(OWNERS, ("name",), ["1"])), ask(ctx, Get(OWNERS, ("name",), ["2", "3"])))
+    assert [dict(answer) for answer in answers] == [{"1": ("a",)}, {"2": ("b",)}]
+    assert len(memory.calls) == 1
+
+
+async def test_a_key_is_read_again_once_reads_are_forgotten() -> None:
+    ctx, _ = await context([("1", "a")])
+    assert await load(ctx, OWNERS, "1") == ("1", "a")
+    await ctx.ask(Upsert(OWNERS, [("1", "b")]))
+    assert await load(ctx, OWNERS, "1") == ("1", "a"), "one request sees one state, as long as it only reads"
+    ctx.forget_reads()
+    assert await load(ctx, OWNERS, "1") == ("1", "b")

@@ -26,8 +26,8 @@ async def count(ctx: RequestContext, ids: Sequence[Key], *, by: int = 1) -> list
     SEEN.append(f"add {by}")
     if by == 0:
         raise ValueError("secret")
-    rows = await ctx.get(Get(COUNTERS, ("id", "value"), ids))
-    await ctx.stores.upsert(Upsert(COUNTERS, [(key, rows[key][1] + by) for key in ids]))
+    rows = await ctx.ask(Get(COUNTERS, ("id", "value"), ids))
+    await ctx.ask(Upsert(COUNTERS, [(key, rows[key][1] + by) for key in ids]))
     return [(key, None if by < 0 else rows[key][1]) for key in ids]
 
 
@@ -35,6 +35,12 @@ async def looked_at(ctx: RequestContext, ids: Sequence[Key]) -> list[int]:
     """Return what counters are, by the request's loader of keys, which remembers them."""
     rows = [await load(ctx, COUNTERS, key) for key in ids]
     return [row[1] for row in rows if row is not None]
+
+
+async def seen(ctx: RequestContext, ids: Sequence[Key]) -> list[Row]:
+    """Return what counters are, from the request's loader of keys."""
+    rows = [await load(ctx, COUNTERS, key) for key in ids]
+    return [(key, row[1] if row else None) for key, row in zip(ids, rows, strict=True)]
 
 
 @strawberry.type
@@ -61,6 +67,7 @@ class Mutation:
     sure_add: Change = batched(count, columns=CHANGE, key_argument="id", refers="Counter")
     counter: Counter | None = lookup(COUNTERS, by={"id": "id"})
     looked_at: int = batched(looked_at, key_argument="id", refers="Counter")
+    seen: Change | None = batched(seen, columns=CHANGE, key_argument="id", refers="Counter")
 
     @strawberry.mutation
     async def by_hand(self) -> str:
@@ -99,6 +106,13 @@ async def test_the_second_field_sees_what_the_first_did() -> None:
         },
     )
     assert seen == ["add 5", "add 1"]
+
+
+async def test_what_a_batch_function_loaded_before_a_write_is_read_again_after_it() -> None:
+    await run(
+        'mutation { a: seen(id: "1") { was } add(id: "1", by: 5) { was } b: seen(id: "1") { was } }',
+        data={"a": {"was": 10}, "add": {"was": 10}, "b": {"was": 15}},
+    )
 
 
 async def test_a_read_between_two_writes_sees_the_first_alone() -> None:

@@ -126,15 +126,13 @@ def in_database(store: Neo4jStore, label: str) -> str:
 @live
 async def test_each_call_is_one_statement() -> None:
     async with empty() as store:
-        await store.upsert(Upsert(notes, [note(i) for i in range(200)]))
+        await store.answer(Upsert(notes, [note(i) for i in range(200)]))
         calls = [
-            store.get(Get(notes, ("id",), [f"n{i:06}" for i in range(100)])),
-            store.fetch(Fetch(notes, ("id",), Match("writer_id", WRITERS), order=NEWEST, page=Page(3), count=True)),
-            store.fetch(Fetch(notes, ("id",), Pairs("id", [("a", "n000001"), ("b", "n000002")]), page=Page(3), count=True)),
-            store.aggregate(
-                Aggregate(notes, (Bucket("at", "day"),), (Measure("count"), Measure("max", "at")), Match("writer_id", WRITERS))
-            ),
-            store.delete(Delete(notes, [("n000001",), ("n000002",)])),
+            store.answer(Get(notes, ("id",), [f"n{i:06}" for i in range(100)])),
+            store.answer(Fetch(notes, ("id",), Match("writer_id", WRITERS), order=NEWEST, page=Page(3), count=True)),
+            store.answer(Fetch(notes, ("id",), Pairs("id", [("a", "n000001"), ("b", "n000002")]), page=Page(3), count=True)),
+            store.answer(Aggregate(notes, (Bucket("at", "day"),), (Measure("count"), Measure("max", "at")), Match("writer_id", WRITERS))),
+            store.answer(Delete(notes, [("n000001",), ("n000002",)])),
         ]
         for call in calls:
             store.texts = []
@@ -189,7 +187,7 @@ INDEXED: dict[str, tuple[Fetch, set[str]]] = {
 async def test_a_page_per_parent_is_served_by_an_index_though_statistics_lag_behind(name: str) -> None:
     fetch, expected = INDEXED[name]
     async with empty() as store:
-        await store.upsert(Upsert(notes, [note(i) for i in range(2_000)]))
+        await store.answer(Upsert(notes, [note(i) for i in range(2_000)]))
         text, parameters = fetch_statement(store._source(fetch.collection), fetch)
         assert store._driver is not None
         async with store._driver.session(database="neo4j") as session:
@@ -207,11 +205,11 @@ def _flat(plan: Any) -> list[Any]:
 @live
 async def test_without_migration_everything_works_if_slowly() -> None:
     async with empty(migrated=False) as store:
-        await store.upsert(Upsert(notes, [note(1), note(2)]))
-        slices = await store.fetch(Fetch(notes, ("id",), Match("writer_id", ["w1"]), order=NEWEST, page=Page(3), count=True))
+        await store.answer(Upsert(notes, [note(1), note(2)]))
+        slices = await store.answer(Fetch(notes, ("id",), Match("writer_id", ["w1"]), order=NEWEST, page=Page(3), count=True))
         assert slices["w1"] == ([["n000001"]], False, 1)
-        await store.delete(Delete(notes, [("n000001",)]))
-        assert list(await store.get(Get(notes, ("id",), ["n000001", "n000002"]))) == ["n000002"]
+        await store.answer(Delete(notes, [("n000001",)]))
+        assert list(await store.answer(Get(notes, ("id",), ["n000001", "n000002"]))) == ["n000002"]
 
 
 # ----------------------------------------------------------------------------------------------------- how it is kept
@@ -220,8 +218,8 @@ async def test_without_migration_everything_works_if_slowly() -> None:
 @live
 async def test_who_uses_the_database_directly_finds_its_own_types() -> None:
     async with empty() as store:
-        await store.upsert(Upsert(notes, [note(1)]))
-        await store.upsert(Upsert(knows, [("a", "b", "2020-01-01T00:00:00.000Z")]))
+        await store.answer(Upsert(notes, [note(1)]))
+        await store.answer(Upsert(knows, [("a", "b", "2020-01-01T00:00:00.000Z")]))
         label, person, type_ = (in_database(store, name) for name in ("Note", "Person", "KNOWS"))
         [[types, data, keys]] = await run(
             store,
@@ -238,11 +236,11 @@ async def test_who_uses_the_database_directly_finds_its_own_types() -> None:
 @live
 async def test_properties_of_others_survive_an_upsert_and_nodes_survive_their_edges() -> None:
     async with empty() as store:
-        await store.upsert(Upsert(notes, [note(1)]))
+        await store.answer(Upsert(notes, [note(1)]))
         await run(store, f"MATCH (n:{in_database(store, 'Note')}) SET n.theirs = 1")
-        await store.upsert(Upsert(notes, [note(1, "new text")]))
-        await store.upsert(Upsert(knows, [("a", "b", "2020-01-01T00:00:00.000Z")]))
-        await store.delete(Delete(knows, [("a", "b")]))
+        await store.answer(Upsert(notes, [note(1, "new text")]))
+        await store.answer(Upsert(knows, [("a", "b", "2020-01-01T00:00:00.000Z")]))
+        await store.answer(Delete(knows, [("a", "b")]))
 
         assert await run(store, f"MATCH (n:{in_database(store, 'Note')}) RETURN n.theirs, n.text") == [[1, "new text"]]
         assert await run(store, f"MATCH (n:{in_database(store, 'Person')}) RETURN n.id ORDER BY n.id") == [["a"], ["b"]]
@@ -252,7 +250,7 @@ async def test_properties_of_others_survive_an_upsert_and_nodes_survive_their_ed
 async def test_a_null_that_may_not_be_is_refused() -> None:
     async with empty() as store:
         with pytest.raises(StoreMisbehaved, match="collection notes: column text must have a value"):
-            await store.upsert(Upsert(notes, [("n1", "w1", None, *note(1)[3:])]))
+            await store.answer(Upsert(notes, [("n1", "w1", None, *note(1)[3:])]))
 
 
 @live
@@ -260,8 +258,8 @@ async def test_a_null_that_may_not_be_is_refused() -> None:
 async def test_a_text_that_cannot_be_kept_is_the_callers_mistake(text: str) -> None:
     async with empty() as store:
         with pytest.raises(BadUserInput):
-            await store.upsert(Upsert(notes, [note(1, text)]))
-        await store.upsert(Upsert(notes, [note(1)]))  # the connection is as good as before
+            await store.answer(Upsert(notes, [note(1, text)]))
+        await store.answer(Upsert(notes, [note(1)]))  # the connection is as good as before
 
 
 @live
@@ -270,8 +268,8 @@ async def test_two_writers_that_lock_each_other_out_both_succeed() -> None:
     there = [(a, b, "2020-01-01T00:00:00.000Z") for a in people for b in people]
     back = [(b, a, "2021-01-01T00:00:00.000Z") for a, b, _ in there]
     async with empty() as store:
-        await asyncio.gather(*(store.upsert(Upsert(knows, rows)) for rows in (there, back, there, back)))
-        assert (await store.fetch(Fetch(knows, ("who",), page=Page(0), count=True)))[None].total == 1_600
+        await asyncio.gather(*(store.answer(Upsert(knows, rows)) for rows in (there, back, there, back)))
+        assert (await store.answer(Fetch(knows, ("who",), page=Page(0), count=True)))[None].total == 1_600
 
 
 # --------------------------------------------------------------------------------------------------- prefix and schema
@@ -280,13 +278,13 @@ async def test_two_writers_that_lock_each_other_out_both_succeed() -> None:
 @live
 async def test_stores_with_different_prefixes_do_not_see_each_other() -> None:
     async with url_of("neo4j") as one, url_of("neo4j") as two, opened(one) as first, opened(two) as second:
-        await first.upsert(Upsert(notes, [note(1)]))
-        await first.upsert(Upsert(knows, [("a", "b", "2020-01-01T00:00:00.000Z")]))
+        await first.answer(Upsert(notes, [note(1)]))
+        await first.answer(Upsert(knows, [("a", "b", "2020-01-01T00:00:00.000Z")]))
         for collection in (notes, knows):
-            assert (await second.fetch(Fetch(collection, collection.key)))[None].rows == []
+            assert (await second.answer(Fetch(collection, collection.key)))[None].rows == []
 
         await second.drop_everything()
-        assert list(await first.get(Get(notes, ("id",), ["n000001"]))) == ["n000001"]
+        assert list(await first.answer(Get(notes, ("id",), ["n000001"]))) == ["n000001"]
         assert await first.migrate("tested", [notes, knows], None) == []
 
 
@@ -308,7 +306,7 @@ async def test_migrate_says_what_it_did_and_does_nothing_twice() -> None:
 @live
 async def test_dropping_everything_leaves_nothing_of_the_prefix() -> None:
     async with empty() as store:
-        await store.upsert(Upsert(knows, [("a", "b", "2020-01-01T00:00:00.000Z")]))
+        await store.answer(Upsert(knows, [("a", "b", "2020-01-01T00:00:00.000Z")]))
         await store.drop_everything()
         prefix = store._address.prefix
         for shown in ("SHOW INDEXES YIELD name AS x", "SHOW CONSTRAINTS YIELD name AS x", "CALL db.labels() YIELD label AS x"):
@@ -367,41 +365,45 @@ FRIENDS = Native(
     "friends",
     "s",
     (Column("friend"), Column("since", Type.TIME), Column("day", Type.DATE), Column("score", Type.FLOAT), Column("data", Type.JSON)),
-    cypher="""UNWIND $keys AS k MATCH (:{Person} {{id: k}})-[r:{KNOWS}]->(f:{Person})
-RETURN k, f.id AS friend, r.since AS since, date(r.since) AS day, 1 AS score, '{{"a":1}}' AS data ORDER BY friend DESC LIMIT $first""",
+    {
+        "neo4j": """UNWIND $keys AS k MATCH (:{Person} {{id: k}})-[r:{KNOWS}]->(f:{Person})
+RETURN k, f.id AS friend, r.since AS since, date(r.since) AS day, 1 AS score, '{{"a":1}}' AS data ORDER BY friend DESC LIMIT $first"""
+    },
 )
 
 
 @live
 async def test_a_native_query_has_its_labels_prefixed_and_its_values_brought_to_the_wire() -> None:
     async with empty() as store:
-        await store.upsert(Upsert(knows, [("a", x, "2020-01-01T00:00:00.120Z") for x in ("b", "c", "d")]))
+        await store.answer(Upsert(knows, [("a", x, "2020-01-01T00:00:00.120Z") for x in ("b", "c", "d")]))
         row = ["2020-01-01T00:00:00.120Z", "2020-01-01", 1.0, {"a": 1}]
         for _ in range(3):  # the first as it stands, later ones in one record
-            answer = await store.native(NativeCall(FRIENDS, ["a", "nobody"], {"first": 2}))
+            answer = await store.answer(NativeCall(FRIENDS, ["a", "nobody"], {"first": 2}))
             assert answer == {"a": [["d", *row], ["c", *row]]}
         assert store.texts[-1].startswith("CALL () {")
 
 
 @live
 async def test_a_native_query_that_cannot_be_a_subquery_is_run_as_it_stands() -> None:
-    unnamed = Native("unnamed", "s", (Column("x"),), cypher="UNWIND $keys AS k RETURN k, toUpper(k)")
+    unnamed = Native("unnamed", "s", (Column("x"),), {"neo4j": "UNWIND $keys AS k RETURN k, toUpper(k)"})
     async with empty() as store:
         for _ in range(3):
-            assert await store.native(NativeCall(unnamed, ["a"], {})) == {"a": [["A"]]}
+            assert await store.answer(NativeCall(unnamed, ["a"], {})) == {"a": [["A"]]}
 
 
 @live
 async def test_a_native_query_with_the_wrong_columns_fails_loudly() -> None:
-    wrong = Native("wrong", "s", (), cypher="UNWIND $keys AS k RETURN k, k AS more")
+    wrong = Native("wrong", "s", (), {"neo4j": "UNWIND $keys AS k RETURN k, k AS more"})
     async with empty() as store:
         with pytest.raises(StoreMisbehaved, match="native query wrong returned 2 columns, expected 1"):
-            await store.native(NativeCall(wrong, ["a"], {}))
+            await store.answer(NativeCall(wrong, ["a"], {}))
 
 
 # --------------------------------------------------------------------------------------------------- faults and recovery
 
-SLOW = Native("slow", "s", (), cypher="UNWIND range(1, 1000000000) AS i WITH i, i % 7 AS j WITH sum(i * j) AS n UNWIND $keys AS k RETURN k")
+SLOW = Native(
+    "slow", "s", (), {"neo4j": "UNWIND range(1, 1000000000) AS i WITH i, i % 7 AS j WITH sum(i * j) AS n UNWIND $keys AS k RETURN k"}
+)
 
 
 @asynccontextmanager
@@ -440,7 +442,7 @@ async def test_connections_that_broke_while_idle_are_not_noticed_by_a_reader() -
         await proxy.start()
 
         await store.ping()
-        await store.upsert(Upsert(notes, [note(1)]))
+        await store.answer(Upsert(notes, [note(1)]))
 
 
 @live
@@ -463,15 +465,15 @@ async def test_a_call_to_a_frozen_server_ends_with_its_deadline_and_later_ones_a
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # the driver leaves a socket to the collector when cancelled while it connects
 async def test_calls_cancelled_in_a_storm_leave_the_pool_whole() -> None:
     async with empty(pool_size=2) as store:
-        await store.upsert(Upsert(notes, [note(i) for i in range(100)]))
+        await store.answer(Upsert(notes, [note(i) for i in range(100)]))
         for delay_ms in range(0, 12, 2):
-            calls = [asyncio.create_task(store.get(Get(notes, ("id",), [f"n{i:06}"]))) for i in range(10)]
+            calls = [asyncio.create_task(store.answer(Get(notes, ("id",), [f"n{i:06}"]))) for i in range(10)]
             await asyncio.sleep(delay_ms / 1_000)
             for call in calls:
                 call.cancel()
             await asyncio.gather(*calls, return_exceptions=True)
 
-        answers = await asyncio.gather(*(store.get(Get(notes, ("id",), [f"n{i:06}"])) for i in range(10)))
+        answers = await asyncio.gather(*(store.answer(Get(notes, ("id",), [f"n{i:06}"])) for i in range(10)))
         assert [list(answer) for answer in answers] == [[f"n{i:06}"] for i in range(10)]
 
 
@@ -479,7 +481,7 @@ async def test_calls_cancelled_in_a_storm_leave_the_pool_whole() -> None:
 async def test_a_query_that_runs_for_too_long_is_ended_by_the_server() -> None:
     async with empty() as store:
         with pytest.raises(StoreTimeout, match="'tested' did not answer within 3 s"):
-            await store.native(NativeCall(SLOW, ["a"], {}))
+            await store.answer(NativeCall(SLOW, ["a"], {}))
         await store.ping()
 
 
@@ -504,7 +506,7 @@ async def test_opening_a_server_that_is_away_is_no_error_but_calls_are() -> None
         with pytest.raises(StoreUnavailable, match="'users'"):
             await store.ping()
         with pytest.raises(StoreUnavailable, match="'users'"):
-            await store.upsert(Upsert(notes, [note(1)]))
+            await store.answer(Upsert(notes, [note(1)]))
     finally:
         await store.close()
 

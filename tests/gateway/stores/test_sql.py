@@ -79,7 +79,7 @@ async def opened(url: str, *, pool_size: int = 2, rows: Sequence[tuple[Any, ...]
     await store.open()
     try:
         await store.migrate("s", [notes], None)
-        await store.upsert(Upsert(notes, rows))
+        await store.answer(Upsert(notes, rows))
         yield store
     finally:
         await store.close()
@@ -162,9 +162,9 @@ def _text_with(dialect: Dialect, value: str) -> str:
 @dialects
 def test_native_parameters_are_told_from_casts_strings_and_comments(dialect: Dialect) -> None:
     text = "SELECT a::text, ':no', \":nor\" -- :neither\nFROM unnest(:keys::text[]) /* :not :this */ WHERE b = :first AND c = :first"
-    native = Native("n", "s", (), postgresql=text, sqlite=text)
+    native = Native("n", "s", (), {"postgresql": text, "sqlite": text})
 
-    statement = Statements(dialect).native(native)
+    statement, _ = Statements(dialect).native(NativeCall(native, (), {}))
 
     if dialect.kind == "postgresql":
         assert statement.names == ("keys", "first")
@@ -175,9 +175,20 @@ def test_native_parameters_are_told_from_casts_strings_and_comments(dialect: Dia
 
 
 @dialects
-def test_a_native_query_without_this_kind_is_our_mistake(dialect: Dialect) -> None:
-    with pytest.raises(LookupError, match=f"top is not declared for {dialect.kind}"):
-        Statements(dialect).native(Native("top", "s", ()))
+def test_a_narrowed_native_query_binds_its_conditions_by_names_of_their_own(dialect: Dialect) -> None:
+    text = "SELECT k FROM notes AS n WHERE n.id = :where {and:notes:n} AND EXISTS (SELECT 1 FROM notes AS m {where:notes:m})"
+    native = Native("n", "s", (), dict.fromkeys(("postgresql", "sqlite"), text))
+    call = NativeCall(native, (), {"where": "x"})
+
+    plain, none = Statements(dialect).native(call)
+    narrowed, values = Statements(dialect).native(call.narrowed(notes, Compare("slug", "eq", ":keys")))
+
+    assert "SELECT k FROM notes AS n WHERE n.id = ?  AND EXISTS (SELECT 1 FROM notes AS m )" in plain.text.replace("$1", "?")
+    assert none == {}
+    assert values == {"where_0_w0": ":keys"}
+    assert set(narrowed.names) == {"where", "where_0_w0"}
+    assert "AND (n.slug = " in narrowed.text
+    assert "WHERE (m.slug = " in narrowed.text
 
 
 def test_a_server_that_does_not_migrate_loads_neither_alembic_nor_the_orm() -> None:
@@ -192,8 +203,8 @@ def test_a_server_that_does_not_migrate_loads_neither_alembic_nor_the_orm() -> N
 @both
 async def test_rows_are_plain_tuples(kind: str) -> None:
     async with empty(kind, rows=[note(1)]) as store:
-        by_key = await store.get(Get(notes, ("tags", "id"), ["n000001"]))
-        by_writer = await store.fetch(Fetch(notes, ("tags", "at"), Match("writer_id", ["w"]), page=Page(1)))
+        by_key = await store.answer(Get(notes, ("tags", "id"), ["n000001"]))
+        by_writer = await store.answer(Fetch(notes, ("tags", "at"), Match("writer_id", ["w"]), page=Page(1)))
 
     assert by_key == {"n000001": (["a", "b"], "n000001")}
     assert by_writer["w"].rows == [(["a", "b"], "2024-01-01T00:00:01.000Z")]
@@ -211,9 +222,9 @@ async def test_totals_are_counted_only_where_the_page_does_not_tell(kind: str, m
             return await fetch(text, values)
 
         monkeypatch.setattr(store._driver, "fetch", noted)
-        one = await store.fetch(Fetch(notes, ("id",), Match("writer_id", ["few"]), page=Page(3), count=True))
+        one = await store.answer(Fetch(notes, ("id",), Match("writer_id", ["few"]), page=Page(3), count=True))
         statements_for_one = len(run)
-        two = await store.fetch(Fetch(notes, ("id",), Match("writer_id", ["few", "many"]), page=Page(3), count=True))
+        two = await store.answer(Fetch(notes, ("id",), Match("writer_id", ["few", "many"]), page=Page(3), count=True))
 
     assert (one["few"].total, statements_for_one) == (3, 1)
     assert (two["few"].total, two["many"].total, len(run)) == (3, 6, 3)
@@ -287,10 +298,10 @@ async def test_ten_thousand_rows_are_written_in_one_call_and_all_or_nothing(kind
     assert len(bad) > ROWS_PER_STATEMENT
     async with empty(kind) as store:
         with pytest.raises(BadUserInput):
-            await store.upsert(Upsert(notes, bad))
-        before = (await store.fetch(Fetch(notes, ("id",), page=Page(0), count=True)))[None].total
-        await store.upsert(Upsert(notes, rows))
-        after = (await store.fetch(Fetch(notes, ("id",), page=Page(0), count=True)))[None].total
+            await store.answer(Upsert(notes, bad))
+        before = (await store.answer(Fetch(notes, ("id",), page=Page(0), count=True)))[None].total
+        await store.answer(Upsert(notes, rows))
+        after = (await store.answer(Fetch(notes, ("id",), page=Page(0), count=True)))[None].total
 
     assert (before, after) == (0, 10_000)
 
@@ -299,7 +310,7 @@ async def test_ten_thousand_rows_are_written_in_one_call_and_all_or_nothing(kind
 async def test_a_violated_unique_index_is_a_conflict_that_names_the_column(kind: str) -> None:
     async with empty(kind, rows=[note(1)]) as store:
         with pytest.raises(Conflict, match=r"^Another row has the same slug\.$"):
-            await store.upsert(Upsert(notes, [("other", *note(1)[1:])]))
+            await store.answer(Upsert(notes, [("other", *note(1)[1:])]))
 
 
 @both
@@ -307,16 +318,16 @@ async def test_a_violated_unique_index_is_a_conflict_that_names_the_column(kind:
 async def test_a_value_that_cannot_be_sent_is_the_callers_mistake(kind: str, key: Any) -> None:
     async with empty(kind) as store:
         with pytest.raises(BadUserInput):
-            await store.get(Get(notes, ("id",), [key]))
+            await store.answer(Get(notes, ("id",), [key]))
         with pytest.raises(BadUserInput):
-            await store.fetch(Fetch(notes, ("id",), where=Compare("slug", "eq", key)))
+            await store.answer(Fetch(notes, ("id",), where=Compare("slug", "eq", key)))
 
 
 @live
 async def test_a_zero_character_is_the_callers_mistake_in_postgresql() -> None:
     async with empty("postgresql") as store:
         with pytest.raises(BadUserInput):
-            await store.get(Get(notes, ("id",), ["a\x00b"]))
+            await store.answer(Get(notes, ("id",), ["a\x00b"]))
 
 
 @both
@@ -324,10 +335,10 @@ async def test_writers_of_the_same_rows_at_once_all_succeed(kind: str, monkeypat
     monkeypatch.setitem(sql_asyncpg._SESSION, "lock_timeout", "0")  # only a real circle fails, not a busy machine
     rows = [note(n) for n in range(200)]
     async with empty(kind, pool_size=4, timeout_s=0) as store:
-        await asyncio.gather(*(store.upsert(Upsert(notes, part)) for part in (rows, rows[::-1]) * 4))
-        await asyncio.gather(*(store.delete(Delete(notes, part)) for part in ([(r[0],) for r in rows], [(r[0],) for r in rows[::-1]])))
+        await asyncio.gather(*(store.answer(Upsert(notes, part)) for part in (rows, rows[::-1]) * 4))
+        await asyncio.gather(*(store.answer(Delete(notes, part)) for part in ([(r[0],) for r in rows], [(r[0],) for r in rows[::-1]])))
 
-        assert (await store.fetch(Fetch(notes, ("id",), count=True)))[None].total == 0
+        assert (await store.answer(Fetch(notes, ("id",), count=True)))[None].total == 0
 
 
 # ----------------------------------------------------------------------------------------------------- faults, PostgreSQL
@@ -353,23 +364,25 @@ SLOW = Native(
     "slow",
     "s",
     (),
-    postgresql="SELECT unnest(:keys::text[]) FROM pg_sleep(30)",
-    sqlite="WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT value FROM json_each(:keys), n WHERE i < 0",
+    {
+        "postgresql": "SELECT unnest(:keys::text[]) FROM pg_sleep(30)",
+        "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT value FROM json_each(:keys), n WHERE i < 0",
+    },
 )
 
 
 @live
 async def test_a_server_that_went_away_and_came_back_answers_again() -> None:
     async with behind_a_proxy() as (store, proxy):
-        assert await store.get(READ) == FOUND
+        assert await store.answer(READ) == FOUND
         await proxy.cut()
         for _ in range(3):
             with pytest.raises(StoreUnavailable) as failure:
-                await store.get(READ)
+                await store.answer(READ)
             assert failure.value.__cause__ is not None
         await proxy.start()
 
-        assert await store.get(READ) == FOUND
+        assert await store.answer(READ) == FOUND
 
 
 @live
@@ -380,12 +393,12 @@ async def test_a_call_to_a_frozen_server_ends_with_its_deadline_and_later_ones_a
         started = time.monotonic()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
-                await store.get(READ)
+                await store.answer(READ)
         waited = time.monotonic() - started
         proxy.thaw()
 
         assert waited < 0.5, "the caller does not wait for the connection to be cleaned up"
-        assert await store.get(READ) == FOUND
+        assert await store.answer(READ) == FOUND
 
 
 @live
@@ -393,16 +406,16 @@ async def test_terminated_connections_are_replaced() -> None:
     async with empty("postgresql", rows=[note(1)]) as store:
         await store.ping()
         with pytest.raises(StoreUnavailable):
-            await store.native(NativeCall(TERMINATE, ["k"], {}))
+            await store.answer(NativeCall(TERMINATE, ["k"], {}))
 
-        assert await store.get(READ) == FOUND
+        assert await store.answer(READ) == FOUND
 
 
 TERMINATE = Native(
     "terminate",
     "s",
     (),
-    postgresql="SELECT unnest(:keys::text[]), pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()",
+    {"postgresql": "SELECT unnest(:keys::text[]), pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"},
 )
 
 
@@ -442,16 +455,17 @@ async def test_a_statement_that_takes_too_long_is_a_timeout() -> None:
         await store.open()
         try:
             with pytest.raises(StoreTimeout):
-                await store.native(NativeCall(SLOW, ["k"], {}))
+                await store.answer(NativeCall(SLOW, ["k"], {}))
         finally:
             await store.close()
 
 
 @live
 async def test_the_session_is_set_up() -> None:
-    shown = Native("shown", "s", (Column("value"),), postgresql="SELECT name, setting FROM pg_settings WHERE name = ANY(:keys::text[])")
+    text = "SELECT name, setting FROM pg_settings WHERE name = ANY(:keys::text[])"
+    shown = Native("shown", "s", (Column("value"),), {"postgresql": text})
     async with empty("postgresql") as store:
-        answer = await store.native(NativeCall(shown, [*sql_asyncpg._SESSION, "statement_timeout", "TimeZone", "DateStyle"], {}))
+        answer = await store.answer(NativeCall(shown, [*sql_asyncpg._SESSION, "statement_timeout", "TimeZone", "DateStyle"], {}))
 
     settings = {name: rows[0][0] for name, rows in answer.items()}
     assert settings["jit"] == "off"
@@ -471,14 +485,14 @@ async def test_a_cancelled_write_leaves_nothing_and_no_transaction_open(monkeypa
             await other.execute("BEGIN; INSERT INTO notes VALUES ('n004999', 'w', 'other', NULL, '{}', now())")
             with pytest.raises(TimeoutError):  # it waits in its second statement, for the other's row
                 async with asyncio.timeout(0.5):
-                    await store.upsert(Upsert(notes, [note(n) for n in range(5_000)]))
+                    await store.answer(Upsert(notes, [note(n) for n in range(5_000)]))
             await other.execute("ROLLBACK")
         finally:
             await other.close()
 
-        assert (await store.fetch(Fetch(notes, ("id",), count=True)))[None].total == 0
-        await store.upsert(Upsert(notes, [note(1)]))
-        assert await store.get(READ) == FOUND
+        assert (await store.answer(Fetch(notes, ("id",), count=True)))[None].total == 0
+        await store.answer(Upsert(notes, [note(1)]))
+        assert await store.answer(READ) == FOUND
 
 
 # ------------------------------------------------------------------------------------------------------------ faults, both
@@ -490,9 +504,9 @@ async def test_a_cancelled_call_gives_its_connection_back(kind: str) -> None:
         for _ in range(3):
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.05):
-                    await store.native(NativeCall(SLOW, ["k"], {}))
+                    await store.answer(NativeCall(SLOW, ["k"], {}))
         async with asyncio.timeout(2):
-            assert await store.get(READ) == FOUND
+            assert await store.answer(READ) == FOUND
 
 
 @both
@@ -502,17 +516,17 @@ async def test_a_table_that_is_not_there_makes_the_store_unavailable(kind: str) 
         await store.open()
         try:
             with pytest.raises(StoreUnavailable):
-                await store.get(READ)
+                await store.answer(READ)
         finally:
             await store.close()
 
 
 @both
 async def test_a_native_query_with_a_mistake_is_ours(kind: str) -> None:
-    broken = Native("broken", "s", (), postgresql="SELEC :keys", sqlite="SELEC :keys")
+    broken = Native("broken", "s", (), {"postgresql": "SELEC :keys", "sqlite": "SELEC :keys"})
     async with empty(kind) as store:
         with pytest.raises(StoreMisbehaved):
-            await store.native(NativeCall(broken, ["k"], {}))
+            await store.answer(NativeCall(broken, ["k"], {}))
 
 
 @both
@@ -520,10 +534,10 @@ async def test_a_closed_store_can_be_opened_again(kind: str) -> None:
     async with empty(kind, rows=[note(1)]) as store:
         await store.close()
         with pytest.raises(StoreUnavailable):
-            await store.get(READ)
+            await store.answer(READ)
         await store.open()
 
-        assert await store.get(READ) == FOUND
+        assert await store.answer(READ) == FOUND
 
 
 @live
@@ -545,7 +559,7 @@ async def test_sqlite_makes_the_file_and_its_folder(scheme: str, tmp_path: Path)
     path = tmp_path / "deep" / "er" / "notes.db"
     async with opened(f"{scheme}:///{path}", rows=[note(1)]) as store:
         assert store.kind == "sqlite"
-        assert await store.get(READ) == FOUND
+        assert await store.answer(READ) == FOUND
 
     connection = sqlite3.connect(path)
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
@@ -559,12 +573,12 @@ async def test_a_file_locked_by_another_process_is_a_timeout(tmp_path: Path, mon
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreTimeout):
-            await store.upsert(Upsert(notes, [note(2)]))
-        assert await store.get(READ) == FOUND, "readers do not wait for writers"
+            await store.answer(Upsert(notes, [note(2)]))
+        assert await store.answer(READ) == FOUND, "readers do not wait for writers"
         other.execute("ROLLBACK")
         other.close()
 
-        await store.upsert(Upsert(notes, [note(2)]))
+        await store.answer(Upsert(notes, [note(2)]))
 
 
 async def test_processes_may_open_and_write_a_new_file_at_the_same_time(tmp_path: Path) -> None:
@@ -572,12 +586,12 @@ async def test_processes_may_open_and_write_a_new_file_at_the_same_time(tmp_path
 
     async def process(number: int) -> None:
         async with opened(url) as store:
-            await asyncio.gather(store.ping(), store.ping(), store.upsert(Upsert(notes, [note(number)])))
+            await asyncio.gather(store.ping(), store.ping(), store.answer(Upsert(notes, [note(number)])))
 
     await asyncio.gather(*(process(number) for number in range(4)))
 
     async with opened(url) as store:
-        assert (await store.fetch(Fetch(notes, ("id",), count=True)))[None].total == 4
+        assert (await store.answer(Fetch(notes, ("id",), count=True)))[None].total == 4
 
 
 async def test_a_file_that_is_no_database_is_unavailable_until_it_is_one(tmp_path: Path) -> None:
@@ -607,8 +621,8 @@ async def test_a_slow_read_of_a_file_does_not_hold_up_the_others(monkeypatch: py
     monkeypatch.setattr(sql_aiosqlite, "SLOW_S", 0.0)
     endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n, json_each(:keys)"
     async with empty("sqlite", rows=[note(1)]) as store:
-        slow = asyncio.ensure_future(store.native(NativeCall(Native("endless", "s", (), sqlite=endless), ["k"], {})))
-        found = await asyncio.gather(*(store.get(READ) for _ in range(5)))
+        slow = asyncio.ensure_future(store.answer(NativeCall(Native("endless", "s", (), {"sqlite": endless}), ["k"], {})))
+        found = await asyncio.gather(*(store.answer(READ) for _ in range(5)))
         assert not slow.done()
         slow.cancel()
         await asyncio.gather(slow, return_exceptions=True)
@@ -621,6 +635,6 @@ async def test_native_queries_of_sqlite_cannot_write() -> None:
     async with empty("sqlite", rows=[note(1)]) as store:
         for type_, error in ((Type.TEXT, StoreMisbehaved), (Type.FLOAT, StoreUnavailable)):  # rows as JSON, and one by one
             with pytest.raises(error):
-                await store.native(NativeCall(Native("removing", "s", (Column("x", type_),), sqlite=text), ["n000001"], {}))
+                await store.answer(NativeCall(Native("removing", "s", (Column("x", type_),), {"sqlite": text}), ["n000001"], {}))
 
-        assert await store.get(READ) == FOUND
+        assert await store.answer(READ) == FOUND

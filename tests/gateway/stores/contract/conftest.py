@@ -31,8 +31,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
     """A store of each kind, with ``things`` and ``links`` filled. No test changes these two."""
     async with store_of(request.param, [things, links, *SCRATCH]) as store:
-        await store.upsert(Upsert(things, [tuple(row.values()) for row in THINGS]))
-        await store.upsert(Upsert(links, [tuple(row.values()) for row in LINKS]))
+        await store.answer(Upsert(things, [tuple(row.values()) for row in THINGS]))
+        await store.answer(Upsert(links, [tuple(row.values()) for row in LINKS]))
         yield store
 
 
@@ -45,7 +45,7 @@ async def scratch(store: Store) -> AsyncIterator[Store]:
 
 
 async def _empty(store: Store, collection: Collection) -> None:
-    slices = await store.fetch(Fetch(collection, collection.key))
+    slices = await store.answer(Fetch(collection, collection.key))
     keys = [tuple(row) for slice_ in slices.values() for row in slice_.rows]
     if keys:
-        await store.delete(Delete(collection, keys))
+        await store.answer(Delete(collection, keys))

@@ -63,7 +63,7 @@ def column(rows: Iterable[Row]) -> list[Value]:
 
 async def put(store: Store, collection: Collection, *records: Record) -> None:
     """Upsert records, with null for what they do not say."""
-    await store.upsert(Upsert(collection, [tuple(record.get(name) for name in collection.names) for record in records]))
+    await store.answer(Upsert(collection, [tuple(record.get(name) for name in collection.names) for record in records]))
 
 
 async def everything(store: Store, collection: Collection) -> list[Record]:
@@ -75,7 +75,7 @@ async def everything(store: Store, collection: Collection) -> list[Record]:
 async def one(store: Store, fetch: Fetch) -> Slice:
     """The slice of a fetch without ``match``."""
     assert fetch.match is None
-    slices = await store.fetch(fetch)
+    slices = await store.answer(fetch)
     assert set(slices) <= {None}, "without match the one group is None"
     return slices.get(None, EMPTY)
 

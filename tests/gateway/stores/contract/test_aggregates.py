@@ -41,13 +41,13 @@ by_any_groups = pytest.mark.parametrize("groups", GROUPS, ids=name_of)
 @by_any_groups
 async def test_over_all_rows(store: Store, groups: tuple[str | Bucket, ...]) -> None:
     aggregate = Aggregate(things, groups, ALL)
-    assert same(grouped(await store.aggregate(aggregate)), aggregated(THINGS, aggregate))
+    assert same(grouped(await store.answer(aggregate)), aggregated(THINGS, aggregate))
 
 
 @by_any_groups
 async def test_per_parent(store: Store, groups: tuple[str | Bucket, ...]) -> None:
     aggregate = Aggregate(things, groups, ALL, Match("parent_id", PARENTS))
-    assert same(grouped(await store.aggregate(aggregate)), aggregated(THINGS, aggregate))
+    assert same(grouped(await store.answer(aggregate)), aggregated(THINGS, aggregate))
 
 
 @by_any_groups
@@ -55,26 +55,26 @@ async def test_of_the_rows_that_match(store: Store, groups: tuple[str | Bucket, 
     where = Or((Compare("note", "eq", "x"), Not(Compare("score", "gt", 0))))
     for match in (None, Match("parent_id", PARENTS)):
         aggregate = Aggregate(things, groups, ALL, match, where)
-        assert same(grouped(await store.aggregate(aggregate)), aggregated(THINGS, aggregate))
+        assert same(grouped(await store.answer(aggregate)), aggregated(THINGS, aggregate))
 
 
 @pytest.mark.parametrize("measures", [(), (COUNT,), (FIRST,), (LAST,), (LAST, COUNT), (LAST, FIRST, COUNT), (COUNT, COUNT)], ids=str)
 async def test_only_the_asked_measures_in_the_order_asked(store: Store, measures: tuple[Measure, ...]) -> None:
     for groups in ((), ("done",)):
         aggregate = Aggregate(things, groups, measures, Match("parent_id", PARENTS))
-        assert same(grouped(await store.aggregate(aggregate)), aggregated(THINGS, aggregate))
+        assert same(grouped(await store.answer(aggregate)), aggregated(THINGS, aggregate))
 
 
 async def test_written_out(store: Store) -> None:
     aggregate = Aggregate(things, ("note",), (COUNT,), Match("parent_id", ["mother", "father", "nobody"]))
     assert same(
-        grouped(await store.aggregate(aggregate)),
+        grouped(await store.answer(aggregate)),
         {"father": [("x", 3), (None, 3)], "mother": [("", 4), ("x", 8), ("y", 4), (None, 8)]},
     )
 
 
 async def test_groups_come_in_the_order_of_text_nulls_last(store: Store) -> None:
-    rows = (await store.aggregate(Aggregate(things, ("note",), (COUNT,))))[None]
+    rows = (await store.answer(Aggregate(things, ("note",), (COUNT,))))[None]
     notes = [row[0] for row in rows]
     assert notes[-1] is None
     assert notes[:-1] == sorted({thing["note"] for thing in THINGS} - {None})
@@ -82,42 +82,42 @@ async def test_groups_come_in_the_order_of_text_nulls_last(store: Store) -> None
 
 @pytest.mark.parametrize("where", [Or(()), Compare("id", "in", ()), Compare("id", "eq", "nobody")], ids=str)
 async def test_without_groups_there_is_one_row_or_none_where_nothing_matched(store: Store, where: Where) -> None:
-    assert same(grouped(await store.aggregate(Aggregate(things, (), (COUNT,)))), {None: [(len(THINGS),)]})
+    assert same(grouped(await store.answer(Aggregate(things, (), (COUNT,)))), {None: [(len(THINGS),)]})
     for match in (None, Match("parent_id", PARENTS)):
-        assert grouped(await store.aggregate(Aggregate(things, (), ALL, match, where))) == {}
-        assert grouped(await store.aggregate(Aggregate(things, ("name",), ALL, match, where))) == {}
+        assert grouped(await store.answer(Aggregate(things, (), ALL, match, where))) == {}
+        assert grouped(await store.answer(Aggregate(things, ("name",), ALL, match, where))) == {}
 
 
 async def test_without_groups_per_parent(store: Store) -> None:
-    answer = await store.aggregate(Aggregate(things, (), (COUNT,), Match("parent_id", PARENTS)))
+    answer = await store.answer(Aggregate(things, (), (COUNT,), Match("parent_id", PARENTS)))
     assert grouped(answer) == {"mother": [(24,)], "father": [(6,)], "aunt": [(1,)]}
 
 
 async def test_of_an_empty_collection(scratch: Store) -> None:
-    assert grouped(await scratch.aggregate(Aggregate(drafts, (), ALL))) == {}
+    assert grouped(await scratch.answer(Aggregate(drafts, (), ALL))) == {}
 
 
 async def test_first_and_last_pass_over_nulls(store: Store) -> None:
     """And are null themselves where there is nothing else."""
     measures = (Measure("min", "seen_at"), Measure("max", "seen_at"), COUNT)
     aggregate = Aggregate(things, ("maybe",), measures, Match("parent_id", PARENTS))
-    assert same(grouped(await store.aggregate(aggregate)), aggregated(THINGS, aggregate))
+    assert same(grouped(await store.answer(aggregate)), aggregated(THINGS, aggregate))
     aggregate = Aggregate(things, (), measures, where=Compare("seen_at", "eq", None))
-    assert same(grouped(await store.aggregate(aggregate)), {None: [(None, None, sum(t["seen_at"] is None for t in THINGS))]})
+    assert same(grouped(await store.answer(aggregate)), {None: [(None, None, sum(t["seen_at"] is None for t in THINGS))]})
 
 
 async def test_parents_with_odd_keys(store: Store) -> None:
     aggregate = Aggregate(things, ("name",), (COUNT,), Match("parent_id", list(ODD_KEYS)))
-    assert grouped(await store.aggregate(aggregate)) == {key: [("child", 1)] for key in ODD_KEYS[:40]}
+    assert grouped(await store.answer(aggregate)) == {key: [("child", 1)] for key in ODD_KEYS[:40]}
 
 
 async def test_no_parents(store: Store) -> None:
-    assert grouped(await store.aggregate(Aggregate(things, (), (COUNT,), Match("parent_id", [])))) == {}
+    assert grouped(await store.answer(Aggregate(things, (), (COUNT,), Match("parent_id", [])))) == {}
 
 
 async def test_grouped_by_the_parent_that_is_matched(store: Store) -> None:
     aggregate = Aggregate(things, ("parent_id", "done"), (COUNT,), Match("parent_id", PARENTS))
-    assert same(grouped(await store.aggregate(aggregate)), aggregated(THINGS, aggregate))
+    assert same(grouped(await store.answer(aggregate)), aggregated(THINGS, aggregate))
 
 
 EDGES_OF_TIME = [
@@ -152,7 +152,7 @@ async def test_buckets_of_time(scratch: Store, interval: Interval) -> None:
     for column in ("made_at", "seen_at"):
         for match in (None, Match("parent_id", ["p", "q"])):
             aggregate = Aggregate(drafts, (Bucket(column, interval),), ALL, match)
-            assert same(grouped(await scratch.aggregate(aggregate)), aggregated(records, aggregate))
+            assert same(grouped(await scratch.answer(aggregate)), aggregated(records, aggregate))
 
 
 @pytest.mark.parametrize(
@@ -166,14 +166,14 @@ async def test_buckets_of_time(scratch: Store, interval: Interval) -> None:
 )
 async def test_a_bucket_is_its_start(scratch: Store, interval: Interval, start: str) -> None:
     await put(scratch, drafts, record("sunday", made_at="2021-01-03T23:59:59.999Z"))
-    assert grouped(await scratch.aggregate(Aggregate(drafts, (Bucket("made_at", interval),), (COUNT,)))) == {None: [(start, 1)]}
+    assert grouped(await scratch.answer(Aggregate(drafts, (Bucket("made_at", interval),), (COUNT,)))) == {None: [(start, 1)]}
 
 
 async def test_two_buckets_of_one_column(scratch: Store) -> None:
     records = [record(time, made_at=time) for time in EDGES_OF_TIME]
     await put(scratch, drafts, *records)
     aggregate = Aggregate(drafts, (Bucket("made_at", "month"), Bucket("made_at", "day")), (COUNT,))
-    assert same(grouped(await scratch.aggregate(aggregate)), aggregated(records, aggregate))
+    assert same(grouped(await scratch.answer(aggregate)), aggregated(records, aggregate))
 
 
 async def test_types_of_groups_are_kept(scratch: Store) -> None:
@@ -186,15 +186,15 @@ async def test_types_of_groups_are_kept(scratch: Store) -> None:
     }
     await put(scratch, drafts, record("one", **values))
     aggregate = Aggregate(drafts, tuple(values), (COUNT,), where=And((Compare("maybe", "eq", True),)))
-    assert same(grouped(await scratch.aggregate(aggregate)), {None: [(*values.values(), 1)]})
+    assert same(grouped(await scratch.answer(aggregate)), {None: [(*values.values(), 1)]})
 
 
 @pytest.mark.parametrize("match", [None, Match("parent_id", PARENTS)], ids=["over all", "per parent"])
 @pytest.mark.parametrize("most", [1, 3, 1_000])
 async def test_an_answer_ends_after_so_many_rows_and_those_are_right(store: Store, match: Match | None, most: int) -> None:
     groups: tuple[str | Bucket, ...] = ("name", "maybe")
-    whole = grouped(await store.aggregate(Aggregate(things, groups, ALL, match)))
-    cut = grouped(await store.aggregate(Aggregate(things, groups, ALL, match, most=most)))
+    whole = grouped(await store.answer(Aggregate(things, groups, ALL, match)))
+    cut = grouped(await store.answer(Aggregate(things, groups, ALL, match, most=most)))
     count = sum(map(len, whole.values()))
     assert count > 3
     assert sum(map(len, cut.values())) == min(most, count)

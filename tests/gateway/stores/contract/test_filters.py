@@ -156,7 +156,7 @@ class TestTheTruthTable:
 )
 async def test_empty_filters(store: Store, where: Where, all_match: bool) -> None:
     assert await ids(store, things, where) == (EVERY_ID if all_match else [])
-    slices = await store.fetch(Fetch(things, ("id",), Match("parent_id", ["father"]), where, page=Page(10), count=True))
+    slices = await store.answer(Fetch(things, ("id",), Match("parent_id", ["father"]), where, page=Page(10), count=True))
     family = [(f"f{i}",) for i in range(6)]
     assert answered(slices, counted=True) == ({"father": (family, False, 6)} if all_match else {})
 
@@ -188,12 +188,12 @@ async def test_a_filter_holds_before_the_page_is_cut_and_in_the_total(store: Sto
     fetch = Fetch(
         things, ("id", "note"), Match("parent_id", ["mother", "father"]), Compare("note", "eq", "x"), (Order("score"),), Page(2), count=True
     )
-    assert same(answered(await store.fetch(fetch), counted=True), fetched(THINGS, fetch))
+    assert same(answered(await store.answer(fetch), counted=True), fetched(THINGS, fetch))
 
 
 async def test_a_filter_on_the_parent_itself(store: Store) -> None:
     fetch = Fetch(things, ("id",), Match("parent_id", ["mother", "father"]), Compare("parent_id", "eq", "father"), page=Page(1), count=True)
-    assert answered(await store.fetch(fetch), counted=True) == {"father": ([("f0",)], True, 6)}
+    assert answered(await store.answer(fetch), counted=True) == {"father": ([("f0",)], True, 6)}
 
 
 # ------------------------------------------------------------------------------------------------------- any filter at all
@@ -242,7 +242,7 @@ async def test_any_filter_with_any_order_and_page(
 ) -> None:
     match = Match("parent_id", ["mother", "father", "aunt", "texts", "nobody"])
     fetch = Fetch(things, ("id", "name"), match, where, order, Page(limit, backward), count=True)
-    assert same(answered(await store.fetch(fetch), counted=True), fetched(THINGS, fetch))
+    assert same(answered(await store.answer(fetch), counted=True), fetched(THINGS, fetch))
 
 
 MOST = Limits()

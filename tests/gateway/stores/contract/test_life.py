@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -69,8 +69,11 @@ async def test_rows_outlive_the_store(kind: str) -> None:
 # ---------------------------------------------------------------------------------------------------------- native queries
 
 
-def _children_in_mongodb(keys: Sequence[Key], arguments: Mapping[str, Value]) -> tuple[str, list[dict[str, Any]]]:
+def _children_in_mongodb(
+    keys: Sequence[Key], arguments: Mapping[str, Value], where: Callable[[str], dict[str, Any]]
+) -> tuple[str, list[dict[str, Any]]]:
     return "drafts", [
+        {"$match": where("drafts")},
         {"$match": {"parent_id": {"$in": list(keys)}, "size": {"$gte": arguments["least"]}}},
         {"$sort": {"size": -1}},
         {"$project": {"_id": 0, "k": "$parent_id", "r": ["$size", "$note", "$done"]}},
@@ -86,13 +89,16 @@ children = Native(
     name="children",
     store="tested",
     columns=(Column("size", Type.INT), Column("note", nullable=True), Column("done", Type.BOOL)),
-    postgresql="SELECT parent_id, size, note, done FROM drafts WHERE parent_id = ANY(:keys) AND size >= :least ORDER BY size DESC",
-    sqlite="SELECT parent_id, size, note, done FROM drafts WHERE parent_id IN (SELECT value FROM json_each(:keys)) AND size >= :least "
-    "ORDER BY size DESC",
-    mongodb=_children_in_mongodb,
-    cypher="MATCH (d:{DraftRecord}) WHERE d.parent_id IN $keys AND d.size >= $least "
-    "RETURN d.parent_id, d.size, d.note, d.done ORDER BY d.size DESC",
-    memory=_children_in_memory,
+    queries={
+        "postgresql": "SELECT parent_id, size, note, done FROM drafts AS d WHERE parent_id = ANY(:keys) AND size >= :least {and:drafts:d} "
+        "ORDER BY size DESC",
+        "sqlite": "SELECT parent_id, size, note, done FROM drafts AS d WHERE parent_id IN (SELECT value FROM json_each(:keys)) "
+        "AND size >= :least {and:drafts:d} ORDER BY size DESC",
+        "mongodb": _children_in_mongodb,
+        "neo4j": "MATCH (d:{DraftRecord}) WHERE d.parent_id IN $keys AND d.size >= $least {and:drafts:d} "
+        "RETURN d.parent_id, d.size, d.note, d.done ORDER BY d.size DESC",
+        "memory": _children_in_memory,
+    },
 )
 
 
@@ -104,7 +110,7 @@ async def test_a_native_query_answers_rows_per_parent_in_its_order(scratch: Stor
         record("b1", parent_id="b", size=9),
         record("c1", parent_id="c", size=9),
     )
-    answer = await scratch.native(NativeCall(children, ["a", "b", "nobody"], {"least": 1}))
+    answer = await scratch.answer(NativeCall(children, ["a", "b", "nobody"], {"least": 1}))
     assert same(
         dict(sorted(grouped(answer).items(), key=str)),
         {"a": [(3, None, False), (2, "\U0001f600", True), (1, None, False)], "b": [(9, None, False)]},
@@ -113,9 +119,9 @@ async def test_a_native_query_answers_rows_per_parent_in_its_order(scratch: Stor
 
 async def test_the_keys_of_a_native_query_are_bound(scratch: Store) -> None:
     await put(scratch, drafts, *(record(f"child of {key}", parent_id=key, size=1) for key in ODD_KEYS))
-    answer = await scratch.native(NativeCall(children, list(ODD_KEYS), {"least": 0}))
+    answer = await scratch.answer(NativeCall(children, list(ODD_KEYS), {"least": 0}))
     assert grouped(answer) == {key: [(1, None, False)] for key in ODD_KEYS}
 
 
 async def test_a_native_query_of_no_keys(scratch: Store) -> None:
-    assert grouped(await scratch.native(NativeCall(children, [], {"least": 0}))) == {}
+    assert grouped(await scratch.answer(NativeCall(children, [], {"least": 0}))) == {}

@@ -93,7 +93,7 @@ async def test_deleting_one_noun_leaves_the_others(scratch: Store) -> None:
     await load(scratch)
     for gone, _ in NOUNS:
         rows = await everything(scratch, gone)
-        await scratch.delete(Delete(gone, [tuple(row[name] for name in gone.key) for row in rows]))
+        await scratch.answer(Delete(gone, [tuple(row[name] for name in gone.key) for row in rows]))
         assert await everything(scratch, gone) == []
         for collection, records in NOUNS:
             if collection is not gone:
@@ -103,7 +103,7 @@ async def test_deleting_one_noun_leaves_the_others(scratch: Store) -> None:
 
 async def test_users_by_email(scratch: Store) -> None:
     await load(scratch)
-    rows = await scratch.get(Get(users, ("id", "active"), ["73@example.org", "nobody@example.org", "6@EXAMPLE.org"], column="email"))
+    rows = await scratch.answer(Get(users, ("id", "active"), ["73@example.org", "nobody@example.org", "6@EXAMPLE.org"], column="email"))
     assert same({key: tuple(row) for key, row in rows.items()}, {"73@example.org": ("73", False)})
 
 
@@ -118,7 +118,7 @@ async def test_the_posts_of_users(scratch: Store) -> None:
         Page(3),
         count=True,
     )
-    assert same(answered(await scratch.fetch(fetch), counted=True), fetched(POSTS, fetch))
+    assert same(answered(await scratch.answer(fetch), counted=True), fetched(POSTS, fetch))
 
 
 async def test_the_events_of_users_and_of_posts(scratch: Store) -> None:
@@ -127,7 +127,7 @@ async def test_the_events_of_users_and_of_posts(scratch: Store) -> None:
         fetch = Fetch(
             events, ("id", "type", "payload", "post_id"), match, order=(Order("occurred_at"),), page=Page(2, backward=True), count=True
         )
-        assert same(answered(await scratch.fetch(fetch), counted=True), fetched(EVENTS, fetch))
+        assert same(answered(await scratch.answer(fetch), counted=True), fetched(EVENTS, fetch))
 
 
 async def test_statistics_of_events(scratch: Store) -> None:
@@ -136,25 +136,25 @@ async def test_statistics_of_events(scratch: Store) -> None:
     for groups in [("type",), ("type", Bucket("occurred_at", "week")), ("user_id", "post_id"), ()]:
         for match in (None, Match("user_id", USER_IDS), Match("post_id", ["0", "1"])):
             aggregate = Aggregate(events, groups, measures, match, Compare("type", "in", ("LIKE", "JOIN")))
-            assert same(grouped(await scratch.aggregate(aggregate)), aggregated(EVENTS, aggregate))
+            assert same(grouped(await scratch.answer(aggregate)), aggregated(EVENTS, aggregate))
 
 
 async def test_whom_users_follow_and_who_follows_them(scratch: Store) -> None:
     """First the edges, then the users at their other ends, by pairs."""
     await load(scratch)
     for here, there in (("follower_id", "followee_id"), ("followee_id", "follower_id")):
-        edges = await scratch.fetch(Fetch(follows, (there,), Match(here, USER_IDS)))
+        edges = await scratch.answer(Fetch(follows, (there,), Match(here, USER_IDS)))
         pairs = [(str(parent), row[0]) for parent, slice_ in edges.items() for row in slice_.rows]
         assert sorted(pairs) == sorted((edge[here], edge[there]) for edge in FOLLOWS)
         fetch = Fetch(users, ("id", "name"), Pairs("id", pairs), Compare("active", "eq", True), (Order("name", True),), Page(2), count=True)
-        assert same(answered(await scratch.fetch(fetch), counted=True), fetched(USERS, fetch))
+        assert same(answered(await scratch.answer(fetch), counted=True), fetched(USERS, fetch))
 
 
 async def test_following_twice_is_one_edge_and_unfollowing_ends_it(scratch: Store) -> None:
     await load(scratch)
     await put(scratch, follows, {"follower_id": "6", "followee_id": "73", "since": "2020-01-01T00:00:00.000Z"})
     assert len(await everything(scratch, follows)) == len(FOLLOWS)
-    await scratch.delete(Delete(follows, [("6", "73")]))
-    slices = await scratch.fetch(Fetch(follows, ("follower_id", "followee_id"), Match("follower_id", ["6"])))
+    await scratch.answer(Delete(follows, [("6", "73")]))
+    slices = await scratch.answer(Fetch(follows, ("follower_id", "followee_id"), Match("follower_id", ["6"])))
     assert ("6", "73") not in [tuple(row) for row in slices["6"].rows]
     assert len(slices["6"].rows) == 2

@@ -59,20 +59,20 @@ async def test_the_default_order_is_the_key(store: Store) -> None:
 @pytest.mark.parametrize("name", SORTABLE)
 async def test_rows_come_in_the_order_of_each_column(store: Store, name: str, descending: bool) -> None:
     fetch = Fetch(things, ("id", name), order=(Order(name, descending),))
-    assert same(answered(await store.fetch(fetch)), fetched(THINGS, fetch))
+    assert same(answered(await store.answer(fetch)), fetched(THINGS, fetch))
 
 
 @every_order
 async def test_rows_come_in_the_order_asked(store: Store, order: tuple[Order, ...]) -> None:
     fetch = Fetch(things, ("id", *(item.column for item in order)), order=order)
-    assert same(answered(await store.fetch(fetch)), fetched(THINGS, fetch))
+    assert same(answered(await store.answer(fetch)), fetched(THINGS, fetch))
 
 
 @every_order
 @pytest.mark.parametrize("backward", [False, True], ids=["forward", "backward"])
 async def test_each_parent_has_a_page_of_its_own(store: Store, order: tuple[Order, ...], backward: bool) -> None:
     fetch = Fetch(things, ("id", "name"), Match("parent_id", PARENTS), order=order, page=Page(4, backward), count=True)
-    assert same(answered(await store.fetch(fetch), counted=True), fetched(THINGS, fetch))
+    assert same(answered(await store.answer(fetch), counted=True), fetched(THINGS, fetch))
 
 
 @every_order
@@ -88,7 +88,7 @@ async def test_a_page_stands_strictly_between_its_cursors(store: Store, order: t
     ]
     for page in pages:
         fetch = Fetch(things, ("id",), Match("parent_id", PARENTS), order=order, page=page)
-        assert same(answered(await store.fetch(fetch)), fetched(THINGS, fetch)), page
+        assert same(answered(await store.answer(fetch)), fetched(THINGS, fetch)), page
 
 
 @every_order
@@ -100,7 +100,7 @@ async def test_walking_all_pages_gives_the_whole_list(store: Store, order: tuple
     place = None
     while True:
         page = Page(5, backward, before=place) if backward else Page(5, after=place)
-        slice_ = (await store.fetch(Fetch(things, ("id",), Match("parent_id", ["mother"]), order=order, page=page)))["mother"]
+        slice_ = (await store.answer(Fetch(things, ("id",), Match("parent_id", ["mother"]), order=order, page=page)))["mother"]
         rows = column(slice_.rows)
         seen = rows + seen if backward else seen + rows
         if not slice_.more:
@@ -112,7 +112,7 @@ async def test_walking_all_pages_gives_the_whole_list(store: Store, order: tuple
 @pytest.mark.parametrize("limit", [0, 1, 5, 6, 7, 100])
 @pytest.mark.parametrize("backward", [False, True], ids=["forward", "backward"])
 async def test_more_is_exact(store: Store, limit: int, backward: bool) -> None:
-    slices = await store.fetch(Fetch(things, ("id",), Match("parent_id", ["father"]), page=Page(limit, backward)))
+    slices = await store.answer(Fetch(things, ("id",), Match("parent_id", ["father"]), page=Page(limit, backward)))
     family = [f"f{i}" for i in range(6)]
     assert column(slices["father"].rows) == (family[max(0, 6 - limit) :] if backward else family[:limit])
     assert slices["father"].more is (limit < 6)
@@ -122,10 +122,10 @@ async def test_more_is_exact(store: Store, limit: int, backward: bool) -> None:
 async def test_an_empty_page_knows_whether_there_is_more(store: Store, backward: bool) -> None:
     end = ("f0",) if backward else ("f5",)
     page = Page(0, backward, before=end) if backward else Page(0, after=end)
-    at_the_end = await store.fetch(Fetch(things, ("id",), Match("parent_id", PARENTS), page=page))
+    at_the_end = await store.answer(Fetch(things, ("id",), Match("parent_id", PARENTS), page=page))
     assert answered(at_the_end).get("father") is None
     inside = Page(0, backward, after=("f2",), before=("f4",))
-    assert answered(await store.fetch(Fetch(things, ("id",), Match("parent_id", PARENTS), page=inside))) == {"father": ([], True, None)}
+    assert answered(await store.answer(Fetch(things, ("id",), Match("parent_id", PARENTS), page=inside))) == {"father": ([], True, None)}
 
 
 async def test_an_empty_page_of_everything(store: Store) -> None:
@@ -135,7 +135,7 @@ async def test_an_empty_page_of_everything(store: Store) -> None:
 
 @pytest.mark.parametrize("page", [None, Page(2), Page(2, backward=True), Page(0), Page(2, after=("f4",)), Page(1, before=("f0",))], ids=str)
 async def test_the_total_counts_all_that_match_whatever_the_page(store: Store, page: Page | None) -> None:
-    slices = await store.fetch(Fetch(things, ("id",), Match("parent_id", ["father", "nobody"]), page=page, count=True))
+    slices = await store.answer(Fetch(things, ("id",), Match("parent_id", ["father", "nobody"]), page=page, count=True))
     assert slices.get("father", EMPTY).total == 6
     assert slices.get("nobody", EMPTY) in (EMPTY, ([], False, 0))
 
@@ -146,32 +146,32 @@ async def test_the_total_of_nothing_is_zero(store: Store) -> None:
 
 
 async def test_a_total_that_is_not_asked_is_not_given(store: Store) -> None:
-    slices = await store.fetch(Fetch(things, ("id",), Match("parent_id", ["father"]), page=Page(2)))
+    slices = await store.answer(Fetch(things, ("id",), Match("parent_id", ["father"]), page=Page(2)))
     assert slices["father"].total is None
 
 
 async def test_parents_with_odd_keys_have_their_own_children(store: Store) -> None:
-    slices = await store.fetch(Fetch(things, ("id",), Match("parent_id", list(ODD_KEYS)), page=Page(10), count=True))
+    slices = await store.answer(Fetch(things, ("id",), Match("parent_id", list(ODD_KEYS)), page=Page(10), count=True))
     assert same(answered(slices, counted=True), {key: ([(f"child of {key}",)], False, 1) for key in ODD_KEYS[:40]})
 
 
 async def test_no_parents_have_no_pages(store: Store) -> None:
-    assert dict(await store.fetch(Fetch(things, ("id",), Match("parent_id", []), page=Page(10)))) == {}
+    assert dict(await store.answer(Fetch(things, ("id",), Match("parent_id", []), page=Page(10)))) == {}
 
 
 async def test_rows_without_a_parent_belong_to_none_that_is_asked(store: Store) -> None:
-    slices = await store.fetch(Fetch(things, ("id",), Match("parent_id", ["", "null", "None"]), page=Page(10)))
+    slices = await store.answer(Fetch(things, ("id",), Match("parent_id", ["", "null", "None"]), page=Page(10)))
     assert answered(slices) == {key: ([(f"child of {key}",)], False, None) for key in ("null", "None")}
 
 
 async def test_rows_by_key_can_be_fetched_too(store: Store) -> None:
     fetch = Fetch(things, ("name",), Match("id", ["m00", "nobody", "only"]), page=Page(1))
-    assert answered(await store.fetch(fetch)) == {"m00": ([("b",)], False, None), "only": ([("lonely",)], False, None)}
+    assert answered(await store.answer(fetch)) == {"m00": ([("b",)], False, None), "only": ([("lonely",)], False, None)}
 
 
 async def test_the_parent_and_the_order_need_not_be_asked(store: Store) -> None:
     fetch = Fetch(things, ("size",), Match("parent_id", ["father"]), order=(Order("name", True), Order("score", True)), page=Page(3))
-    assert answered(await store.fetch(fetch)) == {"father": ([(5,), (3,), (1,)], True, None)}
+    assert answered(await store.answer(fetch)) == {"father": ([(5,), (3,), (1,)], True, None)}
 
 
 async def test_children_of_a_thousand_parents_in_one_call(scratch: Store) -> None:
@@ -179,7 +179,7 @@ async def test_children_of_a_thousand_parents_in_one_call(scratch: Store) -> Non
     fetch = Fetch(
         drafts, ("size",), Match("parent_id", [f"p{i}" for i in range(1_000)]), order=(Order("size", True),), page=Page(2), count=True
     )
-    assert answered(await scratch.fetch(fetch), counted=True) == {f"p{i}": ([(2,), (1,)], True, 3) for i in range(1_000)}
+    assert answered(await scratch.answer(fetch), counted=True) == {f"p{i}": ([(2,), (1,)], True, 3) for i in range(1_000)}
 
 
 class TestCursorsStayRight:

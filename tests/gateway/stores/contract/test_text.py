@@ -97,7 +97,7 @@ async def test_walking_by_text_meets_every_text_once(store: Store) -> None:
     place = None
     while True:
         fetch = Fetch(things, ("name", "id"), Match("parent_id", ["texts"]), order=order, page=Page(7, after=place))
-        slice_ = (await store.fetch(fetch))["texts"]
+        slice_ = (await store.answer(fetch))["texts"]
         seen += column(slice_.rows)
         if not slice_.more:
             break
@@ -110,12 +110,12 @@ async def test_a_cursor_at_any_text(store: Store, text: str) -> None:
     place = TEXTS_IN_ORDER.index(text)
     key = f"t{place:02}"
     fetch = Fetch(things, ("name",), Match("parent_id", ["texts"]), order=(Order("name"),), page=Page(2, after=(text, key)))
-    slices = await store.fetch(fetch)
+    slices = await store.answer(fetch)
     assert same(column(slices["texts"].rows) if "texts" in slices else [], list(TEXTS_IN_ORDER[place + 1 : place + 3]))
 
 
 async def test_any_text_is_a_unique_value_to_get_by(store: Store) -> None:
-    rows = await store.get(Get(things, ("name",), [f"text {text}" for text in TEXTS_IN_ORDER], column="code"))
+    rows = await store.answer(Get(things, ("name",), [f"text {text}" for text in TEXTS_IN_ORDER], column="code"))
     assert same([tuple(rows[f"text {text}"]) for text in TEXTS_IN_ORDER], [(text,) for text in TEXTS_IN_ORDER])
 
 

@@ -79,7 +79,7 @@ _json = st.recursive(
 @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 async def test_any_json_comes_back_as_it_was(scratch: Store, values: list[Any]) -> None:
     await put(scratch, drafts, *(record(f"{i:02}", data={"value": value}) for i, value in enumerate(values)))
-    rows = await scratch.get(Get(drafts, ("data",), [f"{i:02}" for i in range(len(values))]))
+    rows = await scratch.answer(Get(drafts, ("data",), [f"{i:02}" for i in range(len(values))]))
     assert same([rows[f"{i:02}"][0] for i in range(len(values))], [{"value": value} for value in values])
 
 
@@ -97,7 +97,7 @@ async def test_empty_json_is_not_null(scratch: Store) -> None:
 @pytest.mark.parametrize("value", TEXT_LISTS, ids=lambda value: ascii(value)[:40])
 async def test_a_list_of_texts_comes_back_as_it_was(scratch: Store, value: list[str]) -> None:
     await put(scratch, drafts, record("list", tags=value, labels=value))
-    rows = await scratch.get(Get(drafts, ("tags", "labels"), ["list"]))
+    rows = await scratch.answer(Get(drafts, ("tags", "labels"), ["list"]))
     assert same(tuple(rows["list"]), (value, value))
     assert type(rows["list"][0]) is list
 
@@ -105,7 +105,7 @@ async def test_a_list_of_texts_comes_back_as_it_was(scratch: Store, value: list[
 async def test_an_empty_list_is_not_null(scratch: Store) -> None:
     await put(scratch, drafts, record("empty", labels=[]), record("null", labels=None))
     assert await ids(scratch, drafts, Compare("labels", "eq", None)) == ["null"]
-    rows = await scratch.get(Get(drafts, ("labels",), ["empty", "null"]))
+    rows = await scratch.answer(Get(drafts, ("labels",), ["empty", "null"]))
     assert same({key: rows[key][0] for key in ("empty", "null")}, {"empty": [], "null": None})
 
 
@@ -113,11 +113,11 @@ async def test_an_empty_list_is_not_null(scratch: Store) -> None:
 async def test_booleans_are_booleans(scratch: Store, through: str) -> None:
     await put(scratch, drafts, *(record(str(value), done=value is True, maybe=value, parent_id="p") for value in (True, False, None)))
     if through == "get":
-        rows = await scratch.get(Get(drafts, ("done", "maybe"), ["True", "False", "None"]))
+        rows = await scratch.answer(Get(drafts, ("done", "maybe"), ["True", "False", "None"]))
         got = {key: tuple(row) for key, row in rows.items()}
     else:
         page = Page(5) if through == "page" else None
-        slices = await scratch.fetch(Fetch(drafts, ("id", "done", "maybe"), Match("parent_id", ["p"]), page=page))
+        slices = await scratch.answer(Fetch(drafts, ("id", "done", "maybe"), Match("parent_id", ["p"]), page=page))
         got = {row[0]: tuple(row[1:]) for row in slices["p"].rows}
     assert all(type(value) is bool for done, maybe in got.values() for value in (done, maybe) if value is not None)
     assert got == {"True": (True, True), "False": (False, False), "None": (False, None)}

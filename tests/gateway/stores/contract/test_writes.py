@@ -56,12 +56,12 @@ async def test_of_rows_with_the_same_key_in_one_call_the_last_wins(scratch: Stor
 
 
 async def test_upserting_nothing(scratch: Store) -> None:
-    await scratch.upsert(Upsert(drafts, []))
+    await scratch.answer(Upsert(drafts, []))
     assert await everything(scratch, drafts) == []
 
 
 async def test_rows_may_be_lists(scratch: Store) -> None:
-    await scratch.upsert(Upsert(drafts, [list(record("a", tags=["x"]).values())]))
+    await scratch.answer(Upsert(drafts, [list(record("a", tags=["x"]).values())]))
     assert same(await everything(scratch, drafts), [record("a", tags=["x"])])
 
 
@@ -81,8 +81,8 @@ async def test_changing_what_was_written_afterwards_changes_nothing(scratch: Sto
 
 async def test_ten_thousand_rows_in_one_call(scratch: Store) -> None:
     await put(scratch, drafts, *(record(f"{i:05}", size=i, data={"i": i}) for i in range(10_000)))
-    assert grouped(await scratch.aggregate(Aggregate(drafts, (), (Measure("count"),)))) == {None: [(10_000,)]}
-    rows = await scratch.get(Get(drafts, ("size", "data"), ["00000", "09999"]))
+    assert grouped(await scratch.answer(Aggregate(drafts, (), (Measure("count"),)))) == {None: [(10_000,)]}
+    rows = await scratch.answer(Get(drafts, ("size", "data"), ["00000", "09999"]))
     assert same({key: tuple(rows[key]) for key in sorted(rows)}, {"00000": (0, {"i": 0}), "09999": (9_999, {"i": 9_999})})
 
 
@@ -98,45 +98,45 @@ async def test_a_call_does_all_or_nothing(scratch: Store) -> None:
 async def test_a_unique_value_may_be_written_again_with_its_row(scratch: Store) -> None:
     await put(scratch, drafts, record("a", code="mine"))
     await put(scratch, drafts, record("a", code="mine", size=1))
-    await scratch.delete(Delete(drafts, [("a",)]))
+    await scratch.answer(Delete(drafts, [("a",)]))
     await put(scratch, drafts, record("b", code="mine"))
     assert same(await everything(scratch, drafts), [record("b", code="mine")])
 
 
 async def test_deleted_rows_are_gone_and_the_others_stay(scratch: Store) -> None:
     await put(scratch, drafts, *(record(key) for key in "abcd"))
-    await scratch.delete(Delete(drafts, [("b",), ("d",)]))
+    await scratch.answer(Delete(drafts, [("b",), ("d",)]))
     assert await ids(scratch, drafts) == ["a", "c"]
 
 
 async def test_deleting_missing_keys_is_no_error(scratch: Store) -> None:
     await put(scratch, drafts, record("a"))
-    await scratch.delete(Delete(drafts, [("missing",), ("a",), ("a",), ("",)]))
-    await scratch.delete(Delete(drafts, [("a",)]))
+    await scratch.answer(Delete(drafts, [("missing",), ("a",), ("a",), ("",)]))
+    await scratch.answer(Delete(drafts, [("a",)]))
     assert await everything(scratch, drafts) == []
 
 
 async def test_deleting_nothing(scratch: Store) -> None:
     await put(scratch, drafts, record("a"))
-    await scratch.delete(Delete(drafts, []))
+    await scratch.answer(Delete(drafts, []))
     assert await ids(scratch, drafts) == ["a"]
 
 
 async def test_odd_keys_are_deleted_one_by_one(scratch: Store) -> None:
     await put(scratch, drafts, *(record(key) for key in ODD_KEYS))
-    await scratch.delete(Delete(drafts, [(key,) for key in ODD_KEYS[::2]]))
+    await scratch.answer(Delete(drafts, [(key,) for key in ODD_KEYS[::2]]))
     assert await ids(scratch, drafts) == sorted(ODD_KEYS[1::2])
 
 
 async def test_three_thousand_keys_are_deleted_in_one_call(scratch: Store) -> None:
     await put(scratch, drafts, *(record(f"k{i}") for i in range(3_001)))
-    await scratch.delete(Delete(drafts, [(f"k{i}",) for i in range(3_000)]))
+    await scratch.answer(Delete(drafts, [(f"k{i}",) for i in range(3_000)]))
     assert await ids(scratch, drafts) == ["k3000"]
 
 
 async def test_a_deleted_row_can_come_back(scratch: Store) -> None:
     await put(scratch, drafts, record("a", note="old"))
-    await scratch.delete(Delete(drafts, [("a",)]))
+    await scratch.answer(Delete(drafts, [("a",)]))
     await put(scratch, drafts, record("a", size=1))
     assert same(await everything(scratch, drafts), [record("a", size=1)])
 
@@ -144,7 +144,7 @@ async def test_a_deleted_row_can_come_back(scratch: Store) -> None:
 async def test_writes_are_seen_at_once_by_every_read(scratch: Store) -> None:
     for size in range(5):
         await put(scratch, drafts, record("a", size=size))
-        fetched, got = await asyncio.gather(one(scratch, Fetch(drafts, ("size",))), scratch.get(Get(drafts, ("size",), ["a"])))
+        fetched, got = await asyncio.gather(one(scratch, Fetch(drafts, ("size",))), scratch.answer(Get(drafts, ("size",), ["a"])))
         assert ([tuple(row) for row in fetched.rows], tuple(got["a"])) == ([(size,)], (size,))
 
 
@@ -158,5 +158,5 @@ async def test_upserts_of_the_same_rows_at_the_same_time(scratch: Store) -> None
 
 async def test_many_reads_at_the_same_time(scratch: Store) -> None:
     await put(scratch, drafts, *(record(f"k{i:02}", size=i) for i in range(50)))
-    answers = await asyncio.gather(*(scratch.get(Get(drafts, ("size",), [f"k{i:02}"])) for i in range(50)))
+    answers = await asyncio.gather(*(scratch.answer(Get(drafts, ("size",), [f"k{i:02}"])) for i in range(50)))
     assert [tuple(answer[f"k{i:02}"]) for i, answer in enumerate(answers)] == [(i,) for i in range(50)]

@@ -1,0 +1,171 @@
+"""The one way to a store: layers, composed once at the start, that every request of every kind goes through.
+
+    trace -> the layers that were given -> split -> count -> limit -> store.answer(request)
+
+A layer is a function ``layer(request, caller, next)`` that returns what ``next(request, caller)`` does, or something else: it may ask for
+another request, or none. Those that are given see a request whole, before it is split into calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from gateway.deadlines import Deadlines
+from gateway.errors import GatewayError, StoreTimeout, StoreUnavailable
+from gateway.stores.base import Request, Store, statements
+
+
+@dataclass(slots=True)
+class StoreCall:
+    """What one call to a store was and how long it took; kept only when a trace was asked for."""
+
+    store: str
+    kind: str
+    collection: str
+    operation: str
+    keys: int
+    started_ms: float  # since the request's start
+    duration_ms: float = 0.0
+    rows: int = 0
+    statements: list[Any] = field(default_factory=list)  # native: SQL text, pipeline, Cypher
+    error: str | None = None
+
+
+class Caller(Protocol):
+    """Who asks: a request's context, or an operator's command."""
+
+    started: float
+    trace: list[StoreCall] | None
+
+    def seconds(self, limit: float) -> float:
+        """Return the seconds that a call may take whose own limit is ``limit``; DeadlineExceeded where there are none left."""
+        ...
+
+
+Next = Callable[[Request[Any], Any], Awaitable[Any]]  # a request, a Caller
+Layer = Callable[[Request[Any], Any, Next], Awaitable[Any]]
+
+
+class StoresByName(dict[str, Store]):
+    """Stores by name; a name that none has is told with those that there are."""
+
+    def __missing__(self, name: str) -> Store:
+        raise LookupError(f"there is no store {name!r}; there are {', '.join(self)}")
+
+
+class Funnel:
+    """The layers before some stores. ``calls`` counts what reached a store, by ``"store.collection"``: once per part."""
+
+    def __init__(self, stores: StoresByName, layers: Sequence[Layer], *, timeout_s: float, write_timeout_s: float) -> None:
+        self._stores = stores
+        self.timeout_s = timeout_s
+        self._write_timeout_s = write_timeout_s
+        self._deadlines = Deadlines()
+        self.calls: Counter[str] = Counter()
+        self._last = self._split(self._count(self._limit))
+        # PERF: composed once. Layers that wait for nothing are plain functions, and a request that is not traced meets no layer for it:
+        # a point read from memory takes 3.5 µs of CPU in all, as much as methods of its own for each type of request took.
+        self.plain = composed(layers, self._last)
+        self.traced = composed((self._trace,), self.plain)
+
+    def ask_unlayered(self, request: Request[Any], caller: Caller) -> Awaitable[Any]:
+        """Return the answer to a request that is no client's, past the layers that were given."""
+        return self._last(request, caller)
+
+    async def _trace(self, request: Request[Any], caller: Caller, next_: Next) -> Any:
+        assert caller.trace is not None
+        begin = time.monotonic()
+        kind = self._stores[request.store].kind
+        started_ms = round((begin - caller.started) * 1000, 3)
+        call = StoreCall(request.store, kind, request.about, request.operation, request.keys_count, started_ms)
+        caller.trace.append(call)
+        token = statements.set(call.statements)
+        try:
+            answer = await next_(request, caller)
+            call.rows = request.rows_in(answer)
+            return answer
+        except (Exception, asyncio.CancelledError) as exc:
+            call.error = type(exc).__name__
+            raise
+        finally:
+            statements.reset(token)
+            call.duration_ms = round((time.monotonic() - begin) * 1000, 3)
+
+    def _split(self, next_: Next) -> Next:
+        async def in_parts(request: Request[Any], parts: Sequence[Request[Any]], caller: Caller) -> Any:
+            return request.joined(await asyncio.gather(*(next_(part, caller) for part in parts)))
+
+        def split(request: Request[Any], caller: Caller) -> Awaitable[Any]:
+            parts = request.split()
+            return next_(parts[0], caller) if len(parts) == 1 else in_parts(request, parts, caller)
+
+        return split
+
+    def _count(self, next_: Next) -> Next:
+        calls = self.calls
+
+        def count(request: Request[Any], caller: Caller) -> Awaitable[Any]:
+            calls[f"{request.store}.{request.about}"] += 1
+            return next_(request, caller)
+
+        return count
+
+    async def _limit(self, request: Request[Any], caller: Caller) -> Any:
+        """Return the store's own answer, within the time there is; what it raises bears the name that was asked."""
+        name = request.store
+        seconds = caller.seconds(self._write_timeout_s if request.is_write else self.timeout_s)
+        try:
+            with self._deadlines.within(seconds):
+                return await self._stores[name].answer(request)
+        except Exception as exc:
+            if _is_as_asked(exc, name):
+                raise
+            raise _named(exc, name, seconds) from _cause(exc)
+
+    async def within(self, name: str, seconds: float, call: Callable[[], Awaitable[None]]) -> None:
+        """Await a call to the store ``name`` that is no request, as one that is."""
+        try:
+            with self._deadlines.within(seconds):
+                await call()
+        except Exception as exc:
+            if _is_as_asked(exc, name):
+                raise
+            raise _named(exc, name, seconds) from _cause(exc)
+
+
+def composed(layers: Sequence[Layer], last: Next) -> Next:
+    """Return one function that calls the layers in their order, and at their end ``last``."""
+    for layer in reversed(layers):
+        last = _before(layer, last)
+    return last
+
+
+def _before(layer: Layer, next_: Next) -> Next:
+    def call(request: Request[Any], caller: Any) -> Awaitable[Any]:
+        return layer(request, caller, next_)
+
+    return call
+
+
+def _is_as_asked(error: Exception, store: str) -> bool:
+    """Return whether an error can go on as it is: it names no other store, which has the same pool, than the one that was asked."""
+    return not isinstance(error, TimeoutError) and not (isinstance(error, GatewayError) and error.extensions.get("store", store) != store)
+
+
+def _named(error: Exception, store: str, seconds: float) -> Exception:
+    """Return the error with the name of the store that was asked."""
+    if isinstance(error, StoreUnavailable):
+        return StoreUnavailable(store)
+    if isinstance(error, GatewayError) and not isinstance(error, StoreTimeout):
+        return type(error)(error.message, **{n: value for n, value in error.extensions.items() if n not in ("code", "store")}, store=store)
+    return StoreTimeout(store, error.seconds if isinstance(error, StoreTimeout) else seconds)
+
+
+def _cause(error: Exception) -> BaseException:
+    """Return the driver's error where there is one, for it is what the log shows."""
+    return (error.__cause__ if isinstance(error, GatewayError) else None) or error

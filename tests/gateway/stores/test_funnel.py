@@ -1,0 +1,254 @@
+"""The one way to a store: layers in their order, the time limits, and whose name an error bears."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+import pytest
+
+from gateway.config import Settings
+from gateway.context import RequestContext
+from gateway.errors import BadUserInput, ConfigError, Conflict, DeadlineExceeded, GatewayError, StoreTimeout, StoreUnavailable
+from gateway.preparing import connect
+from gateway.service import Request as Asked
+from gateway.service import Service
+from gateway.stores import Stores
+from gateway.stores.base import A, Collection, Column, Compare, Fetch, Get, Request, Upsert
+from gateway.stores.funnel import Caller, Layer, Next
+from gateway.stores.memory import MemoryStore
+from schema import schema as graph
+from tests.services import STORES
+
+NOTES = Collection("notes", "paper", (Column("id"), Column("text")))
+TWINS = Collection("twins", "copy", (Column("id"), Column("text")))
+
+
+async def stores(*layers: Layer, memory: MemoryStore | None = None, **times: float) -> Stores:
+    made = Stores({"paper": memory or MemoryStore("paper")}, layers=layers, **times)
+    await made.ask(Upsert(NOTES, [("1", "a"), ("2", "b"), ("3", "c")]))
+    made.calls.clear()
+    return made
+
+
+def noting(name: str, seen: list[str]) -> Layer:
+    async def layer(request: Request[Any], caller: Caller, next_: Next) -> Any:
+        seen.append(f"{name} before {request.keys_count}")
+        answer = await next_(request, caller)
+        seen.append(f"{name} after {request.rows_in(answer)}")
+        return answer
+
+    return layer
+
+
+# -------------------------------------------------------------------------------------------------------------- layers
+
+
+async def test_layers_stand_in_their_order_before_the_split() -> None:
+    seen: list[str] = []
+    made = await stores(noting("outer", seen), noting("inner", seen))
+    keys = [str(number) for number in range(1_500)]
+    assert await RequestContext(made).ask(Get(NOTES, ("text",), keys)) == {"1": ("a",), "2": ("b",), "3": ("c",)}
+    assert seen == ["outer before 1500", "inner before 1500", "inner after 3", "outer after 3"]
+    assert made.calls == {"paper.notes": 2}
+
+
+async def test_a_layer_may_ask_for_something_else() -> None:
+    async def one(request: Request[Any], caller: Caller, next_: Next) -> Any:
+        return await next_(request.narrowed(NOTES, Compare("id", "eq", "2")), caller)
+
+    made = await stores(one)
+    assert await RequestContext(made).ask(Get(NOTES, ("text",), ["1", "2"])) == {"2": ("b",)}
+
+
+async def test_a_layer_may_answer_itself_and_no_store_is_asked() -> None:
+    async def cached(request: Request[Any], caller: Caller, next_: Next) -> Any:
+        return {"1": ("kept",)}
+
+    made = await stores(cached)
+    assert await RequestContext(made).ask(Get(NOTES, ("text",), ["1"])) == {"1": ("kept",)}
+    assert not made.calls
+
+
+async def test_a_load_goes_past_the_layers() -> None:
+    seen: list[str] = []
+    made = await stores(noting("layer", seen))
+    await made.ask(Get(NOTES, ("text",), ["1"]))
+    assert not seen
+
+
+async def test_what_a_layer_asks_for_instead_is_traced_as_what_was_asked() -> None:
+    async def one(request: Request[Any], caller: Caller, next_: Next) -> Any:
+        return await next_(request.narrowed(NOTES, Compare("id", "eq", "2")), caller)
+
+    ctx = RequestContext(await stores(one), trace=[], started=time.monotonic())
+    await ctx.ask(Get(NOTES, ("text",), ["1", "2"]))
+    assert ctx.trace is not None
+    [call] = ctx.trace
+    assert (call.store, call.kind, call.collection, call.operation, call.keys, call.rows) == ("paper", "memory", "notes", "get", 2, 1)
+
+
+async def test_every_read_and_write_of_a_request_meets_the_layers() -> None:
+    seen: list[str] = []
+
+    async def layer(request: Request[Any], caller: Caller, next_: Next) -> Any:
+        seen.append(f"{request.operation} {request.about}")
+        return await next_(request, caller)
+
+    made = Stores({name: MemoryStore(name) for name in STORES}, layers=[layer])
+    query = "{ users { nodes { id following { nodes { id } } eventStats { count } recommendations { score } } } user(id: 1) { id } }"
+    response = await Service(graph, made).answer(Asked(query))
+    assert "errors" not in orjson.loads(response.body)
+    assert {"fetch users", "get users"} <= set(seen)
+    ctx = RequestContext(made)
+    await ctx.ask(Upsert(graph.collections[0], []))
+    assert seen[-1].startswith("upsert")
+
+
+async def test_a_store_that_is_not_there_is_named() -> None:
+    with pytest.raises(LookupError, match="there is no store 'copy'; there are paper"):
+        await (await stores()).ask(Get(TWINS, ("id",), ["1"]))
+
+
+# ---------------------------------------------------------------------------------------------------------------- time
+
+
+class Sleeping(MemoryStore):
+    """A store that answers reads, or writes, after a long time."""
+
+    sleeps_for: str = ""
+
+    async def answer(self, request: Request[A]) -> A:
+        if request.operation == self.sleeps_for:
+            await asyncio.sleep(30)
+        return await super().answer(request)
+
+
+@pytest.mark.parametrize(
+    ("operation", "deadline_s", "timeout_s", "write_timeout_s", "blamed"),
+    [
+        ("get", 20.0, 0.1, 20.0, 0.1),  # the store's own limit ends it, though the request has time left
+        ("get", None, 0.1, 20.0, 0.1),
+        ("get", 0.1, 20.0, 20.0, 0.1),  # less is left of the request
+        ("upsert", 20.0, 20.0, 0.1, 0.1),  # writes have a limit of their own
+    ],
+)
+async def test_the_shorter_limit_ends_a_call(
+    operation: str, deadline_s: float | None, timeout_s: float, write_timeout_s: float, blamed: float
+) -> None:
+    memory = Sleeping("paper")
+    ctx = RequestContext(await stores(memory=memory, timeout_s=timeout_s, write_timeout_s=write_timeout_s), started=time.monotonic())
+    ctx.deadline = None if deadline_s is None else ctx.started + deadline_s
+    memory.sleeps_for = operation
+    request: Request[Any] = Get(NOTES, ("text",), ["1"]) if operation == "get" else Upsert(NOTES, [("4", "d")])
+    with pytest.raises(StoreTimeout, match="'paper' did not answer within") as caught:
+        async with asyncio.timeout(5):
+            await ctx.ask(request)
+    assert caught.value.seconds == pytest.approx(blamed, abs=0.05)
+
+
+async def test_a_store_is_not_asked_when_no_time_is_left() -> None:
+    memory = MemoryStore("paper")
+    ctx = RequestContext(await stores(memory=memory), deadline=time.monotonic() - 1)
+    memory.calls.clear()
+    with pytest.raises(DeadlineExceeded):
+        await ctx.ask(Get(NOTES, ("text",), ["1"]))
+    assert not memory.calls
+
+
+async def test_a_ping_has_a_limit_and_the_name_that_was_asked() -> None:
+    class Deaf(MemoryStore):
+        async def ping(self) -> None:
+            await asyncio.sleep(30)
+
+    with pytest.raises(StoreTimeout, match=r"'paper' did not answer within 0\.05 s"):
+        await Stores({"paper": Deaf("other")}).ping("paper", timeout_s=0.05)
+
+
+# ------------------------------------------------------------------------------------------- one pool for several names
+
+
+class OfDriver(Exception):
+    pass
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        StoreUnavailable("paper"),
+        StoreTimeout("paper", 2),
+        Conflict("Another row has the same id.", store="paper"),
+        BadUserInput("no", store="paper"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("name", ["paper", "copy"])
+async def test_an_error_of_a_shared_pool_bears_the_name_that_was_asked_and_the_drivers_cause(error: GatewayError, name: str) -> None:
+    class Failing(MemoryStore):
+        async def answer(self, request: Request[Any]) -> Any:
+            raise error from OfDriver("refused")
+
+    store = Failing("paper")
+    collection = {"paper": NOTES, "copy": TWINS}[name]
+    with pytest.raises(type(error)) as caught:
+        await RequestContext(Stores({"paper": store, "copy": store})).ask(Fetch(collection, ("id",)))
+    assert caught.value.extensions == {**error.extensions, "store": name}
+    assert caught.value.message == error.message.replace("'paper'", f"'{name}'")
+    assert isinstance(caught.value.__cause__, OfDriver), "what the log shows"
+
+
+async def test_the_log_has_the_drivers_reason_whatever_name_was_asked(caplog: pytest.LogCaptureFixture) -> None:
+    class Failing(MemoryStore):
+        async def answer(self, request: Request[Any]) -> Any:
+            raise StoreUnavailable("users") from OfDriver("connection refused")
+
+    store = Failing("users")
+    response = await Service(graph, Stores(dict.fromkeys(STORES, store))).answer(Asked("{ posts { nodes { id } } }"), request_id="r1")
+    assert orjson.loads(response.body)["errors"][0]["extensions"]["store"] == "posts"
+    assert any("OfDriver('connection refused')" in record.getMessage() for record in caplog.records)
+
+
+URLS = {
+    "users": "postgresql://nobody@127.0.0.1:1/a",
+    "posts": "postgresql://nobody@127.0.0.1:1/a",
+    "events": "postgresql://nobody@127.0.0.1:1/b",
+}
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ({"users": 3, "posts": 3, "events": 7}, {"users": 3, "posts": 3, "events": 7}),
+        ({"users": None, "posts": 4}, {"users": 4, "posts": 4}),
+        ({"users": 5}, {"users": 5, "posts": 5}),
+    ],
+)
+def test_one_pool_has_the_size_that_was_said_of_either_name(sizes: Mapping[str, int | None], expected: Mapping[str, int]) -> None:
+    made = Stores.connect(URLS, pool_sizes=sizes)
+    assert made["users"] is made["posts"]
+    assert made["users"] is not made["events"]
+    for name, size in expected.items():
+        store: Any = made[name]
+        assert store._driver._pool_size == size
+
+
+def test_two_sizes_for_one_pool_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"stores\.posts\.pool_size: expected 3, as stores\.users\.pool_size, .*; got 4"):
+        Stores.connect(URLS, pool_sizes={"users": 3, "posts": 4})
+
+
+def test_two_sizes_of_the_settings_are_refused_and_a_default_is_none() -> None:
+    def settings(**sizes: int) -> Settings:
+        return Settings.model_validate(
+            {"stores": {name: {"url": URLS["users"], **({"pool_size": sizes[name]} if name in sizes else {})} for name in STORES}}
+        )
+
+    store: Any = connect(settings(posts=4))["users"]
+    assert store._driver._pool_size == 4
+    store = connect(settings())["users"]
+    assert store._driver._pool_size == 10
+    with pytest.raises(ConfigError, match=r"stores\.posts\.pool_size: expected 3"):
+        connect(settings(users=3, posts=4))
