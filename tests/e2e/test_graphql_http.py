@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config import Settings
+from schema import schema as graph
 from tests.e2e.processes import serving
 
 SOURCE = Path(__file__).parent / "graphql_http"
@@ -40,7 +41,8 @@ def audits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("variables", [{}, PRODUCTION], ids=["development", "production"])
 def test_every_audit_passes(audits: Path, tmp_path: Path, variables: dict[str, str]) -> None:
-    with serving(tmp_path, **variables) as address:
+    urls = {f"GATEWAY_STORES__{name.upper()}__URL": f"sqlite:///{tmp_path}/{name}.db" for name in graph.store_names}
+    with serving(tmp_path, **urls, **variables) as address:
         done = subprocess.run(["node", audits, f"{address}/graphql"], capture_output=True, text=True, timeout=60, check=True)
     results = json.loads(done.stdout)
     assert [f"{r['id']} {r['name']}: {r['reason']}" for r in results if r["status"] != "ok"] == []
