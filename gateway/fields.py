@@ -147,6 +147,11 @@ def batched(
     return _field(source, description, arguments)
 
 
+def field_of(source: Source, *, description: str | None = None, arguments: Sequence[StrawberryArgument] = ()) -> Any:
+    """Return a field of a source of one's own (``engine/sources/source.py`` says what one is)."""
+    return _field(source, description, arguments)
+
+
 def _field(source: Source | None, description: str | None, arguments: Sequence[StrawberryArgument] = (), **options: Any) -> Any:
     made = _SourceField(description=description, metadata={} if source is None else {SOURCE: source}, **options)
     if source is not None and not isinstance(source, FromColumn):

@@ -101,9 +101,8 @@ class Run:
         if calls:
             return await self._beside(asked)
         if len(asked) == 1:
-            place, steps, request = asked[0]
             try:
-                answer: Any = await run(self.ctx, request)
+                answer: Any = await run(self.ctx, asked[0][2])
             except Exception as exc:
                 answer = exc
             return self._answered(asked, (answer,))
@@ -137,7 +136,8 @@ class Run:
             except StopIteration as done:
                 result: Result = done.value
                 self.state.results[place.index] = result
-                self.state.failed = self.state.failed or result.error is not None
+                if result.error is not None:
+                    self.state.failed = True
             except Exception as exc:
                 self.fail(place, exc)
             else:

@@ -190,13 +190,14 @@ class Lookup(ByKey):
 
     def bind(self, binder: Binder, arguments: Mapping[str, Any]) -> Bound:
         names = binder.names(self)
-        told = [names.told[name] for name in self.by]
-        given = [name for name in told if arguments.get(name) is not None]
+        given = [(name, value) for name, value in arguments.items() if value is not None]
         if len(given) != 1:
-            raise BadUserInput(f"expected exactly one of {', '.join(told)}, got {' and '.join(given) or 'none'}", argument=told[0])
-        name = given[0]
+            told = [names.told[name] for name in self.by]
+            got = " and ".join(name for name in told if arguments.get(name) is not None) or "none"
+            raise BadUserInput(f"expected exactly one of {', '.join(told)}, got {got}", argument=told[0])
+        name, value = given[0]
         column = self.collection[self.by[names.python[name]]]
-        return ByColumn(binder.scalar(name, column, arguments[name]), column.name)
+        return ByColumn(binder.scalar(name, column, value), column.name)
 
     def steps(self, place: Place, run: Run) -> Steps:
         bound: ByColumn = run.bound(place)
