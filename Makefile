@@ -1,6 +1,7 @@
 # Two commands: `make run` and `make test`. Each does its own set-up in .venv; nothing is installed outside this folder.
 
 PORT ?= 8000
+WORKERS ?= auto
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -23,7 +24,7 @@ run: $(RUN)  ## start the gateway on PORT (8000), with demo data on the first st
 	@exec $(VENV)/bin/gateway serve --port $(PORT)
 
 test: $(DEV)  ## all tests; those on real servers run when TEST_POSTGRES_URL, TEST_MONGO_URL and TEST_NEO4J_URL name them
-	$(PY) -m pytest
+	$(PY) -m pytest -n $(WORKERS)
 
 check: lint types imports test  ## what CI runs
 

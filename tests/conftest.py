@@ -19,12 +19,25 @@ ROOT = Path(__file__).parent.parent
 SNB = "TEST_SNB_DIR"
 NODE = "node and npm"
 HATCHLING = "hatchling"
+LEFT_OUT = "left out for want of"
 
 _left_out: pytest.StashKey[Counter[str]] = pytest.StashKey()
 
 
+class _Counting:
+    """Counts what was left out, wherever it was: tests run in several processes, and their reports come to one."""
+
+    def __init__(self, left_out: Counter[str]) -> None:
+        self._left_out = left_out
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "setup":
+            self._left_out.update(str(value) for name, value in report.user_properties if name == LEFT_OUT)
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_left_out] = Counter()
+    left_out = config.stash[_left_out] = Counter()
+    config.pluginmanager.register(_Counting(left_out))
     mongo = urlsplit(os.environ.get(MONGODB.variable, ""))
     if mongo.port:
         # PyMongo leaves a socket to the collector when it is cancelled while it connects (pool_shared._async_create_connection closes
@@ -36,7 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     missing = _missing(item)
     if missing:
-        item.config.stash[_left_out].update(missing)
+        item.user_properties += [(LEFT_OUT, name) for name in missing]
         pytest.skip(f"needs {' and '.join(missing)}")
 
 

@@ -49,19 +49,20 @@ tests.conftest.find_spec = lambda _: None
 """
 
 
-def run(folder: Path, tests: str = TESTS, **variables: str) -> tuple[int, list[str]]:
+def run(folder: Path, tests: str = TESTS, workers: int = 0, /, **variables: str) -> tuple[int, list[str]]:
     """The exit status and the lines of a run of ``tests`` with these variables and no others of ours."""
     (folder / "test_some.py").write_text(tests)
     (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n  live\n  node\n  wheel\n")
     ours = {"REQUIRE_LIVE", "TEST_SNB_DIR", *(server.variable for server in SERVERS)}
     environment = {name: value for name, value in os.environ.items() if name not in ours}
-    command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", "-q", str(folder)]
+    command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", "-q", "-n", str(workers), str(folder)]
     done = subprocess.run(command, cwd=ROOT, env=environment | variables, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout.splitlines()
 
 
-def test_left_out_tests_are_counted_by_server_with_the_way_to_run_them(tmp_path: Path) -> None:
-    status, lines = run(tmp_path, TEST_SNB_DIR="/no/such/folder")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_left_out_tests_are_counted_by_server_with_the_way_to_run_them(tmp_path: Path, workers: int) -> None:
+    status, lines = run(tmp_path, TESTS, workers, TEST_SNB_DIR="/no/such/folder")
     assert status == 0
     assert lines[-1].startswith("1 passed, 3 skipped")
     assert lines[-12:-1] == [
@@ -79,8 +80,9 @@ def test_left_out_tests_are_counted_by_server_with_the_way_to_run_them(tmp_path:
     ]
 
 
-def test_a_run_that_requires_live_tests_fails_without_them(tmp_path: Path) -> None:
-    status, lines = run(tmp_path, TEST_SNB_DIR=str(tmp_path), REQUIRE_LIVE="1", TEST_POSTGRES_URL="x", TEST_MONGO_URL="x")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_run_that_requires_live_tests_fails_without_them(tmp_path: Path, workers: int) -> None:
+    status, lines = run(tmp_path, TESTS, workers, TEST_SNB_DIR=str(tmp_path), REQUIRE_LIVE="1", TEST_POSTGRES_URL="x", TEST_MONGO_URL="x")
     assert status == 1
     assert lines[-2] == "FAILED: REQUIRE_LIVE is set, and the tests above were left out."
 
