@@ -16,6 +16,7 @@ GatewayError
 │   ├── BadData             a file to load; ends the load with one line
 │   ├── StoreUnavailable    no connection, refused, reset, shutting down
 │   ├── StoreTimeout        no answer within the time given
+│   ├── WrongValue          a store that enforces no types has a value that is none of its column's
 │   ├── Overloaded          clients that do not read, or do not send, hold too much memory
 │   └── DeadlineExceeded    the request as a whole took too long
 └── Bug                     we must act; a client sees "Internal server error" and an id
@@ -192,6 +193,18 @@ class StoreTimeout(OperatorError):
         super().__init__(f"The store '{store}' did not answer within {seconds:g} s.", store=store)
         self.store = store
         self.seconds = seconds
+
+
+class WrongValue(OperatorError):
+    """A value is none of its column's type. ``where`` is its store, collection and column, which the log is told, as is what was found."""
+
+    def __init__(self, where: str, *, expected: str, found: str) -> None:
+        super().__init__("There is a value here that is not of its column's type.")
+        self.where, self.expected, self.found = where, expected, found
+
+    @property
+    def detail(self) -> str:
+        return f"{self.where}: expected {self.expected}, found {self.found}"
 
 
 class Overloaded(OperatorError):
