@@ -10,6 +10,7 @@ GatewayError
 │   ├── BadUserInput        a variable or an argument has a value that cannot be
 │   ├── LimitExceeded       more than a limit of the settings allows
 │   │   └── TextLimitExceeded    seen already while the text was read
+│   ├── CursorTooLong       an order of columns whose values are too long for a cursor
 │   └── Conflict            another row already has a value that must be unique
 ├── OperatorError           whoever runs the gateway must act
 │   ├── ConfigError         a setting; ends the start with one line
@@ -154,6 +155,19 @@ class LimitExceeded(CallerError):
 
 class TextLimitExceeded(LimitExceeded):
     http_status = 400
+
+
+class CursorTooLong(CallerError):
+    """A row has so long values in the columns of the order that its cursor would not be taken."""
+
+    code = "CURSOR_TOO_LONG"
+
+    def __init__(self, limit: int, actual: int) -> None:
+        super().__init__(
+            f"The cursor would have {actual} characters, and at most {limit} are taken: order by columns of shorter values.",
+            limit=limit,
+            actual=actual,
+        )
 
 
 class Conflict(CallerError):
