@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.errors import DeadlineExceeded, LimitExceeded
+from gateway.errors import DeadlineExceeded, LimitExceeded, WrongValue
 from gateway.stores import Stores
 from gateway.stores.base import A, Collection, Request
 from gateway.stores.funnel import StoreCall
 
 __all__ = ["RequestContext", "StoreCall"]
+
+_log = logging.getLogger("gateway.errors")
 
 
 @dataclass(slots=True)
@@ -30,6 +33,7 @@ class RequestContext:
     key_loaders: dict[tuple[Collection, str], Any] = field(default_factory=dict)  # of ``loaders.load``, by collection and column
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)  # of the request; those left at its end are cancelled
     noted: list[LimitExceeded] = field(default_factory=list)  # limits that it is beyond where they are only measured
+    has_wrong_values: bool = False  # a WrongValue stands in a row that it read
 
     def ask(self, request: Request[A]) -> Awaitable[A]:
         """Return the answer of a store to one request, at once and alone: the one way to a store (``stores/funnel.py``)."""
@@ -49,6 +53,10 @@ class RequestContext:
         if left <= 0:  # the store was not even asked
             raise DeadlineExceeded(round(self.deadline - self.started, 3))
         return left if left < limit else limit
+
+    def found_wrong(self, error: WrongValue) -> None:
+        self.has_wrong_values = True
+        _log.warning("%s: %s", self.request_id, error.detail)
 
     def forget_reads(self) -> None:
         """Forget the rows that loaders keep: what was read before a write may not be true after it."""

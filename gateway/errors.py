@@ -10,12 +10,14 @@ GatewayError
 │   ├── BadUserInput        a variable or an argument has a value that cannot be
 │   ├── LimitExceeded       more than a limit of the settings allows
 │   │   └── TextLimitExceeded    seen already while the text was read
+│   ├── CursorTooLong       an order of columns whose values are too long for a cursor
 │   └── Conflict            another row already has a value that must be unique
 ├── OperatorError           whoever runs the gateway must act
 │   ├── ConfigError         a setting; ends the start with one line
 │   ├── BadData             a file to load; ends the load with one line
 │   ├── StoreUnavailable    no connection, refused, reset, shutting down
 │   ├── StoreTimeout        no answer within the time given
+│   ├── WrongValue          a store that enforces no types has a value that is none of its column's
 │   ├── Overloaded          clients that do not read, or do not send, hold too much memory
 │   └── DeadlineExceeded    the request as a whole took too long
 └── Bug                     we must act; a client sees "Internal server error" and an id
@@ -155,6 +157,19 @@ class TextLimitExceeded(LimitExceeded):
     http_status = 400
 
 
+class CursorTooLong(CallerError):
+    """A row has so long values in the columns of the order that its cursor would not be taken."""
+
+    code = "CURSOR_TOO_LONG"
+
+    def __init__(self, limit: int, actual: int) -> None:
+        super().__init__(
+            f"The cursor would have {actual} characters, and at most {limit} are taken: order by columns of shorter values.",
+            limit=limit,
+            actual=actual,
+        )
+
+
 class Conflict(CallerError):
     code = "CONFLICT"
     http_status = 409
@@ -192,6 +207,18 @@ class StoreTimeout(OperatorError):
         super().__init__(f"The store '{store}' did not answer within {seconds:g} s.", store=store)
         self.store = store
         self.seconds = seconds
+
+
+class WrongValue(OperatorError):
+    """A value is none of its column's type. ``where`` is its store, collection and column, which the log is told, as is what was found."""
+
+    def __init__(self, where: str, *, expected: str, found: str) -> None:
+        super().__init__("There is a value here that is not of its column's type.")
+        self.where, self.expected, self.found = where, expected, found
+
+    @property
+    def detail(self) -> str:
+        return f"{self.where}: expected {self.expected}, found {self.found}"
 
 
 class Overloaded(OperatorError):

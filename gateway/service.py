@@ -222,7 +222,7 @@ class Service:
         if state.size > FEW:  # in one piece, so that no more than one large answer stands there as objects
             return await self._aside(self._finished, prepared, state, ctx, thread=self._mending if state.failed else self._beside)
         data, errors = await self._completed(prepared, state)
-        return self._response(data, errors, ctx)
+        return self._response(data, errors, ctx, [(prepared, state)])
 
     def _variables(self, document: Document, operation: Operation, given: Mapping[str, Any] | None) -> Mapping[str, Any]:
         variables: Variables | None = document.variables.get(operation.name)
@@ -320,10 +320,10 @@ class Service:
         """Return the response of a run: what ``_completed`` and ``_response`` do, from a thread."""
         ctx.check()
         try:
-            return self._response(complete(prepared, state), (), ctx)
+            return self._response(complete(prepared, state), (), ctx, [(prepared, state)])
         except SecondWalk:
             self.second_walks += 1
-        return self._response(*complete_with_nulls(prepared, state), ctx)
+        return self._response(*complete_with_nulls(prepared, state), ctx, [(prepared, state)])
 
     async def _turn(self) -> None:
         """Return in a round of the loop in which nobody else reads or plans a new document, or binds many values.
@@ -352,16 +352,19 @@ class Service:
         """Run a mutation's root fields one after the other (GraphQL spec 6.2.2); all arguments were checked before the first."""
         data: dict[str, Any] | None = {}
         errors: list[GraphQLError] = []
+        runs: list[tuple[Prepared, State]] = []
         for part, bound, allowed in zip(prepared.series, bounds, costs, strict=True):
             ctx.forget_reads()
-            found, failed = await self._completed(part, await self._execute(part.plan, bound, allowed, variables, ctx))
+            state = await self._execute(part.plan, bound, allowed, variables, ctx)
+            runs.append((part, state))
+            found, failed = await self._completed(part, state)
             errors.extend(failed)
             if found is None:
                 data = None
                 break
             assert data is not None
             data.update(found)
-        return self._response(data, errors, ctx)
+        return self._response(data, errors, ctx, runs)
 
     def plan(self, query: str, operation_name: str | None = None, variables: Mapping[str, Any] | None = None) -> Plan:
         """Return the plan of an operation without running it; DocumentRefused or a GatewayError where there is none."""
@@ -369,16 +372,23 @@ class Service:
         operation = document.operation(operation_name)
         return self._plan(document, operation, self._variables(document, operation, variables)).plan
 
-    def _response(self, data: Any, errors: Sequence[GraphQLError], ctx: RequestContext) -> Response:
+    def _response(self, data: Any, errors: Sequence[GraphQLError], ctx: RequestContext, runs: Sequence[tuple[Prepared, State]]) -> Response:
         ctx.check()
         extensions = _explained(ctx) if ctx.plan is not None else {}
         if ctx.noted:
             extensions["limits"] = [error.extensions for error in ctx.noted]
-        shown_errors = shown(errors, ctx.request_id, type_names=self.openness.type_names) if errors else ()
-        body = respond(data, shown_errors, extensions)
+        try:
+            body = respond(data, self._shown(errors, ctx), extensions)
+        except TypeError:  # JSON cannot hold a value of it: another walk finds out which
+            self.second_walks += 1
+            data, errors = _written(runs)
+            body = respond(data, self._shown(errors, ctx), extensions)
         if len(body) > self.limits.response_limit_bytes:
             raise _ResultLimitError(*result_limit(self.limits, len(body)))
         return Response(body, 200, partial=bool(errors))
+
+    def _shown(self, errors: Sequence[GraphQLError], ctx: RequestContext) -> Sequence[Mapping[str, Any]]:
+        return shown(errors, ctx.request_id, type_names=self.openness.type_names) if errors else ()
 
     def _refused(self, errors: Sequence[Mapping[str, Any]], status: int) -> Response:
         for error in errors:
@@ -415,6 +425,19 @@ def _edges_of_connections(schema: GraphQLSchema) -> frozenset[tuple[str, str]]:
         for name, definition in type_.fields.items()
         if source_of(definition).is_a_step
     )
+
+
+def _written(runs: Sequence[tuple[Prepared, State]]) -> tuple[dict[str, Any] | None, list[GraphQLError]]:
+    """Return data that can be written, of a query or of a mutation's root fields, with an error in place of each value that cannot."""
+    data: dict[str, Any] = {}
+    errors: list[GraphQLError] = []
+    for prepared, state in runs:
+        found, failed = complete_with_nulls(prepared, state, tries_leaves=True)
+        errors.extend(failed)
+        if found is None:
+            return None, errors
+        data |= found
+    return data, errors
 
 
 def weight_of_plan(plan: Plan) -> int:

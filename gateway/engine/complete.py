@@ -115,11 +115,16 @@ def complete(prepared: Prepared, state: State) -> dict[str, Any]:
         raise SecondWalk from exc
 
 
-def complete_with_nulls(prepared: Prepared, state: State) -> tuple[dict[str, Any] | None, list[GraphQLError]]:
-    """Return data and errors of a run in which something failed; data is None when an error went all the way up."""
+def complete_with_nulls(
+    prepared: Prepared, state: State, *, tries_leaves: bool = False
+) -> tuple[dict[str, Any] | None, list[GraphQLError]]:
+    """Return data and errors of a run in which something failed; data is None when an error went all the way up.
+
+    ``tries_leaves``: a value that JSON cannot hold is an error, too.
+    """
     built = Building(prepared.plan, prepared.compile_carefully(), state).data(prepared.plan)
     assert isinstance(built, Made)
-    return place_nulls(prepared.plan.text, built)
+    return place_nulls(prepared.plan.text, built, tries_leaves=tries_leaves)
 
 
 # ------------------------------------------------------------------------------------------------------------- compiling

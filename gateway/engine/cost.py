@@ -179,4 +179,9 @@ def length(value: Any) -> int:
     """Return about how many bytes a text, a list of texts or a JSON value takes in an answer."""
     if isinstance(value, str):
         return len(value)
-    return 0 if value is None else len(orjson.dumps(value, default=str))
+    if value is None:
+        return 0
+    try:
+        return len(orjson.dumps(value, default=str))
+    except TypeError:  # JSON cannot hold it, which is told at its place
+        return 0

@@ -10,9 +10,11 @@ from typing import Any
 
 import orjson
 
-from gateway.errors import BadUserInput
+from gateway.errors import BadUserInput, CursorTooLong
 from gateway.scalars import parse_date, parse_time
 from gateway.stores.base import Collection, Column, Order, Type, Value
+
+CURSOR_MAX = 65_536  # characters: so long a cursor is given out and taken, and no longer one
 
 
 @lru_cache(maxsize=1_000)
@@ -21,14 +23,20 @@ def cursor_of(collection: Collection, order: tuple[Order, ...]) -> str:
 
 
 def write_cursor(cursor_of: str, values: Sequence[Value]) -> str:
-    """Return the cursor of a row: base64url, without padding, of the order's name and the row's values in it."""
-    return base64.urlsafe_b64encode(orjson.dumps((cursor_of, *values))).rstrip(b"=").decode()
+    """Return the cursor of a row: base64url, without padding, of the order's name and the row's values in it.
+
+    CursorTooLong where ``read_cursor`` would not take it; TypeError where a value is none that JSON can hold.
+    """
+    text = base64.urlsafe_b64encode(orjson.dumps((cursor_of, *values))).rstrip(b"=").decode()
+    if len(text) > CURSOR_MAX:
+        raise CursorTooLong(CURSOR_MAX, len(text))
+    return text
 
 
 def read_cursor(argument: str, text: str, cursor_of: str, collection: Collection, order: Sequence[Order]) -> tuple[Value, ...]:
     """Return the values of a cursor, one per column of ``order``; BadUserInput when it is none or of another order."""
     values: Any = None
-    if len(text) <= 65_536:
+    if len(text) <= CURSOR_MAX:
         try:
             values = orjson.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
         except (ValueError, binascii.Error, UnicodeEncodeError):

@@ -43,12 +43,14 @@ async def execute(
         # PERF: counting takes 3 µs of the 20 of a point look-up, where there is nothing to count
         for level in plan.starts:
             steps = await run_.level(level, steps)
+        run_.state.failed = run_.state.failed or ctx.has_wrong_values
         return run_.state
     counting = Counting(plan, allowed, limits, run_.state.root, run_.state.results)
     for number, level in enumerate(plan.starts):
         steps = await run_.level(level, steps)
         for place, error in counting.level(number):
             run_.fail(place, error)
+    run_.state.failed = run_.state.failed or ctx.has_wrong_values
     run_.state.size = counting.size * max(plan.width, USUAL_WIDTH) // USUAL_WIDTH
     return run_.state
 
@@ -162,8 +164,8 @@ class Run:
         """Return the unique keys in the parent's rows, in the order they first appear there; nulls are none."""
         unique = dict.fromkeys(map(itemgetter(place.slot), self.rows_above(place)))
         unique.pop(None, None)
-        if place.below_objects:
-            for key in [key for key in unique if isinstance(key, Exception)]:  # an attribute that could not be read
+        if place.below_objects or self.ctx.has_wrong_values:
+            for key in [key for key in unique if isinstance(key, Exception)]:  # an attribute that could not be read, or a WrongValue
                 self.something_failed()
                 del unique[key]
         return UniqueKeys(unique)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import isfinite
 from typing import Any
 
 from graphql import GraphQLError, GraphQLLeafType, GraphQLOutputType, Undefined, is_enum_type, is_list_type, is_non_null_type
@@ -65,6 +66,8 @@ def _output(output: Any) -> Any:
     """Return what a scalar made of a value; it may make anything but a null, and an error that stands for a value is none."""
     if output is None or output is Undefined or isinstance(output, Exception):
         raise TypeError("a scalar made a null of a value")
+    if type(output) is float and not isfinite(output):
+        raise ValueError("a scalar made a number that JSON has not, which would be written as a null")
     return output
 
 

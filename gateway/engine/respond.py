@@ -22,7 +22,7 @@ _log = logging.getLogger("gateway.errors")
 def respond(
     data: Any, errors: Sequence[Mapping[str, Any]] = (), extensions: dict[str, Any] | None = None, *, has_data: bool = True
 ) -> bytes:
-    """Return the JSON of an answer; errors first, as the specification recommends."""
+    """Return the JSON of an answer; errors first, as the specification recommends. TypeError where JSON cannot hold its data."""
     answer: dict[str, Any] = {}
     if errors:
         answer["errors"] = errors
@@ -30,7 +30,12 @@ def respond(
         answer["data"] = data
     if extensions:
         answer["extensions"] = extensions
-    return orjson.dumps(answer)
+    try:
+        return orjson.dumps(answer)
+    except TypeError:
+        if not errors:
+            raise
+    return orjson.dumps(answer | {"errors": list(map(_writable, errors))})
 
 
 def shown(errors: Iterable[GraphQLError], request_id: str, *, type_names: bool = True) -> list[dict[str, Any]]:
@@ -43,6 +48,16 @@ def shown(errors: Iterable[GraphQLError], request_id: str, *, type_names: bool =
         code = result[-1]["extensions"]["code"]
         result.append({"message": f"{more} more errors.", "extensions": {"code": code, "more": more}})
     return result
+
+
+def _writable(error: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return an error without what JSON cannot hold of it: code of the author's may have put anything there."""
+    try:
+        orjson.dumps(error)
+    except TypeError:
+        message = str(error["message"]).encode(errors="replace").decode()
+        return {**error, "message": message, "extensions": {"code": "INTERNAL_SERVER_ERROR"}}
+    return error
 
 
 def _shown(error: GraphQLError, request_id: str, type_names: bool, logged: set[int]) -> dict[str, Any]:

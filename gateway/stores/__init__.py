@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
@@ -11,12 +12,14 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, WrongValue
 from gateway.stores.base import A, Collection, Request, Store
 from gateway.stores.funnel import Funnel, Layer, StoreCall, StoresByName
 
 READ_TIMEOUT_S = 3.0
 WRITE_TIMEOUT_S = 5.0
+
+_log = logging.getLogger("gateway.errors")
 
 SCHEMES = {
     "postgresql+asyncpg": "sql",
@@ -156,6 +159,9 @@ class _Operator:
 
     def seconds(self, limit: float) -> float:
         return limit if self.timeout_s is None else self.timeout_s
+
+    def found_wrong(self, error: WrongValue) -> None:
+        _log.warning("%s", error.detail)
 
 
 def _is_shared(url: str) -> bool:

@@ -123,6 +123,13 @@ class Store(Protocol):
 
     kind: str  # postgresql, sqlite, mongodb, neo4j, memory
 
+    @property
+    def enforces_types(self) -> bool:
+        """Whether a column has values of its type alone. Where it may not, ``values.py`` looks at all that is read, and a store
+        answers with what it found, or an ``Unreadable``, in place of a value that it cannot decode.
+        """
+        ...
+
     async def open(self) -> None:
         """Make the pool. Does not fail when the server is not there: calls do, and work again once it is back."""
         ...

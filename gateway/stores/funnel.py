@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from gateway.deadlines import Deadlines
-from gateway.errors import GatewayError, StoreTimeout, StoreUnavailable
+from gateway.errors import GatewayError, StoreTimeout, StoreUnavailable, WrongValue
 from gateway.stores.base import Request, Store, statements
 
 
@@ -44,6 +44,10 @@ class Caller(Protocol):
 
     def seconds(self, limit: float) -> float:
         """Return the seconds that a call may take whose own limit is ``limit``; DeadlineExceeded where there are none left."""
+        ...
+
+    def found_wrong(self, error: WrongValue) -> None:
+        """Hear of values that are not of their column's type; ``error`` stands in their rows."""
         ...
 
 
@@ -119,13 +123,20 @@ class Funnel:
         """Return the store's own answer, within the time there is; what it raises bears the name that was asked."""
         name = request.store
         seconds = caller.seconds(self._write_timeout_s if request.is_write else self.timeout_s)
+        store = self._stores[name]
         try:
             with self._deadlines.within(seconds):
-                return await self._stores[name].answer(request)
+                answer = await store.answer(request)
         except Exception as exc:
             if _is_as_asked(exc, name):
                 raise
             raise _named(exc, name, seconds) from _cause(exc)
+        if store.enforces_types:
+            return answer
+        checks = request.checks
+        if checks is None or checks.hold(request.rows_of(answer)):
+            return answer
+        return request.with_rows(answer, checks.replacing(f"{name}.{request.about}", caller.found_wrong))
 
     async def within(self, name: str, seconds: float, call: Callable[[], Awaitable[None]]) -> None:
         """Await a call to the store ``name`` that is no request, as one that is."""

@@ -23,6 +23,7 @@ from gateway.stores.base import (
     And,
     Bucket,
     Collection,
+    Column,
     Compare,
     Delete,
     Fetch,
@@ -51,6 +52,7 @@ from gateway.stores.base import (
     rank,
     total_order,
 )
+from gateway.stores.values import Unreadable, checks_of, decoded, found_in_place_of
 
 CALLS_KEPT = 10_000  # of ``calls``: a store that runs for days must not grow by what it was asked
 
@@ -62,7 +64,8 @@ _T = TypeVar("_T")
 class MemoryStore:
     """A store whose rows live and die with it. Two of them never share rows, whatever their URLs.
 
-    It keeps what it is given: a null in a column that is not nullable stays there, which is how tests come by one.
+    It keeps what it is given: a null in a column that is not nullable stays there, which is how tests come by one. In place of a value of
+    another type than its column's it keeps that there was one.
     For tests too: ``calls`` holds what was asked, and every call raises ``fail_with`` while it is set.
     """
 
@@ -73,6 +76,7 @@ class MemoryStore:
         self.url = url
         self.fail_with: Exception | None = None
         self.calls: list[Request[Any]] = []
+        self.enforces_types = True  # until it is given a value of another type than its column's
         self._tables: dict[str, _Table] = {}
         self._handlers = Handlers(
             {
@@ -145,7 +149,9 @@ class MemoryStore:
 
     async def _upsert(self, upsert: Upsert) -> None:
         self._called(upsert)
-        self._table(upsert.collection).upsert(upsert.rows)
+        table = self._table(upsert.collection)
+        table.upsert(upsert.rows)
+        self.enforces_types = self.enforces_types and table.is_sound
 
     async def _delete(self, delete: Delete) -> None:
         self._called(delete)
@@ -186,12 +192,13 @@ class _Table:
         self._pickers: dict[tuple[str, ...], Callable[[_Tuple], _Tuple]] = {}
         self._rows: dict[_Tuple, _Tuple] = {}
         self._derived: dict[Hashable, Any] = {}
+        self.is_sound = True  # every value that it was given was of its column's type
 
     # ------------------------------------------------------------------------------------------------------------ writes
 
     def upsert(self, rows: Sequence[Row]) -> None:
         key_of = self.picker(self.collection.key)
-        changed = self._rows | {key_of(row): row for row in map(self._stored, rows)}
+        changed = self._rows | {key_of(row): row for row in self._sound(list(map(self._stored, rows)))}
         self._refuse_doubles(changed.values())
         self._rows = changed
         self._derived.clear()
@@ -209,10 +216,16 @@ class _Table:
                 if len(set(values)) < len(values):
                     raise Conflict(f"Another row of {self.collection.name} has the same {', '.join(index.columns)}.")
 
+    def _sound(self, rows: list[_Tuple]) -> list[_Tuple]:
+        if checks_of(self.collection, self.collection.names).hold(rows):
+            return rows
+        self.is_sound = False
+        return [tuple(map(_kept, self.collection.columns, row)) for row in rows]
+
     def _stored(self, row: Row) -> _Tuple:
         """The row with lists and JSON of its own, so that a later change of the caller's values changes nothing here."""
         columns = zip(row, self.collection.columns, strict=True)
-        return tuple(orjson.loads(orjson.dumps(v)) if c.type in (Type.JSON, Type.TEXTS) and v is not None else v for v, c in columns)
+        return tuple(_copied(v) if c.type in (Type.JSON, Type.TEXTS) and v is not None else v for v, c in columns)
 
     # ----------------------------------------------------------------------------------------------------------- derived
 
@@ -326,6 +339,15 @@ class _Table:
         return place if place is not None else self._place[self.collection[column].name]  # the collection says what it has
 
 
+def _copied(value: Value) -> Value:
+    return decoded(lambda value: orjson.loads(orjson.dumps(value)), value)
+
+
+def _kept(column: Column, value: Value) -> Value:
+    found = found_in_place_of(column, value)
+    return value if found is None else value if isinstance(value, Unreadable) else Unreadable(found)
+
+
 def _picker(places: list[int]) -> Callable[[_Tuple], _Tuple]:
     match places:
         case []:
@@ -369,14 +391,19 @@ def _compare(where: Compare, place: int) -> _Test:
         values = {value for value in wanted if value is not None}
         return lambda row: row[place] in values
     compare = _COMPARISONS[where.op]
-    return lambda row: row[place] is not None and compare(row[place], wanted)
+
+    def holds(row: _Tuple) -> bool:
+        value = row[place]
+        return value is not None and not isinstance(value, Unreadable) and compare(value, wanted)
+
+    return holds
 
 
 @lru_cache(maxsize=10_000)
-def bucket(time: str | None, interval: Interval) -> str | None:
+def bucket(time: Any, interval: Interval) -> Any:
     """The start of the UTC hour, day, week (Monday) or month that ``time`` falls in; None for None."""
-    if time is None:
-        return None
+    if time is None or isinstance(time, Unreadable):
+        return time
     if interval == "hour":
         return f"{time[:13]}:00:00.000Z"
     if interval == "month":

@@ -58,6 +58,7 @@ from gateway.stores.base import (
     Value,
     note,
 )
+from gateway.stores.values import sorted_anyhow
 
 DEFAULT_DATABASE = "crossgraph"
 WRITE_TIMEOUT_S = 5.0
@@ -82,6 +83,7 @@ class MongoStore:
     """
 
     kind = "mongodb"
+    enforces_types = False
 
     def __init__(self, name: str, url: str, *, pool_size: int = 20, connect_timeout_s: float = 2.0, timeout_s: float = 3.0) -> None:
         self.name = name
@@ -183,7 +185,7 @@ class MongoStore:
         raw = [_group_values(aggregate, document) for document in documents]
         rows = mongo_values.decode(_group_columns(aggregate), raw)
         width = len(aggregate.groups)
-        return _grouped(sorted(zip(parents, rows, strict=True), key=lambda item: _nulls_last(item[1][:width])))
+        return _grouped(sorted_anyhow(zip(parents, rows, strict=True), key=lambda item: _nulls_last(item[1][:width])))
 
     async def _native(self, call: NativeCall) -> Groups:
         query = call.native.query(self.kind)

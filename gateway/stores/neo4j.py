@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC
@@ -38,7 +38,6 @@ from gateway.stores.base import (
     Key,
     Native,
     NativeCall,
-    Order,
     Request,
     Row,
     Rows,
@@ -49,7 +48,6 @@ from gateway.stores.base import (
     Value,
     Where,
     note,
-    rank,
 )
 from gateway.stores.neo4j_conditions import Parameters, conditions, split
 from gateway.stores.neo4j_cypher import (
@@ -62,8 +60,9 @@ from gateway.stores.neo4j_cypher import (
     written,
 )
 from gateway.stores.neo4j_schema import AWAIT, SHOW, existing, wanted
-from gateway.stores.neo4j_sources import Source, quoted
+from gateway.stores.neo4j_sources import CarefulSource, Source, quoted
 from gateway.stores.placeholders import filled, prefix_of
+from gateway.stores.values import decoded, sorted_anyhow
 
 WRITE_TIMEOUT_S = 30.0  # a load's batches are large
 SCHEMA_TIMEOUT_S = 300.0  # an index of an old store takes its time
@@ -82,6 +81,8 @@ _MINE = {
     kind: f"SHOW {plural} YIELD name, labelsOrTypes WHERE any(x IN labelsOrTypes WHERE x STARTS WITH $prefix) RETURN collect(name)"
     for kind, plural in (("CONSTRAINT", "CONSTRAINTS"), ("INDEX", "INDEXES"))
 }
+# Of a statement that met a value of a type that it cannot take.
+_OF_TYPES = {"Neo.ClientError.Statement.TypeError", "Neo.ClientError.Statement.ArgumentError", "Neo.ClientError.Statement.SyntaxError"}
 _SCHEMES = frozenset(f"{scheme}{security}" for scheme in ("neo4j", "bolt") for security in ("", "+s", "+ssc"))
 
 
@@ -102,6 +103,7 @@ class Neo4jStore:
     """
 
     kind = "neo4j"
+    enforces_types = False
 
     def __init__(self, name: str, url: str, *, pool_size: int = 20, connect_timeout_s: float = 2.0, timeout_s: float = 3.0) -> None:
         self.name = name
@@ -112,6 +114,7 @@ class Neo4jStore:
         self._driver: neo4j.AsyncDriver | None = None
         self._bookmarks: Any = None
         self._source = lru_cache(maxsize=SOURCES_KEPT)(lambda collection: Source(self._address.prefix, collection))
+        self._careful_source = lru_cache(maxsize=SOURCES_KEPT)(lambda collection: CarefulSource(self._address.prefix, collection))
         self._native_texts: Lru[Any, _NativeText] = Lru(SOURCES_KEPT, NATIVE_LIMIT_BYTES)
         self._handlers = Handlers(
             {
@@ -166,29 +169,24 @@ class Neo4jStore:
         return self._handlers[type(request)](request)
 
     async def _get(self, get: Get) -> Rows:
-        found = await self._read(*get_statement(self._source(get.collection), get))
+        found = await self._asked(get_statement, get)
         rows: dict[Key, Row] = dict(found)
         _load_json(get.collection, get.columns, rows.values())
         return rows
 
     async def _fetch(self, fetch: Fetch) -> Slices:
-        text, parameters = fetch_statement(self._source(fetch.collection), fetch)
         answer: dict[Key | None, Slice] = {}
-        for parent, rows, total in await self._read(text, parameters):
+        for parent, rows, total in await self._asked(fetch_statement, fetch):
             answer[parent] = _slice(fetch, rows, total)
             _load_json(fetch.collection, fetch.columns, answer[parent].rows)
         return answer
 
     async def _aggregate(self, aggregate: Aggregate) -> Groups:
-        text, parameters = aggregate_statement(self._source(aggregate.collection), aggregate)
         width = len(aggregate.groups)
-        order = [Order("")] * width
         answer: dict[Key | None, list[Row]] = {}
-        for parent, row in await self._read(text, parameters):
+        for parent, row in await self._asked(aggregate_statement, aggregate):
             answer.setdefault(parent, []).append(row)
-        for rows in answer.values():
-            rows.sort(key=lambda row: rank(row[:width], order))
-        return answer
+        return {parent: sorted_anyhow(rows, key=lambda row: _nulls_last(row[:width])) for parent, rows in answer.items()}
 
     async def _native(self, call: NativeCall) -> Groups:
         text, parameters = self._native_text(call)
@@ -266,6 +264,16 @@ class Neo4jStore:
                 pass
 
     # -------------------------------------------------------------------------------------------------------- statements
+
+    async def _asked(self, statement: Callable[[Source, Any], tuple[str, Parameters]], request: Any) -> Any:
+        """The answer to a request. Where a value is of a type that its column's way to the wire cannot take, it is asked carefully."""
+        try:
+            return await self._read(*statement(self._source(request.collection), request))
+        except StoreMisbehaved as exc:
+            cause = exc.__cause__
+            if not isinstance(cause, driver_errors.Neo4jError) or cause.code not in _OF_TYPES:
+                raise
+        return await self._read(*statement(self._careful_source(request.collection), request))
 
     async def _read(self, text: str, parameters: Parameters) -> Any:
         """The one value of the one record."""
@@ -369,7 +377,7 @@ def _load_json(collection: Collection, columns: Sequence[str], rows: Any) -> Non
     for i in places:
         for row in rows:
             if row[i] is not None:
-                row[i] = orjson.loads(row[i])
+                row[i] = decoded(_wire_json, row[i])
 
 
 def _require_values(collection: Collection, rows: Sequence[Row]) -> None:
@@ -389,7 +397,7 @@ def _to_wire(columns: Sequence[Column], rows: Sequence[list[Value]]) -> None:
             continue
         for row in rows:
             if row[i] is not None:
-                row[i] = convert(row[i])
+                row[i] = decoded(convert, row[i])
 
 
 def _wire_time(value: Any) -> Any:
@@ -403,10 +411,21 @@ def _wire_date(value: Any) -> Any:
 
 
 def _wire_json(value: Any) -> Any:
-    return orjson.loads(value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return orjson.loads(value)
+    orjson.dumps(value)  # a list, say; a moment or a point is none
+    return value
 
 
-_CONVERSIONS: Mapping[Type, Any] = {Type.TIME: _wire_time, Type.DATE: _wire_date, Type.JSON: _wire_json, Type.FLOAT: float}
+def _wire_float(value: Any) -> Any:
+    return float(value) if type(value) is int else value
+
+
+def _nulls_last(values: Sequence[Value]) -> list[tuple[bool, Value]]:
+    return [(value is None, value) for value in values]
+
+
+_CONVERSIONS: Mapping[Type, Any] = {Type.TIME: _wire_time, Type.DATE: _wire_date, Type.JSON: _wire_json, Type.FLOAT: _wire_float}
 
 
 class _NativeText:

@@ -28,7 +28,7 @@ from gateway.stores.base import (
     total_order,
 )
 from gateway.stores.neo4j_conditions import Mark, Parameters, beyond, conditions, marked_cursor, split, to_parameter
-from gateway.stores.neo4j_sources import Source, native_value, quoted, wire_value
+from gateway.stores.neo4j_sources import Source, native_value, quoted
 
 TEXTS_LIMIT_BYTES = 8 * 1024 * 1024
 TEXTS_KEPT = 2_000  # statements; a shape comes from a GraphQL document, so there are about as many
@@ -160,8 +160,8 @@ def _aggregate_text(
         wanted.insert(0, f"{parent} IN $keys")
     grouped = [f"{parent} AS parent", *(f"{_group(source, g)} AS g{i}" for i, g in enumerate(groups))]
     measured = [f"{_measure(source, m)} AS m{i}" for i, m in enumerate(measures)]
-    values = [wire_value(_group_type(source, g), f"g{i}") for i, g in enumerate(groups)]
-    values += [wire_value(_measure_type(source, m), f"m{i}") for i, m in enumerate(measures)]
+    values = [source.wire_value(_group_type(source, g), f"g{i}") for i, g in enumerate(groups)]
+    values += [source.wire_value(_measure_type(source, m), f"m{i}") for i, m in enumerate(measures)]
     return (
         f"{_match(source, wanted, way)} WITH {', '.join([*grouped, *measured, 'count(*) AS matched'])}"
         f"{' LIMIT $most' if bounded else ''} WHERE matched > 0"

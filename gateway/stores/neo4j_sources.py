@@ -55,10 +55,28 @@ class Source:
 
     def wire(self, column: str) -> str:
         """The column as its wire value."""
-        return wire_value(self.collection[column].type, self.ref(column))
+        return self.wire_value(self.collection[column].type, self.ref(column))
+
+    def wire_value(self, type_: Type, expression: str) -> str:
+        """A value of that type as its wire value."""
+        return wire_value(type_, expression)
 
     def wire_list(self, columns: Sequence[str]) -> str:
         return "[" + ", ".join(map(self.wire, columns)) + "]"
+
+
+class CarefulSource(Source):
+    """The same, for a collection that holds values of other types than its columns': these are given as they are."""
+
+    def wire_value(self, type_: Type, expression: str) -> str:
+        native = _NATIVE.get(type_)
+        if native is None:
+            return expression
+        is_one = " OR ".join(f"{expression} IS :: {name}" for name in native)
+        return f"CASE WHEN {is_one} THEN {wire_value(type_, expression)} ELSE {expression} END"
+
+
+_NATIVE = {Type.TIME: ("ZONED DATETIME", "LOCAL DATETIME"), Type.DATE: ("DATE",)}
 
 
 def wire_value(type_: Type, expression: str) -> str:

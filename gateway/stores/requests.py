@@ -8,11 +8,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any, ClassVar, Generic, Literal, NamedTuple, Self, TypeVar, cast
 
 from gateway.errors import NarrowingRefused, NativeQueryMissing, StoreMisbehaved
-from gateway.stores.declarations import Collection, Column, Key, Row, Value
+from gateway.stores.declarations import Collection, Column, Key, Row, Type, Value
+from gateway.stores.values import Checks, checks_of
 
 KEYS_PER_CALL = 1_000  # a batch of more keys is split
 PAIRS_PER_CALL = 10_000
@@ -206,6 +208,20 @@ class Request(ABC, Generic[A]):
         """Return the number of rows of an answer, for traces."""
         return 0
 
+    @property
+    def checks(self) -> Checks | None:
+        """What the columns of its rows may hold; None where it is answered with none."""
+        return None
+
+    def rows_of(self, answer: Any) -> Sequence[Row]:  # noqa: ARG002
+        """Return all rows of an answer."""
+        return ()
+
+    def with_rows(self, answer: Any, made_of: Callable[[Row], Row]) -> A:  # noqa: ARG002
+        """Return the answer with another row in place of each."""
+        same: A = answer
+        return same
+
 
 @dataclass(frozen=True, slots=True)
 class Get(Request[Rows]):
@@ -262,6 +278,16 @@ class Get(Request[Rows]):
 
     def rows_in(self, answer: Rows) -> int:
         return len(answer)
+
+    @property
+    def checks(self) -> Checks:
+        return checks_of(self.collection, self.columns)
+
+    def rows_of(self, answer: Rows) -> Sequence[Row]:
+        return list(answer.values())
+
+    def with_rows(self, answer: Rows, made_of: Callable[[Row], Row]) -> Rows:
+        return {key: made_of(row) for key, row in answer.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,6 +369,18 @@ class Fetch(Request[Slices]):
     def rows_in(self, answer: Slices) -> int:
         return sum(len(part.rows) for part in answer.values())
 
+    @property
+    def checks(self) -> Checks:
+        return checks_of(self.collection, self.columns)
+
+    def rows_of(self, answer: Slices) -> Sequence[Row]:
+        if len(answer) == 1:
+            return next(iter(answer.values())).rows
+        return [row for part in answer.values() for row in part.rows]
+
+    def with_rows(self, answer: Slices, made_of: Callable[[Row], Row]) -> Slices:
+        return {key: part._replace(rows=list(map(made_of, part.rows))) for key, part in answer.items()}
+
 
 Interval = Literal["hour", "day", "week", "month"]
 
@@ -421,6 +459,16 @@ class Aggregate(Request[Groups]):
 
     def rows_in(self, answer: Groups) -> int:
         return sum(map(len, answer.values()))
+
+    @property
+    def checks(self) -> Checks:
+        return _checks_of_groups(self.collection, self.groups, self.measures)
+
+    def rows_of(self, answer: Groups) -> Sequence[Row]:
+        return [row for rows in answer.values() for row in rows]
+
+    def with_rows(self, answer: Groups, made_of: Callable[[Row], Row]) -> Groups:
+        return {key: list(map(made_of, rows)) for key, rows in answer.items()}
 
 
 # -------------------------------------------------------------------------------------------------------- native queries
@@ -517,6 +565,16 @@ class NativeCall(Request[Groups]):
     def rows_in(self, answer: Groups) -> int:
         return sum(map(len, answer.values()))
 
+    @property
+    def checks(self) -> Checks:
+        return _checks_of_native(self.native)
+
+    def rows_of(self, answer: Groups) -> Sequence[Row]:
+        return [row for rows in answer.values() for row in rows]
+
+    def with_rows(self, answer: Groups, made_of: Callable[[Row], Row]) -> Groups:
+        return {key: list(map(made_of, rows)) for key, rows in answer.items()}
+
 
 # --------------------------------------------------------------------------------------------------------------- writes
 
@@ -593,6 +651,17 @@ class Delete(Request[None]):
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
+
+
+@lru_cache(maxsize=1_000)
+def _checks_of_groups(collection: Collection, groups: tuple[str | Bucket, ...], measures: tuple[Measure, ...]) -> Checks:
+    grouped = [collection[group.column if isinstance(group, Bucket) else group] for group in groups]
+    return Checks([*grouped, *(Column("count", Type.INT) if m.column is None else collection[m.column] for m in measures)])
+
+
+@lru_cache(maxsize=1_000)
+def _checks_of_native(native: Native) -> Checks:
+    return Checks(native.columns)
 
 
 def frozen(arguments: Any) -> Any:

@@ -11,6 +11,9 @@ from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import orjson
+
+from gateway.errors import StoreUnavailable
 from gateway.stores.base import (
     EMPTY,
     A,
@@ -36,7 +39,7 @@ from gateway.stores.base import (
     note,
     slice_of,
 )
-from gateway.stores.sql_aiosqlite import AiosqliteDriver
+from gateway.stores.sql_aiosqlite import AiosqliteDriver, is_unfit_for_json
 from gateway.stores.sql_asyncpg import AsyncpgDriver
 from gateway.stores.sql_dialects import Dialect, PostgreSQL, SQLite
 from gateway.stores.sql_statements import Statement, Statements, Values
@@ -55,6 +58,7 @@ class SqlStore:
             self._driver = AsyncpgDriver(name, url, pool_size=pool_size, connect_timeout_s=connect_timeout_s, timeout_s=timeout_s)
             self._dialect = PostgreSQL()
         self.kind = self._dialect.kind
+        self.enforces_types = self._dialect.enforces_types
         self.statements = Statements(self._dialect)
         self._handlers = Handlers(
             {
@@ -156,6 +160,13 @@ class SqlStore:
     # ------------------------------------------------------------------------------------------------------------ helpers
 
     async def _read(self, statement: Statement, values: Mapping[str, Value]) -> Sequence[Row]:
+        note(statement.text)
+        try:
+            return statement.decode(await self._driver.fetch(statement.text, statement.bind(values)))
+        except (StoreUnavailable, orjson.JSONDecodeError) as error:
+            if not statement.is_json or not is_unfit_for_json(error):
+                raise
+        statement = statement.row_by_row
         note(statement.text)
         return statement.decode(await self._driver.fetch(statement.text, statement.bind(values)))
 

@@ -134,6 +134,11 @@ class AiosqliteDriver:
 _NOT_UNIQUE = "UNIQUE constraint failed: "
 
 
+def is_unfit_for_json(error: Exception) -> bool:
+    """Return whether a read failed because one of its values, bytes or an infinite number, cannot be written as JSON."""
+    return not isinstance(error, GatewayError) or "JSON cannot hold" in str(error.__cause__)
+
+
 class _Readers:
     """A line of reads, a thread that takes them, and more threads that help while it is at something slow."""
 

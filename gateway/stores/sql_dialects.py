@@ -31,6 +31,7 @@ class Dialect(ABC):
     """What differs between the two. Names of parameters: keys, parents, pairs, limit, w0… (filters), a0…, b0… (bounds)."""
 
     kind: str
+    enforces_types: bool
     sqlalchemy: sa.Dialect
     by_name: sa.Dialect  # the same with parameters as native queries have them
     decoders: Mapping[Type, Decoder]  # for values of our own tables that are not wire values yet
@@ -129,6 +130,7 @@ _CAST_TO: dict[Type, sa.types.TypeEngine[Any]] = {
 
 class PostgreSQL(Dialect):
     kind = "postgresql"
+    enforces_types = True
     sqlalchemy = _PG_DIALECT(paramstyle="numeric_dollar")
     by_name = _PG_DIALECT(paramstyle="named")
     decoders: Mapping[Type, Decoder] = {}  # the driver decodes JSON, and times are formatted by the server
@@ -295,12 +297,13 @@ def _wire_date(value: Any) -> Value:
 
 class SQLite(Dialect):
     kind = "sqlite"
+    enforces_types = False
     sqlalchemy = _SQLITE_DIALECT(paramstyle="qmark")
     by_name = _SQLITE_DIALECT(paramstyle="named")
 
     def __init__(self) -> None:
-        self.decoders = {Type.BOOL: bool, Type.JSON: orjson.loads, Type.TEXTS: orjson.loads}
-        self.native_decoders = {**self.decoders, Type.INT: int, Type.FLOAT: float}
+        self.decoders = {Type.BOOL: _bool, Type.JSON: _loaded, Type.TEXTS: _loaded}
+        self.native_decoders = {**self.decoders, Type.INT: _int, Type.FLOAT: _float}
 
     def many(self, values: Sequence[Value]) -> Value:
         return _json(list(values))
@@ -412,6 +415,23 @@ class SQLite(Dialect):
             return "?"
 
         return _PARAMETER.sub(mark, query), tuple(names)
+
+
+def _bool(value: Any) -> Value:
+    """Return what 0 and 1 mean; anything else is none of a BOOL, and is left as it is."""
+    return bool(value) if value in (0, 1) else value
+
+
+def _loaded(value: Any) -> Value:
+    return orjson.loads(value) if isinstance(value, str | bytes) else value
+
+
+def _int(value: Any) -> Value:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _float(value: Any) -> Value:
+    return float(value) if isinstance(value, int) else value
 
 
 _IN_JSON = {

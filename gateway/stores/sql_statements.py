@@ -7,7 +7,7 @@ and SQLite spell the parts in which they differ is in ``sql_dialects``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any, cast
 
@@ -43,6 +43,7 @@ from gateway.stores.base import (
 from gateway.stores.placeholders import filled, prefix_of
 from gateway.stores.sql_dialects import NO_OFFSET, Conditions, Decoder, Dialect, Expression
 from gateway.stores.sql_tables import table
+from gateway.stores.values import decoded
 
 STATEMENTS_KEPT = 1_024
 STATEMENTS_LIMIT_BYTES = 8 * 1024 * 1024
@@ -59,6 +60,12 @@ class Statement:
     names: tuple[str, ...] = ()
     decoders: tuple[tuple[int, Decoder], ...] = ()
     is_json: bool = False  # its one row is a JSON array of all rows
+    plain: str = ""  # the text that gives row by row what ``text`` gives as JSON
+
+    @property
+    def row_by_row(self) -> Statement:
+        """The same for values that JSON cannot hold."""
+        return replace(self, text=self.plain, is_json=False)
 
     def bind(self, values: Mapping[str, Value]) -> tuple[Value, ...]:
         return tuple([values[name] for name in self.names])
@@ -71,7 +78,10 @@ class Statement:
             return rows
         columns: list[Sequence[Value]] = list(zip(*rows, strict=True))
         for position, decode in self.decoders:
-            columns[position] = [None if value is None else decode(value) for value in columns[position]]
+            try:
+                columns[position] = [None if value is None else decode(value) for value in columns[position]]
+            except (TypeError, ValueError, OverflowError):
+                columns[position] = [None if value is None else decoded(decode, value) for value in columns[position]]
         return list(zip(*columns, strict=True))
 
 
@@ -141,7 +151,7 @@ class Statements:
         if statement is None:
             statement = build()
             self.compiled += 1
-            self._statements.put(shape, statement, weight_of_text(statement.text))
+            self._statements.put(shape, statement, weight_of_text(statement.text) + weight_of_text(statement.plain))
         return statement
 
     def _compile(self, element: sa.ClauseElement, types: Sequence[Type] = ()) -> Statement:
@@ -155,8 +165,9 @@ class Statements:
         self, text: str, names: tuple[str, ...], types: Sequence[Type], width: int, decoders: Mapping[Type, Decoder]
     ) -> Statement:
         """Return a statement whose rows have ``width`` columns, the first of them of ``types``."""
+        plain = text
         text, is_json = self._dialect.at_once(text, [*types, *[Type.TEXT] * (width - len(types))])
-        return Statement(text, names, _decoders(types, decoders), is_json)
+        return Statement(text, names, _decoders(types, decoders), is_json, plain)
 
     def _get(self, collection: Collection, columns: tuple[str, ...], key: str, where: Shape | None) -> Statement:
         source = table(collection)

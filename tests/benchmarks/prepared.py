@@ -50,6 +50,7 @@ class PreparedStore:
     """A store of the gateway whose answers are found once, key by key, in a memory store, and kept by what was asked."""
 
     kind = "memory"
+    enforces_types = True  # of what it was prepared with
 
     def __init__(self, memory: MemoryStore) -> None:
         self._memory = memory

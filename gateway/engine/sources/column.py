@@ -11,6 +11,7 @@ from graphql import GraphQLLeafType, get_named_type, is_leaf_type, is_non_null_t
 from gateway.engine.code import Code, guarded, not_null
 from gateway.engine.leaves import careful_serializer, serializer
 from gateway.engine.plan import FieldPlan
+from gateway.engine.results import Failed
 from gateway.engine.sources.source import Asked, Source
 from gateway.stores.base import Type
 
@@ -120,7 +121,7 @@ class Leaf(FieldPlan):
                 return _itself
             return careful_serializer(self.type, self.leaf, f"{self.parent_type}.{self.name}")
         prefix = self.prefix
-        return guarded(lambda value: None if value is None else prefix + value)
+        return guarded(lambda value: None if value is None else prefix + _read(value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,4 +168,10 @@ class ComputedLeaf(FieldPlan):
 
 
 def _itself(value: Any) -> Any:
+    return Failed(value) if isinstance(value, Exception) else value
+
+
+def _read(value: Any) -> Any:
+    if isinstance(value, Exception):
+        raise value
     return value

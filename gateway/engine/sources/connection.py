@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from graphql import get_named_type, is_object_type
 
-from gateway.engine.code import Code, made
+from gateway.engine.code import Code, guarded, made
 from gateway.engine.cursors import write_cursor
 from gateway.engine.declared import Problem
 from gateway.engine.plan import FieldPlan, Place
@@ -212,7 +212,10 @@ class Many(Source):
         if result.error is not None:
             return self._without_rows(place, result, result.error, bound, building)
         objects = [building.objects(view, result.rows) for view in place.views]
-        return _connections(place, building, bound, result.groups, objects, cursor_writer(place, bound) if place.has_cursors else None)
+        cursor = None
+        if place.has_cursors:
+            cursor = cursor_writer(place, bound, is_careful=building.is_careful)
+        return _connections(place, building, bound, result.groups, objects, cursor)
 
     def _without_rows(self, place: ConnectionPlace, result: Result, error: Exception, bound: BoundPage, building: Building) -> Any:
         return _Pages(empty=Failed(error))
@@ -255,7 +258,8 @@ class ManyThrough(Many):
         if not keys:
             return Result()
         found: Mapping[Any, Slice] = yield Fetch(through.edges, (through.node,), Match(through.parent, keys))
-        edges = {parent: [row[0] for row in part.rows] for parent, part in found.items()}
+        # An edge whose node's key is none leads nowhere, as one to a node that is gone does.
+        edges = {parent: [row[0] for row in part.rows if not isinstance(row[0], Exception)] for parent, part in found.items()}
         pairs = [(parent, node) for parent, nodes in edges.items() for node in nodes]
         if not pairs:
             return Result(edges=edges)
@@ -279,7 +283,7 @@ class ManyThrough(Many):
                 unknown[parent] = failed
             else:
                 known[parent] = page
-        cursor = partial(_cursor_of_key, bound)
+        cursor = guarded(partial(_cursor_of_key, bound))
         pages = _connections(place, building, bound, known, [failed] * len(place.views), cursor)
         pages.update(unknown)
         return pages
@@ -303,10 +307,21 @@ def _cursor_of_key(bound: BoundPage, row: Row) -> str:
     return write_cursor(bound.cursor_of, row)
 
 
-def cursor_writer(place: ConnectionPlace, bound: BoundPage) -> Callable[[Row], str]:
+def cursor_writer(place: ConnectionPlace, bound: BoundPage, *, is_careful: bool) -> Callable[[Row], Any]:
+    """Return a function from a row to its cursor, or, carefully, to the error that stands in its place."""
     columns = place.columns(bound.order)
     slots = [columns.index(item.column) for item in bound.order]
     cursor_of = bound.cursor_of
+    if is_careful:
+
+        def cursor(row: Row) -> str:
+            values = [row[slot] for slot in slots]
+            for value in values:
+                if isinstance(value, Exception):
+                    raise value
+            return write_cursor(cursor_of, values)
+
+        return guarded(cursor)
     if len(slots) == 1:
         slot = slots[0]
         return lambda row: write_cursor(cursor_of, (row[slot],))

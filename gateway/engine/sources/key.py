@@ -150,7 +150,10 @@ class Each(ByKey):
 
     def steps(self, place: Place, run: Run) -> Steps:
         slot = place.slot
-        return self._get(place, UniqueKeys(dict.fromkeys([key for row in run.rows_above(place) for key in row[slot] or ()])))
+        lists = [row[slot] for row in run.rows_above(place)]
+        if run.ctx.has_wrong_values:
+            lists = [keys for keys in lists if not isinstance(keys, Exception)]
+        return self._get(place, UniqueKeys(dict.fromkeys([key for keys in lists for key in keys or ()])))
 
     def explain(self, place: Place) -> Iterable[tuple[int, dict[str, Any]]]:
         yield place.level, self.line(place, "each", by=self.collection.key[0])
@@ -253,7 +256,7 @@ class EachChild(Child):
 
 
 def _look(found: Any, key: Any) -> Any:
-    if isinstance(key, Exception):  # an attribute that could not be read
+    if isinstance(key, Exception):  # an attribute that could not be read, or a WrongValue
         return Failed(key)
     return found.get(key)
 

@@ -50,6 +50,11 @@ def kept(place: Place, result: Result, building: Building) -> tuple[Mapping[Any,
         slot = child.slot
         if present.issuperset(map(itemgetter(slot), rows)):
             continue
-        groups = {key: [row for row in part if not is_row(row) or row[slot] in present] for key, part in groups.items()}
+        groups = {key: [row for row in part if not is_row(row) or _may_be(row[slot], present)] for key, part in groups.items()}
         rows = [row for part in groups.values() for row in part if is_row(row)]
     return groups, rows
+
+
+def _may_be(key: Any, present: set[Any]) -> bool:
+    """Return whether a key has a row, or is none at all: then its field has an error, which would go with the row."""
+    return key in present or isinstance(key, Exception)

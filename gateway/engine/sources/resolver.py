@@ -21,6 +21,7 @@ from gateway.engine.plan import FieldPlan, Place
 from gateway.engine.results import Result
 from gateway.engine.sources.objects import OBJECT, ObjectLayout, ObjectPlace, RowChild, leaf_of, out_of_values, parts_of_values, taken
 from gateway.engine.sources.source import KEPT, Asked, Bound, Call, Source, Steps
+from gateway.errors import WrongValue
 from gateway.stores.base import Row
 
 if TYPE_CHECKING:
@@ -50,9 +51,12 @@ class Record:
 
     def __getattr__(self, name: str) -> Any:
         try:
-            return self._row[self._slots[name]]
+            value = self._row[self._slots[name]]
         except KeyError:
             raise AttributeError(f"the row has no column {name!r}; it has {', '.join(self._slots)}") from None
+        if isinstance(value, WrongValue):
+            raise WrongValue(value.where, expected=value.expected, found=value.found)  # another: this one keeps no frames
+        return value
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,121 @@
+"""Cursors at the length up to which they are taken: what is given out is taken, and what would not be taken is not given out."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+import orjson
+import pytest
+import strawberry
+
+from gateway.engine.cursors import CURSOR_MAX, cursor_of, read_cursor, write_cursor
+from gateway.errors import CursorTooLong
+from gateway.fields import Connection, Node, column, many, part
+from gateway.inputs import Direction
+from gateway.stores.base import Collection, Column, Order
+from tests.gateway.engine.graphs import Named, both, graph, respond
+
+BOOKS = Collection("books", "books", (Column("id", refers="Book"), Column("name")))
+ORDER = (Order("name"), Order("id"))
+
+
+@strawberry.enum
+class By(Enum):
+    NAME = "name"
+
+
+@strawberry.input
+class Sorted:
+    field: By
+    direction: Direction = Direction.ASC
+
+
+@strawberry.type
+class Book(Node):
+    id: strawberry.ID = column()
+    name: str = column()
+
+
+@strawberry.type
+class Edge:
+    node: Book | None = part("node", "")
+    cursor: str | None = part("cursor", "")
+
+
+@strawberry.type
+class Ends:
+    start_cursor: str | None = part("start_cursor", "")
+    end_cursor: str | None = part("end_cursor", "")
+    has_next_page: bool = part("has_next_page", "")
+
+
+@strawberry.type
+class Books:
+    edges: list[Edge] = part("edges", "")
+    page_info: Ends = part("page_info", "")
+    total_count: int = part("total_count", "")
+
+
+@strawberry.type
+class Query:
+    books: Books = many(BOOKS, where=Named, order=Sorted)
+    usual: Connection[Book] | None = many(BOOKS, where=Named, order=Sorted)
+
+
+GRAPH = graph(Query, BOOKS)
+QUERY = """query ($after: String) { books(orderBy: [{field: NAME}], after: $after) {
+    totalCount edges { cursor node { id } } pageInfo { startCursor endCursor hasNextPage } } }"""
+
+
+def longest() -> int:
+    """Return how many characters a name may have at most so that its cursor is taken."""
+    empty = len(orjson.dumps((cursor_of(BOOKS, ORDER), "", "1")))
+    return CURSOR_MAX * 3 // 4 - empty
+
+
+def test_a_cursor_of_the_longest_is_taken_and_a_longer_one_is_not_made() -> None:
+    of = cursor_of(BOOKS, ORDER)
+    values = ("x" * longest(), "1")
+    text = write_cursor(of, values)
+    assert len(text) == CURSOR_MAX
+    assert read_cursor("after", text, of, BOOKS, ORDER) == values
+    with pytest.raises(CursorTooLong, match=f"would have {CURSOR_MAX + 2} characters, and at most {CURSOR_MAX} are taken"):
+        write_cursor(of, ("x" * (longest() + 1), "1"))
+
+
+async def asked(names: list[str], after: str | None = None) -> dict[str, Any]:
+    pair = await both(GRAPH, {BOOKS: [(str(number), name) for number, name in enumerate(names, 1)]})
+    answer: dict[str, Any] = orjson.loads((await respond(pair.engine, QUERY, {"after": after})).body)
+    return answer
+
+
+async def test_the_longest_cursor_leads_on() -> None:
+    names = ["x" * longest(), "y"]
+    answer = await asked(names)
+    assert "errors" not in answer
+    first = answer["data"]["books"]["edges"][0]["cursor"]
+    assert len(first) == CURSOR_MAX
+    assert answer["data"]["books"]["pageInfo"]["startCursor"] == first
+    after = await asked(names, first)
+    assert [edge["node"]["id"] for edge in after["data"]["books"]["edges"]] == ["Book:2"]
+
+
+async def test_a_longer_cursor_is_an_error_where_it_was_asked_and_the_rest_is_there() -> None:
+    answer = await asked(["a", "x" * (longest() + 1)])
+    books = answer["data"]["books"]
+    assert [edge["node"]["id"] for edge in books["edges"]] == ["Book:1", "Book:2"]
+    assert [edge["cursor"] is None for edge in books["edges"]] == [False, True]
+    assert books["pageInfo"] == {"startCursor": books["edges"][0]["cursor"], "endCursor": None, "hasNextPage": False}
+    assert books["totalCount"] == 2
+    message = f"The cursor would have {CURSOR_MAX + 2} characters, and at most {CURSOR_MAX} are taken: order by columns of shorter values."
+    assert {".".join(map(str, error["path"])): error["message"] for error in answer["errors"]} == {
+        "books.edges.1.cursor": message,
+        "books.pageInfo.endCursor": message,
+    }
+    assert answer["errors"][0]["extensions"] == {"code": "CURSOR_TOO_LONG", "limit": CURSOR_MAX, "actual": CURSOR_MAX + 2}
+
+
+async def test_pages_without_cursors_may_have_values_of_any_length() -> None:
+    pair = await both(GRAPH, {BOOKS: [("1", "x" * 100_000)]})
+    await pair.answer("{ usual(orderBy: [{field: NAME}]) { nodes { id } } }", data={"usual": {"nodes": [{"id": "Book:1"}]}})
