@@ -47,15 +47,15 @@ def connect(
     )
     match kind:
         case "sql":
-            from gateway.stores.sql import SqlStore
+            from gateway.stores.sql.store import SqlStore
 
             return SqlStore(name, url, **options)
         case "mongo":
-            from gateway.stores.mongo import MongoStore
+            from gateway.stores.mongo.store import MongoStore
 
             return MongoStore(name, url, **options)
         case "neo4j":
-            from gateway.stores.neo4j import Neo4jStore
+            from gateway.stores.neo4j.store import Neo4jStore
 
             return Neo4jStore(name, url, **options)
         case "memory":

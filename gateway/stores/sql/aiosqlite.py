@@ -22,7 +22,7 @@ from sqlalchemy import URL, event, make_url
 
 from gateway.errors import BadUserInput, Conflict, GatewayError, StoreMisbehaved, StoreTimeout, StoreUnavailable
 from gateway.stores.base import Row, Value
-from gateway.stores.sql_dialects import UNFIT
+from gateway.stores.sql.dialects import UNFIT
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine

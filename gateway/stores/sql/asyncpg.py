@@ -15,8 +15,8 @@ import orjson
 
 from gateway.errors import BadUserInput, Conflict, GatewayError, StoreMisbehaved, StoreTimeout, StoreUnavailable
 from gateway.stores.base import Row, Value
-from gateway.stores.sql_dialects import UNFIT
-from gateway.stores.sql_pool import Pool
+from gateway.stores.sql.dialects import UNFIT
+from gateway.stores.sql.pool import Pool
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine

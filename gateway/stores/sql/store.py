@@ -1,7 +1,7 @@
 """The store port for PostgreSQL and SQLite: each request is one statement, or two when totals are asked.
 
-From top to bottom: ``sql_tables`` says which table a collection is, ``sql_statements`` turns a request into text once per shape,
-in the words of ``sql_dialects``; ``sql_asyncpg`` and ``sql_aiosqlite`` run it; ``sql_migrations`` makes the tables.
+From top to bottom: ``tables`` says which table a collection is, ``statements`` turns a request into text once per shape, in the words of
+``dialects``; ``asyncpg`` and ``aiosqlite`` run it; ``migrations`` makes the tables.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ from gateway.stores.base import (
     note,
     slice_of,
 )
-from gateway.stores.sql_aiosqlite import AiosqliteDriver
-from gateway.stores.sql_asyncpg import AsyncpgDriver
-from gateway.stores.sql_dialects import Dialect, PostgreSQL, SQLite
-from gateway.stores.sql_statements import Statement, Statements, Values
+from gateway.stores.sql.aiosqlite import AiosqliteDriver
+from gateway.stores.sql.asyncpg import AsyncpgDriver
+from gateway.stores.sql.dialects import Dialect, PostgreSQL, SQLite
+from gateway.stores.sql.statements import Statement, Statements, Values
 
 
 class SqlStore:
@@ -137,7 +137,7 @@ class SqlStore:
 
     async def migrate(self, name: str, collections: Sequence[Collection], scripts: Path | None) -> list[str]:
         # Imported late: Alembic takes memory and time to load, and a server that does not migrate needs neither.
-        from gateway.stores.sql_migrations import create_missing, upgrade
+        from gateway.stores.sql.migrations import create_missing, upgrade
 
         engine = self._driver.migration_engine()
         try:

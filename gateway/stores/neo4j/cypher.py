@@ -27,8 +27,8 @@ from gateway.stores.base import (
     Where,
     total_order,
 )
-from gateway.stores.neo4j_conditions import Mark, Parameters, beyond, conditions, marked_cursor, split, to_parameter
-from gateway.stores.neo4j_sources import Source, native_value, quoted, wire_value
+from gateway.stores.neo4j.conditions import Mark, Parameters, beyond, conditions, marked_cursor, split, to_parameter
+from gateway.stores.neo4j.sources import Source, native_value, quoted, wire_value
 
 TEXTS_LIMIT_BYTES = 8 * 1024 * 1024
 TEXTS_KEPT = 2_000  # statements; a shape comes from a GraphQL document, so there are about as many

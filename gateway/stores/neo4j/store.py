@@ -51,8 +51,8 @@ from gateway.stores.base import (
     note,
     rank,
 )
-from gateway.stores.neo4j_conditions import Parameters, conditions, split
-from gateway.stores.neo4j_cypher import (
+from gateway.stores.neo4j.conditions import Parameters, conditions, split
+from gateway.stores.neo4j.cypher import (
     aggregate_statement,
     delete_text,
     fetch_statement,
@@ -61,8 +61,8 @@ from gateway.stores.neo4j_cypher import (
     upsert_text,
     written,
 )
-from gateway.stores.neo4j_schema import AWAIT, SHOW, existing, wanted
-from gateway.stores.neo4j_sources import Source, quoted
+from gateway.stores.neo4j.schema import AWAIT, SHOW, existing, wanted
+from gateway.stores.neo4j.sources import Source, quoted
 from gateway.stores.placeholders import filled, prefix_of
 
 WRITE_TIMEOUT_S = 30.0  # a load's batches are large
