@@ -54,12 +54,12 @@ from gateway.stores.base import (
     Slices,
     Type,
     Upsert,
-    Value,
     note,
 )
 from gateway.stores.mongo import query
 from gateway.stores.mongo.indexes import indexes
 from gateway.stores.mongo.values import decode, encode
+from gateway.stores.shared import conflict, grouped, nulls_last, page_of, pages, to_write
 
 DEFAULT_DATABASE = "crossgraph"
 WRITE_TIMEOUT_S = 5.0
@@ -148,7 +148,7 @@ class MongoStore:
     async def _fetch_alone(self, fetch: Fetch) -> Slice:
         name, page = fetch.collection.name, fetch.page
         documents = await self._read(name, query.rows(fetch))
-        slice_ = _slice(_rows(fetch.collection, fetch.columns, documents), page)
+        slice_ = page_of(_rows(fetch.collection, fetch.columns, documents), page)
         if not fetch.count:
             return slice_
         if page is None or (not slice_.more and page.after is None and page.before is None):
@@ -185,7 +185,7 @@ class MongoStore:
         raw = [_group_values(aggregate, document) for document in documents]
         rows = decode(_group_columns(aggregate), raw)
         width = len(aggregate.groups)
-        return _grouped(sorted(zip(parents, rows, strict=True), key=lambda item: _nulls_last(item[1][:width])))
+        return grouped(sorted(zip(parents, rows, strict=True), key=lambda item: nulls_last(item[1][:width])))
 
     async def _native(self, call: NativeCall) -> Groups:
         function = call.native.query(self.kind)
@@ -197,7 +197,7 @@ class MongoStore:
         if any(len(document["r"]) != len(columns) for document in documents):
             raise StoreMisbehaved(f"native query {call.native.name} declares {len(columns)} columns, its pipeline gives another number")
         rows = decode(columns, [document["r"] for document in documents])
-        return _grouped(zip((document["k"] for document in documents), rows, strict=True))
+        return grouped(zip((document["k"] for document in documents), rows, strict=True))
 
     async def _read(self, collection: str, pipeline: query.Pipeline) -> list[Document]:
         """Return all documents of an aggregation, over the database where ``collection`` is empty. One command below 16 MiB."""
@@ -340,17 +340,6 @@ def _rows(collection: Collection, columns: Sequence[str], documents: Sequence[Do
     return decode([collection[column] for column in columns], [document["r"] for document in documents])
 
 
-def _slice(rows: list[Row], page: Page | None) -> Slice:
-    """Return the page without the row more, in the order asked."""
-    if page is None:
-        return Slice(rows)
-    more = len(rows) > page.limit
-    del rows[page.limit :]
-    if page.backward:
-        rows.reverse()
-    return Slice(rows, more)
-
-
 def _slices(fetch: Fetch, documents: Sequence[Document]) -> Slices:
     """Return a slice per parent; one without rows is there when it has a total."""
     groups: dict[Key | None, list[Row]] = {document["k"]: [] for document in documents}
@@ -358,11 +347,11 @@ def _slices(fetch: Fetch, documents: Sequence[Document]) -> Slices:
     for document, row in zip(filled, _rows(fetch.collection, fetch.columns, filled), strict=True):
         groups[document["k"]].append(row)
     if not fetch.count:
-        return {key: _slice(rows, fetch.page) for key, rows in groups.items()}
+        return pages(groups, fetch.page)
     if fetch.page is None:
         return {key: Slice(rows, total=len(rows)) for key, rows in groups.items()}
     totals = {document["k"]: int(document.get("n", 0)) for document in documents}
-    return {key: _slice(rows, fetch.page)._replace(total=totals[key]) for key, rows in groups.items()}
+    return {key: part._replace(total=totals[key]) for key, part in pages(groups, fetch.page).items()}
 
 
 def _slices_of_pairs(fetch: Fetch, pairs: Pairs, documents: Sequence[Document], counts: Mapping[Key, int] | None) -> Slices:
@@ -421,29 +410,13 @@ def _measured(collection: Collection, measure: Measure) -> Column:
     return Column("count", Type.INT) if measure.column is None else collection[measure.column]
 
 
-def _nulls_last(values: Sequence[Value]) -> list[tuple[bool, Value]]:
-    return [(value is None, value) for value in values]
-
-
-def _grouped(items: Any) -> Groups:
-    groups: dict[Key | None, list[Row]] = {}
-    for key, row in items:
-        groups.setdefault(key, []).append(row)
-    return groups
-
-
 # ------------------------------------------------------------------------------------------------------------------ writes
 
 
 def _documents(collection: Collection, rows: Sequence[Row]) -> list[Document]:
     """Return one document per key; where a key repeats, its last row counts."""
     columns = [(column, query.field(collection, column.name)) for column in collection.columns]
-    key = [query.field(collection, name) for name in collection.key]
-    documents: dict[tuple[Value, ...], Document] = {}
-    for row in rows:
-        document = {name: encode(column, value) for (column, name), value in zip(columns, row, strict=True)}
-        documents[tuple(document[name] for name in key)] = document
-    return list(documents.values())
+    return [{name: encode(column, value) for (column, name), value in zip(columns, row, strict=True)} for row in to_write(collection, rows)]
 
 
 def _replacements(collection: Collection, documents: Sequence[Document]) -> list[ReplaceOne[Document]]:
@@ -495,7 +468,7 @@ def _translation(exc: Exception, store: str, seconds: float, collection: Collect
         case errors.OperationFailure(code=code) if code in {_UNAUTHORIZED, _AUTHENTICATION_FAILED}:
             return StoreUnavailable(store)
         case errors.OperationFailure() if (duplicate := _duplicate(exc)) is not None:
-            return Conflict(_conflict(duplicate, collection))
+            return _conflict(duplicate, store, collection)
         case errors.OperationFailure(code=code):
             return StoreMisbehaved(f"store {store}: MongoDB answered with error {code}: {exc}")
         case bson.errors.InvalidBSON():
@@ -514,7 +487,7 @@ def _duplicate(exc: errors.OperationFailure) -> Document | None:
     return None
 
 
-def _conflict(duplicate: Document, collection: Collection | None) -> str:
-    key = collection.key[0] if collection else "key"
-    names = [key if name == "_id" else name for name in duplicate.get("keyPattern", {})] or ["a value that must be unique"]
-    return f"{collection.name if collection else 'The collection'} has another row with the same {', '.join(names)}."
+def _conflict(duplicate: Document, store: str, collection: Collection | None) -> Conflict:
+    if collection is None:
+        return conflict(store, "a collection", ())
+    return conflict(store, collection.name, [collection.key[0] if name == "_id" else name for name in duplicate.get("keyPattern", {})])

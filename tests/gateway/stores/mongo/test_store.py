@@ -235,7 +235,7 @@ async def test_a_unique_index_that_cannot_be_is_told_in_one_line(database: Any) 
 async def test_nulls_are_unique_beside_each_other_and_values_are_not(store: MongoStore) -> None:
     await store.answer(Upsert(notes, [note("a"), note("b"), note("c", code="x")]))
 
-    with pytest.raises(Conflict, match=r"^notes has another row with the same code\.$"):
+    with pytest.raises(Conflict, match=r"^Another row of notes has the same code\.$"):
         await store.answer(Upsert(notes, [note("d"), note("e", code="x")]))
 
     assert set(await store.answer(Get(notes, ("id",), ["a", "b", "c", "d", "e"]))) == {"a", "b", "c"}

@@ -310,7 +310,7 @@ async def test_ten_thousand_rows_are_written_in_one_call_and_all_or_nothing(kind
 @both
 async def test_a_violated_unique_index_is_a_conflict_that_names_the_column(kind: str) -> None:
     async with empty(kind, rows=[note(1)]) as store:
-        with pytest.raises(Conflict, match=r"^Another row has the same slug\.$"):
+        with pytest.raises(Conflict, match=r"^Another row of notes has the same slug\.$"):
             await store.answer(Upsert(notes, [("other", *note(1)[1:])]))
 
 
