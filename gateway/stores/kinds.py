@@ -55,7 +55,7 @@ class Kind:
             if not re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme):
                 raise ConfigError(f"kind {self.name}: expected schemes such as things or things+tls, got {scheme!r}")
         for ability in sorted(set(self.can) - ABILITIES):
-            raise ConfigError(f"kind {self.name}: expected what it can do to be of {listed(ABILITIES)}, got {ability!r}")
+            raise ConfigError(f"kind {self.name}: expected what it can do to be of {', '.join(sorted(ABILITIES))}, got {ability!r}")
 
     @property
     def beginnings(self) -> tuple[str, ...]:
@@ -122,8 +122,8 @@ def default_url(path: Path) -> str:
 
 
 def listed(abilities: frozenset[Ability]) -> str:
-    """Return abilities as a sentence has them, in the order of their names."""
-    *first, last = sorted(abilities)
+    """Return abilities as they stand behind "can" in a sentence, in the order of their names."""
+    *first, last = ["answer native queries" if ability == "native" else ability for ability in sorted(abilities)]
     return f"{', '.join(first)} and {last}" if first else last
 
 

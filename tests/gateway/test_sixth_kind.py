@@ -202,10 +202,10 @@ WHERE = Compare("name", "eq", "Bolt")
         ),
         (Get(THINGS, ("id",), ["a"], where=WHERE), "get of things: expected a store that can filter,"),
         (Aggregate(THINGS, (), (Measure("count"),)), "aggregate of things: expected a store that can aggregate,"),
-        (NativeCall(NATIVE, ["a"], {}), "native of near: expected a store that can native,"),
+        (NativeCall(NATIVE, ["a"], {}), "native of near: expected a store that can answer native queries,"),
         (
             NativeCall(NATIVE, ["a"], {}).narrowed(THINGS, WHERE),
-            "native of near: expected a store that can filter and native,",
+            "native of near: expected a store that can filter and answer native queries,",
         ),
         (Upsert(THINGS, [("a", "A", [], "1")]), "upsert of things: expected a store that can write,"),
         (Delete(THINGS, [("a",)]), "delete of things: expected a store that can write,"),
