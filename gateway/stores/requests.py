@@ -20,7 +20,7 @@ PAIRS_PER_CALL = 10_000
 A = TypeVar("A", covariant=True)  # what a request is answered with
 
 Ability = Literal["page", "count", "filter", "aggregate", "native", "write", "migrate"]
-"""What not every kind of store can do. What all can is ``Get``, of whole columns.
+"""What not every kind of store can do; what all can is a Get without a condition.
 
     page       rows of many keys of a column, or all, in an order and by pages: a Fetch
     count      how many they are in all, besides

@@ -34,6 +34,7 @@ _COLUMNS = {
     "first_at": Column("first_at", Type.TIME),
     "last_at": Column("last_at", Type.TIME),
 }
+_AGGREGATE: frozenset[Ability] = frozenset({"aggregate"})
 _FUNCTIONS = {"count": "count", "first_at": "min", "last_at": "max"}
 
 
@@ -93,7 +94,7 @@ class Stats(Source):
 
     def demands(self, field: Declared) -> Iterable[tuple[Collection, frozenset[Ability]]]:
         filters: frozenset[Ability] = frozenset() if field.argument("where") is None else frozenset({"filter"})
-        yield self.collection, filters | frozenset[Ability]({"aggregate"})
+        yield self.collection, filters | _AGGREGATE
 
     def rows_below(self, field: Declared) -> Iterable[tuple[Any, Rows]]:
         # A group that was not asked is null.
