@@ -7,7 +7,7 @@ import inspect
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gateway.config import Settings
     from gateway.fields import Graph
     from gateway.loading import LoadReport, Step
+    from gateway.stores.kinds import Kind
 
 GraphOption = Annotated[
     str | None,
@@ -76,9 +77,10 @@ def serve(
     from gateway.app import create_app
     from gateway.http import server
     from gateway.observability import logs
+    from gateway.stores.kinds import kinds_of
 
     logs.configure(settings.environment, access_log=settings.access_log)
-    _refuse_wrong(graph)
+    _refuse_wrong(graph, kinds_of(settings.urls))
     app = create_app(settings, graph)
     listener = server.bind(settings)
     with _naming_urls(settings):
@@ -96,9 +98,20 @@ def migrate(graph_name: GraphOption = None) -> None:
 
 @cli.command()
 def check(graph_name: GraphOption = None) -> None:
-    """Check the graph: every mistake in its declarations, each with its field, what was expected and what was found. Asks no store."""
+    """Check the graph: every mistake in its declarations, each with its field, what was expected and what was found. Asks no store.
+
+    What the kinds of its stores cannot do is looked for where the settings say which these are.
+    """
+    from gateway.config import load_settings
+    from gateway.stores.kinds import kinds_of
+
     graph = _graph(graph_name)
-    _refuse_wrong(graph)
+    kinds: dict[str, Kind] = {}
+    try:
+        kinds = kinds_of(load_settings(graph.store_names, graph.plain_urls, graph=graph_name).urls)
+    except ConfigError as error:
+        _say_error(f"Not checked against the kinds of its stores, as the settings do not say them: {error.message}")
+    _refuse_wrong(graph, kinds)
     fields = sum(len(getattr(type_, "fields", ())) for name, type_ in graph.schema._schema.type_map.items() if not name.startswith("__"))
     _say(f"Nothing is wrong: {len(graph.collections)} collections in {len(graph.store_names)} stores, {fields} fields.")
 
@@ -201,11 +214,11 @@ def schema_check(graph_name: GraphOption = None) -> None:
 # ----------------------------------------------------------------------------------------------------- what commands do
 
 
-def _refuse_wrong(graph: Graph) -> None:
-    """End with all that is wrong with a graph, a line each."""
+def _refuse_wrong(graph: Graph, kinds: Mapping[str, Kind]) -> None:
+    """End with all that is wrong with a graph over stores of these kinds, a line each."""
     from gateway.graph.checks import check as problems_of
 
-    problems = problems_of(graph)
+    problems = problems_of(graph, kinds)
     if problems:
         lines = "\n".join(f"  {problem}" for problem in problems)
         raise ConfigError(f"The graph has {len(problems)} {'mistake' if len(problems) == 1 else 'mistakes'}:\n{lines}")

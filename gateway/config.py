@@ -16,7 +16,6 @@ from difflib import get_close_matches
 from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, get_args
-from urllib.parse import parse_qs, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
@@ -31,33 +30,12 @@ from pydantic_settings import (
 )
 
 from gateway.errors import ConfigError
+from gateway.stores.kinds import default_url, expected_urls, normal_url
 
 PREFIX = "GATEWAY_"
 CONFIG_VARIABLE = f"{PREFIX}CONFIG"
 CONFIG_FILE = "gateway.toml"
 EXPECTED_GRAPH = "module:attribute of a Graph, such as shop.graph:graph"
-
-URLS = "postgresql://, mongodb://, neo4j://, bolt:// with a host, sqlite:/// with a path, or memory://"
-
-_SCHEMES = {
-    "postgres": "postgresql+asyncpg",
-    "postgresql": "postgresql+asyncpg",
-    "postgresql+asyncpg": "postgresql+asyncpg",
-    "sqlite": "sqlite+aiosqlite",
-    "sqlite+aiosqlite": "sqlite+aiosqlite",
-    "memory": "memory",
-    **{same: same for same in ("mongodb", "mongodb+srv", "mongodb+motor")},
-    **{same: same for same in ("neo4j", "neo4j+s", "neo4j+ssc", "bolt", "bolt+s", "bolt+ssc")},
-}
-
-
-def normal_url(url: str) -> str:
-    """Return a store's URL with the scheme that names its driver; ValueError where no kind of store has such a URL."""
-    scheme, separator, rest = url.strip().partition("://")
-    driver = _SCHEMES.get(scheme.lower())
-    if driver is None or not separator or not _has_place(driver, f"{driver}://{rest}"):
-        raise ValueError(f"expected {URLS}")
-    return f"{driver}://{rest}"
 
 
 def hidden(value: object) -> str:
@@ -70,7 +48,7 @@ class StoreSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    url: Annotated[str, AfterValidator(normal_url)] = Field(default="", description=URLS)
+    url: Annotated[str, AfterValidator(normal_url)] = Field(default="")
     pool_size: int = Field(default=10, ge=1, le=1_000, description="a number of connections from 1 to 1000")
 
 
@@ -398,7 +376,7 @@ def _with_url(settings: Settings, name: str, graph: _Stores) -> StoreSettings:
         return store
     if settings.is_production:
         raise ConfigError(f"stores.{name}.url: expected a URL for this store of {graph.whose}; got none, and production has no default")
-    return store.model_copy(update={"url": f"sqlite+aiosqlite:///{settings.data_dir / f'{name}.db'}"})
+    return store.model_copy(update={"url": default_url(settings.data_dir / name)})
 
 
 # --------------------------------------------------------------------------------------------------------------- checks
@@ -443,6 +421,8 @@ def _expected(at: tuple[int | str, ...]) -> str:
     model = StoreSettings if at[0] == "stores" and len(at) > 2 else Settings
     if at[0] == "stores" and len(at) == 2:
         return f"a table with {', '.join(StoreSettings.model_fields)}"
+    if model is StoreSettings and at[-1] == "url":  # asked for when it is needed: a graph's module may register kinds of its own
+        return expected_urls()
     field = model.model_fields[str(at[-1])]
     return str(field.description or next(m.description for m in get_args(Seconds) if hasattr(m, "description")))
 
@@ -502,27 +482,6 @@ class _Origin:
 # ----------------------------------------------------------------------------------------------------------------- URLs
 
 _SECRET_PARAMETER = re.compile(r"(?i)([?&](?:[\w.-]*(?:password|passwd|pwd|secret|token|key))=)[^&]*")
-
-
-def _has_place(driver: str, url: str) -> bool:
-    """Whether a URL says where: a path for SQLite, a host for servers; whether there is one, only a connection can tell."""
-    if driver == "memory":
-        return True
-    if driver == "sqlite+aiosqlite":
-        return len(url) > len("sqlite+aiosqlite:///") and url.startswith("sqlite+aiosqlite:///")
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return False
-    host = parts.netloc.rpartition("@")[2]
-    if driver.startswith("mongodb"):  # several hosts with a port each
-        return all(_is_host_and_port(part) for part in host.split(","))
-    return _is_host_and_port(host) or (not host and driver.startswith("postgresql") and "host" in parse_qs(parts.query))
-
-
-def _is_host_and_port(text: str) -> bool:
-    found = re.fullmatch(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s:\[\]]+)(?::(\d{1,5}))?", text)
-    return found is not None and int(found[1] or 0) <= 65_535
 
 
 def _without_secrets(value: object) -> object:

@@ -23,6 +23,7 @@ GatewayError
 └── Bug                     we must act; a client sees "Internal server error" and an id
     ├── BatchMismatch       a batch function answered with something else than it has to
     ├── NativeQueryMissing  a native query is not written for the kind of the store that it is asked of
+    ├── AbilityMissing      a store is asked for what its kind cannot do
     ├── NarrowingRefused    a request cannot leave out the rows that it was told to
     └── StoreMisbehaved     a store answered with what its port does not allow, or was asked so
 """
@@ -247,6 +248,13 @@ class BatchMismatch(Bug):
 class NativeQueryMissing(Bug):
     def __init__(self, query: str, *, kind: str, has: Sequence[str]) -> None:
         super().__init__(f"the native query {query} has no query for {kind}; it has {', '.join(has) or 'none at all'}")
+
+
+class AbilityMissing(Bug):
+    """A store's kind declares that it cannot do what it is asked for."""
+
+    def __init__(self, asked: str, *, store: str, kind: str, needs: str) -> None:
+        super().__init__(f"{asked}: expected a store that can {needs}, got {store} of kind {kind}, which cannot", store=store)
 
 
 class NarrowingRefused(Bug):

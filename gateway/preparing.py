@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from gateway.config import Settings
 from gateway.errors import ConfigError
@@ -13,8 +12,8 @@ from gateway.loading import write_batches
 from gateway.stores import Stores
 from gateway.stores.base import Collection, Fetch, Page
 from gateway.stores.funnel import Layer
+from gateway.stores.kinds import kind_of
 
-EMBEDDED = ("sqlite",)  # kinds of store that are files of this gateway alone. Memory begins and ends with its Stores.
 DEMO_USERS = 50
 DEMO_SEED = 1
 
@@ -44,7 +43,7 @@ def _pool_sizes(settings: Settings) -> dict[str, int]:
 
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Stores]:
-    """Give the stores of the settings, open, with the folders that SQLite files want to be in."""
+    """Give the stores of the settings, open, with the folders that embedded ones want their files to be in."""
     make_folders(settings)
     stores = connect(settings)
     await stores.open()
@@ -56,7 +55,8 @@ async def opened(settings: Settings) -> AsyncIterator[Stores]:
 
 def make_folders(settings: Settings) -> None:
     for name, url in settings.urls.items():
-        path = sqlite_path(url)
+        kind = kind_of(url)
+        path = None if kind is None else kind.file_of(url)
         if path is None:
             continue
         try:
@@ -65,16 +65,15 @@ def make_folders(settings: Settings) -> None:
             raise ConfigError(f"store {name}: expected a folder that can be made, {path.parent}: {error.strerror}") from error
 
 
-def sqlite_path(url: str) -> Path | None:
-    """Return the file of a SQLite URL; None for other kinds and for ``:memory:``."""
-    scheme, _, path = url.partition(":///")
-    path = path.partition("?")[0]
-    return Path(path) if scheme.startswith("sqlite") and path != ":memory:" else None
-
-
 async def migrate(stores: Stores, graph: Graph, name: str) -> list[str]:
-    """Create what is missing in one store; return one line per thing done. StoreUnavailable at once where nobody answers."""
+    """Create what is missing in one store; return one line per thing done. StoreUnavailable at once where nobody answers.
+
+    Nothing is missing in a store whose kind cannot migrate: others make what is there.
+    """
     await stores.ping(name)  # a migration itself has no deadline, as an index may take its time
+    kind = stores.kinds().get(name)
+    if kind is not None and "migrate" not in kind.can:
+        return []
     folder = graph.migrations / name if graph.migrations else None
     return await stores.migrate(name, collections_of(graph, name), folder if folder and folder.is_dir() else None)
 
@@ -88,7 +87,8 @@ async def prepare_embedded(stores: Stores, graph: Graph, settings: Settings, say
 
     What was filled by half (the process was killed) is filled again: a file in the data folder marks it.
     """
-    embedded = [name for name in graph.store_names if stores.kind(name) in EMBEDDED]
+    kinds = stores.kinds()
+    embedded = [name for name in graph.store_names if name in kinds and kinds[name].is_embedded]
     for name in embedded:
         for line in await migrate(stores, graph, name):
             say(line)

@@ -125,7 +125,7 @@ async def _mongodb(kind: str) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def _neo4j() -> AsyncIterator[str]:
-    from gateway.stores.neo4j import Neo4jStore
+    from gateway.stores.neo4j.store import Neo4jStore
 
     # One database for all (the Community edition has no more): labels and relationship types are prefixed instead.
     server = os.environ[NEO4J.variable]

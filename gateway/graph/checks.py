@@ -1,13 +1,14 @@
 """Every mistake of a graph, told in one go when the gateway starts: each with type, field, what was expected and what was found.
 
-Pure: what the declarations say, without a store. Each source checks its own fields (``engine/sources``); here stands what belongs to no
-field, and the walk over all types: a field is checked once for every sort of rows that its type may have above it.
+Pure: what the declarations say, and what the kinds of its stores can do, without a store. Each source checks its own fields
+(``engine/sources``); here stands what belongs to no field, and the walk over all types: a field is checked once for every sort of rows
+that its type may have above it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from graphql import GraphQLField, is_abstract_type, is_object_type
@@ -15,12 +16,17 @@ from graphql import GraphQLField, is_abstract_type, is_object_type
 from gateway.engine.declared import ROOT, Declared, Problem, Rows
 from gateway.engine.sources import Part, Resolver, source_of
 from gateway.fields import Graph
-from gateway.stores.base import Collection
+from gateway.stores.base import Ability, Collection
+from gateway.stores.kinds import Kind, listed
 
 
-def check(graph: Graph) -> list[Problem]:
-    """Return all that is wrong with a graph, each thing once."""
-    found = dict.fromkeys([*_of_collections(graph.collections), *_of_schema(graph), *_of_fields(graph)])
+def check(graph: Graph, kinds: Mapping[str, Kind] | None = None) -> list[Problem]:
+    """Return all that is wrong with a graph, each thing once.
+
+    ``kinds`` are those of its stores by name, where they are known: of these nothing may be asked that they cannot do.
+    """
+    known = kinds or {}
+    found = dict.fromkeys([*_of_collections(graph.collections), *_of_schema(graph), *_of_fields(graph, known), *_of_data(graph, known)])
     return list(found)
 
 
@@ -62,7 +68,7 @@ def _of_schema(graph: Graph) -> Iterator[Problem]:
                 )
 
 
-def _of_fields(graph: Graph) -> Iterator[Problem]:
+def _of_fields(graph: Graph, kinds: Mapping[str, Kind]) -> Iterator[Problem]:
     schema: Any = graph.schema._schema
     node_types = {
         refers: collection
@@ -88,8 +94,22 @@ def _of_fields(graph: Graph) -> Iterator[Problem]:
             source = source_of(definition)
             field = Declared(type_.name, name, definition, rows, graph.collections, node_types)
             yield from source.check(field)
+            for collection, needs in source.demands(field):
+                yield from _of_kind(field.where, collection, needs, kinds)
             yield from _of_strawberry(field, definition, is_by_hand=isinstance(source, (Resolver, Part)))
             waiting += source.rows_below(field)
+
+
+def _of_data(graph: Graph, kinds: Mapping[str, Kind]) -> Iterator[Problem]:
+    for dataset in graph.datasets:
+        yield from _of_kind(f"dataset {dataset.file}", dataset.collection, frozenset({"write"}), kinds)
+
+
+def _of_kind(where: str, collection: Collection, needs: frozenset[Ability], kinds: Mapping[str, Kind]) -> Iterator[Problem]:
+    """Give what a store is to do and its kind cannot."""
+    kind = kinds.get(collection.store)
+    if kind is not None and (lacking := needs - kind.can):
+        yield Problem(where, f"a store that can {listed(lacking)}", f"{collection.store} of kind {kind.name}, which cannot")
 
 
 def _of_strawberry(field: Declared, definition: GraphQLField, *, is_by_hand: bool) -> Iterator[Problem]:

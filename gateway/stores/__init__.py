@@ -9,63 +9,28 @@ from collections import Counter
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
-from urllib.parse import urlsplit
+from typing import Self
 
-from gateway.errors import ConfigError, WrongValue
+from gateway.errors import AbilityMissing, ConfigError, WrongValue
 from gateway.stores.base import A, Collection, Request, Store
 from gateway.stores.funnel import Funnel, Layer, StoreCall, StoresByName
+from gateway.stores.kinds import Kind, kind_named, kind_of, scheme_of, schemes
 
 READ_TIMEOUT_S = 3.0
 WRITE_TIMEOUT_S = 5.0
 
 _log = logging.getLogger("gateway.errors")
 
-SCHEMES = {
-    "postgresql+asyncpg": "sql",
-    "postgresql": "sql",
-    "postgres": "sql",
-    "sqlite+aiosqlite": "sql",
-    "sqlite": "sql",
-    "mongodb": "mongo",
-    "mongodb+srv": "mongo",
-    "mongodb+motor": "mongo",
-    "neo4j": "neo4j",
-    "neo4j+s": "neo4j",
-    "neo4j+ssc": "neo4j",
-    "bolt": "neo4j",
-    "bolt+s": "neo4j",
-    "bolt+ssc": "neo4j",
-    "memory": "memory",
-}
-
 
 def connect(
     name: str, url: str, *, pool_size: int | None = None, connect_timeout_s: float = 2.0, timeout_s: float = READ_TIMEOUT_S
 ) -> Store:
-    """Return the store that ``url`` names, not open yet. Drivers are imported here, so that only those in use are loaded."""
-    kind = SCHEMES.get(urlsplit(url).scheme)
-    options: dict[str, Any] = {"connect_timeout_s": connect_timeout_s, "timeout_s": timeout_s} | (
-        {} if pool_size is None else {"pool_size": pool_size}
-    )
-    match kind:
-        case "sql":
-            from gateway.stores.sql import SqlStore
-
-            return SqlStore(name, url, **options)
-        case "mongo":
-            from gateway.stores.mongo import MongoStore
-
-            return MongoStore(name, url, **options)
-        case "neo4j":
-            from gateway.stores.neo4j import Neo4jStore
-
-            return Neo4jStore(name, url, **options)
-        case "memory":
-            from gateway.stores.memory import MemoryStore
-
-            return MemoryStore(name, url)
-    raise ConfigError(f"stores.{name}.url: expected one of {', '.join(SCHEMES)} as scheme, got '{urlsplit(url).scheme}'")
+    """Return the store that ``url`` names, not open yet. ConfigError where no kind has its scheme (``kinds.py``)."""
+    kind = kind_of(url)
+    if kind is None:
+        raise ConfigError(f"stores.{name}.url: expected one of {', '.join(schemes())} as scheme, got '{scheme_of(url)}'")
+    sized = {} if pool_size is None else {"pool_size": pool_size}
+    return kind.connect(name, url, connect_timeout_s=connect_timeout_s, timeout_s=timeout_s, **sized)
 
 
 class Stores:
@@ -127,6 +92,10 @@ class Stores:
     def kind(self, name: str) -> str:
         return self[name].kind
 
+    def kinds(self) -> dict[str, Kind]:
+        """Return the kind of each store by name; those that no table has (fakes of a test) are left out."""
+        return {name: kind for name, store in self._stores.items() if (kind := kind_named(store.kind)) is not None}
+
     async def open(self) -> None:
         """Open every pool. A server that is not there is no error: its calls fail until it is."""
         await asyncio.gather(*(store.open() for store in self._unique()))
@@ -145,7 +114,13 @@ class Stores:
         await self.funnel.within(name, self.timeout_s if timeout_s is None else timeout_s, self[name].ping)
 
     async def migrate(self, name: str, collections: Sequence[Collection], scripts: Path | None) -> list[str]:
-        """Create what is missing in one store; one line per thing done. Without a deadline: an index may take its time."""
+        """Create what is missing in one store; one line per thing done. Without a deadline: an index may take its time.
+
+        AbilityMissing where its kind cannot.
+        """
+        kind = kind_named(self[name].kind)
+        if kind is not None and "migrate" not in kind.can:
+            raise AbilityMissing("a migration", store=name, kind=kind.name, needs="migrate")
         return await self[name].migrate(name, collections, scripts)
 
 
@@ -165,7 +140,8 @@ class _Operator:
 
 
 def _is_shared(url: str) -> bool:
-    return not url.startswith("memory:")
+    kind = kind_of(url)
+    return kind is None or kind.shares_pools
 
 
 def _sizes(urls: Mapping[str, str], asked: Mapping[str, int | None]) -> dict[str, int]:

@@ -19,6 +19,7 @@ from gateway.stores.requests import (
     KEYS_PER_CALL,
     PAIRS_PER_CALL,
     A,
+    Ability,
     Aggregate,
     And,
     Bucket,
@@ -57,6 +58,7 @@ __all__ = [
     "KEYS_PER_CALL",
     "PAIRS_PER_CALL",
     "A",
+    "Ability",
     "Aggregate",
     "And",
     "Bucket",
@@ -121,7 +123,7 @@ class Store(Protocol):
     translates its driver's exceptions to ``StoreUnavailable`` or ``StoreTimeout``, once, ``from`` the cause.
     """
 
-    kind: str  # postgresql, sqlite, mongodb, neo4j, memory
+    kind: str  # the name of its Kind (kinds.py)
 
     @property
     def enforces_types(self) -> bool:

@@ -1,6 +1,8 @@
 """The one way to a store: layers, composed once at the start, that every request of every kind goes through.
 
-    trace -> the layers that were given -> split -> count -> limit -> store.answer(request)
+    trace -> the layers that were given -> refuse -> split -> count -> limit -> store.answer(request)
+
+``refuse`` is there only where a store's kind declares that it cannot do everything (``kinds.py``).
 
 A layer is a function ``layer(request, caller, next)`` that returns what ``next(request, caller)`` does, or something else: it may ask for
 another request, or none. Those that are given see a request whole, before it is split into calls.
@@ -16,8 +18,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from gateway.deadlines import Deadlines
-from gateway.errors import GatewayError, StoreTimeout, StoreUnavailable, WrongValue
+from gateway.errors import AbilityMissing, GatewayError, StoreTimeout, StoreUnavailable, WrongValue
 from gateway.stores.base import Request, Store, statements
+from gateway.stores.kinds import Kind, kind_named, listed
+from gateway.stores.requests import ABILITIES, Ability
 
 
 @dataclass(slots=True)
@@ -71,7 +75,7 @@ class Funnel:
         self._write_timeout_s = write_timeout_s
         self._deadlines = Deadlines()
         self.calls: Counter[str] = Counter()
-        self._last = self._split(self._count(self._limit))
+        self._last = self._refuse(self._split(self._count(self._limit)))
         # PERF: composed once. Layers that wait for nothing are plain functions, and a request that is not traced meets no layer for it:
         # a point read from memory takes 3.5 µs of CPU in all, as much as methods of its own for each type of request took.
         self.plain = composed(layers, self._last)
@@ -99,6 +103,24 @@ class Funnel:
         finally:
             statements.reset(token)
             call.duration_ms = round((time.monotonic() - begin) * 1000, 3)
+
+    def _refuse(self, next_: Next) -> Next:
+        """Return ``next_``, behind what refuses a request that its store's kind cannot answer; itself where all kinds can all."""
+        kinds = {name: kind for name, store in self._stores.items() if (kind := kind_named(store.kind)) is not None}
+        lacking = {name: (kind, ABILITIES - kind.can) for name, kind in kinds.items() if kind.can != ABILITIES}
+        if not lacking:
+            return next_
+
+        def refuse(request: Request[Any], caller: Caller) -> Awaitable[Any]:
+            found = lacking.get(request.store)
+            if found is not None:
+                kind, lacks = found
+                needed = request.needs & lacks
+                if needed:
+                    return _refused(request, kind, needed)
+            return next_(request, caller)
+
+        return refuse
 
     def _split(self, next_: Next) -> Next:
         async def in_parts(request: Request[Any], parts: Sequence[Request[Any]], caller: Caller) -> Any:
@@ -147,6 +169,10 @@ class Funnel:
             if _is_as_asked(exc, name):
                 raise
             raise _named(exc, name, seconds) from _cause(exc)
+
+
+async def _refused(request: Request[Any], kind: Kind, needed: frozenset[Ability]) -> Any:
+    raise AbilityMissing(f"{request.operation} of {request.about}", store=request.store, kind=kind.name, needs=listed(needed))
 
 
 def composed(layers: Sequence[Layer], last: Next) -> Next:

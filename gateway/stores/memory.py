@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 
 import orjson
 
-from gateway.errors import Conflict
 from gateway.stores.base import (
     A,
     Aggregate,
@@ -52,6 +51,7 @@ from gateway.stores.base import (
     rank,
     total_order,
 )
+from gateway.stores.shared import conflict, grouped, nulls_last, to_write
 from gateway.stores.values import Unreadable, checks_of, decoded, found_in_place_of
 
 CALLS_KEPT = 10_000  # of ``calls``: a store that runs for days must not grow by what it was asked
@@ -134,7 +134,7 @@ class MemoryStore:
             groups: dict[_Tuple, list[_Tuple]] = {}
             for row in rows if test is None else filter(test, rows):
                 groups.setdefault(group_of(row), []).append(row)
-            in_order = sorted(groups, key=_nulls_last)
+            in_order = sorted(groups, key=nulls_last)
             answer[parent] = [(*group, *(table.measured(m, groups[group]) for m in aggregate.measures)) for group in in_order]
         return answer if aggregate.most is None else _first(answer, aggregate.most)
 
@@ -142,15 +142,13 @@ class MemoryStore:
         self._called(call)
         query = call.native.query(self.kind)
         conditions = {collection.name: where for collection, where in call.narrowings}
-        answer: dict[Key | None, list[Row]] = {}
-        for parent, *values in query(lambda name: self._dicts(name, conditions.get(name)), call.keys, call.arguments):
-            answer.setdefault(parent, []).append(tuple(values))
-        return answer
+        rows = query(lambda name: self._dicts(name, conditions.get(name)), call.keys, call.arguments)
+        return grouped((parent, tuple(values)) for parent, *values in rows)
 
     async def _upsert(self, upsert: Upsert) -> None:
         self._called(upsert)
         table = self._table(upsert.collection)
-        table.upsert(upsert.rows)
+        table.upsert(upsert.rows, self.name)
         self.enforces_types = self.enforces_types and table.is_sound
 
     async def _delete(self, delete: Delete) -> None:
@@ -183,6 +181,25 @@ class MemoryStore:
         return self._tables[name].dicts(where) if name in self._tables else []
 
 
+class _Unique:
+    """The values of a unique index that are taken, while rows are written one after the other. Nulls are equal to none."""
+
+    def __init__(self, pick: Callable[[_Tuple], _Tuple], rows: Mapping[_Tuple, _Tuple]) -> None:
+        self._pick = pick
+        self._taken = set(map(pick, rows.values()))
+
+    def take(self, old: _Tuple | None, new: _Tuple) -> bool:
+        """Take a row's values in place of those it had; False where another row has them at this moment."""
+        if old is not None:
+            self._taken.discard(self._pick(old))
+        values = self._pick(new)
+        if None not in values:
+            if values in self._taken:
+                return False
+            self._taken.add(values)
+        return True
+
+
 class _Table:
     """The rows of one collection by key, and what was derived from them since the last write."""
 
@@ -196,10 +213,17 @@ class _Table:
 
     # ------------------------------------------------------------------------------------------------------------ writes
 
-    def upsert(self, rows: Sequence[Row]) -> None:
+    def upsert(self, rows: Sequence[Row], store: str) -> None:
         key_of = self.picker(self.collection.key)
-        changed = self._rows | {key_of(row): row for row in self._sound(list(map(self._stored, rows)))}
-        self._refuse_doubles(changed.values())
+        changed = dict(self._rows)
+        indexes = [index.columns for index in self.collection.indexes if index.unique]
+        unique = [(columns, _Unique(self.picker(columns), changed)) for columns in indexes]
+        for row in self._sound(list(map(self._stored, to_write(self.collection, rows)))):
+            key = key_of(row)
+            for columns, values in unique:
+                if not values.take(changed.get(key), row):
+                    raise conflict(store, self.collection.name, columns)
+            changed[key] = row
         self._rows = changed
         self._derived.clear()
 
@@ -207,14 +231,6 @@ class _Table:
         for key in keys:
             self._rows.pop(tuple(key), None)
         self._derived.clear()
-
-    def _refuse_doubles(self, rows: Iterable[_Tuple]) -> None:
-        """Raise where two rows would have equal values in a unique index. Nulls are equal to none."""
-        for index in self.collection.indexes:
-            if index.unique:
-                values = [value for value in map(self.picker(index.columns), rows) if None not in value]
-                if len(set(values)) < len(values):
-                    raise Conflict(f"Another row of {self.collection.name} has the same {', '.join(index.columns)}.")
 
     def _sound(self, rows: list[_Tuple]) -> list[_Tuple]:
         if checks_of(self.collection, self.collection.names).hold(rows):
@@ -254,14 +270,14 @@ class _Table:
 
     def _by_column(self, column: str, order: tuple[Order, ...]) -> dict[Value, list[_Tuple]]:
         place = self._place_of(column)
-        return self._derive(("by column", column, order), lambda: _grouped((row[place], row) for row in self._in_order(order)))
+        return self._derive(("by column", column, order), lambda: grouped((row[place], row) for row in self._in_order(order)))
 
     def _by_pairs(self, match: Pairs, order: tuple[Order, ...]) -> dict[Key | None, list[_Tuple]]:
         # A row's number in the order of all rows: numbers are quicker to sort than rows, and a set of them has no row twice.
         in_order = self._in_order(order)
         place = self._place_of(match.column)
         numbers_of = self._derive(
-            ("numbers", match.column, order), lambda: _grouped((row[place], number) for number, row in enumerate(in_order))
+            ("numbers", match.column, order), lambda: grouped((row[place], number) for number, row in enumerate(in_order))
         )
         found: dict[Key | None, set[int]] = {}
         for parent, key in match.pairs:
@@ -356,17 +372,6 @@ def _picker(places: list[int]) -> Callable[[_Tuple], _Tuple]:
             return lambda row: (row[place],)  # itemgetter would give the value itself
         case _:
             return itemgetter(*places)
-
-
-def _grouped(items: Iterable[tuple[Value, _T]]) -> dict[Value, list[_T]]:
-    groups: dict[Value, list[_T]] = {}
-    for name, item in items:
-        groups.setdefault(name, []).append(item)
-    return groups
-
-
-def _nulls_last(values: _Tuple) -> tuple[Any, ...]:
-    return tuple((value is None, 0 if value is None else value) for value in values)
 
 
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {

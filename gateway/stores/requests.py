@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from operator import itemgetter
-from typing import Any, ClassVar, Generic, Literal, NamedTuple, Self, TypeVar, cast
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, Self, TypeVar, cast, get_args
 
 from gateway.errors import NarrowingRefused, NativeQueryMissing, StoreMisbehaved
 from gateway.stores.declarations import Collection, Column, Key, Row, Type, Value
@@ -20,6 +20,27 @@ KEYS_PER_CALL = 1_000  # a batch of more keys is split
 PAIRS_PER_CALL = 10_000
 
 A = TypeVar("A", covariant=True)  # what a request is answered with
+
+Ability = Literal["page", "count", "filter", "aggregate", "native", "write", "migrate"]
+"""What not every kind of store can do; what all can is a Get without a condition.
+
+    page       rows of many keys of a column, or all, in an order and by pages: a Fetch
+    count      how many they are in all, besides
+    filter     leave out what a condition does not hold for, whoever asked for that: where, and all that a layer narrows
+    aggregate  an Aggregate
+    native     a NativeCall
+    write      an Upsert and a Delete
+    migrate    create what is missing
+"""
+ABILITIES: frozenset[Ability] = frozenset(get_args(Ability))
+
+_NOTHING: frozenset[Ability] = frozenset()
+_PAGE: frozenset[Ability] = frozenset({"page"})
+_COUNT: frozenset[Ability] = frozenset({"count"})
+_FILTER: frozenset[Ability] = frozenset({"filter"})
+_AGGREGATE: frozenset[Ability] = frozenset({"aggregate"})
+_NATIVE: frozenset[Ability] = frozenset({"native"})
+_WRITE: frozenset[Ability] = frozenset({"write"})
 
 # -------------------------------------------------------------------------------------------------------------- filters
 
@@ -171,6 +192,11 @@ class Request(ABC, Generic[A]):
     def keys_count(self) -> int:
         """How many keys, pairs or rows it has; 0 for one that asks for all."""
 
+    @property
+    def needs(self) -> frozenset[Ability]:
+        """Return what a kind of store has to be able to do for it, beyond what all can."""
+        return frozenset()
+
     def share_key(self) -> Any:
         """Return what two requests must have in common to share a call, hashable; None for one that shares with none."""
         return None
@@ -244,6 +270,10 @@ class Get(Request[Rows]):
         return self.collection.name
 
     @property
+    def needs(self) -> frozenset[Ability]:
+        return _FILTER if self.where is not None else _NOTHING
+
+    @property
     def keys_count(self) -> int:
         return len(self.keys)
 
@@ -314,6 +344,10 @@ class Fetch(Request[Slices]):
     @property
     def about(self) -> str:
         return self.collection.name
+
+    @property
+    def needs(self) -> frozenset[Ability]:
+        return _PAGE | (_COUNT if self.count else _NOTHING) | (_FILTER if self.where is not None else _NOTHING)
 
     @property
     def keys_count(self) -> int:
@@ -426,6 +460,10 @@ class Aggregate(Request[Groups]):
         return self.collection.name
 
     @property
+    def needs(self) -> frozenset[Ability]:
+        return _AGGREGATE | (_FILTER if self.where is not None else _NOTHING)
+
+    @property
     def keys_count(self) -> int:
         return 0 if self.match is None else self.match.size
 
@@ -531,6 +569,10 @@ class NativeCall(Request[Groups]):
         return self.native.name
 
     @property
+    def needs(self) -> frozenset[Ability]:
+        return _NATIVE | (_FILTER if self.narrowings else _NOTHING)
+
+    @property
     def keys_count(self) -> int:
         return len(self.keys)
 
@@ -598,6 +640,10 @@ class Upsert(Request[None]):
         return self.collection.name
 
     @property
+    def needs(self) -> frozenset[Ability]:
+        return _WRITE
+
+    @property
     def keys_count(self) -> int:
         return len(self.rows)
 
@@ -630,6 +676,10 @@ class Delete(Request[None]):
     @property
     def about(self) -> str:
         return self.collection.name
+
+    @property
+    def needs(self) -> frozenset[Ability]:
+        return _WRITE
 
     @property
     def keys_count(self) -> int:

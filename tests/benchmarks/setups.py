@@ -186,7 +186,7 @@ async def _drop_documents(setup: Setup) -> None:
 
 
 async def _drop_graph(setup: Setup) -> None:
-    from gateway.stores.neo4j import Neo4jStore
+    from gateway.stores.neo4j.store import Neo4jStore
 
     store = Neo4jStore("recommendations", setup.gateway()["GATEWAY_STORES__RECOMMENDATIONS__URL"])
     await store.open()

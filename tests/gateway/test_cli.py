@@ -336,3 +336,53 @@ def test_check_says_that_nothing_is_wrong() -> None:
     result = run("check")
     assert result.exit_code == 0, result.output
     assert result.output.startswith("Nothing is wrong: 6 collections in 4 stores, ")
+
+
+KEYS_GRAPH = """
+import strawberry
+from gateway.fields import Connection, Graph, Node, column, lookup, many
+from gateway.inputs import filter_of, order_of
+from gateway.scalars import SCALARS
+from gateway.stores.base import Collection, Column
+from gateway.stores.kinds import Kind, register
+from gateway.stores.memory import MemoryStore
+from strawberry.schema.config import StrawberryConfig
+
+register(Kind("keys", ("keys",), lambda name, url, **_: MemoryStore(name, url), can=frozenset({"filter"})))
+FISH = Collection("fish", "sea", (Column("id", refers="Fish"), Column("name")))
+
+@strawberry.type
+class Fish(Node):
+    id: strawberry.ID = column()
+    name: str = column()
+
+@strawberry.type
+class Query:
+    fish: Fish | None = lookup(FISH, by={"id": "id"})
+    shoal: Connection[Fish] = many(FISH, where=filter_of(FISH), order=order_of(FISH))
+
+graph = Graph(schema=strawberry.Schema(query=Query, config=StrawberryConfig(scalar_map=SCALARS)), collections=(FISH,))
+"""
+
+
+@pytest.mark.parametrize("command", ["check", "serve"])
+def test_what_a_kind_of_ones_own_cannot_do_ends_the_command(command: str, tmp_path: Path) -> None:
+    tmp_path.joinpath("deep.py").write_text(KEYS_GRAPH, encoding="utf-8")
+    variables = {"PYTHONPATH": os.pathsep.join(sys.path), "GATEWAY_STORES__SEA__URL": "keys://atlantic"}
+    ended = spawn(command, "--graph", "deep:graph", **variables)
+    told = (
+        "gateway: The graph has 1 mistake:\n  Query.shoal: expected a store that can count and page, got sea of kind keys, which cannot\n"
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", told)
+
+
+def test_check_says_where_it_cannot_tell_the_kinds_of_stores(tmp_path: Path) -> None:
+    tmp_path.joinpath("deep.py").write_text(KEYS_GRAPH, encoding="utf-8")
+    variables = {"PYTHONPATH": os.pathsep.join(sys.path), "GATEWAY_ENVIRONMENT": "production"}
+    ended = spawn("check", "--graph", "deep:graph", **variables)
+    assert ended.returncode == 0
+    assert ended.stderr == (
+        "Not checked against the kinds of its stores, as the settings do not say them: stores.sea.url: expected a URL for this store of"
+        " the graph deep:graph; got none, and production has no default\n"
+    )
+    assert ended.stdout.startswith("Nothing is wrong: 1 collections in 1 stores, ")

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import Settings, graph_setting, hidden, load_settings, normal_origin, normal_url
+from gateway.config import Settings, graph_setting, hidden, load_settings, normal_origin
 from gateway.errors import ConfigError
+from gateway.stores.kinds import normal_url
 
 STORES = ("people", "things")
 PLAIN = {"DATABASE_URL": ("people", "things"), "MONGO_URL": ("things",)}

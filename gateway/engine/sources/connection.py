@@ -18,7 +18,7 @@ from gateway.engine.results import Failed, Result
 from gateway.engine.sources.edges import page_of_edges
 from gateway.engine.sources.key import Child, rows_of
 from gateway.engine.sources.source import Asked, Bound, Source, Steps, source_in
-from gateway.stores.base import EMPTY, Collection, Fetch, Match, Order, Page, Pairs, Row, Slice, Where
+from gateway.stores.base import EMPTY, Ability, Collection, Fetch, Match, Order, Page, Pairs, Row, Slice, Where
 
 if TYPE_CHECKING:
     from gateway.engine.complete import Building
@@ -29,6 +29,11 @@ if TYPE_CHECKING:
     from gateway.engine.values import Binder
 
 _NO_ROWS = Page(0)
+
+_NONE: frozenset[Ability] = frozenset()
+_PAGE: frozenset[Ability] = frozenset({"page"})
+_COUNT: frozenset[Ability] = frozenset({"count"})
+_FILTER: frozenset[Ability] = frozenset({"filter"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +127,10 @@ class Many(Source):
                 yield from field.of_node_type(named, self.collection)
             elif is_object_type(named):
                 yield from self._check_parts(field, named)
+
+    def demands(self, field: Declared) -> Iterable[tuple[Collection, frozenset[Ability]]]:
+        counts = any(part.name == "total_count" for part in _parts_of(field.named))
+        yield self.collection, _PAGE | (_COUNT if counts else _NONE) | (_NONE if field.argument("where") is None else _FILTER)
 
     def rows_below(self, field: Declared) -> Iterable[tuple[Any, Rows]]:
         stack = [field.named]
@@ -252,6 +261,10 @@ class ManyThrough(Many):
         yield from field.of_column_in(through.edges, through.node, "a column with the node's key")
         yield from field.of_key_above()
 
+    def demands(self, field: Declared) -> Iterable[tuple[Collection, frozenset[Ability]]]:
+        yield self.through.edges, _PAGE
+        yield from Many.demands(self, field)
+
     def steps(self, place: ConnectionPlace, run: Run) -> Steps:  # type: ignore[override]
         through = self.through
         keys = run.keys(place)
@@ -294,6 +307,14 @@ class ManyThrough(Many):
         line = self.line(place, "many", by=edges.parent, of=of, columns=columns, drops=False, arguments="constant")
         yield place.level - 1, {**line, "for": "the edges to follow"}
         yield place.level, self._line(place, "pairs of parent and key")
+
+
+def _parts_of(type_: Any) -> Iterator[Part]:
+    """Give the parts that a type of connections declares itself."""
+    for definition in getattr(type_, "fields", {}).values():
+        source = source_in(definition)
+        if isinstance(source, Part):
+            yield source
 
 
 def _rows_of(groups: Mapping[Any, Slice]) -> Sequence[Row]:

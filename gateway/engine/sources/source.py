@@ -18,7 +18,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from gateway.engine.results import Result
-from gateway.stores.base import Collection, Row
+from gateway.stores.base import Ability, Collection, Row
 
 if TYPE_CHECKING:
     from graphql import FieldNode, GraphQLField
@@ -109,6 +109,13 @@ class Source(ABC):
     def check(self, field: Declared) -> Iterator[Problem]:
         """Give what is wrong with a field of this source, before anything is served."""
         yield from ()
+
+    def demands(self, field: Declared) -> Iterable[tuple[Collection, frozenset[Ability]]]:
+        """Give each collection that a field of this source asks for, with what the kind of its store has to be able to do.
+
+        One that is asked by key alone needs nothing.
+        """
+        return ()
 
     def rows_below(self, field: Declared) -> Iterable[tuple[Any, Rows]]:
         """Give the types of objects that the field has, with what their rows have."""

@@ -18,7 +18,7 @@ from gateway.engine.sources.lists import lists
 from gateway.engine.sources.source import Asked, Bound, Source, Steps
 from gateway.engine.values import raw
 from gateway.errors import BadUserInput
-from gateway.stores.base import Aggregate, Bucket, Collection, Column, Interval, Match, Measure, Row, Type, Where
+from gateway.stores.base import Ability, Aggregate, Bucket, Collection, Column, Interval, Match, Measure, Row, Type, Where
 
 if TYPE_CHECKING:
     from gateway.engine.complete import Building
@@ -34,6 +34,7 @@ _COLUMNS = {
     "first_at": Column("first_at", Type.TIME),
     "last_at": Column("last_at", Type.TIME),
 }
+_AGGREGATE: frozenset[Ability] = frozenset({"aggregate"})
 _FUNCTIONS = {"count": "count", "first_at": "min", "last_at": "max"}
 
 
@@ -90,6 +91,10 @@ class Stats(Source):
             if name != "time" and name not in self.collection.declared:
                 expected = f"'time' or a column of {self.collection.name} ({', '.join(self.collection.names)})"
                 yield Problem(f"{field.where}({value_name} of {enum.name})", expected, repr(name))
+
+    def demands(self, field: Declared) -> Iterable[tuple[Collection, frozenset[Ability]]]:
+        filters: frozenset[Ability] = frozenset() if field.argument("where") is None else frozenset({"filter"})
+        yield self.collection, filters | _AGGREGATE
 
     def rows_below(self, field: Declared) -> Iterable[tuple[Any, Rows]]:
         # A group that was not asked is null.

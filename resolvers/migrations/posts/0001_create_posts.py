@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from gateway.stores.sql_tables import BOOL, TEXT, TEXTS, TIME
+from gateway.stores.sql.tables import BOOL, TEXT, TEXTS, TIME
 
 revision = "0001"
 down_revision = None

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from gateway.stores.sql_tables import TEXT, TIME
+from gateway.stores.sql.tables import TEXT, TIME
 
 revision = "0001"
 down_revision = None

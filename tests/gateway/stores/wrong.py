@@ -7,9 +7,9 @@ from typing import Any
 
 from gateway.stores.base import Collection, Fetch, Store, Upsert
 from gateway.stores.memory import MemoryStore
-from gateway.stores.mongo import MongoStore
-from gateway.stores.neo4j import Neo4jStore
-from gateway.stores.sql import SqlStore
+from gateway.stores.mongo.store import MongoStore
+from gateway.stores.neo4j.store import Neo4jStore
+from gateway.stores.sql.store import SqlStore
 from tests.kinds import kinds
 
 

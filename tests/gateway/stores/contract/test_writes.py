@@ -103,6 +103,55 @@ async def test_a_unique_value_may_be_written_again_with_its_row(scratch: Store) 
     assert same(await everything(scratch, drafts), [record("b", code="mine")])
 
 
+@pytest.mark.parametrize("value", ["taken", ""])
+async def test_a_unique_value_of_another_row_is_a_conflict(scratch: Store, value: str) -> None:
+    """Whether the row is new or there already, and whether the other one is there or comes with it; what a client sees of it is equal."""
+    await put(scratch, drafts, record("a", code=value), record("b"))
+    for rows in (
+        [record("c", code=value)],
+        [record("b", code=value)],
+        [record("c", code="new"), record("d", code="new")],
+        [record("b", code="new"), record("c", code="new")],
+    ):
+        with pytest.raises(Conflict) as refused:
+            await put(scratch, drafts, *rows)
+        assert refused.value.shown == {
+            "message": "Another row of drafts has the same code.",
+            "extensions": {"code": "CONFLICT", "store": "tested"},
+        }
+    assert same(await everything(scratch, drafts), [record("a", code=value), record("b")])
+
+
+async def test_two_unique_values_that_change_places_in_one_call_are_a_conflict(scratch: Store) -> None:
+    """Rows are written one after the other, in the order of their keys: each must fit when it is its turn."""
+    await put(scratch, drafts, record("a", code="x"), record("b", code="y"))
+    for rows in ([record("a", code="y"), record("b", code="x")], [record("b", code="x"), record("a", code="y")]):
+        with pytest.raises(Conflict):
+            await put(scratch, drafts, *rows)
+    assert same(await everything(scratch, drafts), [record("a", code="x"), record("b", code="y")])
+
+
+@pytest.mark.parametrize("turned", [False, True])
+async def test_a_unique_value_may_be_taken_over_from_a_row_of_a_lower_key_and_from_no_other(scratch: Store, turned: bool) -> None:
+    """In whichever order a call has its rows."""
+    await put(scratch, drafts, record("a", code="x"), record("b", code="y"))
+    rows = [record("a", code="free"), record("b", code="x")]
+    await put(scratch, drafts, *(reversed(rows) if turned else rows))
+    assert same(await everything(scratch, drafts), rows)
+    back = [record("a", code="x"), record("b", code="y")]
+    with pytest.raises(Conflict):
+        await put(scratch, drafts, *(reversed(back) if turned else back))
+    assert same(await everything(scratch, drafts), rows)
+
+
+async def test_a_new_row_may_take_over_a_unique_value_in_the_same_way(scratch: Store) -> None:
+    await put(scratch, drafts, record("b", code="x"))
+    await put(scratch, drafts, record("c", code="x"), record("b", code="free"))
+    assert same(await everything(scratch, drafts), [record("b", code="free"), record("c", code="x")])
+    with pytest.raises(Conflict):
+        await put(scratch, drafts, record("a", code="x"), record("c", code="other"))
+
+
 async def test_deleted_rows_are_gone_and_the_others_stay(scratch: Store) -> None:
     await put(scratch, drafts, *(record(key) for key in "abcd"))
     await scratch.answer(Delete(drafts, [("b",), ("d",)]))

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import orjson
 
 from gateway.stores.base import And, Column, Compare, Not, Order, Type, Value, Where
-from gateway.stores.neo4j_sources import Source, native_value
+from gateway.stores.neo4j.sources import Source, native_value
 
 WIDE_BUDGET = 100_000  # characters of prefixes sent along with one wide text
 

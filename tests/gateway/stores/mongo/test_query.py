@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from gateway.stores import mongo_query
 from gateway.stores.base import And, Collection, Column, Compare, Fetch, Match, Not, Or, Order, Page, Pairs, Type
-from gateway.stores.mongo_query import NOTHING, where
+from gateway.stores.mongo import query
+from gateway.stores.mongo.query import NOTHING, where
 
 notes = Collection(
     name="notes",
@@ -22,7 +22,7 @@ def test_a_page_per_parent_is_one_lookup_per_parent() -> None:
         notes, ("id", "title"), Match("author_id", ["$x"]), order=(Order("rank", descending=True),), page=Page(2, after=(5, "n1"))
     )
 
-    assert mongo_query.pages_by_parent(fetch, Match("author_id", ["$x"])) == [
+    assert query.pages_by_parent(fetch, Match("author_id", ["$x"])) == [
         {"$documents": [{"k": {"$literal": "$x"}}]},
         {
             "$lookup": {
@@ -53,7 +53,7 @@ def test_a_page_per_parent_is_one_lookup_per_parent() -> None:
 def test_children_of_many_parents_are_asked_once() -> None:
     pairs = Pairs("id", [("a", "1"), ("b", "2"), ("a", "2")])
 
-    assert mongo_query.children(Fetch(notes, ("title",), pairs, page=Page(1, backward=True)), pairs) == [
+    assert query.children(Fetch(notes, ("title",), pairs, page=Page(1, backward=True)), pairs) == [
         {"$match": {"_id": {"$in": ["1", "2"]}}},
         {"$sort": {"_id": 1}},
         {"$project": {"_id": 0, "r": ["$title"], "k": "$_id"}},
@@ -71,7 +71,7 @@ def test_children_of_many_parents_are_asked_once() -> None:
     ],
 )
 def test_only_nullable_columns_going_up_need_a_computed_flag(order: Order, backward: bool, sort: dict[str, int], computes: bool) -> None:
-    stages = mongo_query.rows(Fetch(notes, ("id",), order=(order,), page=Page(1, backward=backward)))
+    stages = query.rows(Fetch(notes, ("id",), order=(order,), page=Page(1, backward=backward)))
 
     assert [stage["$sort"] for stage in stages if "$sort" in stage] == [sort]
     assert any("$set" in stage for stage in stages) is computes

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gateway.stores.base import Collection
-from gateway.stores.neo4j_sources import Source, quoted
+from gateway.stores.neo4j.sources import Source, quoted
 
 SHOW = """SHOW INDEXES YIELD type, entityType, labelsOrTypes, properties, owningConstraint
 WHERE type = 'RANGE' AND size(labelsOrTypes) = 1

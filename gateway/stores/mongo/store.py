@@ -30,7 +30,6 @@ from gateway.errors import (
     StoreTimeout,
     StoreUnavailable,
 )
-from gateway.stores import mongo_indexes, mongo_query, mongo_values
 from gateway.stores.base import (
     A,
     Aggregate,
@@ -55,9 +54,12 @@ from gateway.stores.base import (
     Slices,
     Type,
     Upsert,
-    Value,
     note,
 )
+from gateway.stores.mongo import query
+from gateway.stores.mongo.indexes import indexes
+from gateway.stores.mongo.values import decode, encode
+from gateway.stores.shared import conflict, grouped, nulls_last, page_of, pages, to_write
 from gateway.stores.values import sorted_anyhow
 
 DEFAULT_DATABASE = "crossgraph"
@@ -134,7 +136,7 @@ class MongoStore:
         if not get.keys:
             return {}
         with self._translated(self._timeout_s):
-            documents = await self._read(get.collection.name, mongo_query.get(get))
+            documents = await self._read(get.collection.name, query.get(get))
         return dict(zip((document["k"] for document in documents), _rows(get.collection, get.columns, documents), strict=True))
 
     async def _fetch(self, fetch: Fetch) -> Slices:
@@ -147,32 +149,32 @@ class MongoStore:
 
     async def _fetch_alone(self, fetch: Fetch) -> Slice:
         name, page = fetch.collection.name, fetch.page
-        documents = await self._read(name, mongo_query.rows(fetch))
-        slice_ = _slice(_rows(fetch.collection, fetch.columns, documents), page)
+        documents = await self._read(name, query.rows(fetch))
+        slice_ = page_of(_rows(fetch.collection, fetch.columns, documents), page)
         if not fetch.count:
             return slice_
         if page is None or (not slice_.more and page.after is None and page.before is None):
             return slice_._replace(total=len(slice_.rows))
-        counts = await self._read(name, mongo_query.count(fetch))
+        counts = await self._read(name, query.count(fetch))
         return slice_._replace(total=int(counts[0]["n"]) if counts else 0)
 
     async def _fetch_by_parent(self, fetch: Fetch, match: Match) -> Slices:
         if not match.keys:
             return {}
         if fetch.page is None:
-            return _slices(fetch, await self._read(fetch.collection.name, mongo_query.rows_by_parent(fetch, match)))
-        return _slices(fetch, await self._read("", mongo_query.pages_by_parent(fetch, match)))
+            return _slices(fetch, await self._read(fetch.collection.name, query.rows_by_parent(fetch, match)))
+        return _slices(fetch, await self._read("", query.pages_by_parent(fetch, match)))
 
     async def _fetch_by_pairs(self, fetch: Fetch, pairs: Pairs) -> Slices:
         if not pairs.pairs:
             return {}
         name, page = fetch.collection.name, fetch.page
-        documents = await self._read(name, mongo_query.children(fetch, pairs))
+        documents = await self._read(name, query.children(fetch, pairs))
         if not fetch.count:
             return _slices_of_pairs(fetch, pairs, documents, None)
         if page is None or (page.after is None and page.before is None):
             return _slices_of_pairs(fetch, pairs, documents, Counter(document["k"] for document in documents))
-        counts = await self._read(name, mongo_query.count_by_child(fetch, pairs))
+        counts = await self._read(name, query.count_by_child(fetch, pairs))
         return _slices_of_pairs(fetch, pairs, documents, {count["_id"]: int(count["n"]) for count in counts})
 
     async def _aggregate(self, aggregate: Aggregate) -> Groups:
@@ -180,26 +182,26 @@ class MongoStore:
         if match is not None and not match.keys:
             return {}
         with self._translated(self._timeout_s):
-            documents = await self._read(collection.name, mongo_query.groups(aggregate))
+            documents = await self._read(collection.name, query.groups(aggregate))
         parents = [None] * len(documents) if match is None else [document["_id"][0] for document in documents]
         raw = [_group_values(aggregate, document) for document in documents]
-        rows = mongo_values.decode(_group_columns(aggregate), raw)
+        rows = decode(_group_columns(aggregate), raw)
         width = len(aggregate.groups)
-        return _grouped(sorted_anyhow(zip(parents, rows, strict=True), key=lambda item: _nulls_last(item[1][:width])))
+        return grouped(sorted_anyhow(zip(parents, rows, strict=True), key=lambda item: nulls_last(item[1][:width])))
 
     async def _native(self, call: NativeCall) -> Groups:
-        query = call.native.query(self.kind)
+        function = call.native.query(self.kind)
         if not call.keys:
             return {}
         with self._translated(self._timeout_s):
-            documents = await self._read(*_narrowed(call, query))
+            documents = await self._read(*_narrowed(call, function))
         columns = call.native.columns
         if any(len(document["r"]) != len(columns) for document in documents):
             raise StoreMisbehaved(f"native query {call.native.name} declares {len(columns)} columns, its pipeline gives another number")
-        rows = mongo_values.decode(columns, [document["r"] for document in documents])
-        return _grouped(zip((document["k"] for document in documents), rows, strict=True))
+        rows = decode(columns, [document["r"] for document in documents])
+        return grouped(zip((document["k"] for document in documents), rows, strict=True))
 
-    async def _read(self, collection: str, pipeline: mongo_query.Pipeline) -> list[Document]:
+    async def _read(self, collection: str, pipeline: query.Pipeline) -> list[Document]:
         """Return all documents of an aggregation, over the database where ``collection`` is empty. One command below 16 MiB."""
         note({"aggregate": collection or 1, "pipeline": pipeline})
         database = self._database()
@@ -311,9 +313,9 @@ def _motor(name: str) -> Any:
 
 def _database_and_options(url: str) -> tuple[str, set[str]]:
     """Return the database a URL names, and the options it sets, in lower case. By hand: urllib has no URLs of several hosts."""
-    address, _, query = url.partition("://")[2].partition("?")
+    address, _, options = url.partition("://")[2].partition("?")
     path = unquote(address.partition("/")[2])
-    return path.partition(".")[0] or DEFAULT_DATABASE, {option.lower() for option, _ in parse_qsl(query, keep_blank_values=True)}
+    return path.partition(".")[0] or DEFAULT_DATABASE, {option.lower() for option, _ in parse_qsl(options, keep_blank_values=True)}
 
 
 def _driver_options(pool_size: int, connect_timeout_s: float, timeout_s: float) -> dict[str, Any]:
@@ -337,18 +339,7 @@ async def _now(value: Any) -> Any:
 
 
 def _rows(collection: Collection, columns: Sequence[str], documents: Sequence[Document]) -> list[Row]:
-    return mongo_values.decode([collection[column] for column in columns], [document["r"] for document in documents])
-
-
-def _slice(rows: list[Row], page: Page | None) -> Slice:
-    """Return the page without the row more, in the order asked."""
-    if page is None:
-        return Slice(rows)
-    more = len(rows) > page.limit
-    del rows[page.limit :]
-    if page.backward:
-        rows.reverse()
-    return Slice(rows, more)
+    return decode([collection[column] for column in columns], [document["r"] for document in documents])
 
 
 def _slices(fetch: Fetch, documents: Sequence[Document]) -> Slices:
@@ -358,11 +349,11 @@ def _slices(fetch: Fetch, documents: Sequence[Document]) -> Slices:
     for document, row in zip(filled, _rows(fetch.collection, fetch.columns, filled), strict=True):
         groups[document["k"]].append(row)
     if not fetch.count:
-        return {key: _slice(rows, fetch.page) for key, rows in groups.items()}
+        return pages(groups, fetch.page)
     if fetch.page is None:
         return {key: Slice(rows, total=len(rows)) for key, rows in groups.items()}
     totals = {document["k"]: int(document.get("n", 0)) for document in documents}
-    return {key: _slice(rows, fetch.page)._replace(total=totals[key]) for key, rows in groups.items()}
+    return {key: part._replace(total=totals[key]) for key, part in pages(groups, fetch.page).items()}
 
 
 def _slices_of_pairs(fetch: Fetch, pairs: Pairs, documents: Sequence[Document], counts: Mapping[Key, int] | None) -> Slices:
@@ -389,17 +380,17 @@ def _cut(rows: list[Row], page: Page | None) -> Slice:
     return Slice(rows[len(rows) - page.limit :] if page.backward else rows[: page.limit], more=True)
 
 
-def _narrowed(call: NativeCall, query: Any) -> tuple[str, mongo_query.Pipeline]:
+def _narrowed(call: NativeCall, function: Any) -> tuple[str, query.Pipeline]:
     """Return collection and pipeline of a native query, which must have asked for each condition that the call is narrowed by."""
-    conditions = {collection.name: mongo_query.where(collection, condition) for collection, condition in call.narrowings}
+    conditions = {collection.name: query.where(collection, condition) for collection, condition in call.narrowings}
     left = set(conditions)
 
-    def where(name: str) -> mongo_query.Query:
+    def where(name: str) -> query.Query:
         left.discard(name)
-        return conditions.get(name, mongo_query.EVERYTHING)
+        return conditions.get(name, query.EVERYTHING)
 
     source: str
-    source, pipeline = query(call.keys, call.arguments, where)
+    source, pipeline = function(call.keys, call.arguments, where)
     for name in left:
         raise NarrowingRefused(call.native.name, name, f"its function did not ask for where({name!r})")
     return source, pipeline
@@ -421,33 +412,17 @@ def _measured(collection: Collection, measure: Measure) -> Column:
     return Column("count", Type.INT) if measure.column is None else collection[measure.column]
 
 
-def _nulls_last(values: Sequence[Value]) -> list[tuple[bool, Value]]:
-    return [(value is None, value) for value in values]
-
-
-def _grouped(items: Any) -> Groups:
-    groups: dict[Key | None, list[Row]] = {}
-    for key, row in items:
-        groups.setdefault(key, []).append(row)
-    return groups
-
-
 # ------------------------------------------------------------------------------------------------------------------ writes
 
 
 def _documents(collection: Collection, rows: Sequence[Row]) -> list[Document]:
     """Return one document per key; where a key repeats, its last row counts."""
-    columns = [(column, mongo_query.field(collection, column.name)) for column in collection.columns]
-    key = [mongo_query.field(collection, name) for name in collection.key]
-    documents: dict[tuple[Value, ...], Document] = {}
-    for row in rows:
-        document = {name: mongo_values.encode(column, value) for (column, name), value in zip(columns, row, strict=True)}
-        documents[tuple(document[name] for name in key)] = document
-    return list(documents.values())
+    columns = [(column, query.field(collection, column.name)) for column in collection.columns]
+    return [{name: encode(column, value) for (column, name), value in zip(columns, row, strict=True)} for row in to_write(collection, rows)]
 
 
 def _replacements(collection: Collection, documents: Sequence[Document]) -> list[ReplaceOne[Document]]:
-    key = [mongo_query.field(collection, name) for name in collection.key]
+    key = [query.field(collection, name) for name in collection.key]
     return [ReplaceOne({name: {"$eq": document[name]} for name in key}, document, upsert=True) for document in documents]
 
 
@@ -472,7 +447,7 @@ async def _create_collection(database: Any, collection: Collection) -> list[str]
 async def _create_indexes(target: Any, collection: Collection, *, store: str) -> list[str]:
     there = {(tuple(index["key"]), bool(index.get("unique"))) for index in (await target.index_information()).values()}
     done: list[str] = []
-    for index in mongo_indexes.indexes(collection):
+    for index in indexes(collection):
         if (index.fields, index.unique) in there:
             continue
         try:
@@ -495,7 +470,7 @@ def _translation(exc: Exception, store: str, seconds: float, collection: Collect
         case errors.OperationFailure(code=code) if code in {_UNAUTHORIZED, _AUTHENTICATION_FAILED}:
             return StoreUnavailable(store)
         case errors.OperationFailure() if (duplicate := _duplicate(exc)) is not None:
-            return Conflict(_conflict(duplicate, collection))
+            return _conflict(duplicate, store, collection)
         case errors.OperationFailure(code=code):
             return StoreMisbehaved(f"store {store}: MongoDB answered with error {code}: {exc}")
         case bson.errors.InvalidBSON():
@@ -514,7 +489,7 @@ def _duplicate(exc: errors.OperationFailure) -> Document | None:
     return None
 
 
-def _conflict(duplicate: Document, collection: Collection | None) -> str:
-    key = collection.key[0] if collection else "key"
-    names = [key if name == "_id" else name for name in duplicate.get("keyPattern", {})] or ["a value that must be unique"]
-    return f"{collection.name if collection else 'The collection'} has another row with the same {', '.join(names)}."
+def _conflict(duplicate: Document, store: str, collection: Collection | None) -> Conflict:
+    if collection is None:
+        return conflict(store, "a collection", ())
+    return conflict(store, collection.name, [collection.key[0] if name == "_id" else name for name in duplicate.get("keyPattern", {})])

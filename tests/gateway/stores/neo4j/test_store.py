@@ -39,9 +39,9 @@ from gateway.stores.base import (
     Upsert,
     Where,
 )
-from gateway.stores.neo4j import Neo4jStore
-from gateway.stores.neo4j_cypher import fetch_statement
-from gateway.stores.neo4j_sources import Source
+from gateway.stores.neo4j.cypher import fetch_statement
+from gateway.stores.neo4j.sources import Source
+from gateway.stores.neo4j.store import Neo4jStore
 from tests.gateway.stores.proxies import Proxy
 from tests.kinds import NEO4J, needs, url_of
 

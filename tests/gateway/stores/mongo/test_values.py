@@ -13,7 +13,7 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 
 from gateway.errors import BadUserInput
 from gateway.stores.base import Column, Type
-from gateway.stores.mongo_values import decode, encode
+from gateway.stores.mongo.values import decode, encode
 
 CODEC: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_CLAMP)
 

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import orjson
 
-from gateway.errors import BadUserInput, Conflict, GatewayError, StoreMisbehaved, StoreTimeout, StoreUnavailable
+from gateway.errors import BadUserInput, GatewayError, StoreMisbehaved, StoreTimeout, StoreUnavailable
 from gateway.stores.base import Row, Value
-from gateway.stores.sql_dialects import UNFIT
-from gateway.stores.sql_pool import Pool
+from gateway.stores.shared import conflict
+from gateway.stores.sql.dialects import UNFIT
+from gateway.stores.sql.pool import Pool
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -166,7 +167,7 @@ class AsyncpgDriver:
 
     def _translated(self, error: BaseException) -> GatewayError:
         if isinstance(error, asyncpg.UniqueViolationError):
-            return Conflict(f"Another row has the same {_columns(error)}.", store=self._name)
+            return conflict(self._name, error.table_name, _columns(error))
         if isinstance(error, asyncpg.QueryCanceledError):
             return StoreTimeout(self._name, self._statement_timeout_s)
         if isinstance(error, asyncpg.LockNotAvailableError):
@@ -218,8 +219,8 @@ def _encode_json(value: Value) -> str:
     return orjson.dumps(value).decode()
 
 
-def _columns(error: Any) -> str:
+def _columns(error: Any) -> list[str]:
     """Return the columns of a violated key or index: ``Key (email)=(ada@example.org) already exists.`` without the values."""
     detail = error.detail or ""
     start, end = detail.find("("), detail.find(")=")
-    return detail[start + 1 : end] if 0 <= start < end else "key"
+    return detail[start + 1 : end].replace('"', "").split(", ") if 0 <= start < end else []

@@ -27,8 +27,9 @@ from gateway.stores.base import (
     Where,
     total_order,
 )
-from gateway.stores.neo4j_conditions import Mark, Parameters, beyond, conditions, marked_cursor, split, to_parameter
-from gateway.stores.neo4j_sources import Source, native_value, quoted
+from gateway.stores.neo4j.conditions import Mark, Parameters, beyond, conditions, marked_cursor, split, to_parameter
+from gateway.stores.neo4j.sources import Source, native_value, quoted
+from gateway.stores.shared import to_write
 
 TEXTS_LIMIT_BYTES = 8 * 1024 * 1024
 TEXTS_KEPT = 2_000  # statements; a shape comes from a GraphQL document, so there are about as many
@@ -238,11 +239,9 @@ def delete_text(source: Source) -> str:
 
 
 def written(collection: Collection, rows: Sequence[Row]) -> list[list[Any]]:
-    """Rows as they are bound: the last of each key, in the order of the keys, so that two writers lock nodes in the same order."""
-    key = [collection.names.index(name) for name in collection.key]
-    last = {tuple(row[i] for i in key): row for row in rows}
+    """Rows as they are bound: those to write, in their order, in which two writers lock nodes."""
     types = [column.type for column in collection.columns]
-    return [[to_parameter(t, v) for t, v in zip(types, last[k], strict=True)] for k in sorted(last)]
+    return [[to_parameter(t, v) for t, v in zip(types, row, strict=True)] for row in to_write(collection, rows)]
 
 
 # ------------------------------------------------------------------------------------------------------- order and indexes

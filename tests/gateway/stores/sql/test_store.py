@@ -22,7 +22,6 @@ import pytest
 from sqlalchemy import make_url
 
 from gateway.errors import BadUserInput, Conflict, StoreMisbehaved, StoreTimeout, StoreUnavailable
-from gateway.stores import sql_aiosqlite, sql_asyncpg
 from gateway.stores.base import (
     And,
     Collection,
@@ -44,9 +43,11 @@ from gateway.stores.base import (
     Upsert,
     Where,
 )
-from gateway.stores.sql import SqlStore
-from gateway.stores.sql_dialects import ROWS_PER_STATEMENT, Dialect, PostgreSQL, SQLite
-from gateway.stores.sql_statements import Statements
+from gateway.stores.sql import aiosqlite as sql_aiosqlite
+from gateway.stores.sql import asyncpg as sql_asyncpg
+from gateway.stores.sql.dialects import ROWS_PER_STATEMENT, Dialect, PostgreSQL, SQLite
+from gateway.stores.sql.statements import Statements
+from gateway.stores.sql.store import SqlStore
 from tests.gateway.stores.proxies import Proxy
 from tests.kinds import kinds, url_of
 
@@ -192,7 +193,7 @@ def test_a_narrowed_native_query_binds_its_conditions_by_names_of_their_own(dial
 
 
 def test_a_server_that_does_not_migrate_loads_neither_alembic_nor_the_orm() -> None:
-    check = "import sys, gateway.stores.sql; sys.exit('alembic' in sys.modules or 'sqlalchemy.orm' in sys.modules)"
+    check = "import sys, gateway.stores.sql.store; sys.exit('alembic' in sys.modules or 'sqlalchemy.orm' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
 
@@ -309,7 +310,7 @@ async def test_ten_thousand_rows_are_written_in_one_call_and_all_or_nothing(kind
 @both
 async def test_a_violated_unique_index_is_a_conflict_that_names_the_column(kind: str) -> None:
     async with empty(kind, rows=[note(1)]) as store:
-        with pytest.raises(Conflict, match=r"^Another row has the same slug\.$"):
+        with pytest.raises(Conflict, match=r"^Another row of notes has the same slug\.$"):
             await store.answer(Upsert(notes, [("other", *note(1)[1:])]))
 
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from gateway.stores.sql_pool import Pool
+from gateway.stores.sql.pool import Pool
 
 
 class Connection:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from gateway.stores import mongo_values
 from gateway.stores.base import (
     Aggregate,
     And,
@@ -30,6 +29,7 @@ from gateway.stores.base import (
     Where,
     total_order,
 )
+from gateway.stores.mongo.values import encode
 
 Query = dict[str, Any]
 Stage = dict[str, Any]
@@ -230,7 +230,7 @@ def _past(collection: Collection, item: Order, value: Value, *, forward: bool) -
     name, column = field(collection, item.column), collection[item.column]
     if value is None:
         return None if forward else {name: {"$ne": None}}
-    step = {name: {"$gt" if forward != item.descending else "$lt": mongo_values.encode(column, value)}}
+    step = {name: {"$gt" if forward != item.descending else "$lt": encode(column, value)}}
     return any_of([step, {name: {"$eq": None}}]) if forward and column.nullable else step
 
 
@@ -239,7 +239,7 @@ def _bound(collection: Collection, item: Order, value: Value, *, forward: bool) 
     if value is None or (forward and column.nullable):
         return EVERYTHING
     operator = "$gte" if forward != item.descending else "$lte"
-    return {field(collection, item.column): {operator: mongo_values.encode(column, value)}}
+    return {field(collection, item.column): {operator: encode(column, value)}}
 
 
 # -------------------------------------------------------------------------------------------------------------- filters
@@ -281,18 +281,18 @@ def _compare(collection: Collection, compare: Compare) -> Query:
         null: Query = {name: {"$eq": None, "$not": {"$type": "array"}}}  # an array with a null in it equals null too
         return null if compare.op == "eq" else {"$nor": [null]}
     if compare.op == "eq":
-        return {name: {"$eq": mongo_values.encode(column, value)}}  # null matches a missing field too
+        return {name: {"$eq": encode(column, value)}}  # null matches a missing field too
     if compare.op == "ne":
-        return {name: {"$ne": mongo_values.encode(column, value)}}
+        return {name: {"$ne": encode(column, value)}}
     if value is None:
         return NOTHING
     if compare.op == "in":
-        return {name: {"$in": [mongo_values.encode(column, item) for item in value if item is not None]}}
+        return {name: {"$in": [encode(column, item) for item in value if item is not None]}}
     if compare.op == "contains":
         return _contains(name, value)
     if compare.op == "starts_with":
         return _starts_with(name, value)
-    return {name: {_RANGES[compare.op]: mongo_values.encode(column, value)}}
+    return {name: {_RANGES[compare.op]: encode(column, value)}}
 
 
 def _contains(name: str, text: str) -> Query:

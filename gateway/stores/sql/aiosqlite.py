@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any
 import aiosqlite
 from sqlalchemy import URL, event, make_url
 
-from gateway.errors import BadUserInput, Conflict, GatewayError, StoreMisbehaved, StoreTimeout, StoreUnavailable
+from gateway.errors import BadUserInput, GatewayError, StoreMisbehaved, StoreTimeout, StoreUnavailable
 from gateway.stores.base import Row, Value
-from gateway.stores.sql_dialects import UNFIT
+from gateway.stores.shared import conflict
+from gateway.stores.sql.dialects import UNFIT
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -120,8 +121,8 @@ class AiosqliteDriver:
     def _translated(self, error: BaseException) -> GatewayError:
         text = str(error)
         if isinstance(error, sqlite3.IntegrityError) and text.startswith(_NOT_UNIQUE):
-            columns = ", ".join(column.rpartition(".")[2] for column in text.removeprefix(_NOT_UNIQUE).split(", "))
-            return Conflict(f"Another row has the same {columns}.", store=self._name)
+            columns = [column.rpartition(".") for column in text.removeprefix(_NOT_UNIQUE).split(", ")]
+            return conflict(self._name, columns[0][0], [name for _, _, name in columns])
         if isinstance(error, sqlite3.IntegrityError | sqlite3.DataError | UnicodeError | OverflowError):
             return BadUserInput(UNFIT, store=self._name)
         if isinstance(error, sqlite3.OperationalError) and "locked" in text:

@@ -19,7 +19,6 @@ import pytest
 from pymongo import AsyncMongoClient, monitoring
 
 from gateway.errors import BadUserInput, ConfigError, Conflict, StoreTimeout, StoreUnavailable
-from gateway.stores import mongo_query
 from gateway.stores.base import (
     Aggregate,
     Collection,
@@ -39,7 +38,8 @@ from gateway.stores.base import (
     Type,
     Upsert,
 )
-from gateway.stores.mongo import MongoStore
+from gateway.stores.mongo import query
+from gateway.stores.mongo.store import MongoStore
 from tests.kinds import MONGODB, needs
 
 live = needs(MONGODB)
@@ -193,7 +193,7 @@ async def test_rows_that_are_there_are_replaced_in_a_second_transaction(store: M
 async def test_an_index_serves_a_parents_page(store: MongoStore, database: Any, order: Order, page: Page, index: dict[str, int]) -> None:
     fetch = Fetch(notes, ("id",), order=(order,), page=page)
     # What a $lookup runs for one parent: its rows first, then the pipeline.
-    pipeline = [{"$match": {"author_id": {"$eq": "ann"}}}, *mongo_query.rows(fetch)]
+    pipeline = [{"$match": {"author_id": {"$eq": "ann"}}}, *query.rows(fetch)]
     assert index in [dict(one["key"]) for one in (await database.notes.index_information()).values()]
 
     plan = await database.command("explain", {"aggregate": "notes", "pipeline": pipeline, "cursor": {}}, verbosity="queryPlanner")
@@ -235,7 +235,7 @@ async def test_a_unique_index_that_cannot_be_is_told_in_one_line(database: Any) 
 async def test_nulls_are_unique_beside_each_other_and_values_are_not(store: MongoStore) -> None:
     await store.answer(Upsert(notes, [note("a"), note("b"), note("c", code="x")]))
 
-    with pytest.raises(Conflict, match=r"^notes has another row with the same code\.$"):
+    with pytest.raises(Conflict, match=r"^Another row of notes has the same code\.$"):
         await store.answer(Upsert(notes, [note("d"), note("e", code="x")]))
 
     assert set(await store.answer(Get(notes, ("id",), ["a", "b", "c", "d", "e"]))) == {"a", "b", "c"}

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from gateway.stores.base import Collection, Index, Type
-from gateway.stores.mongo_query import field
+from gateway.stores.mongo.query import field
 
 _LEAST: dict[Type, Any] = {
     Type.TEXT: "",

@@ -24,7 +24,7 @@ from neo4j.time import Date as DriverDate
 from neo4j.time import DateTime as DriverTime
 
 from gateway.caches import Lru, weight_of_text
-from gateway.errors import BadUserInput, ConfigError, Conflict, NarrowingRefused, StoreMisbehaved, StoreTimeout, StoreUnavailable
+from gateway.errors import BadUserInput, ConfigError, NarrowingRefused, StoreMisbehaved, StoreTimeout, StoreUnavailable
 from gateway.stores.base import (
     A,
     Aggregate,
@@ -41,7 +41,6 @@ from gateway.stores.base import (
     Request,
     Row,
     Rows,
-    Slice,
     Slices,
     Type,
     Upsert,
@@ -49,8 +48,8 @@ from gateway.stores.base import (
     Where,
     note,
 )
-from gateway.stores.neo4j_conditions import Parameters, conditions, split
-from gateway.stores.neo4j_cypher import (
+from gateway.stores.neo4j.conditions import Parameters, conditions, split
+from gateway.stores.neo4j.cypher import (
     aggregate_statement,
     delete_text,
     fetch_statement,
@@ -59,9 +58,10 @@ from gateway.stores.neo4j_cypher import (
     upsert_text,
     written,
 )
-from gateway.stores.neo4j_schema import AWAIT, SHOW, existing, wanted
-from gateway.stores.neo4j_sources import CarefulSource, Source, quoted
+from gateway.stores.neo4j.schema import AWAIT, SHOW, existing, wanted
+from gateway.stores.neo4j.sources import CarefulSource, Source, quoted
 from gateway.stores.placeholders import filled, prefix_of
+from gateway.stores.shared import conflict, grouped, nulls_last, pages
 from gateway.stores.values import decoded, sorted_anyhow
 
 WRITE_TIMEOUT_S = 30.0  # a load's batches are large
@@ -175,28 +175,27 @@ class Neo4jStore:
         return rows
 
     async def _fetch(self, fetch: Fetch) -> Slices:
-        answer: dict[Key | None, Slice] = {}
-        for parent, rows, total in await self._asked(fetch_statement, fetch):
-            answer[parent] = _slice(fetch, rows, total)
-            _load_json(fetch.collection, fetch.columns, answer[parent].rows)
-        return answer
+        records = await self._asked(fetch_statement, fetch)
+        slices = pages({parent: rows for parent, rows, _ in records}, fetch.page)
+        for parent, _, total in records:
+            part = slices[parent]
+            _load_json(fetch.collection, fetch.columns, part.rows)
+            if fetch.count:
+                slices[parent] = part._replace(total=len(part.rows) if fetch.page is None else total)
+        return slices
 
     async def _aggregate(self, aggregate: Aggregate) -> Groups:
         width = len(aggregate.groups)
-        answer: dict[Key | None, list[Row]] = {}
-        for parent, row in await self._asked(aggregate_statement, aggregate):
-            answer.setdefault(parent, []).append(row)
-        return {parent: sorted_anyhow(rows, key=lambda row: _nulls_last(row[:width])) for parent, rows in answer.items()}
+        answer = grouped(await self._asked(aggregate_statement, aggregate))
+        return {parent: sorted_anyhow(rows, key=lambda row: nulls_last(row[:width])) for parent, rows in answer.items()}
 
     async def _native(self, call: NativeCall) -> Groups:
         text, parameters = self._native_text(call)
         records = await self._native_records(text, {**call.arguments, **parameters, "keys": list(call.keys)})
-        answer: dict[Key | None, list[list[Value]]] = {}
-        for parent, *row in records:
-            answer.setdefault(parent, []).append(row)
+        answer = grouped((parent, row) for parent, *row in records)
         for rows in answer.values():
             _to_wire(call.native.columns, rows)
-        return cast("Groups", answer)
+        return answer
 
     def _native_text(self, call: NativeCall) -> tuple[_NativeText, Parameters]:
         """Return the query's text, and the parameters of what it is narrowed by."""
@@ -329,8 +328,9 @@ class Neo4jStore:
         try:
             yield
         except driver_errors.ConstraintError as exc:
-            noun = "row" if collection is None else f"row of {collection.name}"
-            raise Conflict(f"Another {noun} already has a value that must be unique.", store=self.name) from exc
+            if collection is None:
+                raise conflict(self.name, "a collection", ()) from exc
+            raise conflict(self.name, collection.name, _unique_columns(collection, exc.message or "")) from exc
         except driver_errors.Neo4jError as exc:
             raise self._of_the_server(exc, timeout_s) from exc
         except (
@@ -361,15 +361,11 @@ class Neo4jStore:
 # ---------------------------------------------------------------------------------------------------------------- values
 
 
-def _slice(fetch: Fetch, rows: list[Row], total: int | None) -> Slice:
-    page = fetch.page
-    if page is None:
-        return Slice(rows, False, len(rows) if fetch.count else None)
-    more = len(rows) > page.limit
-    del rows[page.limit :]
-    if page.backward:
-        rows.reverse()
-    return Slice(rows, more, total)
+def _unique_columns(collection: Collection, message: str) -> Sequence[str]:
+    """Return the columns of the constraint that a message tells of: ``… and property `code` = 'x'``, ``… and properties `a` = …``."""
+    known = [index.columns for index in collection.indexes if index.unique] + [collection.key]
+    told = [columns for columns in known if all(f"`{name}` = " in message for name in columns)]
+    return max(told, key=len, default=())
 
 
 def _load_json(collection: Collection, columns: Sequence[str], rows: Any) -> None:

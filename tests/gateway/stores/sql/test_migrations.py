@@ -16,8 +16,8 @@ from alembic.script import ScriptDirectory
 import resolvers
 from gateway.errors import StoreUnavailable
 from gateway.stores.base import Collection, Column, Index, Type
-from gateway.stores.sql import SqlStore
-from gateway.stores.sql_tables import index_name, tables
+from gateway.stores.sql.store import SqlStore
+from gateway.stores.sql.tables import index_name, tables
 from resolvers.events import events
 from resolvers.graph import follows, likes, wrote
 from resolvers.posts import posts

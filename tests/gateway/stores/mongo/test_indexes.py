@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.stores.base import Collection, Column, Index, Type
-from gateway.stores.mongo_indexes import indexes
+from gateway.stores.mongo.indexes import indexes
 from resolvers.events import events
 from resolvers.graph import follows
 from resolvers.users import users

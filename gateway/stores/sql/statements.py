@@ -41,8 +41,8 @@ from gateway.stores.base import (
     total_order,
 )
 from gateway.stores.placeholders import filled, prefix_of
-from gateway.stores.sql_dialects import NO_OFFSET, Conditions, Decoder, Dialect, Expression
-from gateway.stores.sql_tables import table
+from gateway.stores.sql.dialects import NO_OFFSET, Conditions, Decoder, Dialect, Expression
+from gateway.stores.sql.tables import table
 from gateway.stores.values import decoded
 
 STATEMENTS_KEPT = 1_024

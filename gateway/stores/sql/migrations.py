@@ -16,7 +16,7 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 
 from gateway.stores.base import Collection
-from gateway.stores.sql_tables import tables
+from gateway.stores.sql.tables import tables
 
 _LOCK = 7_411_802_367  # any number, the same for all gateways
 

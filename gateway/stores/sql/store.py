@@ -1,12 +1,11 @@
 """The store port for PostgreSQL and SQLite: each request is one statement, or two when totals are asked.
 
-From top to bottom: ``sql_tables`` says which table a collection is, ``sql_statements`` turns a request into text once per shape,
-in the words of ``sql_dialects``; ``sql_asyncpg`` and ``sql_aiosqlite`` run it; ``sql_migrations`` makes the tables.
+From top to bottom: ``tables`` says which table a collection is, ``statements`` turns a request into text once per shape, in the words of
+``dialects``; ``asyncpg`` and ``aiosqlite`` run it; ``migrations`` makes the tables.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,12 +36,12 @@ from gateway.stores.base import (
     Upsert,
     Value,
     note,
-    slice_of,
 )
-from gateway.stores.sql_aiosqlite import AiosqliteDriver, is_unfit_for_json
-from gateway.stores.sql_asyncpg import AsyncpgDriver
-from gateway.stores.sql_dialects import Dialect, PostgreSQL, SQLite
-from gateway.stores.sql_statements import Statement, Statements, Values
+from gateway.stores.shared import grouped, grouped_by_last, pages, to_write
+from gateway.stores.sql.aiosqlite import AiosqliteDriver, is_unfit_for_json
+from gateway.stores.sql.asyncpg import AsyncpgDriver
+from gateway.stores.sql.dialects import Dialect, PostgreSQL, SQLite
+from gateway.stores.sql.statements import Statement, Statements, Values
 
 
 class SqlStore:
@@ -100,10 +99,10 @@ class SqlStore:
         width, page = len(fetch.columns), fetch.page
         if fetch.match is None:
             rows = await self._read(statement, values)
-            slices = _slices({None: [row[:width] for row in rows]}, page)
+            slices = pages({None: [row[:width] for row in rows]}, page)
         else:
             rows = await self._read(statement, values | self._match_values(fetch.match))
-            slices = _slices(_grouped(rows, width), page)
+            slices = pages(grouped_by_last(rows, width), page)
         return await self._with_totals(fetch, slices) if fetch.count else slices
 
     async def _aggregate(self, aggregate: Aggregate) -> Groups:
@@ -111,7 +110,7 @@ class SqlStore:
             return {}
         statement, values = self.statements.aggregate(aggregate)
         rows = await self._read(statement, values | self._match_values(aggregate.match))
-        return _grouped(rows, len(aggregate.groups) + len(aggregate.measures))
+        return grouped_by_last(rows, len(aggregate.groups) + len(aggregate.measures))
 
     async def _native(self, call: NativeCall) -> Groups:
         statement, values = self.statements.native(call)
@@ -119,20 +118,12 @@ class SqlStore:
             return {}
         arguments = {name: self._dialect.many(v) if isinstance(v, list | tuple) else v for name, v in call.arguments.items()}
         rows = await self._read(statement, arguments | values | {"keys": self._dialect.keys(call.keys)})
-        groups: defaultdict[Key | None, list[Row]] = defaultdict(list)
-        for row in rows:
-            groups[row[0]].append(row[1:])
-        return dict(groups)
+        return grouped((row[0], row[1:]) for row in rows)
 
     async def _upsert(self, upsert: Upsert) -> None:
-        collection = upsert.collection
-        positions = [collection.names.index(name) for name in collection.key]
-        # The last row of a key wins; in the order of keys, so that two calls at once never wait for each other in a circle.
-        by_key = {tuple([row[position] for position in positions]): row for row in upsert.rows}
-        if not by_key:
-            return
-        rows = [by_key[key] for key in sorted(by_key)]
-        await self._driver.write(self.statements.upsert(upsert).text, self._dialect.upsert_values(collection, rows))
+        rows = to_write(upsert.collection, upsert.rows)
+        if rows:
+            await self._driver.write(self.statements.upsert(upsert).text, self._dialect.upsert_values(upsert.collection, rows))
 
     async def _delete(self, delete: Delete) -> None:
         keys = sorted(set(delete.keys))
@@ -141,7 +132,7 @@ class SqlStore:
 
     async def migrate(self, name: str, collections: Sequence[Collection], scripts: Path | None) -> list[str]:
         # Imported late: Alembic takes memory and time to load, and a server that does not migrate needs neither.
-        from gateway.stores.sql_migrations import create_missing, upgrade
+        from gateway.stores.sql.migrations import create_missing, upgrade
 
         engine = self._driver.migration_engine()
         try:
@@ -195,30 +186,6 @@ def _asks_nothing(match: Match | Pairs | None) -> bool:
     if match is None:
         return False
     return not (match.keys if isinstance(match, Match) else match.pairs)
-
-
-def _grouped(rows: Sequence[Row], width: int) -> dict[Key | None, list[Row]]:
-    """Return rows of ``width`` values by the parent that stands behind them."""
-    groups: defaultdict[Key | None, list[Row]] = defaultdict(list)
-    for row in rows:
-        groups[row[width]].append(row[:width])
-    return dict(groups)
-
-
-def _slices(groups: Mapping[Key | None, list[Row]], page: Page | None) -> dict[Key | None, Slice]:
-    """Return each parent's page from the rows that were read for it: one more than asked, and in the direction of paging."""
-    if page is None:
-        return {parent: slice_of(rows, False) for parent, rows in groups.items()}
-    limit, backward = page.limit, page.backward
-    slices: dict[Key | None, Slice] = {}
-    for parent, rows in groups.items():
-        more = len(rows) > limit
-        if more:
-            del rows[limit:]
-        if backward:
-            rows.reverse()
-        slices[parent] = slice_of(rows, more)
-    return slices
 
 
 def _starts_at_the_front(page: Page | None) -> bool:

@@ -1,0 +1,1 @@
+"""The store port for MongoDB, by aggregation pipelines."""

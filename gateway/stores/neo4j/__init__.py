@@ -1,0 +1,1 @@
+"""The store port for Neo4j, by Cypher."""
