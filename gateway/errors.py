@@ -10,6 +10,7 @@ GatewayError
 │   ├── BadUserInput        a variable or an argument has a value that cannot be
 │   ├── LimitExceeded       more than a limit of the settings allows
 │   │   └── TextLimitExceeded    seen already while the text was read
+│   ├── OutOfRange          a sum has no place in its type
 │   └── Conflict            another row already has a value that must be unique
 ├── OperatorError           whoever runs the gateway must act
 │   ├── ConfigError         a setting; ends the start with one line
@@ -158,6 +159,12 @@ class TextLimitExceeded(LimitExceeded):
 class Conflict(CallerError):
     code = "CONFLICT"
     http_status = 409
+
+
+class OutOfRange(CallerError):
+    """What was asked for is a number that has no place in its type: fewer rows have a smaller sum."""
+
+    code = "OUT_OF_RANGE"
 
 
 class OperatorError(GatewayError):

@@ -44,7 +44,6 @@ from gateway.stores.base import (
     Handlers,
     Key,
     Match,
-    Measure,
     NativeCall,
     Page,
     Pairs,
@@ -58,6 +57,7 @@ from gateway.stores.base import (
     Value,
     note,
 )
+from gateway.stores.measures import joined, parts
 
 DEFAULT_DATABASE = "crossgraph"
 WRITE_TIMEOUT_S = 5.0
@@ -181,7 +181,7 @@ class MongoStore:
             documents = await self._read(collection.name, mongo_query.groups(aggregate))
         parents = [None] * len(documents) if match is None else [document["_id"][0] for document in documents]
         raw = [_group_values(aggregate, document) for document in documents]
-        rows = mongo_values.decode(_group_columns(aggregate), raw)
+        rows = joined(aggregate, mongo_values.decode(_group_columns(aggregate), raw))
         width = len(aggregate.groups)
         return _grouped(sorted(zip(parents, rows, strict=True), key=lambda item: _nulls_last(item[1][:width])))
 
@@ -405,18 +405,17 @@ def _narrowed(call: NativeCall, query: Any) -> tuple[str, mongo_query.Pipeline]:
 
 def _group_values(aggregate: Aggregate, document: Document) -> list[Any]:
     groups = document["_id"] or []
-    return [*(groups[1:] if aggregate.match else groups), *(document[f"m{place}"] for place in range(len(aggregate.measures)))]
+    measured = range(len(parts(aggregate.collection, aggregate.measures)))
+    return [*(groups[1:] if aggregate.match else groups), *(document[f"m{place}"] for place in measured)]
 
 
 def _group_columns(aggregate: Aggregate) -> list[Column]:
     """Return a column for each value of a row, which says how to decode it."""
     collection = aggregate.collection
     groups = [collection[group.column if isinstance(group, Bucket) else group] for group in aggregate.groups]
-    return [*groups, *(_measured(collection, measure) for measure in aggregate.measures)]
-
-
-def _measured(collection: Collection, measure: Measure) -> Column:
-    return Column("count", Type.INT) if measure.column is None else collection[measure.column]
+    # The pieces of a total are numbers, whatever they are added to.
+    types = [Type.TEXT if part.function == "total" else part.type for part in parts(collection, aggregate.measures)]
+    return [*groups, *(Column("", type_) for type_ in types)]
 
 
 def _nulls_last(values: Sequence[Value]) -> list[tuple[bool, Value]]:

@@ -51,6 +51,7 @@ from gateway.stores.base import (
     note,
     rank,
 )
+from gateway.stores.measures import joined
 from gateway.stores.neo4j_conditions import Parameters, conditions, split
 from gateway.stores.neo4j_cypher import (
     aggregate_statement,
@@ -188,7 +189,7 @@ class Neo4jStore:
             answer.setdefault(parent, []).append(row)
         for rows in answer.values():
             rows.sort(key=lambda row: rank(row[:width], order))
-        return answer
+        return {parent: joined(aggregate, rows) for parent, rows in answer.items()}
 
     async def _native(self, call: NativeCall) -> Groups:
         text, parameters = self._native_text(call)

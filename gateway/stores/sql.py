@@ -36,6 +36,7 @@ from gateway.stores.base import (
     note,
     slice_of,
 )
+from gateway.stores.measures import joined, parts
 from gateway.stores.sql_aiosqlite import AiosqliteDriver
 from gateway.stores.sql_asyncpg import AsyncpgDriver
 from gateway.stores.sql_dialects import Dialect, PostgreSQL, SQLite
@@ -107,7 +108,8 @@ class SqlStore:
             return {}
         statement, values = self.statements.aggregate(aggregate)
         rows = await self._read(statement, values | self._match_values(aggregate.match))
-        return _grouped(rows, len(aggregate.groups) + len(aggregate.measures))
+        found = _grouped(rows, len(aggregate.groups) + len(parts(aggregate.collection, aggregate.measures)))
+        return {parent: joined(aggregate, of_parent) for parent, of_parent in found.items()}
 
     async def _native(self, call: NativeCall) -> Groups:
         statement, values = self.statements.native(call)
