@@ -5,7 +5,8 @@
 GatewayError
 ├── CallerError             the client must change its request; the message is theirs to read
 │   ├── BadHttp, BadJson, BadRequest, BatchingOff, RequestTooLarge, UriTooLong, HeadersTooLarge, RequestTimeout,
-│   │   UnsupportedMediaType, NotAcceptable, MethodNotAllowed, Forbidden, HostNotAllowed, PageNotFound           transport
+│   │   UnsupportedMediaType, NotAcceptable, MethodNotAllowed, HostNotAllowed, PageNotFound                      transport
+│   ├── Unauthorized, Forbidden   who asks is not known, or may not
 │   ├── OperationResolutionFailure   which operation of a document; what does not parse or validate is a DocumentRefused
 │   ├── BadUserInput        a variable or an argument has a value that cannot be
 │   ├── LimitExceeded       more than a limit of the settings allows
@@ -21,6 +22,7 @@ GatewayError
 │   └── DeadlineExceeded    the request as a whole took too long
 └── Bug                     we must act; a client sees "Internal server error" and an id
     ├── BatchMismatch       a batch function answered with something else than it has to
+    ├── ContextMismatch     the graph's context function likewise
     ├── NativeQueryMissing  a native query is not written for the kind of the store that it is asked of
     ├── NarrowingRefused    a request cannot leave out the rows that it was told to
     └── StoreMisbehaved     a store answered with what its port does not allow, or was asked so
@@ -101,6 +103,19 @@ class RequestTimeout(CallerError):
 
     code = "REQUEST_TIMEOUT"
     http_status = 408
+
+
+class Unauthorized(CallerError):
+    """Nobody knows who asks. ``challenge`` is the answer's WWW-Authenticate (RFC 9110, 11.6.1)."""
+
+    code = "UNAUTHORIZED"
+    http_status = 401
+
+    def __init__(self, message: str, *, challenge: str = "Bearer", **extensions: Any) -> None:
+        if not (challenge.isascii() and challenge.isprintable()):
+            raise ValueError(f"Unauthorized: expected a challenge of printable ASCII, got {challenge!r}")
+        super().__init__(message, **extensions)
+        self.challenge = challenge
 
 
 class Forbidden(CallerError):
@@ -222,6 +237,13 @@ class BatchMismatch(Bug):
 
     def __init__(self, name: str, *, expected: str, got: str) -> None:
         super().__init__(f"the batch function {name}: expected {expected}, got {got}")
+
+
+class ContextMismatch(Bug):
+    """The graph's context function gave something else than it has to."""
+
+    def __init__(self, name: str, *, expected: str, got: str) -> None:
+        super().__init__(f"the context function {name}: expected {expected}, got {got}")
 
 
 class NativeQueryMissing(Bug):

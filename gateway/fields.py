@@ -13,13 +13,14 @@ Graphs are written with Strawberry as usual::
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Optional, TypeVar, cast
 
 import strawberry
 from starlette.middleware import Middleware
+from starlette.requests import Request as HttpRequest
 from strawberry.annotation import StrawberryAnnotation
 from strawberry.schema_directive import Location
 from strawberry.types.arguments import StrawberryArgument
@@ -291,6 +292,8 @@ class Node:
 
 # ---------------------------------------------------------------------------------------------------------------- graph
 
+ContextFunction = Callable[[HttpRequest], Mapping[str, Any] | Awaitable[Mapping[str, Any]]]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Graph:
@@ -305,6 +308,7 @@ class Graph:
     plain_urls: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # DATABASE_URL and the like: which stores it serves
     first_query: str = ""  # what GraphiQL shows to somebody who comes for the first time
     middleware: tuple[Middleware, ...] = ()  # around all paths, outermost first (docs/http.md)
+    context: ContextFunction | None = None  # who asks, and what else batch functions and resolvers know of it (docs/http.md)
 
     @property
     def store_names(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ field, and the walk over all types: a field is checked once for every sort of ro
 
 from __future__ import annotations
 
+import inspect
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -20,7 +21,7 @@ from gateway.stores.base import Collection
 
 def check(graph: Graph) -> list[Problem]:
     """Return all that is wrong with a graph, each thing once."""
-    found = dict.fromkeys([*_of_collections(graph.collections), *_of_schema(graph), *_of_fields(graph)])
+    found = dict.fromkeys([*_of_collections(graph.collections), *_of_schema(graph), *_of_context(graph.context), *_of_fields(graph)])
     return list(found)
 
 
@@ -60,6 +61,19 @@ def _of_schema(graph: Graph) -> Iterator[Problem]:
                 yield Problem(
                     f"collection {collection.name}", "columns that refer to types of the schema", f"{column.name!r}, to {column.refers}"
                 )
+
+
+def _of_context(function: Any) -> Iterator[Problem]:
+    if function is None:
+        return
+    expected = "a function of one HTTP request (context)"
+    if not callable(function):
+        yield Problem("the graph", expected, repr(function))
+        return
+    try:
+        inspect.signature(function).bind(None)
+    except (TypeError, ValueError) as exc:
+        yield Problem("the graph", expected, f"{getattr(function, '__name__', function)}: {exc}")
 
 
 def _of_fields(graph: Graph) -> Iterator[Problem]:
