@@ -13,8 +13,8 @@ from fractions import Fraction
 from typing import Any, Literal
 
 from gateway.errors import OutOfRange, StoreMisbehaved
-from gateway.stores.declarations import Collection, Column, Row, Type, Value
-from gateway.stores.requests import Aggregate, Measure
+from gateway.stores.declarations import Collection, Column, Type, Value
+from gateway.stores.requests import Aggregate, Groups, Measure
 
 HALF = 2**32  # an INT is high * HALF + low
 INT_MIN, INT_MAX = -(2**63), 2**63 - 1
@@ -87,19 +87,21 @@ def _parts(collection: Collection, measure: Measure) -> Sequence[Part]:
             return (Part("total", Type.FLOAT, column.name), Part("number", Type.INT, column.name))
 
 
-def joined(aggregate: Aggregate, rows: Sequence[Row]) -> Sequence[Row]:
+def joined(aggregate: Aggregate, found: Groups) -> Groups:
     """Return rows of the groups' values and the measures, from rows of the groups' values and the measures' parts."""
     if not any(measure.function in ("sum", "avg") for measure in aggregate.measures):
-        return rows
-    width = len(aggregate.groups)
-    collection = aggregate.collection
+        return found
+    collection, width = aggregate.collection, len(aggregate.groups)
     spans: list[tuple[Measure, int, int]] = []
     start = width
     for measure in aggregate.measures:
         end = start + len(_parts(collection, measure))
         spans.append((measure, start, end))
         start = end
-    return [(*row[:width], *(_joined(collection, measure, row[start:end]) for measure, start, end in spans)) for row in rows]
+    return {
+        parent: [(*row[:width], *(_joined(collection, measure, row[start:end]) for measure, start, end in spans)) for row in rows]
+        for parent, rows in found.items()
+    }
 
 
 def _joined(collection: Collection, measure: Measure, values: Sequence[Value]) -> Value:

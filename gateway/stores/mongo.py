@@ -180,10 +180,11 @@ class MongoStore:
         with self._translated(self._timeout_s):
             documents = await self._read(collection.name, mongo_query.groups(aggregate))
         parents = [None] * len(documents) if match is None else [document["_id"][0] for document in documents]
-        raw = [_group_values(aggregate, document) for document in documents]
-        rows = joined(aggregate, mongo_values.decode(_group_columns(aggregate), raw))
+        measured = [f"m{place}" for place in range(len(parts(collection, aggregate.measures)))]
+        raw = [_group_values(aggregate, measured, document) for document in documents]
+        rows = mongo_values.decode(_group_columns(aggregate), raw)
         width = len(aggregate.groups)
-        return _grouped(sorted(zip(parents, rows, strict=True), key=lambda item: _nulls_last(item[1][:width])))
+        return joined(aggregate, _grouped(sorted(zip(parents, rows, strict=True), key=lambda item: _nulls_last(item[1][:width]))))
 
     async def _native(self, call: NativeCall) -> Groups:
         query = call.native.query(self.kind)
@@ -403,10 +404,9 @@ def _narrowed(call: NativeCall, query: Any) -> tuple[str, mongo_query.Pipeline]:
     return source, pipeline
 
 
-def _group_values(aggregate: Aggregate, document: Document) -> list[Any]:
+def _group_values(aggregate: Aggregate, measured: Sequence[str], document: Document) -> list[Any]:
     groups = document["_id"] or []
-    measured = range(len(parts(aggregate.collection, aggregate.measures)))
-    return [*(groups[1:] if aggregate.match else groups), *(document[f"m{place}"] for place in measured)]
+    return [*(groups[1:] if aggregate.match else groups), *(document[name] for name in measured)]
 
 
 def _group_columns(aggregate: Aggregate) -> list[Column]:

@@ -189,7 +189,7 @@ class Neo4jStore:
             answer.setdefault(parent, []).append(row)
         for rows in answer.values():
             rows.sort(key=lambda row: rank(row[:width], order))
-        return {parent: joined(aggregate, rows) for parent, rows in answer.items()}
+        return joined(aggregate, answer)
 
     async def _native(self, call: NativeCall) -> Groups:
         text, parameters = self._native_text(call)

@@ -36,7 +36,7 @@ from gateway.stores.base import (
     note,
     slice_of,
 )
-from gateway.stores.measures import joined, parts
+from gateway.stores.measures import joined
 from gateway.stores.sql_aiosqlite import AiosqliteDriver
 from gateway.stores.sql_asyncpg import AsyncpgDriver
 from gateway.stores.sql_dialects import Dialect, PostgreSQL, SQLite
@@ -108,8 +108,7 @@ class SqlStore:
             return {}
         statement, values = self.statements.aggregate(aggregate)
         rows = await self._read(statement, values | self._match_values(aggregate.match))
-        found = _grouped(rows, len(aggregate.groups) + len(parts(aggregate.collection, aggregate.measures)))
-        return {parent: joined(aggregate, of_parent) for parent, of_parent in found.items()}
+        return joined(aggregate, _grouped(rows, len(rows[0]) - 1)) if rows else {}
 
     async def _native(self, call: NativeCall) -> Groups:
         statement, values = self.statements.native(call)
