@@ -29,4 +29,4 @@ def create_app(settings: Settings, graph: Graph, layers: Sequence[Layer] = ()) -
         openness=Openness(settings.introspection, settings.suggestions, settings.type_names),
         may_explain=not settings.is_production,
     )
-    return application(service, stores, settings, first_query=graph.first_query, middleware=graph.middleware)
+    return application(service, stores, settings, first_query=graph.first_query, middleware=graph.middleware, context=graph.context)

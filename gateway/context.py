@@ -1,12 +1,13 @@
-"""What a batch is handed: a way to the stores, the time that is left, and the request's id."""
+"""What a batch is handed: a way to the stores, who asks, the time that is left, and the request's id."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from gateway.errors import DeadlineExceeded, LimitExceeded, WrongValue
@@ -14,14 +15,20 @@ from gateway.stores import Stores
 from gateway.stores.base import A, Collection, Request
 from gateway.stores.funnel import StoreCall
 
-__all__ = ["RequestContext", "StoreCall"]
+__all__ = ["ANONYMOUS", "RequestContext", "StoreCall"]
+
+ANONYMOUS = "anonymous"
+NO_VALUES: Mapping[str, Any] = MappingProxyType({})
 
 _log = logging.getLogger("gateway.errors")
 
 
 @dataclass(slots=True)
 class RequestContext:
-    """One request's. ``deadline`` is on the clock of ``time.monotonic``; None means the stores' own limits alone."""
+    """One request's. ``deadline`` is on the clock of ``time.monotonic``; None means the stores' own limits alone.
+
+    ``values`` are what the graph's context function gave (``Graph(context=…)``), ``subject`` and ``scope`` of them say who asks.
+    """
 
     stores: Stores
     request_id: str = ""
@@ -34,6 +41,18 @@ class RequestContext:
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)  # of the request; those left at its end are cancelled
     noted: list[LimitExceeded] = field(default_factory=list)  # limits that it is beyond where they are only measured
     has_wrong_values: bool = False  # a WrongValue stands in a row that it read
+    values: Mapping[str, Any] = field(default_factory=lambda: NO_VALUES)
+
+    @property
+    def subject(self) -> str:
+        subject: str = self.values.get("subject", ANONYMOUS)
+        return subject
+
+    @property
+    def scope(self) -> frozenset[str] | tuple[str, ...]:
+        """What the subject may do, by words of the graph's own."""
+        scope: frozenset[str] | tuple[str, ...] = self.values.get("scope", ())
+        return scope
 
     def ask(self, request: Request[A]) -> Awaitable[A]:
         """Return the answer of a store to one request, at once and alone: the one way to a store (``stores/funnel.py``)."""

@@ -5,12 +5,14 @@
 GatewayError
 ├── CallerError             the client must change its request; the message is theirs to read
 │   ├── BadHttp, BadJson, BadRequest, BatchingOff, RequestTooLarge, UriTooLong, HeadersTooLarge, RequestTimeout,
-│   │   UnsupportedMediaType, NotAcceptable, MethodNotAllowed, Forbidden, HostNotAllowed, PageNotFound           transport
+│   │   UnsupportedMediaType, NotAcceptable, MethodNotAllowed, HostNotAllowed, PageNotFound                      transport
+│   ├── Unauthorized, Forbidden   who asks is not known, or may not
 │   ├── OperationResolutionFailure   which operation of a document; what does not parse or validate is a DocumentRefused
 │   ├── BadUserInput        a variable or an argument has a value that cannot be
 │   ├── LimitExceeded       more than a limit of the settings allows
 │   │   └── TextLimitExceeded    seen already while the text was read
 │   ├── CursorTooLong       an order of columns whose values are too long for a cursor
+│   ├── OutOfRange          a sum has no place in its type
 │   └── Conflict            another row already has a value that must be unique
 ├── OperatorError           whoever runs the gateway must act
 │   ├── ConfigError         a setting; ends the start with one line
@@ -22,6 +24,7 @@ GatewayError
 │   └── DeadlineExceeded    the request as a whole took too long
 └── Bug                     we must act; a client sees "Internal server error" and an id
     ├── BatchMismatch       a batch function answered with something else than it has to
+    ├── ContextMismatch     the graph's context function likewise
     ├── NativeQueryMissing  a native query is not written for the kind of the store that it is asked of
     ├── AbilityMissing      a store is asked for what its kind cannot do
     ├── NarrowingRefused    a request cannot leave out the rows that it was told to
@@ -105,6 +108,19 @@ class RequestTimeout(CallerError):
     http_status = 408
 
 
+class Unauthorized(CallerError):
+    """Nobody knows who asks. ``challenge`` is the answer's WWW-Authenticate (RFC 9110, 11.6.1)."""
+
+    code = "UNAUTHORIZED"
+    http_status = 401
+
+    def __init__(self, message: str, *, challenge: str = "Bearer", **extensions: Any) -> None:
+        if not (challenge.isascii() and challenge.isprintable()):
+            raise ValueError(f"Unauthorized: expected a challenge of printable ASCII, got {challenge!r}")
+        super().__init__(message, **extensions)
+        self.challenge = challenge
+
+
 class Forbidden(CallerError):
     code = "FORBIDDEN"
     http_status = 403
@@ -176,6 +192,12 @@ class Conflict(CallerError):
     http_status = 409
 
 
+class OutOfRange(CallerError):
+    """What was asked for is a number that has no place in its type: fewer rows have a smaller sum."""
+
+    code = "OUT_OF_RANGE"
+
+
 class OperatorError(GatewayError):
     http_status = 503
 
@@ -243,6 +265,13 @@ class BatchMismatch(Bug):
 
     def __init__(self, name: str, *, expected: str, got: str) -> None:
         super().__init__(f"the batch function {name}: expected {expected}, got {got}")
+
+
+class ContextMismatch(Bug):
+    """The graph's context function gave something else than it has to."""
+
+    def __init__(self, name: str, *, expected: str, got: str) -> None:
+        super().__init__(f"the context function {name}: expected {expected}, got {got}")
 
 
 class NativeQueryMissing(Bug):

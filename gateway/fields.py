@@ -13,13 +13,14 @@ Graphs are written with Strawberry as usual::
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Optional, TypeVar, cast
 
 import strawberry
 from starlette.middleware import Middleware
+from starlette.requests import Request as HttpRequest
 from strawberry.annotation import StrawberryAnnotation
 from strawberry.schema_directive import Location
 from strawberry.types.arguments import StrawberryArgument
@@ -44,8 +45,9 @@ from gateway.engine.sources import (
 )
 from gateway.engine.sources import Through as Through
 from gateway.engine.sources.source import SOURCE
+from gateway.engine.values import raw
 from gateway.loading import Dataset
-from gateway.stores.base import Collection, Column, Row
+from gateway.stores.base import Collection, Column, Measure, Row, Type
 
 # --------------------------------------------------------------------------------------------------------------- fields
 
@@ -87,6 +89,12 @@ def many(
         "last": (Optional[int], "How many from the back; not together with first."),
         "before": (Optional[str], "Only what comes before this cursor."),
     }
+    if through is not None and not isinstance(through, Through):
+        form = 'through=Through(edges, parent="…", node="…")'
+        if isinstance(through, tuple) and len(through) == 3:
+            edges, parent, its_node = through
+            form = f"through=Through({getattr(edges, 'name', edges)}, parent={parent!r}, node={its_node!r})"
+        raise TypeError(f"many({collection.name}): expected a Through, got a {type(through).__name__}; write {form}")
     source = Many(collection, by) if through is None else ManyThrough(collection, through=through)
     return _field(source, description, [_argument(*item) for item in _flat(arguments)])
 
@@ -99,23 +107,75 @@ def lookup(collection: Collection, *, by: Mapping[str, str], description: str | 
     return _field(Lookup(collection, dict(by)), description, arguments)
 
 
+def count() -> Measure:
+    """Return a measure: how many rows."""
+    return Measure("count")
+
+
+def minimum(column: str) -> Measure:
+    """Return a measure: the least value of a column of numbers, times, dates or text."""
+    return Measure("min", column)
+
+
+def maximum(column: str) -> Measure:
+    """Return a measure: the greatest value of a column of numbers, times, dates or text."""
+    return Measure("max", column)
+
+
+def total(column: str) -> Measure:
+    """Return a measure: the sum of a column of numbers, of its type; one that has no place in it is an error, OUT_OF_RANGE."""
+    return Measure("sum", column)
+
+
+def average(column: str) -> Measure:
+    """Return a measure: the mean of a column of numbers, a FLOAT."""
+    return Measure("avg", column)
+
+
 def stats(
     collection: Collection,
     *,
     by: str | None = None,
+    time: str | None = None,
+    bucket: str | None = None,
+    measures: Mapping[str, Measure] | None = None,
     where: Any,
     group: Any,
     default: Any,
-    interval: Any,
+    interval: Any = None,
     assumed_size: int = 10,
     description: str | None = None,
 ) -> Any:
+    """Return a field of rows that are measured by groups, for all rows of ``collection`` or those whose column ``by`` has the parent's key.
+
+    ``group`` is an enum of columns; its value "time" is a bucket of the column ``time``, of the size of the argument interval, and stands
+    as ``bucket`` in the rows. They have the measures by their names: ``measures={"count": count(), "paid": total("amount")}``. Of a
+    column that may be null a measure may be null.
+    """
+    if not measures or not isinstance(measures, Mapping) or not all(isinstance(measure, Measure) for measure in measures.values()):
+        got = "none" if not measures else repr(measures)
+        raise TypeError(f"stats({collection.name}): expected measures by name, got {got}; write {_stats_form(collection, by, time)}")
+    of_time = [name for name, member in getattr(group, "__members__", {}).items() if raw(raw(member)) == "time"]
+    missing = [name for name, given in (("time", time), ("bucket", bucket), ("interval", interval)) if given is None]
+    if of_time and missing:
+        told = f"{group.__name__}.{of_time[0]} groups by time: expected {' and '.join(missing)} with it"
+        raise TypeError(f"stats({collection.name}): {told}; write {_stats_form(collection, by, time)}")
     arguments = [
         _argument("where", Optional[where], "Which rows are counted; all of them without."),
         _argument("group_by", list[group], "The groups; the rows are ordered by them. TIME needs an interval.", default),
-        _argument("interval", Optional[interval], "The size of a time bucket, with TIME."),
     ]
-    return _field(Stats(collection, by, assumed_size=assumed_size), description, arguments)
+    if interval is not None:
+        arguments.append(_argument("interval", Optional[interval], "The size of a time bucket, with TIME."))
+    return _field(Stats(collection, by, tuple(measures.items()), time, bucket, assumed_size), description, arguments)
+
+
+def _stats_form(collection: Collection, by: str | None, time: str | None) -> str:
+    """Return a call of stats() that could be meant."""
+    times = [column.name for column in collection.columns if column.type is Type.TIME]
+    time = time or (times[0] if times else "…")
+    parent = "" if by is None else f'by="{by}", '
+    measured = f'{{"count": count(), "first_at": minimum("{time}"), "last_at": maximum("{time}")}}'
+    return f'stats({collection.name}, {parent}time="{time}", bucket="day", measures={measured}, where=…, group=…, default=…, interval=…)'
 
 
 def node(*, description: str | None = None) -> Any:
@@ -237,6 +297,8 @@ class Node:
 
 # ---------------------------------------------------------------------------------------------------------------- graph
 
+ContextFunction = Callable[[HttpRequest], Mapping[str, Any] | Awaitable[Mapping[str, Any]]]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Graph:
@@ -251,6 +313,7 @@ class Graph:
     plain_urls: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # DATABASE_URL and the like: which stores it serves
     first_query: str = ""  # what GraphiQL shows to somebody who comes for the first time
     middleware: tuple[Middleware, ...] = ()  # around all paths, outermost first (docs/http.md)
+    context: ContextFunction | None = None  # who asks, and what else batch functions and resolvers know of it (docs/http.md)
 
     @property
     def store_names(self) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from graphql import GraphQLError, GraphQLSchema, OperationType, is_object_type
 
-from gateway.context import RequestContext
+from gateway.context import NO_VALUES, RequestContext, StoreCall
 from gateway.engine.code import SecondWalk
 from gateway.engine.complete import Prepared, complete, complete_with_nulls
 from gateway.engine.cost import FEW, cost, result_limit
@@ -125,11 +125,23 @@ class Service:
         self._may_explain = may_explain
         self._schema = schema
 
-    async def answer(self, request: Request, *, request_id: str = "", deadline_s: float | None = None) -> Response:
-        """Return the response to a request. Never raises, but for a cancellation."""
-        now = time.monotonic()
+    async def answer(
+        self,
+        request: Request,
+        *,
+        request_id: str = "",
+        deadline_s: float | None = None,
+        values: Mapping[str, Any] = NO_VALUES,
+        started: float | None = None,
+    ) -> Response:
+        """Return the response to a request. Never raises, but for a cancellation.
+
+        ``values`` are those of its context. ``started`` is when its deadline began, on the clock of ``time.monotonic``; now, without.
+        """
+        now = time.monotonic() if started is None else started
         deadline = None if deadline_s is None else now + deadline_s
-        ctx = RequestContext(self.stores, request_id, deadline, [] if request.explain == "trace" else None, started=now)
+        trace: list[StoreCall] | None = [] if request.explain == "trace" else None
+        ctx = RequestContext(self.stores, request_id, deadline, trace, started=now, values=values)
         try:
             return await self._answer(request, ctx)
         except _ResultLimitError as exc:

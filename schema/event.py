@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
-from gateway.fields import Node, column, one
+from gateway.fields import Node, column, count, maximum, minimum, one
 from gateway.inputs import BASIC, filter_of, order_of
 from gateway.scalars import DateTime, Json
 from resolvers.events import events as events_collection
@@ -29,6 +29,10 @@ class EventGroup(Enum):
     TIME = strawberry.enum_value("time", description="When, in buckets of an interval.")
     USER = strawberry.enum_value("user_id", description="Who did it.")
     POST = strawberry.enum_value("post_id", description="The post it was done with.")
+
+
+# What the rows of EventStat have beside their groups.
+MEASURES = {"count": count(), "first_at": minimum("occurred_at"), "last_at": maximum("occurred_at")}
 
 
 @strawberry.type(description="Something a user did.")

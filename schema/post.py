@@ -12,7 +12,7 @@ from gateway.scalars import DateTime
 from resolvers.events import events as events_collection
 from resolvers.posts import posts as posts_collection
 from resolvers.users import users as users_collection
-from schema.event import EventFilter, EventGroup, EventOrder, EventStat
+from schema.event import MEASURES, EventFilter, EventGroup, EventOrder, EventStat
 
 if TYPE_CHECKING:  # nouns point at each other
     from schema.event import Event
@@ -48,6 +48,9 @@ class Post(Node):
     event_stats: list[EventStat] | None = stats(
         events_collection,
         by="post_id",
+        time="occurred_at",
+        bucket="day",
+        measures=MEASURES,
         where=EventFilter,
         group=EventGroup,
         default=[EventGroup.TYPE],

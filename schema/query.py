@@ -10,7 +10,7 @@ from resolvers import recommendations as recommending
 from resolvers.events import events as events_collection
 from resolvers.posts import posts as posts_collection
 from resolvers.users import users as users_collection
-from schema.event import Event, EventFilter, EventGroup, EventOrder, EventStat
+from schema.event import MEASURES, Event, EventFilter, EventGroup, EventOrder, EventStat
 from schema.post import Post, PostFilter, PostOrder
 from schema.recommendation import Recommendation
 from schema.user import User, UserFilter, UserOrder
@@ -31,7 +31,15 @@ class Query:
     event: Event | None = lookup(events_collection, by={"id": "id"}, description="One event; null where there is none.")
     events: Connection[Event] | None = many(events_collection, where=EventFilter, order=EventOrder, description="All events.")
     event_stats: list[EventStat] | None = stats(
-        events_collection, where=EventFilter, group=EventGroup, default=[EventGroup.TYPE], interval=Interval, description="Events, counted."
+        events_collection,
+        time="occurred_at",
+        bucket="day",
+        measures=MEASURES,
+        where=EventFilter,
+        group=EventGroup,
+        default=[EventGroup.TYPE],
+        interval=Interval,
+        description="Events, counted.",
     )
     recommendations: list[Recommendation] | None = batched(
         recommending.by_user,

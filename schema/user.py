@@ -14,7 +14,7 @@ from resolvers.events import events as events_collection
 from resolvers.graph import follows
 from resolvers.posts import posts as posts_collection
 from resolvers.users import users as users_collection
-from schema.event import EventFilter, EventGroup, EventOrder, EventStat
+from schema.event import MEASURES, EventFilter, EventGroup, EventOrder, EventStat
 from schema.post import PostFilter, PostOrder
 
 if TYPE_CHECKING:  # nouns point at each other
@@ -47,6 +47,9 @@ class User(Node):
     event_stats: list[EventStat] | None = stats(
         events_collection,
         by="user_id",
+        time="occurred_at",
+        bucket="day",
+        measures=MEASURES,
         where=EventFilter,
         group=EventGroup,
         default=[EventGroup.TYPE],

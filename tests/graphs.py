@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -45,8 +45,8 @@ def serving(command: Sequence[str], folder: Path, env: dict[str, str]) -> Iterat
     assert process.returncode == 0
 
 
-def ask(address: str, query: str) -> Any:
+def ask(address: str, query: str, headers: Mapping[str, str] | None = None) -> Any:
     """Return the decoded answer of a POST."""
-    request = Request(f"{address}/graphql", orjson.dumps({"query": query}), {"content-type": "application/json"})
+    request = Request(f"{address}/graphql", orjson.dumps({"query": query}), {"content-type": "application/json", **(headers or {})})
     with urlopen(request, timeout=10) as response:
         return orjson.loads(response.read())

@@ -57,6 +57,7 @@ def test_the_graph_of_the_page_answers_as_the_page_says(folder: Path) -> None:
     expected: Any = json.loads(block("json", -1))
     with serving([*GATEWAY, "serve", "--port", "0"], folder, environment()) as (address, said):
         assert ask(address, block("graphql", 0)) == expected
+        assert ask(address, "{ reader }", {"X-User": "ada"}) == {"data": {"reader": "ada"}}
     assert said == [], "nothing is to be created, and no demo data to be filled in"
     assert sorted(path.name for path in folder.rglob("*.db")) == ["catalogue.db", "opinions.db"]
 

@@ -7,6 +7,7 @@ that its type may have above it.
 
 from __future__ import annotations
 
+import inspect
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -26,7 +27,8 @@ def check(graph: Graph, kinds: Mapping[str, Kind] | None = None) -> list[Problem
     ``kinds`` are those of its stores by name, where they are known: of these nothing may be asked that they cannot do.
     """
     known = kinds or {}
-    found = dict.fromkeys([*_of_collections(graph.collections), *_of_schema(graph), *_of_fields(graph, known), *_of_data(graph, known)])
+    declared = (*_of_collections(graph.collections), *_of_schema(graph), *_of_context(graph.context))
+    found = dict.fromkeys([*declared, *_of_fields(graph, known), *_of_data(graph, known)])
     return list(found)
 
 
@@ -66,6 +68,19 @@ def _of_schema(graph: Graph) -> Iterator[Problem]:
                 yield Problem(
                     f"collection {collection.name}", "columns that refer to types of the schema", f"{column.name!r}, to {column.refers}"
                 )
+
+
+def _of_context(function: Any) -> Iterator[Problem]:
+    if function is None:
+        return
+    expected = "a function of one HTTP request (context)"
+    if not callable(function):
+        yield Problem("the graph", expected, repr(function))
+        return
+    try:
+        inspect.signature(function).bind(None)
+    except (TypeError, ValueError) as exc:
+        yield Problem("the graph", expected, f"{getattr(function, '__name__', function)}: {exc}")
 
 
 def _of_fields(graph: Graph, kinds: Mapping[str, Kind]) -> Iterator[Problem]:

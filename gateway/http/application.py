@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.config import Settings
 from gateway.errors import ConfigError, MethodNotAllowed, PageNotFound
+from gateway.fields import ContextFunction
 from gateway.http import graphiql, health
 from gateway.http.cors import Cors
 from gateway.http.graphql import GraphQLEndpoint
@@ -92,15 +93,23 @@ class Application(ExchangeMiddleware):
 
 
 def application(
-    service: Service, stores: Stores, settings: Settings, *, first_query: str = "", middleware: Sequence[Middleware] = ()
+    service: Service,
+    stores: Stores,
+    settings: Settings,
+    *,
+    first_query: str = "",
+    middleware: Sequence[Middleware] = (),
+    context: ContextFunction | None = None,
 ) -> Application:
     """Return the application; its lifespan opens the stores and closes them. ``first_query`` is what GraphiQL shows.
+
+    ``context`` says who asks, once for each GraphQL request.
 
     ``middleware`` is outermost first; that of CORS stands before it, so that a preflight asks nobody for his identity.
     ConfigError where nobody said for which hosts it is.
     """
     edge = Edge(settings)
-    endpoint = GraphQLEndpoint(service, settings, lambda: edge.unread.is_over)
+    endpoint = GraphQLEndpoint(service, settings, lambda: edge.unread.is_over, context)
     pages = [] if settings.is_production else graphiql.routes(first_query)
 
     @asynccontextmanager

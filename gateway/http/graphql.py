@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from time import monotonic
 
 from starlette.types import Message, Receive, Scope, Send
 
@@ -23,10 +24,13 @@ from gateway.errors import (
     Overloaded,
     RequestTimeout,
     RequestTooLarge,
+    Unauthorized,
     UnsupportedMediaType,
     UriTooLong,
 )
+from gateway.fields import ContextFunction
 from gateway.http import requests, statuses
+from gateway.http.identity import values_of
 from gateway.http.media import GRAPHQL, JSON, accepted, is_json
 from gateway.http.middleware import EXCHANGE, Exchange
 from gateway.service import Request, Response, Service
@@ -40,7 +44,7 @@ LARGE_BYTES = 64 * 1024  # of an answer that is not added to others that nobody 
 
 _TYPES = {JSON: (b"content-type", JSON + b"; charset=utf-8"), GRAPHQL: (b"content-type", GRAPHQL + b"; charset=utf-8")}
 _NO_STORE = (b"cache-control", b"no-store")
-_WITH_MORE_HEADERS = (MethodNotAllowed.http_status, 503)
+_WITH_MORE_HEADERS = (Unauthorized.http_status, MethodNotAllowed.http_status, 503)
 _EXPLAIN = {b"plan": "plan", b"trace": "trace"}
 # Headers that no page of another origin can send without asking first.
 _PREFLIGHT = (b"graphql-require-preflight", b"apollo-require-preflight", b"x-apollo-operation-name")
@@ -53,8 +57,9 @@ class ClientGoneError(Exception):
 class GraphQLEndpoint:
     """The ASGI application at ``/graphql``. GET is for queries alone, and only where the settings serve it."""
 
-    def __init__(self, service: Service, settings: Settings, is_over: Callable[[], bool]) -> None:
+    def __init__(self, service: Service, settings: Settings, is_over: Callable[[], bool], context: ContextFunction | None = None) -> None:
         self._service = service
+        self._context = context
         self._is_over = is_over  # whether answers that are not taken hold too much memory
         self._settings = settings
         self._statuses = statuses.BY_NAME[settings.http_statuses]
@@ -73,6 +78,7 @@ class GraphQLEndpoint:
         exchange.is_quiet = False
         accepted_type: bytes | None = None
         request: Request | None = None
+        challenge: bytes | None = None
         deadline_s = self._deadline_s
         try:
             asked = exchange.headers.get(b"x-gateway-deadline-ms")
@@ -87,13 +93,14 @@ class GraphQLEndpoint:
                 request = await self._read(scope, exchange, receive)
                 limit.when = end
                 exchange.operation = request.operation_name
-                response = await self._answer(request, exchange, receive, deadline_s)
+                response = await self._answer(request, scope, exchange, receive, deadline_s)
         except ClientGoneError:
             return
         except TimeoutError:
             response = self._service.refuse(DeadlineExceeded(deadline_s) if request else self._late(deadline_s))
         except GatewayError as exc:
             response = self._service.refuse(exc)
+            challenge = exc.challenge.encode() if isinstance(exc, Unauthorized) else None
 
         if len(response.body) > LARGE_BYTES and self._is_over():
             response = self._service.refuse(Overloaded("Too many answers wait to be read by their clients; try again later."))
@@ -108,6 +115,8 @@ class GraphQLEndpoint:
         headers = [content_type, (b"content-length", b"%d" % len(response.body)), _NO_STORE]
         if status == MethodNotAllowed.http_status:
             headers.append((b"allow", b"POST") if request else self._allow)
+        if challenge is not None:
+            headers.append((b"www-authenticate", challenge))
         if exchange.has_unread_body:
             headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -220,11 +229,17 @@ class GraphQLEndpoint:
                         return
                     size += len(message["body"])
 
-    async def _answer(self, request: Request, exchange: Exchange, receive: Receive, deadline_s: float) -> Response:
+    async def _answer(self, request: Request, scope: Scope, exchange: Exchange, receive: Receive, deadline_s: float) -> Response:
         """Return the service's answer; ClientGoneError when the client leaves while it is made."""
         watch = _Watch(receive, self._deadlines)
         try:
-            return await self._service.answer(request, request_id=exchange.request_id, deadline_s=deadline_s)
+            if self._context is None:
+                return await self._service.answer(request, request_id=exchange.request_id, deadline_s=deadline_s)
+            started = monotonic()
+            values = await values_of(self._context, scope, exchange.request_id)
+            return await self._service.answer(
+                request, request_id=exchange.request_id, deadline_s=deadline_s, values=values, started=started
+            )
         except asyncio.CancelledError:
             if watch.take_back():
                 raise ClientGoneError from None

@@ -10,6 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
+from math import fsum, inf
 from operator import ge, gt, itemgetter, le, lt
 from pathlib import Path
 from typing import Any, TypeVar
@@ -51,6 +52,7 @@ from gateway.stores.base import (
     rank,
     total_order,
 )
+from gateway.stores.measures import finished
 from gateway.stores.shared import conflict, grouped, nulls_last, to_write
 from gateway.stores.values import Unreadable, checks_of, decoded, found_in_place_of
 
@@ -342,8 +344,13 @@ class _Table:
         if measure.column is None:
             return len(rows)
         place = self._place_of(measure.column)
-        values = [row[place] for row in rows if row[place] is not None]
-        return (min if measure.function == "min" else max)(values, default=None)
+        values: list[Any] = [row[place] for row in rows if row[place] is not None]
+        if measure.function in ("min", "max"):
+            return (min if measure.function == "min" else max)(values, default=None)
+        if not values:
+            return None
+        is_whole = self.collection[measure.column].type is Type.INT
+        return finished(self.collection, measure, sum(values) if is_whole else _float_sum(values), len(values))
 
     def _ranker(self, order: tuple[Order, ...]) -> Callable[[_Tuple], tuple[Any, ...]]:
         total = total_order(self.collection, order)
@@ -372,6 +379,13 @@ def _picker(places: list[int]) -> Callable[[_Tuple], _Tuple]:
             return lambda row: (row[place],)  # itemgetter would give the value itself
         case _:
             return itemgetter(*places)
+
+
+def _float_sum(values: list[float]) -> float:
+    try:
+        return fsum(values)
+    except OverflowError:
+        return inf
 
 
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {

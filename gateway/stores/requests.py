@@ -429,8 +429,19 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    function: Literal["count", "min", "max"]
-    column: str | None = None  # a TIME for min and max, None for count
+    """What is worked out over the rows of a group. Nulls are left out; where there is nothing else it is null, a count 0.
+
+    count          how many rows; it has no column
+    min, max       of INT, FLOAT, TIME, DATE, TEXT (by code point)
+    sum            INT of INT, exact: OutOfRange beyond 64 bits. FLOAT of FLOAT, added exactly and rounded once (as ``math.fsum`` does),
+                   whatever the order of the rows. That holds for values from 2**-71 to 2**62; with others among them the last digits
+                   may differ between kinds of store, as PostgreSQL takes those as they are written, and MongoDB and Neo4j add them as
+                   they do
+    avg            FLOAT: the sum, which for INT may be of any size, by the number of values
+    """
+
+    function: Literal["count", "min", "max", "sum", "avg"]
+    column: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

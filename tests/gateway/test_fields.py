@@ -19,6 +19,7 @@ from gateway.fields import (
     batched,
     column,
     computed,
+    count,
     each,
     lookup,
     many,
@@ -92,7 +93,7 @@ class Ride(Node):
 
 
 def _stats(**options: Any) -> Any:
-    return stats(RIDES, where=Named, group=By, default=[By.NAME], interval=By, **options)
+    return stats(RIDES, measures={"count": count()}, where=Named, group=By, default=[By.NAME], **options)
 
 
 @strawberry.type

@@ -13,7 +13,7 @@ from strawberry.schema.config import StrawberryConfig
 
 from gateway.context import RequestContext
 from gateway.errors import ConfigError
-from gateway.fields import Connection, Graph, Node, batched, column, lookup, many, stats
+from gateway.fields import Connection, Graph, Node, batched, column, count, lookup, many, stats
 from gateway.inputs import BASIC, FULL, Interval, StringFilter, filter_of, order_of
 from gateway.scalars import SCALARS, DateTime
 from gateway.stores.base import Collection, Column, Key, Type
@@ -64,7 +64,9 @@ class Query:
     line: Line | None = lookup(LINES, by={"id": "id", "user_id": "user_id", "line_2": "line_2"})
     lines: Connection[Line] | None = many(LINES, where=LineFilter, order=LineOrder)
     tops: str | None = batched(tops, key_argument="user_id", refers="User", page=("top_3",))
-    line_stats: list[LineStat] | None = stats(LINES, where=LineFilter, group=By, default=[By.NAME], interval=Interval)
+    line_stats: list[LineStat] | None = stats(
+        LINES, measures={"count": count()}, where=LineFilter, group=By, default=[By.NAME], interval=Interval
+    )
 
 
 USERS = Collection("users", "lines", (Column("id", refers="User"),))

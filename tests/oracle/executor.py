@@ -246,7 +246,7 @@ class Executor:
         return Page(nodes, edges, page.total_count, page.has_next_page, page.has_previous_page)
 
     def _stats(self, source: Stats, type_name: str) -> Resolver:
-        made = {name: Column(name) for name in ("day", "count", "first_at", "last_at")}
+        made = {name: Column(name) for name in (*dict(source.measures), *(() if source.bucket is None else (source.bucket,)))}
         columns = {column.name: column for column in source.collection.columns} | made
 
         async def resolve(parent: Any, _info: Info, **args: Any) -> list[Object]:

@@ -13,10 +13,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from fractions import Fraction
 from typing import Any
 
 from gateway.engine.sources import Batched, Lookup, Many, NodeById, NodesByIds, Source, Stats
-from gateway.stores.base import Collection, Column, Type
+from gateway.stores.base import Collection, Column, Measure, Type
 from tests.oracle.arguments import MAX_NODES
 from tests.oracle.filters import Record, compare, matches_everything
 from tests.oracle.pages import MAX_PAGE, Order, distance, in_order, page_size
@@ -169,21 +170,39 @@ class Reader:
     def groups(self, source: Stats, records: Iterable[Record], args: Mapping[str, Any]) -> list[Record]:
         """Return a row per combination of the asked groups, ordered by them, ascending, nulls last."""
         names = list(dict.fromkeys(_value(group) for group in args["groupBy"]))
-        found: dict[tuple[Any, ...], list[str]] = defaultdict(list)
-        counts: dict[tuple[Any, ...], int] = defaultdict(int)
+        found: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
         for record in records:
             if self.matches(source.collection, record, args.get("where")):
-                time = record[source.time]
-                bucket = None if time is None or args.get("interval") is None else bucket_start(time, _value(args["interval"]).upper())
-                group = tuple(bucket if name == "time" else record[name] for name in names)
-                counts[group] += 1
-                found[group] += [] if time is None else [time]
-        rows = []
-        for group in sorted(counts, key=lambda values: [(value is None, 0 if value is None else value) for value in values]):
-            times = found[group]
-            row = dict(zip(["day" if name == "time" else name for name in names], group, strict=True))
-            rows.append(row | {"count": counts[group], "first_at": min(times, default=None), "last_at": max(times, default=None)})
+                found[tuple(_group_value(source, record, name, args) for name in names)].append(record)
+        rows: list[Record] = []
+        for group in sorted(found, key=lambda values: [(value is None, 0 if value is None else value) for value in values]):
+            row = dict(zip([source.bucket or "" if name == "time" else name for name in names], group, strict=True))
+            rows.append(row | {name: _measured(measure, found[group]) for name, measure in source.measures})
         return rows
+
+
+def _group_value(source: Stats, record: Record, name: str, args: Mapping[str, Any]) -> Any:
+    if name != "time":
+        return record[name]
+    assert source.time is not None
+    time = record[source.time]
+    return None if time is None else bucket_start(time, _value(args["interval"]).upper())
+
+
+def _measured(measure: Measure, records: Sequence[Record]) -> Any:
+    """Return a measure, in exact numbers until the end."""
+    if measure.column is None:
+        return len(records)
+    values = [value for record in records if (value := record[measure.column]) is not None]
+    if not values:
+        return None
+    if measure.function in ("min", "max"):
+        return min(values) if measure.function == "min" else max(values)
+    exact = sum(map(Fraction, values))
+    total = int(exact) if isinstance(values[0], int) else float(exact)
+    if measure.function == "sum":
+        return total
+    return float(exact / len(values)) if isinstance(total, int) else total / len(values)
 
 
 def batch_arguments(source: Batched, args: Mapping[str, Any]) -> dict[str, Any]:

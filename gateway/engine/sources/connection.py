@@ -46,13 +46,25 @@ class BoundPage(Bound):
     cursor_of: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Through:
-    """An edge collection between parent and node: the edge's ``parent`` and ``node`` columns hold their keys."""
+    """An edge collection between parent and node: the edge's ``parent`` and ``node`` columns hold their keys.
+
+    ``Through(follows, parent="follower_id", node="followee_id")``; which of the two is which is always said.
+    """
 
     edges: Collection
     parent: str
     node: str
+
+    def __init__(self, edges: Collection, *unnamed: str, parent: str = "", node: str = "") -> None:
+        if unnamed or not parent or not node:
+            rest = iter([*unnamed, "…", "…"])
+            parent, node = parent or next(rest), node or next(rest)
+            name = getattr(edges, "name", edges)
+            raise TypeError(f"Through({name}): expected parent and node by name; write Through({name}, parent={parent!r}, node={node!r})")
+        for attribute, value in (("edges", edges), ("parent", parent), ("node", node)):
+            object.__setattr__(self, attribute, value)
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)

@@ -1,4 +1,4 @@
-"""Aggregates: rows counted by groups, all of them at the root or those of each parent."""
+"""Aggregates: rows counted and measured by groups, all of them at the root or those of each parent."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from gateway.engine.sources.source import Asked, Bound, Source, Steps
 from gateway.engine.values import raw
 from gateway.errors import BadUserInput
 from gateway.stores.base import Ability, Aggregate, Bucket, Collection, Column, Interval, Match, Measure, Row, Type, Where
+from gateway.stores.measures import measured, misfit
 
 if TYPE_CHECKING:
     from gateway.engine.complete import Building
@@ -28,14 +29,8 @@ if TYPE_CHECKING:
     from gateway.engine.planner import Planning
     from gateway.engine.values import Binder
 
-_COLUMNS = {
-    "day": Column("day", Type.TIME, nullable=True),
-    "count": Column("count", Type.INT),
-    "first_at": Column("first_at", Type.TIME),
-    "last_at": Column("last_at", Type.TIME),
-}
 _AGGREGATE: frozenset[Ability] = frozenset({"aggregate"})
-_FUNCTIONS = {"count": "count", "first_at": "min", "last_at": "max"}
+_TO_FIND_OUT = ("", Measure("count"))  # whether anything matched, where no measure is asked; no column has its name
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +43,15 @@ class BoundGroups(Bound):
 class Stats(Source):
     """Rows of an aggregate. The enum of groups has column names as values, and "time" for the bucket of ``time``.
 
-    Rows have the columns of the groups by name, the bucket as "day", and "count", "first_at", "last_at".
+    Rows have the columns of the groups by name, the bucket as ``bucket``, and the measures by their names. Without a group "time" there
+    is neither ``time`` nor ``bucket``.
     """
 
     collection: Collection
-    by: str | None = None
-    time: str = "occurred_at"
+    by: str | None
+    measures: tuple[tuple[str, Measure], ...]
+    time: str | None = None
+    bucket: str | None = None
     assumed_size: int = 10
 
     needs_column: ClassVar[bool] = False
@@ -71,10 +69,12 @@ class Stats(Source):
         yield from field.of_collection(self.collection)
         yield from field.of_arguments(self.collection, ("where",))
         yield from field.of_objects(None, many=True)
-        yield from field.of_column_in(self.collection, self.time, "a column of type TIME")
-        time = self.collection.declared.get(self.time)
-        if time is not None and time.type is not Type.TIME:
-            yield field.problem(f"a column of type TIME of {self.collection.name}", f"{self.time!r} of type {time.type.upper()}")
+        if self.time is not None:
+            yield from field.of_column_in(self.collection, self.time, "a column of type TIME")
+            time = self.collection.declared.get(self.time)
+            if time is not None and time.type is not Type.TIME:
+                yield field.problem(f"a column of type TIME of {self.collection.name}", f"{self.time!r} of type {time.type.upper()}")
+        yield from self._check_measures(field)
         if self.by is None:
             if not field.rows.is_root:
                 yield field.problem(
@@ -96,14 +96,32 @@ class Stats(Source):
         filters: frozenset[Ability] = frozenset() if field.argument("where") is None else frozenset({"filter"})
         yield self.collection, filters | _AGGREGATE
 
+    def _check_measures(self, field: Declared) -> Iterator[Problem]:
+        for name, measure in self.measures:
+            wrong = misfit(self.collection, measure)
+            if wrong is not None:
+                yield Problem(f"{field.where}(measure {name})", *wrong)
+            if name in self.collection.declared:
+                yield field.problem(f"a measure with a name that no column of {self.collection.name} has", repr(name))
+        if self.bucket in self.collection.declared:
+            yield field.problem(f"a bucket with a name that no column of {self.collection.name} has", repr(self.bucket))
+        if self.bucket in dict(self.measures):
+            yield field.problem("a bucket with a name that no measure has", repr(self.bucket))
+
+    def _columns(self) -> dict[str, Column]:
+        """Return the columns of its rows by name. A group that was not asked is null."""
+        columns = {name: replace(column, nullable=True) for name, column in self.collection.declared.items()}
+        if self.bucket is not None:
+            columns[self.bucket] = Column(self.bucket, Type.TIME, nullable=True)
+        fit = [(name, measure) for name, measure in self.measures if misfit(self.collection, measure) is None]
+        return columns | {name: measured(self.collection, measure, name) for name, measure in fit}
+
     def rows_below(self, field: Declared) -> Iterable[tuple[Any, Rows]]:
-        # A group that was not asked is null.
-        groups = {name: replace(column, nullable=True) for name, column in self.collection.declared.items()}
-        yield field.named, Rows(f"an aggregate of {self.collection.name}", {**groups, **_COLUMNS}, key="")
+        yield field.named, Rows(f"an aggregate of {self.collection.name}", self._columns(), key="")
 
     def plan(self, planning: Planning, view: View, asked: Asked) -> FieldPlan:
         by = None if self.by is None else view.key
-        place = planning.place(view, asked, self, by=by, declared={**self.collection.declared, **_COLUMNS})
+        place = planning.place(view, asked, self, by=by, declared=self._columns())
         planning.arguments(place, asked)
         planning.objects(place, asked)
         return Counted(*asked.common, place, place.slot)
@@ -117,7 +135,8 @@ class Stats(Source):
             got = "an interval without TIME" if interval is not None else "TIME without an interval"
             at = names.told["group_by"]
             raise BadUserInput(f"{at}, interval: expected TIME and an interval together, got {got}", argument="interval")
-        groups = tuple(Bucket(self.time, cast("Interval", raw(interval))) if name == "time" else name for name in asked)
+        size = cast("Interval", raw(interval))
+        groups = tuple(Bucket(self.time, size) if self.time is not None and name == "time" else name for name in asked)
         return BoundGroups(where=binder.where(names, given.get("where")), groups=groups)
 
     def size(self, place: Place, bounds: Any, page_default: int) -> int:
@@ -135,13 +154,13 @@ class Stats(Source):
             match = Match(self.by, keys)
         bound: BoundGroups = run.bound(place)
         # Without groups a row exists only where something matched, which takes a measure to find out.
-        names = [name for name in _FUNCTIONS if name in place.layout.columns] or ["count"]
-        measures = tuple(Measure(cast("Any", _FUNCTIONS[name]), None if name == "count" else self.time) for name in names)
+        asked = [item for item in self.measures if item[0] in place.layout.columns] or [_TO_FIND_OUT]
+        measures = tuple([measure for _, measure in asked])
         found: Mapping[Any, Sequence[Row]] = yield Aggregate(
             self.collection, bound.groups, measures, match, bound.where, run.limits.objects_max + 1
         )
         run.take(sum(map(len, found.values())))
-        has = ["day" if isinstance(group, Bucket) else group for group in bound.groups] + names
+        has = [cast("str", self.bucket) if isinstance(group, Bucket) else group for group in bound.groups] + [name for name, _ in asked]
         groups = _picked(found, has, place.layout.columns)
         return Result(rows=[row for rows in groups.values() for row in rows], groups=groups)
 

@@ -19,7 +19,6 @@ from gateway.stores.base import (
     Fetch,
     Get,
     Match,
-    Measure,
     Not,
     Or,
     Order,
@@ -29,6 +28,7 @@ from gateway.stores.base import (
     Where,
     total_order,
 )
+from gateway.stores.measures import CUT_LIMIT, CUT_MIN, HALF, PIECE, PIECES, Part, parts
 from gateway.stores.mongo.values import encode
 
 Query = dict[str, Any]
@@ -121,9 +121,17 @@ def groups(aggregate: Aggregate) -> Pipeline:
         parent = field(collection, aggregate.match.column)
         conditions.insert(0, {parent: {"$in": list(aggregate.match.keys)}})
         by.insert(0, f"${parent}")
-    measures = {f"m{place}": _measure(collection, measure) for place, measure in enumerate(aggregate.measures)}
+    measures: dict[str, Any] = {}
+    totals: dict[str, Any] = {}
+    for place, part in enumerate(parts(collection, aggregate.measures)):
+        if part.function == "total":
+            pieces = {f"m{place}_{number}": {"$sum": piece} for number, piece in enumerate(_pieces(f"${field(collection, part.column)}"))}
+            totals[f"m{place}"] = [f"${name}" for name in pieces]
+            measures |= pieces
+        else:
+            measures[f"m{place}"] = _measure(collection, part)
     most: Pipeline = [] if aggregate.most is None else [{"$limit": aggregate.most}]
-    return [*_match(all_of(conditions)), {"$group": {"_id": by or None, **measures}}, *most]
+    return [*_match(all_of(conditions)), {"$group": {"_id": by or None, **measures}}, *most, *_set(totals)]
 
 
 def _of_children(fetch: Fetch, pairs: Pairs) -> Query:
@@ -184,10 +192,28 @@ def _group(collection: Collection, group: str | Bucket) -> Any:
     return {"$dateTrunc": {"date": date, "unit": group.interval, "startOfWeek": "monday", "timezone": "UTC"}}
 
 
-def _measure(collection: Collection, measure: Measure) -> dict[str, Any]:
-    if measure.function == "count" or measure.column is None:
+def _measure(collection: Collection, part: Part) -> dict[str, Any]:
+    if part.function == "count":
         return {"$sum": 1}
-    return {f"${measure.function}": f"${field(collection, measure.column)}"}
+    value = f"${field(collection, part.column)}"
+    low = {"$mod": [value, HALF]}
+    match part.function:
+        case "min" | "max":
+            return {f"${part.function}": value}
+        case "number":
+            return {"$sum": {"$cond": [{"$gt": [value, None]}, 1, 0]}}
+        case "high":
+            return {"$sum": {"$toLong": {"$divide": [{"$subtract": [value, low]}, HALF]}}}  # $divide gives a double: exact, without low
+        case _:
+            return {"$sum": low}
+
+
+def _pieces(value: str) -> list[Any]:
+    """Return the pieces of a FLOAT, whole numbers, and behind them what cannot be cut."""
+    size = {"$abs": value}
+    is_cut = {"$and": [{"$gte": [size, CUT_MIN]}, {"$lt": [size, CUT_LIMIT]}]}
+    pieces = [{"$toLong": {"$trunc": {"$mod": [{"$multiply": [value, scale]}, float(PIECE)]}}} for scale in PIECES]
+    return [*({"$cond": [is_cut, piece, 0]} for piece in pieces), {"$cond": [is_cut, 0, value]}]
 
 
 # ---------------------------------------------------------------------------------------------------------------- order

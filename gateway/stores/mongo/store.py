@@ -43,7 +43,6 @@ from gateway.stores.base import (
     Handlers,
     Key,
     Match,
-    Measure,
     NativeCall,
     Page,
     Pairs,
@@ -56,6 +55,7 @@ from gateway.stores.base import (
     Upsert,
     note,
 )
+from gateway.stores.measures import joined, parts
 from gateway.stores.mongo import query
 from gateway.stores.mongo.indexes import indexes
 from gateway.stores.mongo.values import decode, encode
@@ -184,10 +184,11 @@ class MongoStore:
         with self._translated(self._timeout_s):
             documents = await self._read(collection.name, query.groups(aggregate))
         parents = [None] * len(documents) if match is None else [document["_id"][0] for document in documents]
-        raw = [_group_values(aggregate, document) for document in documents]
+        measured = [f"m{place}" for place in range(len(parts(collection, aggregate.measures)))]
+        raw = [_group_values(aggregate, measured, document) for document in documents]
         rows = decode(_group_columns(aggregate), raw)
         width = len(aggregate.groups)
-        return grouped(sorted_anyhow(zip(parents, rows, strict=True), key=lambda item: nulls_last(item[1][:width])))
+        return joined(aggregate, grouped(sorted_anyhow(zip(parents, rows, strict=True), key=lambda item: nulls_last(item[1][:width]))))
 
     async def _native(self, call: NativeCall) -> Groups:
         function = call.native.query(self.kind)
@@ -396,20 +397,18 @@ def _narrowed(call: NativeCall, function: Any) -> tuple[str, query.Pipeline]:
     return source, pipeline
 
 
-def _group_values(aggregate: Aggregate, document: Document) -> list[Any]:
+def _group_values(aggregate: Aggregate, measured: Sequence[str], document: Document) -> list[Any]:
     groups = document["_id"] or []
-    return [*(groups[1:] if aggregate.match else groups), *(document[f"m{place}"] for place in range(len(aggregate.measures)))]
+    return [*(groups[1:] if aggregate.match else groups), *(document[name] for name in measured)]
 
 
 def _group_columns(aggregate: Aggregate) -> list[Column]:
     """Return a column for each value of a row, which says how to decode it."""
     collection = aggregate.collection
     groups = [collection[group.column if isinstance(group, Bucket) else group] for group in aggregate.groups]
-    return [*groups, *(_measured(collection, measure) for measure in aggregate.measures)]
-
-
-def _measured(collection: Collection, measure: Measure) -> Column:
-    return Column("count", Type.INT) if measure.column is None else collection[measure.column]
+    # The pieces of a total are numbers, whatever they are added to.
+    types = [Type.TEXT if part.function == "total" else part.type for part in parts(collection, aggregate.measures)]
+    return [*groups, *(Column("", type_) for type_ in types)]
 
 
 # ------------------------------------------------------------------------------------------------------------------ writes

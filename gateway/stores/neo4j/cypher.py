@@ -27,6 +27,7 @@ from gateway.stores.base import (
     Where,
     total_order,
 )
+from gateway.stores.measures import CUT_LIMIT, CUT_MIN, HALF, PIECE, PIECES, Part, parts
 from gateway.stores.neo4j.conditions import Mark, Parameters, beyond, conditions, marked_cursor, split, to_parameter
 from gateway.stores.neo4j.sources import Source, native_value, quoted
 from gateway.stores.shared import to_write
@@ -160,9 +161,10 @@ def _aggregate_text(
         parent, way = source.ref(column), _way(source, column, lambda index: len(used & {*index}))
         wanted.insert(0, f"{parent} IN $keys")
     grouped = [f"{parent} AS parent", *(f"{_group(source, g)} AS g{i}" for i, g in enumerate(groups))]
-    measured = [f"{_measure(source, m)} AS m{i}" for i, m in enumerate(measures)]
+    asked = parts(source.collection, measures)
+    measured = [f"{_measure(source, part)} AS m{i}" for i, part in enumerate(asked)]
     values = [source.wire_value(_group_type(source, g), f"g{i}") for i, g in enumerate(groups)]
-    values += [source.wire_value(_measure_type(source, m), f"m{i}") for i, m in enumerate(measures)]
+    values += [source.wire_value(part.type, f"m{i}") for i, part in enumerate(asked)]
     return (
         f"{_match(source, wanted, way)} WITH {', '.join([*grouped, *measured, 'count(*) AS matched'])}"
         f"{' LIMIT $most' if bounded else ''} WHERE matched > 0"
@@ -181,12 +183,23 @@ def _group_type(source: Source, group: str | Bucket) -> Type:
     return source.collection[group].type if isinstance(group, str) else Type.TIME
 
 
-def _measure(source: Source, measure: Measure) -> str:
-    return "count(*)" if measure.column is None else f"{measure.function}({source.ref(measure.column)})"
-
-
-def _measure_type(source: Source, measure: Measure) -> Type:
-    return Type.INT if measure.column is None else source.collection[measure.column].type
+def _measure(source: Source, part: Part) -> str:
+    if part.function == "count":
+        return "count(*)"
+    ref = source.ref(part.column)
+    match part.function:
+        case "min" | "max":
+            return f"{part.function}({ref})"
+        case "number":
+            return f"count({ref})"
+        case "high":
+            return f"sum({ref} / {HALF})"  # cut towards zero, as % is
+        case "low":
+            return f"sum({ref} % {HALF})"
+        case _:
+            is_cut = f"abs({ref}) >= {CUT_MIN!r} AND abs({ref}) < {CUT_LIMIT!r}"
+            pieces = [f"sum(CASE WHEN {is_cut} THEN toInteger({ref} * {scale!r} % {PIECE}.0) ELSE 0 END)" for scale in PIECES]
+            return f"[{', '.join(pieces)}, sum(CASE WHEN {is_cut} THEN 0.0 ELSE {ref} END)]"
 
 
 def labelled(template: str, prefix: str) -> str:

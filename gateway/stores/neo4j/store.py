@@ -48,6 +48,7 @@ from gateway.stores.base import (
     Where,
     note,
 )
+from gateway.stores.measures import joined
 from gateway.stores.neo4j.conditions import Parameters, conditions, split
 from gateway.stores.neo4j.cypher import (
     aggregate_statement,
@@ -187,7 +188,7 @@ class Neo4jStore:
     async def _aggregate(self, aggregate: Aggregate) -> Groups:
         width = len(aggregate.groups)
         answer = grouped(await self._asked(aggregate_statement, aggregate))
-        return {parent: sorted_anyhow(rows, key=lambda row: nulls_last(row[:width])) for parent, rows in answer.items()}
+        return joined(aggregate, {parent: sorted_anyhow(rows, key=lambda row: nulls_last(row[:width])) for parent, rows in answer.items()})
 
     async def _native(self, call: NativeCall) -> Groups:
         text, parameters = self._native_text(call)

@@ -74,6 +74,10 @@ class Dialect(ABC):
         """Return a TIME: the start of the bucket, not yet ``shown``."""
 
     @abstractmethod
+    def float_sum(self, column: Expression) -> Expression:
+        """Return the sum of a FLOAT as ``Part`` has it: the exact sum rounded once, in whatever order the rows come."""
+
+    @abstractmethod
     def pairs(self) -> sa.FromClause:
         """Return the bound pairs as a table of (parent, key)."""
 
@@ -173,6 +177,24 @@ class PostgreSQL(Dialect):
     def bucket(self, column: Expression, interval: Interval) -> Expression:
         return sa.func.date_trunc(_INTERVALS[interval], column, _UTC)
 
+    def float_sum(self, column: Expression) -> Expression:
+        """Return it as text, which is rounded where it is read.
+
+        PostgreSQL adds floats in the order that it comes by them, and no cast of one to ``numeric`` keeps more than 15 digits. So each is
+        cut into whole numbers of 62 bits, which is exact: those before the point, and twice those behind it.
+        """
+        x = str(column.compile(dialect=self.sqlalchemy))
+        first = f"({x} - trunc({x})) * {_SCALE}"
+        second = f"({first} - trunc({first})) * {_SCALE}"
+        is_cut = f"abs({x}) >= CAST(2 ^ -71 AS double precision) AND abs({x}) < {_SCALE}"
+
+        def sum_of(value: str, sort: str, condition: str) -> str:
+            return f"coalesce(sum(CAST({value} AS {sort})) FILTER (WHERE {condition}), 0)"
+
+        cut = [sum_of(f"trunc({value})", "bigint", is_cut) for value in (x, first, second)]
+        rest = sum_of(f"CAST({x} AS text)", "numeric", f"NOT ({is_cut})")
+        return sa.literal_column(f"CAST({cut[0]} + {cut[1]} * {_shift(62)} + {cut[2]} * {_shift(124)} + {rest} AS text)")
+
     def pairs(self) -> sa.FromClause:
         return sa.func.unnest(_array_of_keys("parents"), _array_of_keys("keys")).table_valued("parent", "key").render_derived("pairs")
 
@@ -242,6 +264,14 @@ class PostgreSQL(Dialect):
             return f"CAST((SELECT CAST(CAST({place} AS text) AS text[])) AS text[])" if name == "keys" else place
 
         return _PARAMETER.sub(number, query), tuple(names)
+
+
+_SCALE = f"CAST({2**62} AS double precision)"
+
+
+def _shift(bits: int) -> str:
+    """Return 2**-bits with all its digits."""
+    return f"0.{5**bits:0{bits}}"
 
 
 _TEXT = sa.Text()
@@ -351,6 +381,9 @@ class SQLite(Dialect):
                 "month": "substr({0}, 1, 7) || '-01T00:00:00.000Z'",
             }[interval].format(column.compile(dialect=self.sqlalchemy))
         )
+
+    def float_sum(self, column: Expression) -> Expression:
+        return sa.func.float_sum(column)  # of the connection: SQLite's own sum() depends on the order of the rows, and on its version
 
     def pairs(self) -> sa.FromClause:
         each = _each("pairs")

@@ -26,7 +26,6 @@ from gateway.stores.base import (
     Fetch,
     Get,
     Match,
-    Measure,
     Native,
     NativeCall,
     Not,
@@ -40,6 +39,7 @@ from gateway.stores.base import (
     Where,
     total_order,
 )
+from gateway.stores.measures import HALF, Part, parts
 from gateway.stores.placeholders import filled, prefix_of
 from gateway.stores.sql.dialects import NO_OFFSET, Conditions, Decoder, Dialect, Expression
 from gateway.stores.sql.tables import table
@@ -258,8 +258,9 @@ class Statements:
         source = table(collection)
         groups = [self._group(source, group) for group in aggregate.groups]
         group_types = [Type.TIME if isinstance(group, Bucket) else collection[group].type for group in aggregate.groups]
-        measures = [_measure(source, measure) for measure in aggregate.measures]
-        measure_types = [Type.INT if m.column is None else collection[m.column].type for m in aggregate.measures]
+        measured = parts(collection, aggregate.measures)
+        measures = [_measure(source, part, dialect) for part in measured]
+        measure_types = [part.type for part in measured]
         types = group_types + measure_types
         shown = [dialect.shown(e, t).label(f"c{i}") for i, (e, t) in enumerate(zip([*groups, *measures], types, strict=True))]
         parent = source.c[match.column] if match else None
@@ -470,11 +471,27 @@ def _beyond(
 # ----------------------------------------------------------------------------------------------------------------- pieces
 
 
-def _measure(source: sa.Table, measure: Measure) -> Expression:
-    if measure.column is None:
+def _measure(source: sa.Table, part: Part, dialect: Dialect) -> Expression:
+    if part.function == "count":
         return sa.func.count()
-    column = source.c[measure.column]
-    return sa.func.min(column) if measure.function == "min" else sa.func.max(column)
+    column = source.c[part.column]
+    match part.function:
+        case "min":
+            return sa.func.min(column)
+        case "max":
+            return sa.func.max(column)
+        case "number":
+            return sa.func.count(column)
+        case "high":
+            return _whole_sum(column.op(">>")(sa.literal_column("32")))
+        case "low":
+            return _whole_sum(column.op("&")(sa.literal_column(str(HALF - 1))))
+        case _:
+            return dialect.float_sum(column)
+
+
+def _whole_sum(of: Expression) -> Expression:
+    return sa.cast(sa.func.sum(of), sa.BigInteger())
 
 
 def _limit() -> sa.BindParameter[int]:

@@ -37,6 +37,7 @@ from gateway.stores.base import (
     Value,
     note,
 )
+from gateway.stores.measures import joined
 from gateway.stores.shared import grouped, grouped_by_last, pages, to_write
 from gateway.stores.sql.aiosqlite import AiosqliteDriver, is_unfit_for_json
 from gateway.stores.sql.asyncpg import AsyncpgDriver
@@ -110,7 +111,7 @@ class SqlStore:
             return {}
         statement, values = self.statements.aggregate(aggregate)
         rows = await self._read(statement, values | self._match_values(aggregate.match))
-        return grouped_by_last(rows, len(aggregate.groups) + len(aggregate.measures))
+        return joined(aggregate, grouped_by_last(rows, len(rows[0]) - 1)) if rows else {}
 
     async def _native(self, call: NativeCall) -> Groups:
         statement, values = self.statements.native(call)

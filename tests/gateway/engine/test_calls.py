@@ -13,7 +13,7 @@ import pytest
 import strawberry
 
 from gateway.context import RequestContext
-from gateway.fields import Connection, Node, Through, batched, column, computed, lookup, many, one, stats
+from gateway.fields import Connection, Node, Through, batched, column, computed, count, lookup, many, maximum, minimum, one, stats
 from gateway.inputs import Interval, filter_of
 from gateway.scalars import DateTime
 from gateway.stores.base import A, Collection, Column, Fetch, Get, Key, Match, Pairs, Request, Type
@@ -46,6 +46,17 @@ class SaleGroup(Enum):
     TIME = "time"
 
 
+COUNTED: dict[str, Any] = {
+    "time": "occurred_at",
+    "bucket": "day",
+    "measures": {"count": count(), "first_at": minimum("occurred_at"), "last_at": maximum("occurred_at")},
+    "where": SaleFilter,
+    "group": SaleGroup,
+    "default": [SaleGroup.SHOP],
+    "interval": Interval,
+}
+
+
 @strawberry.type
 class SaleStat:
     shop: str | None = column()
@@ -62,8 +73,8 @@ class Writer(Node):
     mail: str | None = column()
     motto: str = batched(motto)
     books: Connection[Book] = many(BOOKS, by="writer_id", where=Named, order=Sorted)
-    read: Connection[Book] = many(BOOKS, through=Through(READS, "reader_id", "book_id"), where=Named, order=Sorted)
-    stats: list[SaleStat] = stats(SALES, by="writer_id", where=SaleFilter, group=SaleGroup, default=[SaleGroup.SHOP], interval=Interval)
+    read: Connection[Book] = many(BOOKS, through=Through(READS, parent="reader_id", node="book_id"), where=Named, order=Sorted)
+    stats: list[SaleStat] = stats(SALES, by="writer_id", **COUNTED)
 
 
 @strawberry.type
@@ -80,7 +91,7 @@ class Query:
     writers: Connection[Writer] = many(WRITERS, where=Named, order=Sorted)
     book: Book | None = lookup(BOOKS, by={"id": "id"})
     books: Connection[Book] = many(BOOKS, where=Named, order=Sorted)
-    sales: list[SaleStat] = stats(SALES, where=SaleFilter, group=SaleGroup, default=[SaleGroup.SHOP], interval=Interval)
+    sales: list[SaleStat] = stats(SALES, **COUNTED)
 
 
 GRAPH = graph(Query, WRITERS, BOOKS, SALES, READS)

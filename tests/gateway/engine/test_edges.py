@@ -25,8 +25,8 @@ CURSORS = "edges { cursor } pageInfo { hasNextPage hasPreviousPage startCursor e
 class Person(Node):
     id: strawberry.ID = column()
     name: str = column()
-    knows: Connection[Person] | None = many(PEOPLE, through=Through(KNOWS, "who", "whom"), where=Named, order=Sorted)
-    known_by: Connection[Person] | None = many(PEOPLE, through=Through(KNOWS, "whom", "who"), where=Named, order=Sorted)
+    knows: Connection[Person] | None = many(PEOPLE, through=Through(KNOWS, parent="who", node="whom"), where=Named, order=Sorted)
+    known_by: Connection[Person] | None = many(PEOPLE, through=Through(KNOWS, parent="whom", node="who"), where=Named, order=Sorted)
 
 
 @strawberry.type

@@ -11,9 +11,28 @@ import strawberry
 from strawberry.permission import BasePermission
 
 from gateway.context import RequestContext
-from gateway.fields import Connection, Graph, Node, Through, batched, column, computed, each, lookup, many, node, nodes, one, stats
+from gateway.fields import (
+    Connection,
+    Graph,
+    Node,
+    Through,
+    average,
+    batched,
+    column,
+    computed,
+    count,
+    each,
+    lookup,
+    many,
+    maximum,
+    node,
+    nodes,
+    one,
+    stats,
+    total,
+)
 from gateway.graph.checks import check
-from gateway.stores.base import Collection, Column, Index, Key, Type
+from gateway.stores.base import Collection, Column, Index, Key, Measure, Type
 from schema import schema as example
 from tests.gateway.engine.graphs import By, Named, Sorted, graph
 
@@ -82,6 +101,12 @@ class Each_(Enum):  # noqa: N801 - a group
 @strawberry.enum
 class Interval_(Enum):  # noqa: N801
     DAY = "day"
+
+
+def counted(**options: Any) -> Any:
+    """Return counts of posts by author or time."""
+    asked = {"time": "at", "bucket": "day", "measures": {"count": count()}, **options}
+    return stats(POSTS, **asked, where=Named, group=Each_, default=[], interval=Interval_)
 
 
 @strawberry.type
@@ -215,12 +240,12 @@ BELOW: dict[str, tuple[Any, Any, str]] = {
     ),
     "an unknown column of edges": (
         Connection[Post],
-        many(POSTS, through=Through(PAIRS, "a", "c"), where=Named, order=Sorted),
+        many(POSTS, through=Through(PAIRS, parent="a", node="c"), where=Named, order=Sorted),
         "User.wrong: expected a column with the node's key of pairs (a, b, at), got 'c'",
     ),
     "edges left out": (
         Connection[Post],
-        many(POSTS, through=Through(LEFT_OUT, "id", "user_id"), where=Named, order=Sorted),
+        many(POSTS, through=Through(LEFT_OUT, parent="id", node="user_id"), where=Named, order=Sorted),
         "User.wrong: expected one of the graph's collections (users, posts, pairs), got left_out, which the graph leaves out",
     ),
     "a filter of an unknown column": (
@@ -240,22 +265,67 @@ BELOW: dict[str, tuple[Any, Any, str]] = {
     ),
     "counts of no time": (
         list[Count],
-        stats(POSTS, by="author_id", where=Named, group=Each_, default=[], interval=Interval_),
+        counted(by="author_id", time="occurred_at"),
         "User.wrong: expected a column of type TIME of posts (id, author_id, at), got 'occurred_at'",
+    ),
+    "counts by what is no time": (
+        list[Count],
+        counted(by="author_id", time="author_id"),
+        "User.wrong: expected a column of type TIME of posts, got 'author_id' of type TEXT",
+    ),
+    "a measure of an unknown column": (
+        list[Count],
+        counted(by="author_id", measures={"count": count(), "most": maximum("stars")}),
+        "User.wrong(measure most): expected a column of type INT, FLOAT, TIME, DATE or TEXT of posts (id, author_id, at), got 'stars'",
+    ),
+    "a sum of text": (
+        list[Count],
+        counted(by="author_id", measures={"count": count(), "sum": total("author_id")}),
+        "User.wrong(measure sum): expected a column of type INT or FLOAT of posts, got 'author_id' of type TEXT",
+    ),
+    "an average of times": (
+        list[Count],
+        counted(by="author_id", measures={"count": count(), "mean": average("at")}),
+        "User.wrong(measure mean): expected a column of type INT or FLOAT of posts, got 'at' of type TIME",
+    ),
+    "a count of a column": (
+        list[Count],
+        counted(by="author_id", measures={"count": Measure("count", "at")}),
+        "User.wrong(measure count): expected count of rows, without a column, got 'at'",
+    ),
+    "a measure with a column's name": (
+        list[Count],
+        counted(by="author_id", measures={"count": count(), "at": maximum("at")}),
+        "User.wrong: expected a measure with a name that no column of posts has, got 'at'",
+    ),
+    "a bucket with a column's name": (
+        list[Count],
+        counted(by="author_id", bucket="at"),
+        "User.wrong: expected a bucket with a name that no column of posts has, got 'at'",
+    ),
+    "a bucket with a measure's name": (
+        list[Count],
+        counted(by="author_id", bucket="count"),
+        "User.wrong: expected a bucket with a name that no measure has, got 'count'",
+    ),
+    "a count that is not measured": (
+        list[Count],
+        counted(by="author_id", measures={"many": count()}),
+        "Count.count: expected a column of an aggregate of posts (id, author_id, at, day, many), got 'count'",
     ),
     "counts by an unknown column": (
         list[Count],
-        stats(POSTS, by="author_id", where=Named, group=Each_, default=[], interval=Interval_),
+        counted(by="author_id"),
         "User.wrong(NOWHERE of Each_): expected 'time' or a column of posts (id, author_id, at), got 'nowhere'",
     ),
     "counts without a parent's key": (
         list[Count],
-        stats(POSTS, where=Named, group=Each_, default=[], interval=Interval_),
+        counted(),
         "User.wrong: expected a column of posts that has the parent's key (by), got none: all rows, for every parent",
     ),
     "one count": (
         Count,
-        stats(POSTS, by="author_id", where=Named, group=Each_, default=[], interval=Interval_),
+        counted(by="author_id"),
         "User.wrong: expected a list of objects, got Count!",
     ),
     "a batch function that is not async": (
@@ -326,12 +396,12 @@ AT_ROOT: dict[str, tuple[Any, Any, str]] = {
     ),
     "a connection through edges": (
         Connection[Post],
-        many(POSTS, through=Through(PAIRS, "a", "b"), where=Named, order=Sorted),
+        many(POSTS, through=Through(PAIRS, parent="a", node="b"), where=Named, order=Sorted),
         "Query.wrong: expected a parent whose row has the key (whose edges are followed), got many() through edges at the root",
     ),
     "counts by a key": (
         list[Count],
-        stats(POSTS, by="author_id", where=Named, group=Each_, default=[], interval=Interval_),
+        counted(by="author_id"),
         "Query.wrong: expected a parent whose row has the key (without it all rows are meant), got stats() with by at the root",
     ),
     "a batch function without a key": (

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
+from fractions import Fraction
 from functools import cmp_to_key
 from typing import Any
 
@@ -237,7 +238,13 @@ def _group_value(record: Record, group: str | Bucket) -> Value:
 def _measured(function: str, name: str | None, records: list[Record]) -> Value:
     if name is None:
         return len(records)
-    values = [r[name] for r in records if r[name] is not None]
+    values: list[Any] = [r[name] for r in records if r[name] is not None]
     if not values:
         return None
-    return min(values) if function == "min" else max(values)
+    if function in ("min", "max"):
+        return min(values) if function == "min" else max(values)
+    exact = sum(map(Fraction, values))
+    total = int(exact) if type(values[0]) is int else float(exact)
+    if function == "sum":
+        return total
+    return float(exact / len(values)) if type(total) is int else total / len(values)

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from gateway.errors import OutOfRange
 from gateway.stores.base import Aggregate, And, Bucket, Compare, Interval, Match, Measure, Not, Or, Store, Where
 from tests.gateway.stores.contract.oracle import aggregated, grouped, put, same
-from tests.gateway.stores.contract.world import ODD_KEYS, THINGS, drafts, record, things
+from tests.gateway.stores.contract.world import LINKS, ODD_KEYS, TEXTS_IN_ORDER, THINGS, drafts, links, record, things
 
 COUNT, FIRST, LAST = Measure("count"), Measure("min", "made_at"), Measure("max", "made_at")
 ALL = (COUNT, FIRST, LAST)
@@ -104,6 +105,116 @@ async def test_first_and_last_pass_over_nulls(store: Store) -> None:
     assert same(grouped(await store.answer(aggregate)), aggregated(THINGS, aggregate))
     aggregate = Aggregate(things, (), measures, where=Compare("seen_at", "eq", None))
     assert same(grouped(await store.answer(aggregate)), {None: [(None, None, sum(t["seen_at"] is None for t in THINGS))]})
+
+
+# ------------------------------------------------------------------------------------------------- sums, averages, extremes
+
+SUMS = tuple(Measure(function, column) for function in ("sum", "avg") for column in ("size", "score", "weight", "ratio"))
+EXTREMES = tuple(
+    Measure(function, column)
+    for function in ("min", "max")
+    for column in ("size", "score", "weight", "ratio", "made_at", "seen_at", "born", "due", "name", "note")
+)
+NOT_TOO_LARGE = Not(Compare("score", "gt", 2**60))  # two of them have no sum
+
+
+@by_any_groups
+async def test_sums_and_averages(store: Store, groups: tuple[str | Bucket, ...]) -> None:
+    for match in (None, Match("parent_id", PARENTS)):
+        aggregate = Aggregate(things, groups, (*SUMS, COUNT), match, NOT_TOO_LARGE)
+        assert same(grouped(await store.answer(aggregate)), aggregated(THINGS, aggregate))
+
+
+@by_any_groups
+async def test_extremes_of_every_type_that_has_some(store: Store, groups: tuple[str | Bucket, ...]) -> None:
+    for match in (None, Match("parent_id", PARENTS)):
+        aggregate = Aggregate(things, groups, EXTREMES, match)
+        assert same(grouped(await store.answer(aggregate)), aggregated(THINGS, aggregate))
+
+
+async def test_text_is_less_by_code_point(store: Store) -> None:
+    for place in range(len(TEXTS_IN_ORDER) - 1):
+        two = TEXTS_IN_ORDER[place : place + 2]
+        where = And((Compare("parent_id", "eq", "texts"), Compare("name", "in", two)))
+        assert grouped(await store.answer(Aggregate(things, (), EXTREMES[8:9] + EXTREMES[18:19], None, where))) == {None: [two]}
+
+
+async def test_sums_over_edges(store: Store) -> None:
+    measures = (Measure("sum", "strength"), Measure("avg", "strength"), Measure("max", "remark"))
+    for match in (None, Match("source_id", ["ann", "bob"]), Match("target_id", ["ann", "bob"])):
+        aggregate = Aggregate(links, ("mutual",), measures, match)
+        assert same(grouped(await store.answer(aggregate)), aggregated(LINKS, aggregate))
+
+
+@pytest.mark.parametrize(("column", "zero"), [("size", 0), ("weight", 0.0)])
+async def test_the_sum_of_nulls_is_null_and_that_of_zeros_is_zero(scratch: Store, column: str, zero: float) -> None:
+    nullable = {"size": "score", "weight": "ratio"}[column]
+    await put(scratch, drafts, *(record(str(number), **{column: -zero}) for number in range(3)))
+    measures = tuple(Measure(function, name) for name in (column, nullable) for function in ("sum", "avg", "min"))
+    found = grouped(await scratch.answer(Aggregate(drafts, (), measures)))
+    assert found == {None: [(zero, 0.0, zero, None, None, None)]}
+    assert str(found[None][0][0]) == str(zero)
+    assert grouped(await scratch.answer(Aggregate(drafts, (), measures, where=Or(())))) == {}
+
+
+WHOLE = {
+    "the largest": [2**62, 2**62 - 1],
+    "the least": [-(2**62), -(2**62)],
+    "too large on the way": [2**63 - 1, 2**63 - 1, 5, -(2**63), -(2**63)],
+    "beyond a float": [2**53, 1, 1, 1],
+    "around 32 bits": [2**32 - 1, 2**32, -(2**32), -1, -(2**31), 2**31, -(2**32) - 1],
+}
+
+
+@pytest.mark.parametrize("values", WHOLE.values(), ids=WHOLE)
+async def test_the_sum_of_integers_is_exact(scratch: Store, values: list[int]) -> None:
+    records = [record(f"{number:02}", score=value) for number, value in enumerate(values)]
+    await put(scratch, drafts, *records)
+    aggregate = Aggregate(drafts, (), (Measure("sum", "score"), Measure("avg", "score")))
+    found = grouped(await scratch.answer(aggregate))
+    assert found[None][0][0] == sum(values)
+    assert same(found, aggregated(records, aggregate))
+
+
+@pytest.mark.parametrize("values", [[2**63 - 1, 1], [-(2**63), -1], [2**62] * 40], ids=["above", "below", "far above"])
+async def test_a_sum_beyond_64_bits_is_an_error_and_its_average_is_right(scratch: Store, values: list[int]) -> None:
+    records = [record(f"{number:02}", score=value, parent_id="p") for number, value in enumerate(values)]
+    await put(scratch, drafts, *records)
+    for match in (None, Match("parent_id", ["p"])):
+        with pytest.raises(OutOfRange, match=r"^The sum of score of drafts does not fit into 64 bits; ask for fewer rows\.$"):
+            await scratch.answer(Aggregate(drafts, (), (Measure("sum", "score"),), match))
+        average = Aggregate(drafts, (), (Measure("avg", "score"),), match)
+        assert same(grouped(await scratch.answer(average)), aggregated(records, average))
+
+
+FLOATS = {
+    "tenths": [0.1] * 10,
+    "tenths and their opposites": [0.1, 0.2, -0.3],
+    "what a large one swallows": [1e16, 1.0, 1.0, -1e16],
+    "what is left of large ones": [2.0**61, 0.1, -(2.0**61)],
+    "prices": [round(number * 1.37 + 0.01, 2) for number in range(200)],
+    "from small to large": [number * 10.0**power for power in range(-15, 16, 3) for number in (1.1, -7.7, 3.3)],
+    "all digits": [0.1 + number / 3 for number in range(100)] + [1e10 / 7, -1e-10 / 7, 1e-18 / 3],
+    "one that is tiny": [5e-324],
+    "one that is large": [1.7976931348623157e308],
+    "large and tiny": [1e300, 0.25, -1e-300],
+}
+
+
+@pytest.mark.parametrize("values", FLOATS.values(), ids=FLOATS)
+async def test_the_sum_of_floats_is_rounded_once_whatever_their_order(scratch: Store, values: list[float]) -> None:
+    aggregate = Aggregate(drafts, (), (Measure("sum", "ratio"), Measure("avg", "ratio")))
+    for ordered in (values, values[::-1]):
+        records = [record(f"{number:03}", ratio=value) for number, value in enumerate(ordered)]
+        await put(scratch, drafts, *records)
+        assert same(grouped(await scratch.answer(aggregate)), aggregated(records, aggregate))
+
+
+async def test_a_sum_beyond_a_float_is_an_error(scratch: Store) -> None:
+    await put(scratch, drafts, *(record(str(number), ratio=1.7e308) for number in range(3)))
+    for function in ("sum", "avg"):
+        with pytest.raises(OutOfRange, match=r"^The sum of ratio of drafts is beyond what a float can hold; ask for fewer rows\.$"):
+            await scratch.answer(Aggregate(drafts, (), (Measure(function, "ratio"),)))
 
 
 async def test_parents_with_odd_keys(store: Store) -> None:
