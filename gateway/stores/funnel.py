@@ -2,6 +2,8 @@
 
     trace -> the layers that were given -> split -> count -> limit -> store.answer(request)
 
+What a store that enforces no types answers is held to them (``values.py``), before anybody else sees it.
+
 A layer is a function ``layer(request, caller, next)`` that returns what ``next(request, caller)`` does, or something else: it may ask for
 another request, or none. Those that are given see a request whole, before it is split into calls.
 """
