@@ -196,7 +196,9 @@ class _Writer:
     # ---------------------------------------------------------------------------------------------------- selections
 
     def selection_set(self, place: _Place) -> str:
-        """Return ``{ … }``. One selection at least is a field of the type, without a condition."""
+        """Return ``{ … }``. One selection at least is a field of the type, without a condition; or there is none at all."""
+        if not self.faults and place.type_name != "Query" and self.chance(60):
+            return "{ }"
         written = [self.selection(place) for _ in range(self.draw(st.integers(1, 4)))]
         parts = [text for text, _ in written]
         if not any(solid for _, solid in written):

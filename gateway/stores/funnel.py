@@ -4,6 +4,8 @@
 
 ``refuse`` is there only where a store's kind declares that it cannot do everything (``kinds.py``).
 
+What a store that enforces no types answers is held to them (``values.py``), before anybody else sees it.
+
 A layer is a function ``layer(request, caller, next)`` that returns what ``next(request, caller)`` does, or something else: it may ask for
 another request, or none. Those that are given see a request whole, before it is split into calls.
 """

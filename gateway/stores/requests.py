@@ -717,7 +717,13 @@ _V = TypeVar("_V")
 @lru_cache(maxsize=1_000)
 def _checks_of_groups(collection: Collection, groups: tuple[str | Bucket, ...], measures: tuple[Measure, ...]) -> Checks:
     grouped = [collection[group.column if isinstance(group, Bucket) else group] for group in groups]
-    return Checks([*grouped, *(Column("count", Type.INT) if m.column is None else collection[m.column] for m in measures)])
+    return Checks([*grouped, *(_of_measure(collection, measure) for measure in measures)])
+
+
+def _of_measure(collection: Collection, measure: Measure) -> Column:
+    if measure.column is None:
+        return Column("count", Type.INT)
+    return Column(measure.column, Type.FLOAT) if measure.function == "avg" else collection[measure.column]
 
 
 @lru_cache(maxsize=1_000)

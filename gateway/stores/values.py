@@ -1,7 +1,8 @@
 """Hold the values of an answer to the types of their columns, for the databases that do not: MongoDB, Neo4j, SQLite, memory.
 
-A whole column is looked at in C: which Python types it has, and whether texts have the form of a time. PERF: 25 ns a value, times 70
-(1,000 rows of 6 columns: 0.2 ms, where reading them takes 3 ms and more). Only where one of them is wrong is each looked at by itself.
+Types are looked at by a function that is compiled for the columns, the form of times in C for a whole column. PERF: 12 ns a value, and 36
+more for a time: 0.1 ms for 1,000 rows of 6 columns, where reading them takes 3 ms and more; 0.5 µs for a row alone, 1.5 with a time. Only
+where something is wrong is each value looked at by itself.
 """
 
 from __future__ import annotations
@@ -10,8 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from itertools import chain
-from types import NoneType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from gateway.errors import WrongValue
 from gateway.stores.declarations import Collection, Column, Row, Type, Value
@@ -19,6 +19,7 @@ from gateway.stores.declarations import Collection, Column, Row, Type, Value
 SHAPES_KEPT = 4_000  # collections with columns that are asked of them
 
 _T = TypeVar("_T")
+_Test = Callable[[Sequence[Row]], bool]
 _Form = Callable[[Sequence[Value]], bool]
 
 
@@ -61,18 +62,16 @@ def sorted_anyhow(items: Iterable[_T], key: Callable[[_T], Any]) -> list[_T]:
 class Checks:
     """What the columns of an answer may hold. A null may stand anywhere: whether it must not is the field's business."""
 
-    __slots__ = ("_columns", "_of_columns")
+    __slots__ = ("_columns", "_forms", "_have_types")
 
     def __init__(self, columns: Sequence[Column]) -> None:
         self._columns = tuple(columns)
-        self._of_columns = [(_TYPES[column.type], _FORMS.get(column.type)) for column in columns]
+        self._have_types = _compiled([column.type for column in columns])
+        self._forms = [(place, _FORMS[column.type]) for place, column in enumerate(columns) if column.type in _FORMS]
 
     def hold(self, rows: Sequence[Row]) -> bool:
         """Return whether every value is of its column's type."""
-        for values, (types, form) in zip(zip(*rows, strict=False), self._of_columns, strict=False):
-            if not types.issuperset(map(type, values)) or (form is not None and not form(values)):
-                return False
-        return True
+        return self._have_types(rows) and all(has_form([row[place] for row in rows]) for place, has_form in self._forms)
 
     def replacing(self, name: str, told: Callable[[WrongValue], None]) -> Callable[[Row], Row]:
         """Return a function from a row to the same with a WrongValue in place of each wrong value.
@@ -104,10 +103,10 @@ def found_in_place_of(column: Column, value: Value) -> str | None:
     """Return what a value is that is none of its column's type; None where it is one."""
     if isinstance(value, Unreadable):
         return value.found
-    if type(value) not in _TYPES[column.type]:
-        return _name(value)
+    if not _of_type(column.type)([(value,)]):
+        return "a float that is no number" if column.type is Type.JSON and isinstance(value, float) else _name(value)
     form = _FORMS.get(column.type)
-    if form is None or form((value,)):
+    if form is None or form([value]):
         return None
     return "a list with something else than texts" if column.type is Type.TEXTS else f"{_name(value)} of another form"
 
@@ -119,50 +118,67 @@ def _name(value: object) -> str:
 
 # ------------------------------------------------------------------------------------------------------------- by types
 
+# What holds for a value ``{v}`` of the type, if it is no null.
+_TESTS = {
+    Type.TEXT: "{v}.__class__ is str",
+    Type.BOOL: "{v}.__class__ is bool",
+    Type.INT: "{v}.__class__ is int",
+    Type.FLOAT: "{v}.__class__ is float or {v}.__class__ is int",
+    Type.TIME: "{v}.__class__ is str",
+    Type.DATE: "{v}.__class__ is str",
+    Type.JSON: "{v}.__class__ in json and ({v}.__class__ is not float or finite({v}))",
+    Type.TEXTS: "{v}.__class__ is list",
+}
+_NAMES = {"json": frozenset({bool, int, float, str, list, dict}), "finite": math.isfinite}
+
+
+def _compiled(types: Sequence[Type]) -> _Test:
+    """Return the function that tells whether the values of all rows are of these types, in that order."""
+    if not types:
+        return lambda _: True
+    names = [f"v{place}" for place in range(len(types))]
+    tests = [f"({_TESTS[type_].format(v=name)} or {name} is None)" for name, type_ in zip(names, types, strict=True)]
+    lines = [
+        "def have_types(rows):",
+        f"    for {', '.join(names)}, in rows:",
+        f"        if not ({' and '.join(tests)}):",
+        "            return False",
+        "    return True",
+    ]
+    found: dict[str, Any] = dict(_NAMES)
+    exec("\n".join(lines), found)  # noqa: S102 - our own text
+    return cast("_Test", found.pop("have_types"))
+
+
+@lru_cache(maxsize=len(Type))
+def _of_type(type_: Type) -> _Test:
+    return _compiled([type_])
+
+
 _DIGITS = bytes.maketrans(b"123456789", b"000000000")
 
 
 def _of_form(form: str) -> _Form:
-    """Return whether all texts are written like ``form``, in which 0 stands for any digit."""
-    pattern, length = form.encode(), {len(form)}
+    """Return whether all texts are written like ``form``, in which 0 stands for any digit.
+
+    PERF: 36 ns a time; a regular expression takes 250.
+    """
+    line = f"{form}\n".encode()
 
     def have_it(values: Sequence[Value]) -> bool:
         texts = [value for value in values if value is not None] if None in values else values
-        if not texts:
-            return True
-        joined = "".join(texts)
-        return (
-            set(map(len, texts)) == length and joined.isascii() and joined.encode().translate(_DIGITS) == pattern * len(texts)
-        )  # PERF: 70 ns a time; a regular expression takes 300
+        joined = "\n".join(texts)
+        return joined.isascii() and joined.encode().translate(_DIGITS) == (line * len(texts))[:-1]
 
     return have_it
 
 
 def _texts_alone(values: Sequence[Value]) -> bool:
-    return _TEXT.issuperset(map(type, chain.from_iterable([value for value in values if value is not None])))
+    return set(map(type, chain.from_iterable([value for value in values if value is not None]))) <= {str}
 
 
-def _finite_numbers(values: Sequence[Value]) -> bool:
-    return float not in set(map(type, values)) or all(math.isfinite(value) for value in values if type(value) is float)
-
-
-_TEXT = frozenset({str})
-_TYPES: dict[Type, frozenset[type]] = {
-    type_: frozenset({NoneType, *types})
-    for type_, types in {
-        Type.TEXT: (str,),
-        Type.BOOL: (bool,),
-        Type.INT: (int,),
-        Type.FLOAT: (float, int),
-        Type.TIME: (str,),
-        Type.DATE: (str,),
-        Type.JSON: (bool, int, float, str, list, dict),
-        Type.TEXTS: (list,),
-    }.items()
-}
 _FORMS: dict[Type, _Form] = {
     Type.TIME: _of_form("0000-00-00T00:00:00.000Z"),
     Type.DATE: _of_form("0000-00-00"),
     Type.TEXTS: _texts_alone,
-    Type.JSON: _finite_numbers,
 }

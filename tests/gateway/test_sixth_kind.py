@@ -16,7 +16,7 @@ from gateway.cli import _refuse_wrong
 from gateway.config import Settings
 from gateway.context import RequestContext
 from gateway.errors import AbilityMissing, ConfigError
-from gateway.fields import Connection, Graph, Node, Through, batched, column, each, lookup, many, node, one, stats
+from gateway.fields import Connection, Graph, Node, Through, batched, column, count, each, lookup, many, node, one, stats
 from gateway.graph.checks import check
 from gateway.loading import Dataset
 from gateway.preparing import connect, migrate, prepare_embedded
@@ -278,7 +278,9 @@ def test_an_aggregate_is_refused() -> None:
         count: int = column()
 
     timed = Collection("times", "shelf", (Column("id"), Column("name"), Column("occurred_at", Type.TIME)))
-    field = stats(timed, where=Named, group=Group, default=[], interval=Interval)
+    field = stats(
+        timed, time="occurred_at", bucket="day", measures={"count": count()}, where=Named, group=Group, default=[], interval=Interval
+    )
     query = {"__annotations__": {"things": list[Count]}, "things": field}
     made = graph(strawberry.type(type("Query", (), query)), timed)
     assert told(made) == ["Query.things: expected a store that can aggregate and filter, got shelf of kind keys, which cannot"]
@@ -288,7 +290,7 @@ def test_edges_and_nodes_are_told_apart() -> None:
     @strawberry.type
     class Holder(Node):
         id: strawberry.ID = column()
-        boxes: Connection[Box] = many(BOXES, through=Through(LINKS, "thing_id", "box_id"), where=Named, order=Sorted)
+        boxes: Connection[Box] = many(BOXES, through=Through(LINKS, parent="thing_id", node="box_id"), where=Named, order=Sorted)
 
     holders = Collection("holders", "cellar", (Column("id", refers="Holder"), Column("name")))
     boxes = [problem for problem in told(_holding(Holder, holders)) if "of kind keys" in problem]

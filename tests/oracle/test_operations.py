@@ -78,7 +78,7 @@ def test_operations_stay_within_the_limits_of_documents(many: list[Operation]) -
         for definition in document.definitions:
             if isinstance(definition, OperationDefinitionNode):
                 fields = list(_expanded(definition.selection_set, fragments, 1))
-                assert max(depth for _, depth in fields) <= 15, operation.query
+                assert max((depth for _, depth in fields), default=0) <= 15, operation.query
                 assert sum(node.alias is not None for node, _ in fields) <= 30, operation.query
                 assert sum(depth == 1 for _, depth in fields) <= 20, operation.query
                 assert len(fields) <= 400, operation.query

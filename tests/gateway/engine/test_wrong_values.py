@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 import strawberry
 
-from gateway.fields import Connection, Node, PageInfo, column, computed, each, lookup, many, one, part, stats
+from gateway.fields import Connection, Node, PageInfo, column, computed, count, each, lookup, many, one, part, stats
 from gateway.inputs import Direction, Interval, filter_of
 from gateway.scalars import Date, DateTime, Json
 from gateway.service import Service
@@ -126,7 +126,9 @@ class Query:
     item: Item | None = lookup(ITEMS, by={"id": "id"})
     owner: Owner | None = lookup(OWNERS, by={"id": "id"})
     items: Connection[Item] | None = many(ITEMS, where=ItemFilter, order=ItemOrder)
-    stats: list[ItemStat] | None = stats(ITEMS, where=ItemFilter, group=ItemGroup, default=[ItemGroup.NAME], interval=Interval)
+    stats: list[ItemStat] | None = stats(
+        ITEMS, measures={"count": count()}, where=ItemFilter, group=ItemGroup, default=[ItemGroup.NAME], interval=Interval
+    )
 
 
 GRAPH = graph(Query, ITEMS, OWNERS)
