@@ -2,10 +2,11 @@
 
 from gateway.engine.sources.batched import Batched, BatchFunction
 from gateway.engine.sources.column import Computed, FromColumn
-from gateway.engine.sources.connection import Many, ManyThrough, Part, Through
+from gateway.engine.sources.connection import Many, ManyThrough, Through
 from gateway.engine.sources.found import source_of
 from gateway.engine.sources.key import Each, Lookup, One
 from gateway.engine.sources.node import NodeById, NodesByIds
+from gateway.engine.sources.parts import Part
 from gateway.engine.sources.resolver import Resolver
 from gateway.engine.sources.source import KEPT, NO_ARGUMENTS, Asked, Bound, Call, Source, Steps
 from gateway.engine.sources.stats import Stats

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from graphql import get_named_type, is_object_type
 
-from gateway.engine.code import Code, guarded, made
+from gateway.engine.code import guarded
 from gateway.engine.cursors import write_cursor
 from gateway.engine.declared import Problem
 from gateway.engine.plan import FieldPlan, Place
 from gateway.engine.results import Failed, Result
 from gateway.engine.sources.edges import page_of_edges
 from gateway.engine.sources.key import Child, rows_of
+from gateway.engine.sources.parts import PARTS, TYPENAME, Part, PartField, compile_connection
 from gateway.engine.sources.source import Asked, Bound, Source, Steps, source_in
 from gateway.stores.base import EMPTY, Ability, Collection, Fetch, Match, Order, Page, Pairs, Row, Slice, Where
 
@@ -133,9 +134,9 @@ class Many(Source):
         for name, definition in type_.fields.items():
             source = source_in(definition)
             named = get_named_type(definition.type)
-            if not isinstance(source, Part) or source.name not in _PARTS:
-                yield Problem(f"{type_.name}.{name}", f"a part of a connection ({', '.join(_PARTS)})", "another field")
-            elif _PARTS[source.name].has_nodes:
+            if not isinstance(source, Part) or source.name not in PARTS:
+                yield Problem(f"{type_.name}.{name}", f"a part of a connection ({', '.join(PARTS)})", "another field")
+            elif PARTS[source.name].has_nodes:
                 yield from field.of_node_type(named, self.collection)
             elif is_object_type(named):
                 yield from self._check_parts(field, named)
@@ -150,8 +151,8 @@ class Many(Source):
             for definition in getattr(stack.pop(), "fields", {}).values():
                 source = source_in(definition)
                 named = get_named_type(definition.type)
-                if isinstance(source, Part) and source.name in _PARTS:
-                    if _PARTS[source.name].has_nodes:
+                if isinstance(source, Part) and source.name in PARTS:
+                    if PARTS[source.name].has_nodes:
                         yield named, rows_of(self.collection)
                     elif is_object_type(named):
                         stack.append(named)
@@ -172,12 +173,12 @@ class Many(Source):
         for asked in found:
             source = planning.source_of(asked)
             if asked.name == "__typename":
-                made.append(PartField(*asked.common, _TYPENAME, value=asked.parent_type))
+                made.append(PartField(*asked.common, TYPENAME, value=asked.parent_type))
                 continue
             if not isinstance(source, Part):
                 where = f"{asked.parent_type}.{asked.name}"
-                raise LookupError(f"{where}: expected a part of a connection ({', '.join(_PARTS)}), got {type(source).__name__}")
-            part = PartField(*asked.common, _PARTS[source.name])
+                raise LookupError(f"{where}: expected a part of a connection ({', '.join(PARTS)}), got {type(source).__name__}")
+            part = PartField(*asked.common, PARTS[source.name])
             named = get_named_type(asked.definition.type)
             if part.part.has_nodes:
                 part.view = planning.view(place, planning.type_of_rows(place, named), asked)
@@ -391,138 +392,8 @@ def _connections(
     return out
 
 
-# ----------------------------------------------------------------------------------------------------------------- parts
-
-
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """A part of a connection, an edge or a page info. ``text``: its expression, of a page's ``rows``, ``more`` and ``total``."""
-
-    name: str
-    text: str = ""
-    has_cursor: bool = False
-    has_nodes: bool = False
-    may_be_null: bool = False
-
-
-_TYPENAME = _Kind("__typename")
-_PARTS = {
-    kind.name: kind
-    for kind in (
-        _Kind("nodes", has_nodes=True),
-        _Kind("edges"),
-        _Kind("node", has_nodes=True),
-        _Kind("cursor", has_cursor=True),
-        _Kind("page_info"),
-        _Kind("total_count", "total"),
-        _Kind("has_next_page", "(has_before if backward else more)"),
-        _Kind("has_previous_page", "(more if backward else has_after)"),
-        _Kind("start_cursor", "(cursor(rows[0]) if rows else None)", has_cursor=True, may_be_null=True),
-        _Kind("end_cursor", "(cursor(rows[-1]) if rows else None)", has_cursor=True, may_be_null=True),
-    )
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Part(Source):
-    """A field of a connection, an edge or a page info; the connection's own batch fills it."""
-
-    name: str
-
-    @property
-    def promised(self) -> bool:
-        return not _PARTS[self.name].may_be_null
-
-    @property
-    def is_a_step(self) -> bool:
-        return self.name == "edges"
-
-    def check(self, field: Declared) -> Iterator[Problem]:
-        if self.name not in _PARTS:
-            yield field.problem(f"a part of a connection ({', '.join(_PARTS)})", repr(self.name))
-
-    def plan(self, planning: Planning, view: View, asked: Asked) -> FieldPlan:
-        raise LookupError(f"{asked.parent_type}.{asked.name} is a part of a connection, outside of one")
-
-
-@dataclass(slots=True, eq=False)
-class PartField(FieldPlan):
-    part: _Kind
-    value: str = ""  # of __typename
-    view: View | None = None  # of nodes, node
-    parts: list[PartField] = field(default_factory=list)  # of edges, page_info
-
-    def expression(self, code: Code, number: int) -> str:
-        return repr(self.value) if self.part is _TYPENAME else self.part.text
-
-
 @dataclass(slots=True, eq=False)
 class Connected(Child):
     """A connection: every parent has one."""
 
     has_nulls: ClassVar[bool] = False
-
-
-def compile_connection(place: ConnectionPlace, *, is_careful: bool) -> Callable[..., Any]:
-    """Return ``connect(out, groups, objects, cursor, backward, has_after, has_before)``, which puts a connection per parent into out."""
-    code = Code(is_careful=is_careful)
-    text = _object(place.parts, code, partial(_page_part, place, code))
-    lines = [
-        "def connect(out, groups, objects, cursor, backward, has_after, has_before):",
-        "    s = 0",
-        "    for key, (rows, more, total) in groups.items():",
-        "        e = s + len(rows)",
-        f"        out[key] = {text}",
-        "        s = e",
-    ]
-    return code.function("connect", lines)
-
-
-def _object(parts: Sequence[PartField], code: Code, text_of: Callable[[PartField], str]) -> str:
-    text = "{" + ", ".join(f"{part.key!r}: {text_of(part)}" for part in parts) + "}"
-    return made(code, text, parts)
-
-
-def _page_part(place: ConnectionPlace, code: Code, part: PartField) -> str:
-    match part.part.name:
-        case "nodes":
-            assert part.view is not None
-            objects = f"objects[{place.views.index(part.view)}]"
-            return f"{code.name('nodes_of', _nodes)}({objects}, s, e)" if code.is_careful else f"{objects}[s:e]"
-        case "edges":
-            return _edges(place, code, part)
-        case "page_info":
-            return _object(part.parts, code, partial(_page_part, place, code))
-    return part.expression(code, 0)
-
-
-def _edges(place: ConnectionPlace, code: Code, part: PartField) -> str:
-    views: list[str] = []
-    cursors = 0
-
-    def text_of(inner: PartField) -> str:
-        nonlocal cursors
-        if inner.part.name == "node":
-            assert inner.view is not None
-            objects = f"objects[{place.views.index(inner.view)}]"
-            views.append(f"{code.name('each_node', _each_node)}({objects}, s, e)" if code.is_careful else f"{objects}[s:e]")
-            return f"o{len(views) - 1}"
-        if inner.part.name == "cursor":
-            cursors += 1
-            return "(c := cursor(r))" if cursors == 1 else "c"  # under further aliases
-        return inner.expression(code, 0)
-
-    text = _object(part.parts, code, text_of)
-    loop = ", ".join(["r", *(f"o{i}" for i in range(len(views)))])
-    return f"[{text} for {loop}, in zip({', '.join(['rows', *views])})]"
-
-
-def _nodes(objects: Any, start: int, end: int) -> Any:
-    """Return the nodes of a page; where their store failed, its error in place of some."""
-    if isinstance(objects, Failed):
-        return objects if end > start else []
-    return objects[start:end]
-
-
-def _each_node(objects: Any, start: int, end: int) -> Any:
-    return [objects] * (end - start) if isinstance(objects, Failed) else objects[start:end]
