@@ -166,7 +166,7 @@ class Settings(BaseSettings):
     access_log: bool = Field(default=True, description="true or false: whether every request is a line in the log")
     metrics: bool = Field(default_factory=_in_development, description="true or false: whether /metrics is served")
     plan_cache_size: int = Field(default=1_000, ge=0, le=1_000_000, description="a number of documents from 0 to 1000000")
-    plan_cache_limit_bytes: int = Field(default=32 * _MIB, ge=0, le=_MOST, description="bytes, from 0 to 1000000000")
+    plan_cache_limit_bytes: int = Field(default=16 * _MIB, ge=0, le=_MOST, description="bytes, from 0 to 1000000000")
 
     introspection: bool = Field(default_factory=_in_development, description="true or false: whether __schema and __type are answered")
     suggestions: bool = Field(default_factory=_in_development, description="true or false: whether errors say what was probably meant")
