@@ -99,9 +99,9 @@ class Document:
 
     @property
     def nodes(self) -> Nodes:
-        if self._nodes is None:
-            self._nodes = Nodes(parse(self.text, self._limits)[0])
-        return self._nodes
+        """Read anew each time once they are forgotten, as the cache no longer weighs them."""
+        nodes = self._nodes  # another thread may forget them meanwhile
+        return Nodes(parse(self.text, self._limits)[0]) if nodes is None else nodes
 
     def forget_nodes(self) -> bool:
         """Forget the nodes; False where they were forgotten before."""

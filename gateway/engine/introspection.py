@@ -64,7 +64,8 @@ def introspect(
 def _alone(document: Document, operation: Operation, fields: list[Introspected]) -> DocumentNode:
     """Return the operation with these root fields alone."""
     selections = tuple(node for field in fields for node in field.nodes)
-    node = document.nodes.operations[operation.name]
+    nodes = document.nodes
+    node = nodes.operations[operation.name]
     alone = OperationDefinitionNode(
         operation=OperationType.QUERY,
         name=node.name,
@@ -72,4 +73,4 @@ def _alone(document: Document, operation: Operation, fields: list[Introspected])
         directives=(),
         selection_set=SelectionSetNode(selections=selections),
     )
-    return DocumentNode(definitions=(alone, *document.nodes.fragments.values()))
+    return DocumentNode(definitions=(alone, *nodes.fragments.values()))

@@ -351,10 +351,8 @@ class Told:
 def switches_of(document: Document) -> tuple[str, ...]:
     """Return the names of the variables in @skip and @include, anywhere in the document."""
     found: dict[str, None] = {}
-    stack: list[SelectionSetNode] = [
-        *(o.selection_set for o in document.nodes.operations.values()),
-        *(f.selection_set for f in document.nodes.fragments.values()),
-    ]
+    nodes = document.nodes
+    stack: list[SelectionSetNode] = [definition.selection_set for definition in (*nodes.operations.values(), *nodes.fragments.values())]
     while stack:
         for selection in stack.pop().selections:
             for directive in selection.directives or ():

@@ -633,14 +633,11 @@ class NativeCall(Request[Groups]):
 
 
 @dataclass(frozen=True, slots=True)
-class Upsert(Request[None]):
-    """Insert rows, or replace those with the same key. All columns, in the collection's order. All or nothing per call."""
-
-    operation: ClassVar[str] = "upsert"
+class _Write(Request[None]):
     is_write: ClassVar[bool] = True
+    does: ClassVar[str]  # to rows of its keys
 
     collection: Collection
-    rows: Sequence[Row]
 
     @property
     def store(self) -> str:
@@ -653,59 +650,45 @@ class Upsert(Request[None]):
     @property
     def needs(self) -> frozenset[Ability]:
         return _WRITE
+
+    def split(self) -> Sequence[Self]:
+        return (self,) if self.keys_count else ()
+
+    def joined(self, answers: Sequence[None]) -> None:  # noqa: ARG002 - there is nothing in them
+        return None
+
+    def narrowed(self, collection: Collection, where: Where) -> Self:  # noqa: ARG002 - no condition can be kept
+        if collection is self.collection:
+            raise NarrowingRefused(self.operation, collection.name, f"it {self.does} the rows of its keys, whatever they are")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Upsert(_Write):
+    """Insert rows, or replace those with the same key. All columns, in the collection's order. All or nothing per call."""
+
+    operation: ClassVar[str] = "upsert"
+    does: ClassVar[str] = "replaces"
+
+    rows: Sequence[Row]
 
     @property
     def keys_count(self) -> int:
         return len(self.rows)
 
-    def split(self) -> Sequence[Self]:
-        return (self,) if self.rows else ()
-
-    def joined(self, answers: Sequence[None]) -> None:  # noqa: ARG002 - there is nothing in them
-        return None
-
-    def narrowed(self, collection: Collection, where: Where) -> Self:  # noqa: ARG002 - no condition can be kept
-        if collection is self.collection:
-            raise NarrowingRefused(self.operation, collection.name, "it replaces the rows of its keys, whatever they are")
-        return self
-
 
 @dataclass(frozen=True, slots=True)
-class Delete(Request[None]):
+class Delete(_Write):
     """Delete by key (one tuple of the key columns' values per row). Missing keys are no error."""
 
     operation: ClassVar[str] = "delete"
-    is_write: ClassVar[bool] = True
+    does: ClassVar[str] = "deletes"
 
-    collection: Collection
     keys: Sequence[tuple[Key, ...]]
-
-    @property
-    def store(self) -> str:
-        return self.collection.store
-
-    @property
-    def about(self) -> str:
-        return self.collection.name
-
-    @property
-    def needs(self) -> frozenset[Ability]:
-        return _WRITE
 
     @property
     def keys_count(self) -> int:
         return len(self.keys)
-
-    def split(self) -> Sequence[Self]:
-        return (self,) if self.keys else ()
-
-    def joined(self, answers: Sequence[None]) -> None:  # noqa: ARG002 - there is nothing in them
-        return None
-
-    def narrowed(self, collection: Collection, where: Where) -> Self:  # noqa: ARG002 - no condition can be kept
-        if collection is self.collection:
-            raise NarrowingRefused(self.operation, collection.name, "it deletes the rows of its keys, whatever they are")
-        return self
 
 
 # --------------------------------------------------------------------------------------------------------------- pieces

@@ -116,6 +116,9 @@ def test_the_nodes_of_a_document_are_forgotten_once_it_is_planned_and_read_again
     documents.forget_nodes(document)
     assert documents.counts()["bytes"] == light < heavy
     assert document.nodes is not nodes
+    assert document.nodes is not document.nodes, "what is read again is not kept, as the cache does not weigh it"
+    documents.forget_nodes(document)
+    assert documents.counts()["bytes"] == light
     assert document.nodes.ast == nodes.ast
     assert list(document.nodes.operations) == list(document.operations) == ["A", "B"]
     assert list(document.nodes.fragments) == ["F"]
