@@ -77,6 +77,11 @@ class RequestContext:
         self.has_wrong_values = True
         _log.warning("%s: %s", self.request_id, error.detail)
 
+    @property
+    def has_loaders(self) -> bool:
+        """Whether anything was asked by them, so that something is left to end."""
+        return bool(self.tasks or self.key_loaders) or self.batch_loader is not None
+
     def forget_reads(self) -> None:
         """Forget the rows that loaders keep: what was read before a write may not be true after it."""
         self.key_loaders.clear()

@@ -22,7 +22,7 @@ from aiodataloader import DataLoader
 from gateway.context import RequestContext
 from gateway.stores.base import Collection, Get, Key, Request, Row, frozen
 
-__all__ = ["Ask", "ask", "ask_all", "end", "frozen", "load", "run", "shared"]
+__all__ = ["Ask", "ask", "ask_all", "end", "frozen", "load", "shared"]
 
 _T = TypeVar("_T")
 
@@ -108,7 +108,7 @@ class _BatchLoader(DataLoader[Ask, Any]):
         self._ctx.tasks.add(task)
         task.add_done_callback(self._ctx.tasks.discard)
         if len(requests) == 1:
-            return [await run(self._ctx, requests[0])]
+            return [await self._ctx.ask(requests[0])]
         return await ask_all(self._ctx, requests)
 
 
@@ -132,10 +132,10 @@ async def ask_all(ctx: RequestContext, requests: Sequence[Ask]) -> list[Any]:
         key = request.share_key()
         shared.setdefault(position if key is None else key, []).append(position)
     calls = [(requests[first].merged([requests[p] for p in rest]), (first, *rest)) for first, *rest in shared.values()]
-    tasks = [asyncio.ensure_future(run(ctx, request)) for request, _ in calls[1:]]
+    tasks = [asyncio.ensure_future(_asked(ctx, request)) for request, _ in calls[1:]]
     results: list[Any] = [None] * len(requests)
     try:
-        for (request, positions), waiting in zip(calls, (run(ctx, calls[0][0]), *tasks), strict=True):
+        for (request, positions), waiting in zip(calls, (_asked(ctx, calls[0][0]), *tasks), strict=True):
             try:
                 answer: Any = await waiting
             except Exception as exc:
@@ -149,6 +149,6 @@ async def ask_all(ctx: RequestContext, requests: Sequence[Ask]) -> list[Any]:
     return results
 
 
-async def run(ctx: RequestContext, request: Ask) -> Any:
-    """Return the answer of a store to ``request``, at once and alone: for a level that has nothing to share."""
+async def _asked(ctx: RequestContext, request: Ask) -> Any:
+    """Return the answer of a store to ``request``; what a layer raises before there is anything to wait for is raised here, too."""
     return await ctx.ask(request)

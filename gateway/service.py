@@ -24,9 +24,9 @@ from graphql import GraphQLError, GraphQLSchema, OperationType, is_object_type
 from gateway.context import NO_VALUES, RequestContext, StoreCall
 from gateway.engine.code import SecondWalk
 from gateway.engine.complete import Prepared, complete, complete_with_nulls
-from gateway.engine.cost import FEW, cost, result_limit
+from gateway.engine.cost import FEW, AnswerTooLongError, cost, result_limit
 from gateway.engine.document import Document, DocumentRefused, Documents, Openness, Operation
-from gateway.engine.execute import NONE, execute
+from gateway.engine.execute import execute
 from gateway.engine.explain import describe, describe_calls
 from gateway.engine.introspection import introspect
 from gateway.engine.names import Names
@@ -42,7 +42,7 @@ from gateway.fields import Graph
 from gateway.loaders import end
 from gateway.observability.metrics import Reading
 from gateway.scalars import mask_scalars
-from gateway.security.limits import MEASURE_FACTOR, Limits, check_variables, enforced, values_in
+from gateway.security.limits import MEASURE_FACTOR, Limits, are_short, check_variables, enforced, values_in
 from gateway.stores import Stores
 
 PLANS_PER_DOCUMENT = 64  # operations times combinations of @skip/@include variables
@@ -149,7 +149,7 @@ class Service:
         ctx = RequestContext(self.stores, request_id, deadline, trace, started=now, values=values)
         try:
             return await self._answer(request, ctx)
-        except _ResultLimitError as exc:
+        except AnswerTooLongError as exc:
             return self._too_long(exc.error)
         except DocumentRefused as refused:
             return self._refused(refused.errors, refused.status)
@@ -159,7 +159,8 @@ class Service:
             _log.exception("%s: unexpected error", request_id)
             return self.refuse(GatewayError("Internal server error.", requestId=request_id))
         finally:
-            end(ctx)
+            if ctx.has_loaders:
+                end(ctx)
 
     def refuse(self, error: GatewayError) -> Response:
         """Return the response of a request that is not run at all."""
@@ -185,17 +186,17 @@ class Service:
 
     async def _answer(self, request: Request, ctx: RequestContext) -> Response:
         many = False
-        if request.variables:
+        if request.variables and not are_short(self.limits, request.variables):
             many = values_in(request.variables, FEW_VALUES) > FEW_VALUES
             check = partial(check_variables, self.limits, request.variables)
             if broken := await self._aside(check) if many else check():
                 self._hold(broken, ctx)
-        is_new = not self.documents.kept(request.query)
-        if is_new:
+        document = self.documents.kept(request.query)
+        if document is None:
             await self._turn()
-        document = self.documents.get(request.query)
-        if is_new and document.tokens > FEW_TOKENS:
-            await self._turn()  # to plan it
+            document = self.documents.get(request.query)
+            if document.tokens > FEW_TOKENS:
+                await self._turn()  # to plan it
         if document.noted:
             self._note(document.noted, ctx)
         operation = document.operation(request.operation_name)
@@ -235,7 +236,7 @@ class Service:
             given = await self._aside(introspect, self._schema, document, operation, plan, request.variables or {}, self.limits)
         if plan.series:
             return await self._series(prepared, bounds, costs, coerced, ctx)
-        state = await self._execute(plan, bounds[0], costs[0], coerced, ctx, given)
+        state = await execute(plan, bounds[0], ctx, costs[0], self.limits, given=given, variables=coerced)
         if state.size > FEW:  # in one piece, so that no more than one large answer stands there as objects
             return await self._aside(self._finished, prepared, state, ctx, thread=self._mending if state.failed else self._beside)
         data, errors = await self._completed(prepared, state)
@@ -309,24 +310,11 @@ class Service:
                     refused.append((place, exc.with_traceback(None)))  # or it had this frame, which has it
                     if len(refused) >= MAX_ERRORS:
                         break
-        self._note(self.binder.take_noted(), ctx)
+        if noted := self.binder.take_noted():
+            self._note(noted, ctx)
         if refused:
             raise _arguments_refused(refused)
         return bounds
-
-    async def _execute(
-        self,
-        plan: Plan,
-        bounds: list[Bound],
-        allowed: Cost,
-        variables: Mapping[str, Any],
-        ctx: RequestContext,
-        given: Mapping[int, Any] = NONE,
-    ) -> State:
-        try:
-            return await execute(plan, bounds, ctx, allowed, self.limits, given=given, variables=variables)
-        except LimitExceeded as exc:
-            raise _ResultLimitError(exc) from None
 
     async def _completed(self, prepared: Prepared, state: State) -> tuple[Any, list[GraphQLError]]:
         try:
@@ -376,7 +364,7 @@ class Service:
         runs: list[tuple[Prepared, State]] = []
         for part, bound, allowed in zip(prepared.series, bounds, costs, strict=True):
             ctx.forget_reads()
-            state = await self._execute(part.plan, bound, allowed, variables, ctx)
+            state = await execute(part.plan, bound, ctx, allowed, self.limits, variables=variables)
             runs.append((part, state))
             found, failed = await self._completed(part, state)
             errors.extend(failed)
@@ -405,7 +393,7 @@ class Service:
             data, errors = _written(runs)
             body = respond(data, self._shown(errors, ctx), extensions)
         if len(body) > self.limits.response_limit_bytes:
-            raise _ResultLimitError(*result_limit(self.limits, len(body)))
+            raise AnswerTooLongError(*result_limit(self.limits, len(body)))
         return Response(body, 200, partial=bool(errors))
 
     def _shown(self, errors: Sequence[GraphQLError], ctx: RequestContext) -> Sequence[Mapping[str, Any]]:
@@ -475,14 +463,6 @@ def _explained(ctx: RequestContext) -> dict[str, Any]:
         explained["calls"] = describe_calls(ctx.trace)
         explained["durationMs"] = round((time.monotonic() - ctx.started) * 1000, 3)
     return {"explain": explained}
-
-
-class _ResultLimitError(Exception):
-    """The answer would be longer than an answer may be."""
-
-    def __init__(self, error: LimitExceeded) -> None:
-        super().__init__(error.message)
-        self.error = error
 
 
 def _arguments_refused(refused: Sequence[tuple[Any, CallerError]]) -> DocumentRefused:

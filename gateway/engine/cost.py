@@ -106,7 +106,7 @@ class Counting:
             ]
             self._bytes += times * sum(lengths)
         for error in result_limit(self._limits, self._bytes):
-            raise error
+            raise AnswerTooLongError(error)
         return []
 
     def _sampled(self, place: Place, rows: Sequence[Row], texts: Sequence[tuple[int, int]]) -> float:
@@ -154,6 +154,14 @@ class Counting:
             else:
                 parents[key] += weight
         return parents
+
+
+class AnswerTooLongError(Exception):
+    """The answer would be longer than an answer may be."""
+
+    def __init__(self, error: LimitExceeded) -> None:
+        super().__init__(error.message)
+        self.error = error
 
 
 def result_limit(limits: Limits, size: int) -> list[LimitExceeded]:

@@ -145,25 +145,28 @@ class Documents:
         self._good: Lru[str, Document] = Lru(size, limit_bytes)
         self._broken: Lru[str, DocumentRefused] = Lru(broken_size, limit_bytes // 8)
 
-    def kept(self, text: str) -> bool:
-        """Return whether a look-up of ``text`` reads nothing."""
-        return text in self._good or text in self._broken
+    def kept(self, text: str) -> Document | None:
+        """Return the document of ``text`` where it is known; DocumentRefused where it is known to be refused."""
+        document = self._good.get(text)
+        if document is None and (refused := self._broken.get(text)) is not None:
+            raise DocumentRefused(refused.errors, status=refused.status)
+        return document
 
     def get(self, text: str) -> Document:
         """Return the document of ``text``; DocumentRefused when it goes beyond a limit, does not parse or does not validate."""
-        document = self._good.get(text)
-        if document is not None:
+        document = self.kept(text)
+        return self.read(text) if document is None else document
+
+    def read(self, text: str) -> Document:
+        """Return the document of a text that is not kept, as ``get`` does."""
+        try:
+            document, weight = self._read(text)
+        except DocumentRefused as exc:
+            refused = exc.with_traceback(None)
+            self._broken.put(text, refused, weight_of(text, 0) + 500 * len(refused.errors))
+        else:
+            self._good.put(text, document, weight)
             return document
-        refused = self._broken.get(text)
-        if refused is None:
-            try:
-                document, weight = self._read(text)
-            except DocumentRefused as exc:
-                refused = exc.with_traceback(None)
-                self._broken.put(text, refused, weight_of(text, 0) + 500 * len(refused.errors))
-            else:
-                self._good.put(text, document, weight)
-                return document
         raise DocumentRefused(refused.errors, status=refused.status)
 
     def grow(self, document: Document, weight: int) -> None:

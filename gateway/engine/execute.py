@@ -12,7 +12,7 @@ from gateway.engine.cost import Counting
 from gateway.engine.plan import ROOT, Cost, Place, Plan
 from gateway.engine.results import NOTHING_ANSWERED, Result, State
 from gateway.engine.sources import KEPT, Bound, Call, Steps
-from gateway.loaders import ask, ask_all, run
+from gateway.loaders import ask, ask_all
 from gateway.security.limits import Limits, enforced
 from gateway.stores.base import Row, UniqueKeys
 
@@ -35,7 +35,7 @@ async def execute(
     """Return what the sources of ``plan`` answered; one that failed has its error in its Result, and nothing is raised.
 
     ``allowed`` is the cost of the operation, ``given`` values of the root's row by slot, ``variables`` what resolvers written by hand are
-    told. LimitExceeded where the answer gets too long.
+    told. AnswerTooLongError where the answer gets too long.
     """
     run_ = Run(plan, bounds, ctx, limits, given, variables)
     steps: list[Step] = []
@@ -102,9 +102,9 @@ class Run:
             return []
         if calls:
             return await self._beside(asked)
-        if len(asked) == 1:
+        if len(asked) == 1:  # nobody to share with
             try:
-                answer: Any = await run(self.ctx, asked[0][2])
+                answer: Any = await self.ctx.ask(asked[0][2])
             except Exception as exc:
                 answer = exc
             return self._answered(asked, (answer,))

