@@ -10,7 +10,7 @@ import asyncio
 import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any, Literal, Protocol
 import orjson
 
 from gateway.errors import BadData
+from gateway.graph.datasets import Dataset, Line
 from gateway.stores.base import KEYS_PER_CALL, A, Collection, Column, Get, Key, Request, Row, Type, Upsert, Value
 
 ROWS_PER_CALL = 2_000
@@ -27,30 +28,7 @@ LINE_LIMIT_BYTES = 16 * 1024 * 1024
 WRITE_TIMEOUT_S = 60.0  # of one call: a load may be slow, a request may not
 JSON_DEPTH = 64
 
-Line = Mapping[str, Value]  # a checked line: every column of the dataset's collection, as wire values
 Batch = tuple[Collection, Sequence[Row]]
-
-
-@dataclass(frozen=True, slots=True)
-class Derived:
-    """Rows of another collection that follow from a line; ``rows`` gives them with all columns, in the collection's order."""
-
-    collection: Collection
-    rows: Callable[[Line], Iterable[Row]]
-
-
-@dataclass(frozen=True, slots=True)
-class Dataset:
-    """A file of JSON objects, one a line, each a row of ``collection``.
-
-    A line is checked against the collection's columns; fields that are no columns are ignored. ``same_as`` names the column
-    whose value a missing column takes: ``{"updated_at": "created_at"}``.
-    """
-
-    file: str
-    collection: Collection
-    same_as: Mapping[str, str] = field(default_factory=dict)
-    derived: tuple[Derived, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

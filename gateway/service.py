@@ -38,10 +38,10 @@ from gateway.engine.sources import Bound, source_of
 from gateway.engine.values import Binder
 from gateway.engine.variables import Variables
 from gateway.errors import BadUserInput, Bug, CallerError, Forbidden, GatewayError, LimitExceeded, MethodNotAllowed, bounded
-from gateway.fields import Graph
+from gateway.graph.fields import Graph
+from gateway.graph.scalars import mask_scalars
 from gateway.loaders import end
 from gateway.observability.metrics import Reading
-from gateway.scalars import mask_scalars
 from gateway.security.limits import MEASURE_FACTOR, Limits, check_variables, enforced, values_in
 from gateway.stores import Stores
 
