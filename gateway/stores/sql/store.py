@@ -41,8 +41,11 @@ from gateway.stores.measures import joined
 from gateway.stores.shared import grouped, grouped_by_last, pages, to_write
 from gateway.stores.sql.aiosqlite import AiosqliteDriver, is_unfit_for_json
 from gateway.stores.sql.asyncpg import AsyncpgDriver
-from gateway.stores.sql.dialects import Dialect, PostgreSQL, SQLite
-from gateway.stores.sql.statements import Statement, Statements, Values
+from gateway.stores.sql.conditions import Values
+from gateway.stores.sql.dialects import Dialect
+from gateway.stores.sql.postgresql import PostgreSQL
+from gateway.stores.sql.sqlite import SQLite
+from gateway.stores.sql.statements import Statement, Statements
 
 
 class SqlStore:
