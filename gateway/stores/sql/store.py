@@ -1,7 +1,7 @@
 """The store port for PostgreSQL and SQLite: each request is one statement, or two when totals are asked.
 
-From top to bottom: ``tables`` says which table a collection is, ``statements`` turns a request into text once per shape, in the words of
-``dialects``; ``asyncpg`` and ``aiosqlite`` run it; ``migrations`` makes the tables.
+From top to bottom: ``tables`` says which table a collection is, ``statements`` turns a request into text once per shape, in the words of a
+dialect (``postgresql``, ``sqlite``); ``asyncpg`` and ``aiosqlite`` run it; ``migrations`` makes the tables.
 """
 
 from __future__ import annotations
