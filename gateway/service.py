@@ -2,8 +2,9 @@
 
     document -> plan -> values -> cost -> execute -> complete -> respond
 
-What takes
-long without waiting for anything (large answers, introspection) is done in a thread beside the loop, so that others are served meanwhile.
+What takes long without waiting for anything (large answers, introspection) is done in a thread beside the loop, so that others are served
+meanwhile. Longer than 400 lines: the whole way of a request is read in one place, and its steps share the caches, threads and counts of one
+service.
 """
 
 from __future__ import annotations
