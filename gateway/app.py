@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from gateway.config import Settings
 from gateway.engine.document import Openness
-from gateway.fields import Graph
+from gateway.graph.fields import Graph
 from gateway.http.application import Application, application
 from gateway.preparing import connect
 from gateway.security.limits import Limits

@@ -18,7 +18,7 @@ from gateway.errors import BadData, ConfigError, GatewayError, StoreTimeout, Sto
 
 if TYPE_CHECKING:
     from gateway.config import Settings
-    from gateway.fields import Graph
+    from gateway.graph.fields import Graph
     from gateway.loading import LoadReport, Step
     from gateway.stores.kinds import Kind
 

@@ -23,7 +23,7 @@ from starlette.middleware import Middleware
 
 from gateway.config import EXPECTED_GRAPH, is_graph_name, store_variable
 from gateway.errors import ConfigError
-from gateway.fields import Graph
+from gateway.graph.fields import Graph
 
 EXAMPLE = "schema:schema"
 EXAMPLE_PACKAGES = ("schema", "resolvers")
@@ -134,7 +134,7 @@ def _attribute(module: ModuleType, attribute: str, where: str) -> Graph:
         raise ConfigError(f"{where}: expected an attribute {attribute} of the module {module.__name__} ({place}), which has none{has}")
     found = getattr(module, attribute)
     if not isinstance(found, Graph):
-        raise ConfigError(f"{where}: expected a Graph (gateway.fields), got {_kind(found)}{has}")
+        raise ConfigError(f"{where}: expected a Graph (gateway.graph), got {_kind(found)}{has}")
     return found
 
 

@@ -7,50 +7,23 @@ load that was cut short is completed by running it again.
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, Literal, Protocol
-
-import orjson
+from typing import Literal, Protocol
 
 from gateway.errors import BadData
-from gateway.stores.base import KEYS_PER_CALL, A, Collection, Column, Get, Key, Request, Row, Type, Upsert, Value
+from gateway.graph.datasets import Dataset, Line
+from gateway.lines import LINE_LIMIT_BYTES, Wrong, line_reader, picker, shown
+from gateway.stores.base import KEYS_PER_CALL, A, Collection, Get, Key, Request, Row, Upsert, Value
 
 ROWS_PER_CALL = 2_000
 LINES_PER_TURN = 1_000  # checked before others get the event loop
-LINE_LIMIT_BYTES = 16 * 1024 * 1024
 WRITE_TIMEOUT_S = 60.0  # of one call: a load may be slow, a request may not
-JSON_DEPTH = 64
 
-Line = Mapping[str, Value]  # a checked line: every column of the dataset's collection, as wire values
 Batch = tuple[Collection, Sequence[Row]]
-
-
-@dataclass(frozen=True, slots=True)
-class Derived:
-    """Rows of another collection that follow from a line; ``rows`` gives them with all columns, in the collection's order."""
-
-    collection: Collection
-    rows: Callable[[Line], Iterable[Row]]
-
-
-@dataclass(frozen=True, slots=True)
-class Dataset:
-    """A file of JSON objects, one a line, each a row of ``collection``.
-
-    A line is checked against the collection's columns; fields that are no columns are ignored. ``same_as`` names the column
-    whose value a missing column takes: ``{"updated_at": "created_at"}``.
-    """
-
-    file: str
-    collection: Collection
-    same_as: Mapping[str, str] = field(default_factory=dict)
-    derived: tuple[Derived, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +115,8 @@ class _File:
     def __init__(self, dataset: Dataset, path: Path) -> None:
         self.path = path
         self._dataset = dataset
-        self._line = _line_reader(dataset)
-        self._key = _picker(dataset.collection, dataset.collection.key)
+        self._line = line_reader(dataset)
+        self._key = picker(dataset.collection, dataset.collection.key)
         self._size = path.stat().st_size
         self._owners = [_Owners(dataset.collection, index.columns) for index in dataset.collection.indexes if index.unique]
 
@@ -173,7 +146,7 @@ class _File:
                 line = self._line(text)
                 for owners in self._owners:
                     owners.claim(line, self._key(line), number)
-            except _Wrong as wrong:
+            except Wrong as wrong:
                 bad(number, str(wrong))
         for owners in self._owners:
             for number, what in await owners.taken_in(stores):
@@ -183,7 +156,7 @@ class _File:
     async def batches(self, progress: Callable[[Step], None], *, strict: bool) -> AsyncIterator[Batch]:
         """Read every line again and give the rows. A line that repeats a key of its batch replaces the one before."""
         collection = self._dataset.collection
-        targets = [_Buffer(collection, _picker(collection, collection.names))]
+        targets = [_Buffer(collection, picker(collection, collection.names))]
         derived = [(d.rows, _Buffer(d.collection)) for d in self._dataset.derived]
         buffers = [*targets, *(buffer for _, buffer in derived)]
         done = 0
@@ -193,7 +166,7 @@ class _File:
                 continue
             try:
                 line = self._line(text)
-            except _Wrong as wrong:
+            except Wrong as wrong:
                 if strict:  # the check has passed over this line: somebody changes the file
                     raise BadData(f"{self.path.name}, line {number}: {wrong}; the file changed while it was read") from wrong
                 continue
@@ -254,7 +227,7 @@ class _Owners:
     def __init__(self, collection: Collection, columns: tuple[str, ...]) -> None:
         self._collection = collection
         self._columns = columns
-        self._value = _picker(collection, columns)
+        self._value = picker(collection, columns)
         self._by_value: dict[tuple[Value, ...], tuple[tuple[Key, ...], int]] = {}
 
     def claim(self, line: Line, key: tuple[Key, ...], number: int) -> None:
@@ -263,7 +236,7 @@ class _Owners:
             return
         owner, first = self._by_value.setdefault(value, (key, number))
         if owner != key:
-            raise _Wrong(f"{self._what()}: expected one that no other row has, got that of line {first}, {_shown(value)}")
+            raise Wrong(f"{self._what()}: expected one that no other row has, got that of line {first}, {shown(value)}")
 
     def owns(self, line: Line, key: tuple[Key, ...]) -> bool:
         value = self._value(line)
@@ -283,7 +256,7 @@ class _Owners:
                 owner, number = self._by_value[(value,)]
                 if tuple(row) != owner and tuple(row) not in keys:
                     del self._by_value[(value,)]
-                    got = f"that of {_shown(tuple(row))} in the store, {_shown(value)}"
+                    got = f"that of {shown(tuple(row))} in the store, {shown(value)}"
                     result.append((number, f"{self._what()}: expected one that no other row has, got {got}"))
         return sorted(result)
 
@@ -327,202 +300,3 @@ def _first(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
-
-
-# ---------------------------------------------------------------------------------------------------------------- lines
-
-
-class _Wrong(Exception):
-    """What is wrong with a line; the caller knows which one it is."""
-
-
-class _WrongValue(ValueError):
-    """A value is not what its column holds."""
-
-
-_MISSING: Any = object()
-
-
-def _line_reader(dataset: Dataset) -> Callable[[bytes], Line]:
-    """Return the function that turns a line's bytes into its columns; it raises _Wrong."""
-    collection = dataset.collection
-    columns = [(c.name, c.nullable, *_converter(c, is_key=c.name in collection.key or c.refers is not None)) for c in collection.columns]
-    defaults = {c.name: _default(c, dataset) for c in collection.columns}
-
-    def read(text: bytes) -> Line:
-        fields = _object(text)
-        may_hold_nul = b"\\u0000" in text
-        line: dict[str, Value] = {}
-        for name, nullable, expected, convert in columns:
-            value = fields.get(name, _MISSING)
-            if value is _MISSING:
-                if defaults[name] is _MISSING:
-                    raise _Wrong(f"{name}: expected {expected}, got nothing")
-                value = defaults[name]
-                line[name] = list(value) if type(value) is tuple else value
-            elif value is None and nullable:
-                line[name] = None
-            else:
-                try:
-                    line[name] = convert(value)
-                except _WrongValue:
-                    raise _Wrong(f"{name}: expected {expected}, got {_shown(value)}") from None
-                if may_hold_nul and _holds_nul(value):
-                    raise _Wrong(f"{name}: expected text without NUL characters, got {_shown(value)}")
-        for name, source in dataset.same_as.items():
-            if name not in fields:
-                line[name] = line[source]
-        return line
-
-    return read
-
-
-def _default(column: Column, dataset: Dataset) -> Value:
-    if column.name in dataset.same_as or column.nullable or column.default is not None:
-        return column.default
-    return _MISSING
-
-
-def _object(text: bytes) -> dict[str, Value]:
-    if len(text) > LINE_LIMIT_BYTES:
-        raise _Wrong(f"expected a line of at most {LINE_LIMIT_BYTES} bytes")
-    try:
-        fields = orjson.loads(text.rstrip())
-    except orjson.JSONDecodeError as error:
-        why = str(error).partition(": line ")[0]
-        raise _Wrong(
-            f"expected a JSON object, got {_cut(repr(text.decode(errors='replace').strip()))}: {why} (column {error.colno})"
-        ) from None
-    if not isinstance(fields, dict):
-        raise _Wrong(f"expected a JSON object, got {_shown(fields)}")
-    return fields
-
-
-def _converter(column: Column, *, is_key: bool) -> tuple[str, Callable[[Any], Value]]:
-    """Return (what is expected, in words; the function to the wire value, which raises _WrongValue)."""
-    match column.type:
-        case Type.TEXT if is_key:
-            return "text that is not empty", _key_text
-        case Type.TEXT:
-            return "text", _text
-        case Type.BOOL:
-            return "true or false", _bool
-        case Type.INT:
-            return "a whole number of 64 bits", _int
-        case Type.FLOAT:
-            return "a number", _float
-        case Type.TIME:
-            return "an RFC 3339 time such as 2010-03-08T23:51:42.175Z", wire_time
-        case Type.DATE:
-            return "a date such as 1985-09-20", wire_date
-        case Type.JSON:
-            return f"JSON with whole numbers of 64 bits, at most {JSON_DEPTH} deep", _json
-        case Type.TEXTS:
-            return "a list of texts", _texts
-
-
-def _text(value: Any) -> str:
-    if type(value) is not str:
-        raise _WrongValue
-    return value
-
-
-def _key_text(value: Any) -> str:
-    if type(value) is not str or not value:
-        raise _WrongValue
-    return value
-
-
-def _bool(value: Any) -> bool:
-    if type(value) is not bool:
-        raise _WrongValue
-    return value
-
-
-def _int(value: Any) -> int:
-    if type(value) is not int or not -(2**63) <= value < 2**63:
-        raise _WrongValue
-    return value
-
-
-def _float(value: Any) -> float:
-    if type(value) is not float and type(value) is not int:
-        raise _WrongValue
-    return float(value)
-
-
-_WIRE_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
-_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
-_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-
-
-def wire_time(value: Any) -> str:
-    """Return a time of RFC 3339 in UTC with exactly three decimals; further ones are cut off."""
-    if type(value) is not str or not _RFC_3339.fullmatch(value.upper()):
-        raise _WrongValue
-    try:
-        moment = datetime.fromisoformat(value.upper())
-        if _WIRE_TIME.fullmatch(value):
-            return value
-        return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    except (ValueError, OverflowError):
-        raise _WrongValue from None
-
-
-def wire_date(value: Any) -> str:
-    if type(value) is not str or not _DATE.fullmatch(value):
-        raise _WrongValue
-    try:
-        date.fromisoformat(value)
-    except ValueError:
-        raise _WrongValue from None
-    return value
-
-
-def _texts(value: Any) -> list[str]:
-    if type(value) is not list or any(type(item) is not str for item in value):
-        raise _WrongValue
-    return value
-
-
-def _json(value: Any) -> Value:
-    if value is None or not all(depth <= JSON_DEPTH and _fits(item) for item, depth in _parts(value)):
-        raise _WrongValue
-    return value
-
-
-def _fits(value: Value) -> bool:
-    return type(value) is not int or -(2**63) <= value < 2**63
-
-
-def _holds_nul(value: Value) -> bool:
-    return any(type(item) is str and "\x00" in item for item, _ in _parts(value))
-
-
-def _parts(value: Value) -> Iterator[tuple[Value, int]]:
-    """Give every value within a JSON value, names included, with its depth. No recursion: the depth is the caller's."""
-    waiting = [(value, 0)]
-    while waiting:
-        item, depth = waiting.pop()
-        yield item, depth
-        if type(item) is dict:
-            waiting.extend((part, depth + 1) for pair in item.items() for part in pair)
-        elif type(item) is list:
-            waiting.extend((part, depth + 1) for part in item)
-
-
-def _picker(collection: Collection, names: Sequence[str]) -> Callable[[Line], tuple[Value, ...]]:
-    unknown = set(names) - set(collection.names)
-    if unknown:
-        raise LookupError(f"collection {collection.name} has no column {unknown.pop()!r}")
-    return lambda line: tuple([line[name] for name in names])
-
-
-def _shown(value: Value) -> str:
-    if isinstance(value, tuple) and len(value) == 1:
-        value = value[0]
-    return _cut(orjson.dumps(value).decode())
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= 80 else f"{text[:79]}…"

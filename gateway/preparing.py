@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from gateway.config import Settings
 from gateway.errors import ConfigError
-from gateway.fields import Graph
+from gateway.graph.fields import Graph
 from gateway.loading import write_batches
 from gateway.stores import Stores
 from gateway.stores.base import Collection, Fetch, Page

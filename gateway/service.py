@@ -2,8 +2,9 @@
 
     document -> plan -> values -> cost -> execute -> complete -> respond
 
-What takes
-long without waiting for anything (large answers, introspection) is done in a thread beside the loop, so that others are served meanwhile.
+What takes long without waiting for anything (large answers, introspection) is done in a thread beside the loop, so that others are served
+meanwhile. Longer than 400 lines: the whole way of a request is read in one place, and its steps share the caches, threads and counts of one
+service.
 """
 
 from __future__ import annotations
@@ -38,10 +39,10 @@ from gateway.engine.sources import Bound, source_of
 from gateway.engine.values import Binder
 from gateway.engine.variables import Variables
 from gateway.errors import BadUserInput, Bug, CallerError, Forbidden, GatewayError, LimitExceeded, MethodNotAllowed, bounded
-from gateway.fields import Graph
+from gateway.graph.fields import Graph
+from gateway.graph.scalars import mask_scalars
 from gateway.loaders import end
 from gateway.observability.metrics import Reading
-from gateway.scalars import mask_scalars
 from gateway.security.limits import MEASURE_FACTOR, Limits, are_short, check_variables, enforced, values_in
 from gateway.stores import Stores
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.loading import Dataset, Derived, Line
+from gateway.graph import Dataset, Derived, Line
 from gateway.stores.base import Row
 from resolvers.events import events
 from resolvers.graph import follows, likes, wrote

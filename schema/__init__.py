@@ -7,8 +7,7 @@ from pathlib import Path
 import strawberry
 from strawberry.schema.config import StrawberryConfig
 
-from gateway.fields import Graph
-from gateway.scalars import SCALARS
+from gateway.graph import SCALARS, Graph
 from resolvers.datasets import datasets
 from resolvers.demo import demo
 from resolvers.events import events

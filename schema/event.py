@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
-from gateway.fields import Node, column, count, maximum, minimum, one
-from gateway.inputs import BASIC, filter_of, order_of
-from gateway.scalars import DateTime, Json
+from gateway.graph import BASIC, DateTime, Json, Node, column, count, filter_of, maximum, minimum, one, order_of
 from resolvers.events import events as events_collection
 from resolvers.posts import posts as posts_collection
 from resolvers.users import users as users_collection

@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
-from gateway.fields import Connection, Node, column, many, one, stats
-from gateway.inputs import BASIC, Interval, filter_of, order_of
-from gateway.scalars import DateTime
+from gateway.graph import BASIC, Connection, DateTime, Interval, Node, column, filter_of, many, one, order_of, stats
 from resolvers.events import events as events_collection
 from resolvers.posts import posts as posts_collection
 from resolvers.users import users as users_collection

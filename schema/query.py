@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import strawberry
 
-from gateway.fields import Connection, Node, batched, lookup, many, node, nodes, stats
-from gateway.inputs import Interval
+from gateway.graph import Connection, Interval, Node, batched, lookup, many, node, nodes, stats
 from resolvers import recommendations as recommending
 from resolvers.events import events as events_collection
 from resolvers.posts import posts as posts_collection

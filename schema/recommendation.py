@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
-from gateway.fields import column, each, one
+from gateway.graph import column, each, one
 from resolvers.posts import posts as posts_collection
 from resolvers.users import users as users_collection
 

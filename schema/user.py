@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
-from gateway.fields import Connection, Node, Through, batched, column, many, stats
-from gateway.inputs import BASIC, Interval, filter_of, order_of
-from gateway.scalars import Date, DateTime
+from gateway.graph import BASIC, Connection, Date, DateTime, Interval, Node, Through, batched, column, filter_of, many, order_of, stats
 from resolvers import recommendations as recommending
 from resolvers.events import events as events_collection
 from resolvers.graph import follows

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from gateway.errors import BadUserInput, CursorTooLong
-from gateway.scalars import parse_date, parse_time
+from gateway.graph.scalars import parse_date, parse_time
 from gateway.stores.base import Collection, Column, Order, Type, Value
 
 CURSOR_MAX = 65_536  # characters: so long a cursor is given out and taken, and no longer one

@@ -8,7 +8,7 @@ from typing import Any
 
 from graphql import GraphQLField, get_named_type, get_nullable_type, is_list_type, is_non_null_type, is_object_type
 
-from gateway.inputs import COLUMN
+from gateway.graph.inputs import COLUMN
 from gateway.stores.base import Collection, Column
 
 

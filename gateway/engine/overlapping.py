@@ -21,6 +21,8 @@ The verdict is that of graphql-core's rule, also where that is lenient: it does 
 ``__type``. Two things are left to other rules: an argument that is given twice (UniqueArgumentNames), and fragments inside of an
 introspection that can never apply there (PossibleFragmentSpreads). Fragments with arguments, which the parser reads only when asked to,
 are not known here.
+
+Longer than 400 lines: it is one algorithm, whose three questions and whose errors go through the same parts, levels and trails.
 """
 
 from __future__ import annotations

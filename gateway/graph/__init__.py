@@ -1,1 +1,98 @@
-"""What is said of a graph before it serves: its checks."""
+"""What a graph is written with: fields, inputs, scalars and datasets. Its checks, which say what is wrong with it, are here too.
+
+Authors have all of it from here, ``from gateway.graph import Node, column, many``. A name is looked up when it is first asked for: the
+engine reads ``inputs`` and ``scalars``, and ``fields`` is made of the engine's sources.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gateway.graph.datasets import Dataset, Derived, Line
+    from gateway.graph.fields import (
+        Connection,
+        Edge,
+        Graph,
+        Node,
+        PageInfo,
+        SemanticNonNull,
+        Through,
+        average,
+        batched,
+        column,
+        computed,
+        count,
+        each,
+        field_of,
+        lookup,
+        many,
+        maximum,
+        minimum,
+        node,
+        nodes,
+        one,
+        part,
+        stats,
+        total,
+    )
+    from gateway.graph.inputs import BASIC, FULL, Direction, Interval, filter_of, order_of
+    from gateway.graph.scalars import SCALARS, Date, DateTime, Json
+
+_NAMES = {
+    "datasets": ("Dataset", "Derived", "Line"),
+    "fields": (
+        *("Connection", "Edge", "Graph", "Node", "PageInfo", "SemanticNonNull", "Through"),
+        *("average", "batched", "column", "computed", "count", "each", "field_of", "lookup", "many", "maximum", "minimum"),
+        *("node", "nodes", "one", "part", "stats", "total"),
+    ),
+    "inputs": ("BASIC", "FULL", "Direction", "Interval", "filter_of", "order_of"),
+    "scalars": ("SCALARS", "Date", "DateTime", "Json"),
+}
+_HOME = {name: module for module, names in _NAMES.items() for name in names}
+
+__all__ = [
+    "BASIC",
+    "FULL",
+    "SCALARS",
+    "Connection",
+    "Dataset",
+    "Date",
+    "DateTime",
+    "Derived",
+    "Direction",
+    "Edge",
+    "Graph",
+    "Interval",
+    "Json",
+    "Line",
+    "Node",
+    "PageInfo",
+    "SemanticNonNull",
+    "Through",
+    "average",
+    "batched",
+    "column",
+    "computed",
+    "count",
+    "each",
+    "field_of",
+    "filter_of",
+    "lookup",
+    "many",
+    "maximum",
+    "minimum",
+    "node",
+    "nodes",
+    "one",
+    "order_of",
+    "part",
+    "stats",
+    "total",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    return found

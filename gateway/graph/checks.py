@@ -16,7 +16,7 @@ from graphql import GraphQLField, is_abstract_type, is_object_type
 
 from gateway.engine.declared import ROOT, Declared, Problem, Rows
 from gateway.engine.sources import Part, Resolver, source_of
-from gateway.fields import Graph
+from gateway.graph.fields import Graph
 from gateway.stores.base import Ability, Collection
 from gateway.stores.kinds import Kind, listed
 

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.config import Settings
 from gateway.errors import ConfigError, MethodNotAllowed, PageNotFound
-from gateway.fields import ContextFunction
+from gateway.graph.fields import ContextFunction
 from gateway.http import graphiql, health
 from gateway.http.cors import Cors
 from gateway.http.graphql import GraphQLEndpoint

@@ -28,7 +28,7 @@ from gateway.errors import (
     UnsupportedMediaType,
     UriTooLong,
 )
-from gateway.fields import ContextFunction
+from gateway.graph.fields import ContextFunction
 from gateway.http import requests, statuses
 from gateway.http.identity import values_of
 from gateway.http.media import GRAPHQL, JSON, accepted, is_json

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.types import Scope
 
 from gateway.errors import Bug, ContextMismatch, GatewayError
-from gateway.fields import ContextFunction
+from gateway.graph.fields import ContextFunction
 from gateway.observability import logs
 
 

@@ -22,7 +22,7 @@ MEASURE_FACTOR = 10  # so many times over a limit is too much also where limits 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Numbers of the settings, by the settings' names (gateway/config.py says what each is)."""
+    """Numbers of the settings, by the settings' names (gateway/config/settings.py says what each is)."""
 
     limits: Literal["enforce", "measure"] = "enforce"
 

@@ -1,7 +1,7 @@
 """The store port: what a kind of database is to the gateway, and what all kinds share.
 
 Nothing above ``gateway/stores`` writes SQL, pipelines or Cypher, except declared native queries. All kinds give identical
-answers; ``tests/gateway/stores/contract`` holds them to it. Collections are in ``declarations.py``, what is asked in ``requests.py``;
+answers; ``tests/gateway/stores/contract`` holds them to it. Collections are in ``declarations.py``, what is asked in ``requests``;
 both can be had from here.
 """
 

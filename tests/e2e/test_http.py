@@ -14,7 +14,7 @@ import pytest
 
 from gateway.app import create_app
 from gateway.config import Settings, StoreSettings
-from gateway.fields import Graph
+from gateway.graph.fields import Graph
 from gateway.graphs import load_example
 from gateway.preparing import opened, prepare_embedded
 

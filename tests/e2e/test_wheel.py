@@ -17,7 +17,7 @@ pytestmark = pytest.mark.wheel
 NOT_OURS = "raise RuntimeError('a module of another distribution was imported')\n"
 GRAPH = """
 import strawberry
-from gateway.fields import Graph
+from gateway.graph.fields import Graph
 from schema.product import Product, products
 from schema.query import Query
 
@@ -25,7 +25,7 @@ graph = Graph(schema=strawberry.Schema(query=Query), collections=(products,), de
 """
 PRODUCT = """
 import strawberry
-from gateway.fields import Node, column
+from gateway.graph.fields import Node, column
 from gateway.stores.base import Collection, Column
 
 products = Collection(name="products", store="shelf", columns=(Column("id", refers="Product"), Column("name")))
@@ -37,7 +37,7 @@ class Product(Node):
 """
 QUERY = """
 import strawberry
-from gateway.fields import lookup
+from gateway.graph.fields import lookup
 from schema.product import Product, products
 
 @strawberry.type

@@ -299,8 +299,8 @@ def test_plan_wants_variables_that_are_json(tmp_path: Path) -> None:
 
 WRONG_GRAPH = """
 import strawberry
-from gateway.fields import Graph, Node, column, lookup, one
-from gateway.scalars import SCALARS
+from gateway.graph.fields import Graph, Node, column, lookup, one
+from gateway.graph.scalars import SCALARS
 from gateway.stores.base import Collection, Column
 from strawberry.schema.config import StrawberryConfig
 
@@ -340,9 +340,9 @@ def test_check_says_that_nothing_is_wrong() -> None:
 
 KEYS_GRAPH = """
 import strawberry
-from gateway.fields import Connection, Graph, Node, column, lookup, many
-from gateway.inputs import filter_of, order_of
-from gateway.scalars import SCALARS
+from gateway.graph.fields import Connection, Graph, Node, column, lookup, many
+from gateway.graph.inputs import filter_of, order_of
+from gateway.graph.scalars import SCALARS
 from gateway.stores.base import Collection, Column
 from gateway.stores.kinds import Kind, register
 from gateway.stores.memory import MemoryStore

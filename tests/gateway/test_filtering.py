@@ -11,9 +11,9 @@ import orjson
 import pytest
 import strawberry
 
-from gateway.fields import Connection, Node, column, many
-from gateway.inputs import filter_of, order_of
-from gateway.scalars import Date, DateTime, Json
+from gateway.graph.fields import Connection, Node, column, many
+from gateway.graph.inputs import filter_of, order_of
+from gateway.graph.scalars import Date, DateTime, Json
 from gateway.service import Service
 from gateway.stores import Stores
 from gateway.stores.base import Collection, Column, Type, Upsert

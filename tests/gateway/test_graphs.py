@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import ConfigError
-from gateway.fields import Graph
+from gateway.graph.fields import Graph
 from gateway.graphs import EXAMPLE_PACKAGES, example_folder, load_example, load_graph
 
 ROOT = Path(__file__).parent.parent.parent
 SHOP = """
 import strawberry
-from gateway.fields import Connection, Graph, Node, column, lookup
+from gateway.graph.fields import Connection, Graph, Node, column, lookup
 from gateway.stores.base import Collection, Column, Type
 
 products = Collection(name="products", store="{store}", columns=(Column("id", refers="Product"), Column("name")))
@@ -141,7 +141,7 @@ def test_an_attribute_that_is_not_there(tmp_path: Path) -> None:
 def test_something_that_is_no_graph() -> None:
     write("shop.py", shop() + "text = 'x'\n")
     assert refusal("--graph", "shop:text") == (
-        "--graph = 'shop:text': expected a Graph (gateway.fields), got an object of type str; it has the graph graph"
+        "--graph = 'shop:text': expected a Graph (gateway.graph), got an object of type str; it has the graph graph"
     )
     assert "got the class Graph itself" in refusal("--graph", "shop:Graph")
 

@@ -13,7 +13,9 @@ import orjson
 import pytest
 
 from gateway.errors import BadData, StoreUnavailable
-from gateway.loading import LINE_LIMIT_BYTES, ROWS_PER_CALL, Dataset, Derived, LoadReport, Step, load_folder, wire_time, write_batches
+from gateway.graph.datasets import Dataset, Derived
+from gateway.lines import LINE_LIMIT_BYTES, wire_time
+from gateway.loading import ROWS_PER_CALL, LoadReport, Step, load_folder, write_batches
 from gateway.stores.base import Collection, Column, Get, Index, Key, Request, Row, Rows, Type, Upsert
 
 people = Collection(

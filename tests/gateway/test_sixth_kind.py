@@ -16,9 +16,9 @@ from gateway.cli import _refuse_wrong
 from gateway.config import Settings
 from gateway.context import RequestContext
 from gateway.errors import AbilityMissing, ConfigError
-from gateway.fields import Connection, Graph, Node, Through, batched, column, count, each, lookup, many, node, one, stats
 from gateway.graph.checks import check
-from gateway.loading import Dataset
+from gateway.graph.datasets import Dataset
+from gateway.graph.fields import Connection, Graph, Node, Through, batched, column, count, each, lookup, many, node, one, stats
 from gateway.preparing import connect, migrate, prepare_embedded
 from gateway.service import Request, Service
 from gateway.stores import Stores, kinds

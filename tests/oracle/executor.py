@@ -54,7 +54,7 @@ from gateway.engine.sources import (
 )
 from gateway.engine.sources.source import SOURCE
 from gateway.errors import BatchMismatch, Bug, GatewayError
-from gateway.fields import Graph
+from gateway.graph.fields import Graph
 from gateway.stores import Stores
 from gateway.stores.base import Collection, Column
 from tests.oracle.arguments import check_arguments

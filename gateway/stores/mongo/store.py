@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import Counter
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,48 +18,36 @@ from urllib.parse import parse_qsl, unquote
 import bson
 import pymongo
 from bson.codec_options import CodecOptions, DatetimeConversion
-from pymongo import AsyncMongoClient, DeleteMany, DeleteOne, InsertOne, ReplaceOne, errors
+from pymongo import AsyncMongoClient, InsertOne, errors
 
-from gateway.errors import (
-    BadUserInput,
-    ConfigError,
-    Conflict,
-    GatewayError,
-    NarrowingRefused,
-    StoreMisbehaved,
-    StoreTimeout,
-    StoreUnavailable,
-)
+from gateway.errors import ConfigError, StoreMisbehaved, StoreUnavailable
 from gateway.stores.base import (
     A,
     Aggregate,
-    Bucket,
     Collection,
-    Column,
     Delete,
     Fetch,
     Get,
     Groups,
     Handlers,
-    Key,
     Match,
     NativeCall,
-    Page,
     Pairs,
     Request,
-    Row,
     Rows,
     Slice,
     Slices,
-    Type,
     Upsert,
     note,
 )
 from gateway.stores.measures import joined, parts
 from gateway.stores.mongo import query
-from gateway.stores.mongo.indexes import indexes
-from gateway.stores.mongo.values import decode, encode
-from gateway.stores.shared import conflict, grouped, nulls_last, page_of, pages, to_write
+from gateway.stores.mongo.answers import Document, group_columns, group_values, narrowed, rows_of, slices_of, slices_of_pairs
+from gateway.stores.mongo.failures import duplicate_in, translation
+from gateway.stores.mongo.migrations import create_collection, create_indexes
+from gateway.stores.mongo.values import decode
+from gateway.stores.mongo.writes import deletions, documents_of, replacements
+from gateway.stores.shared import grouped, nulls_last, page_of
 from gateway.stores.values import sorted_anyhow
 
 DEFAULT_DATABASE = "crossgraph"
@@ -69,9 +57,6 @@ INDEX_TIMEOUT_S = 600.0  # an index over a large collection takes its time
 WRITES_PER_COMMAND = 250  # so that no single command of a large write comes near WRITE_TIMEOUT_S
 ALL_IN_ONE_BATCH = 100_000  # rows; the server still cuts a batch at 16 MiB
 
-_UNAUTHORIZED, _AUTHENTICATION_FAILED, _DUPLICATE_KEY, _NAMESPACE_EXISTS = 13, 18, 11000, 48
-
-Document = dict[str, Any]
 
 # A date that Python cannot hold must not make its neighbours unreadable, nor must a broken text.
 _CODEC: CodecOptions[Document] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_CLAMP, unicode_decode_error_handler="replace")
@@ -137,7 +122,7 @@ class MongoStore:
             return {}
         with self._translated(self._timeout_s):
             documents = await self._read(get.collection.name, query.get(get))
-        return dict(zip((document["k"] for document in documents), _rows(get.collection, get.columns, documents), strict=True))
+        return dict(zip((document["k"] for document in documents), rows_of(get.collection, get.columns, documents), strict=True))
 
     async def _fetch(self, fetch: Fetch) -> Slices:
         with self._translated(self._timeout_s):
@@ -150,7 +135,7 @@ class MongoStore:
     async def _fetch_alone(self, fetch: Fetch) -> Slice:
         name, page = fetch.collection.name, fetch.page
         documents = await self._read(name, query.rows(fetch))
-        slice_ = page_of(_rows(fetch.collection, fetch.columns, documents), page)
+        slice_ = page_of(rows_of(fetch.collection, fetch.columns, documents), page)
         if not fetch.count:
             return slice_
         if page is None or (not slice_.more and page.after is None and page.before is None):
@@ -162,8 +147,8 @@ class MongoStore:
         if not match.keys:
             return {}
         if fetch.page is None:
-            return _slices(fetch, await self._read(fetch.collection.name, query.rows_by_parent(fetch, match)))
-        return _slices(fetch, await self._read("", query.pages_by_parent(fetch, match)))
+            return slices_of(fetch, await self._read(fetch.collection.name, query.rows_by_parent(fetch, match)))
+        return slices_of(fetch, await self._read("", query.pages_by_parent(fetch, match)))
 
     async def _fetch_by_pairs(self, fetch: Fetch, pairs: Pairs) -> Slices:
         if not pairs.pairs:
@@ -171,11 +156,11 @@ class MongoStore:
         name, page = fetch.collection.name, fetch.page
         documents = await self._read(name, query.children(fetch, pairs))
         if not fetch.count:
-            return _slices_of_pairs(fetch, pairs, documents, None)
+            return slices_of_pairs(fetch, pairs, documents, None)
         if page is None or (page.after is None and page.before is None):
-            return _slices_of_pairs(fetch, pairs, documents, Counter(document["k"] for document in documents))
+            return slices_of_pairs(fetch, pairs, documents, Counter(document["k"] for document in documents))
         counts = await self._read(name, query.count_by_child(fetch, pairs))
-        return _slices_of_pairs(fetch, pairs, documents, {count["_id"]: int(count["n"]) for count in counts})
+        return slices_of_pairs(fetch, pairs, documents, {count["_id"]: int(count["n"]) for count in counts})
 
     async def _aggregate(self, aggregate: Aggregate) -> Groups:
         collection, match = aggregate.collection, aggregate.match
@@ -185,8 +170,8 @@ class MongoStore:
             documents = await self._read(collection.name, query.groups(aggregate))
         parents = [None] * len(documents) if match is None else [document["_id"][0] for document in documents]
         measured = [f"m{place}" for place in range(len(parts(collection, aggregate.measures)))]
-        raw = [_group_values(aggregate, measured, document) for document in documents]
-        rows = decode(_group_columns(aggregate), raw)
+        raw = [group_values(aggregate, measured, document) for document in documents]
+        rows = decode(group_columns(aggregate), raw)
         width = len(aggregate.groups)
         return joined(aggregate, grouped(sorted_anyhow(zip(parents, rows, strict=True), key=lambda item: nulls_last(item[1][:width]))))
 
@@ -195,7 +180,7 @@ class MongoStore:
         if not call.keys:
             return {}
         with self._translated(self._timeout_s):
-            documents = await self._read(*_narrowed(call, function))
+            documents = await self._read(*narrowed(call, function))
         columns = call.native.columns
         if any(len(document["r"]) != len(columns) for document in documents):
             raise StoreMisbehaved(f"native query {call.native.name} declares {len(columns)} columns, its pipeline gives another number")
@@ -216,17 +201,17 @@ class MongoStore:
     async def _upsert(self, upsert: Upsert) -> None:
         collection = upsert.collection
         with self._translated(WRITE_TIMEOUT_S, collection):
-            documents = _documents(collection, upsert.rows)
+            documents = documents_of(collection, upsert.rows)
             if len(documents) > 1 and await self._transactions():
                 await self._apart(self._all_or_nothing(collection, documents))
             else:
-                await self._write(collection, _replacements(collection, documents))
+                await self._write(collection, replacements(collection, documents))
 
     async def _delete(self, delete: Delete) -> None:
         collection = delete.collection
         with self._translated(WRITE_TIMEOUT_S, collection):
             for start in range(0, len(delete.keys), WRITES_PER_COMMAND):
-                await self._write(collection, _deletions(collection, delete.keys[start : start + WRITES_PER_COMMAND]))
+                await self._write(collection, deletions(collection, delete.keys[start : start + WRITES_PER_COMMAND]))
 
     async def _all_or_nothing(self, collection: Collection, documents: Sequence[Document]) -> None:
         # PERF: most calls bring new rows only, and 3,000 edges take 0.7 s inserted, 1.9 to 3.2 s replaced one by one (on the server that
@@ -234,9 +219,9 @@ class MongoStore:
         try:
             await self._in_transaction(collection, [InsertOne({**document}) for document in documents])
         except errors.BulkWriteError as exc:
-            if _duplicate(exc) is None:
+            if duplicate_in(exc) is None:
                 raise
-            await self._in_transaction(collection, _replacements(collection, documents))
+            await self._in_transaction(collection, replacements(collection, documents))
 
     async def _in_transaction(self, collection: Collection, writes: Sequence[Any]) -> None:
         async with await _now(self._opened().start_session()) as session:
@@ -278,8 +263,8 @@ class MongoStore:
             there = set(await database.list_collection_names())
             for collection in collections:
                 if collection.name not in there:
-                    done += await _create_collection(database, collection)
-                done += await _create_indexes(database[collection.name], collection, store=name)
+                    done += await create_collection(database, collection)
+                done += await create_indexes(database[collection.name], collection, store=name)
         return done
 
     # --------------------------------------------------------------------------------------------------------- the rest
@@ -298,7 +283,7 @@ class MongoStore:
         try:
             yield
         except (errors.PyMongoError, bson.errors.BSONError, OverflowError, UnicodeEncodeError) as exc:
-            raise _translation(exc, self.name, seconds, collection) from exc
+            raise translation(exc, self.name, seconds, collection) from exc
 
 
 # ---------------------------------------------------------------------------------------------------------------- address
@@ -334,161 +319,3 @@ def _driver_options(pool_size: int, connect_timeout_s: float, timeout_s: float) 
 async def _now(value: Any) -> Any:
     """Return what PyMongo has to be waited for and Motor gives at once, or the other way round."""
     return await value if inspect.isawaitable(value) else value
-
-
-# ----------------------------------------------------------------------------------------------------------------- answers
-
-
-def _rows(collection: Collection, columns: Sequence[str], documents: Sequence[Document]) -> list[Row]:
-    return decode([collection[column] for column in columns], [document["r"] for document in documents])
-
-
-def _slices(fetch: Fetch, documents: Sequence[Document]) -> Slices:
-    """Return a slice per parent; one without rows is there when it has a total."""
-    groups: dict[Key | None, list[Row]] = {document["k"]: [] for document in documents}
-    filled = [document for document in documents if "r" in document]
-    for document, row in zip(filled, _rows(fetch.collection, fetch.columns, filled), strict=True):
-        groups[document["k"]].append(row)
-    if not fetch.count:
-        return pages(groups, fetch.page)
-    if fetch.page is None:
-        return {key: Slice(rows, total=len(rows)) for key, rows in groups.items()}
-    totals = {document["k"]: int(document.get("n", 0)) for document in documents}
-    return {key: part._replace(total=totals[key]) for key, part in pages(groups, fetch.page).items()}
-
-
-def _slices_of_pairs(fetch: Fetch, pairs: Pairs, documents: Sequence[Document], counts: Mapping[Key, int] | None) -> Slices:
-    """Return a slice per parent from the rows of all children, which are in order already. Parents share their rows."""
-    rows = _rows(fetch.collection, fetch.columns, documents)
-    places: dict[Key, list[int]] = {}
-    for place, document in enumerate(documents):
-        places.setdefault(document["k"], []).append(place)
-    by_parent: dict[Key, dict[Key, None]] = {}
-    for parent, child in pairs.pairs:
-        by_parent.setdefault(parent, {})[child] = None
-    slices: dict[Key | None, Slice] = {}
-    for parent, children in by_parent.items():
-        mine = sorted(place for child in children for place in places.get(child, ()))
-        total = None if counts is None else sum(counts.get(child, 0) for child in children)
-        slices[parent] = _cut([rows[place] for place in mine], fetch.page)._replace(total=total)
-    return slices
-
-
-def _cut(rows: list[Row], page: Page | None) -> Slice:
-    """Return the page out of all rows between its cursors, in the order asked."""
-    if page is None or len(rows) <= page.limit:
-        return Slice(rows)
-    return Slice(rows[len(rows) - page.limit :] if page.backward else rows[: page.limit], more=True)
-
-
-def _narrowed(call: NativeCall, function: Any) -> tuple[str, query.Pipeline]:
-    """Return collection and pipeline of a native query, which must have asked for each condition that the call is narrowed by."""
-    conditions = {collection.name: query.where(collection, condition) for collection, condition in call.narrowings}
-    left = set(conditions)
-
-    def where(name: str) -> query.Query:
-        left.discard(name)
-        return conditions.get(name, query.EVERYTHING)
-
-    source: str
-    source, pipeline = function(call.keys, call.arguments, where)
-    for name in left:
-        raise NarrowingRefused(call.native.name, name, f"its function did not ask for where({name!r})")
-    return source, pipeline
-
-
-def _group_values(aggregate: Aggregate, measured: Sequence[str], document: Document) -> list[Any]:
-    groups = document["_id"] or []
-    return [*(groups[1:] if aggregate.match else groups), *(document[name] for name in measured)]
-
-
-def _group_columns(aggregate: Aggregate) -> list[Column]:
-    """Return a column for each value of a row, which says how to decode it."""
-    collection = aggregate.collection
-    groups = [collection[group.column if isinstance(group, Bucket) else group] for group in aggregate.groups]
-    # The pieces of a total are numbers, whatever they are added to.
-    types = [Type.TEXT if part.function == "total" else part.type for part in parts(collection, aggregate.measures)]
-    return [*groups, *(Column("", type_) for type_ in types)]
-
-
-# ------------------------------------------------------------------------------------------------------------------ writes
-
-
-def _documents(collection: Collection, rows: Sequence[Row]) -> list[Document]:
-    """Return one document per key; where a key repeats, its last row counts."""
-    columns = [(column, query.field(collection, column.name)) for column in collection.columns]
-    return [{name: encode(column, value) for (column, name), value in zip(columns, row, strict=True)} for row in to_write(collection, rows)]
-
-
-def _replacements(collection: Collection, documents: Sequence[Document]) -> list[ReplaceOne[Document]]:
-    key = [query.field(collection, name) for name in collection.key]
-    return [ReplaceOne({name: {"$eq": document[name]} for name in key}, document, upsert=True) for document in documents]
-
-
-def _deletions(collection: Collection, keys: Sequence[tuple[Key, ...]]) -> list[DeleteOne | DeleteMany]:
-    if len(collection.key) > 1:
-        return [DeleteOne({name: {"$eq": value} for name, value in zip(collection.key, key, strict=True)}) for key in keys]
-    return [DeleteMany({"_id": {"$in": [key for (key,) in keys]}})]
-
-
-async def _create_collection(database: Any, collection: Collection) -> list[str]:
-    try:
-        await database.create_collection(collection.name)
-    except errors.CollectionInvalid:
-        return []  # another gateway was faster
-    except errors.OperationFailure as exc:
-        if exc.code != _NAMESPACE_EXISTS:
-            raise
-        return []
-    return [f"created collection {collection.name}"]
-
-
-async def _create_indexes(target: Any, collection: Collection, *, store: str) -> list[str]:
-    there = {(tuple(index["key"]), bool(index.get("unique"))) for index in (await target.index_information()).values()}
-    done: list[str] = []
-    for index in indexes(collection):
-        if (index.fields, index.unique) in there:
-            continue
-        try:
-            await target.create_index(list(index.fields), **index.options)
-        except errors.OperationFailure as exc:
-            raise ConfigError(f"stores.{store}: cannot create the {index} of {collection.name}: {exc}") from exc
-        done.append(f"created {index} of {collection.name}")
-    return done
-
-
-# ------------------------------------------------------------------------------------------------------------------ errors
-
-
-def _translation(exc: Exception, store: str, seconds: float, collection: Collection | None) -> GatewayError:
-    match exc:
-        case errors.NetworkTimeout() | errors.ExecutionTimeout() | errors.WTimeoutError():
-            return StoreTimeout(store, seconds)
-        case errors.ConnectionFailure() | errors.ConfigurationError() | errors.InvalidOperation():
-            return StoreUnavailable(store)
-        case errors.OperationFailure(code=code) if code in {_UNAUTHORIZED, _AUTHENTICATION_FAILED}:
-            return StoreUnavailable(store)
-        case errors.OperationFailure() if (duplicate := _duplicate(exc)) is not None:
-            return _conflict(duplicate, store, collection)
-        case errors.OperationFailure(code=code):
-            return StoreMisbehaved(f"store {store}: MongoDB answered with error {code}: {exc}")
-        case bson.errors.InvalidBSON():
-            return StoreMisbehaved(f"store {store}: MongoDB answered with a document that cannot be read: {exc}")
-        case bson.errors.BSONError() | OverflowError() | UnicodeEncodeError():
-            return BadUserInput("a value is none that MongoDB can hold")
-    return StoreMisbehaved(f"store {store}: {exc}")
-
-
-def _duplicate(exc: errors.OperationFailure) -> Document | None:
-    """Return what the server says about a value that is there already; None when that is not what failed."""
-    details = exc.details or {}
-    for error in (details, *details.get("writeErrors", ())):
-        if error.get("code") == _DUPLICATE_KEY:
-            return dict(error)
-    return None
-
-
-def _conflict(duplicate: Document, store: str, collection: Collection | None) -> Conflict:
-    if collection is None:
-        return conflict(store, "a collection", ())
-    return conflict(store, collection.name, [collection.key[0] if name == "_id" else name for name in duplicate.get("keyPattern", {})])

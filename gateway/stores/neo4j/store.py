@@ -8,62 +8,48 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 import neo4j
-import orjson
 from neo4j import exceptions as driver_errors
-from neo4j.time import Date as DriverDate
-from neo4j.time import DateTime as DriverTime
 
 from gateway.caches import Lru, weight_of_text
-from gateway.errors import BadUserInput, ConfigError, NarrowingRefused, StoreMisbehaved, StoreTimeout, StoreUnavailable
+from gateway.errors import BadUserInput, ConfigError, StoreMisbehaved, StoreTimeout, StoreUnavailable
 from gateway.stores.base import (
     A,
     Aggregate,
     Collection,
-    Column,
     Delete,
     Fetch,
     Get,
     Groups,
     Handlers,
     Key,
-    Native,
     NativeCall,
     Request,
     Row,
     Rows,
     Slices,
-    Type,
     Upsert,
     Value,
     Where,
     note,
 )
 from gateway.stores.measures import joined
-from gateway.stores.neo4j.conditions import Parameters, conditions, split
-from gateway.stores.neo4j.cypher import (
-    aggregate_statement,
-    delete_text,
-    fetch_statement,
-    get_statement,
-    labelled,
-    upsert_text,
-    written,
-)
+from gateway.stores.neo4j.address import address_of
+from gateway.stores.neo4j.conditions import Parameters, split
+from gateway.stores.neo4j.cypher import aggregate_statement, delete_text, fetch_statement, get_statement, upsert_text, written
+from gateway.stores.neo4j.native import NativeText
 from gateway.stores.neo4j.schema import AWAIT, SHOW, existing, wanted
 from gateway.stores.neo4j.sources import CarefulSource, Source, quoted
-from gateway.stores.placeholders import filled, prefix_of
+from gateway.stores.neo4j.values import load_json, require_values, to_wire
+from gateway.stores.placeholders import prefix_of
 from gateway.stores.shared import conflict, grouped, nulls_last, pages
-from gateway.stores.values import decoded, sorted_anyhow
+from gateway.stores.values import sorted_anyhow
 
 WRITE_TIMEOUT_S = 30.0  # a load's batches are large
 SCHEMA_TIMEOUT_S = 300.0  # an index of an old store takes its time
@@ -84,15 +70,6 @@ _MINE = {
 }
 # Of a statement that met a value of a type that it cannot take.
 _OF_TYPES = {"Neo.ClientError.Statement.TypeError", "Neo.ClientError.Statement.ArgumentError", "Neo.ClientError.Statement.SyntaxError"}
-_SCHEMES = frozenset(f"{scheme}{security}" for scheme in ("neo4j", "bolt") for security in ("", "+s", "+ssc"))
-
-
-@dataclass(frozen=True, slots=True)
-class _Address:
-    uri: str
-    auth: tuple[str, str] | None
-    database: str
-    prefix: str
 
 
 class Neo4jStore:
@@ -108,7 +85,7 @@ class Neo4jStore:
 
     def __init__(self, name: str, url: str, *, pool_size: int = 20, connect_timeout_s: float = 2.0, timeout_s: float = 3.0) -> None:
         self.name = name
-        self._address = _address(name, url)
+        self._address = address_of(name, url)
         self._pool_size = pool_size
         self._connect_timeout_s = connect_timeout_s
         self._timeout_s = timeout_s
@@ -116,7 +93,7 @@ class Neo4jStore:
         self._bookmarks: Any = None
         self._source = lru_cache(maxsize=SOURCES_KEPT)(lambda collection: Source(self._address.prefix, collection))
         self._careful_source = lru_cache(maxsize=SOURCES_KEPT)(lambda collection: CarefulSource(self._address.prefix, collection))
-        self._native_texts: Lru[Any, _NativeText] = Lru(SOURCES_KEPT, NATIVE_LIMIT_BYTES)
+        self._native_texts: Lru[Any, NativeText] = Lru(SOURCES_KEPT, NATIVE_LIMIT_BYTES)
         self._handlers = Handlers(
             {
                 Get: self._get,
@@ -172,7 +149,7 @@ class Neo4jStore:
     async def _get(self, get: Get) -> Rows:
         found = await self._asked(get_statement, get)
         rows: dict[Key, Row] = dict(found)
-        _load_json(get.collection, get.columns, rows.values())
+        load_json(get.collection, get.columns, rows.values())
         return rows
 
     async def _fetch(self, fetch: Fetch) -> Slices:
@@ -180,7 +157,7 @@ class Neo4jStore:
         slices = pages({parent: rows for parent, rows, _ in records}, fetch.page)
         for parent, _, total in records:
             part = slices[parent]
-            _load_json(fetch.collection, fetch.columns, part.rows)
+            load_json(fetch.collection, fetch.columns, part.rows)
             if fetch.count:
                 slices[parent] = part._replace(total=len(part.rows) if fetch.page is None else total)
         return slices
@@ -195,10 +172,10 @@ class Neo4jStore:
         records = await self._native_records(text, {**call.arguments, **parameters, "keys": list(call.keys)})
         answer = grouped((parent, row) for parent, *row in records)
         for rows in answer.values():
-            _to_wire(call.native.columns, rows)
+            to_wire(call.native.columns, rows)
         return answer
 
-    def _native_text(self, call: NativeCall) -> tuple[_NativeText, Parameters]:
+    def _native_text(self, call: NativeCall) -> tuple[NativeText, Parameters]:
         """Return the query's text, and the parameters of what it is narrowed by."""
         shapes: list[tuple[Collection, Where | None]] = []
         parameters: Parameters = {}
@@ -209,11 +186,11 @@ class Neo4jStore:
         key = (call.native, *shapes)
         text = self._native_texts.get(key)
         if text is None:
-            text = _NativeText(call.native, self._address.prefix, shapes)
+            text = NativeText(call.native, self._address.prefix, shapes)
             self._native_texts.put(key, text, weight_of_text(text.plain))
         return text, parameters
 
-    async def _native_records(self, text: _NativeText, parameters: Parameters) -> Sequence[Sequence[Value]]:
+    async def _native_records(self, text: NativeText, parameters: Parameters) -> Sequence[Sequence[Value]]:
         if text.in_one is not None:
             return cast("Sequence[Sequence[Value]]", await self._read(text.in_one, parameters))
         names, records = await self._retried_read(text.plain, parameters)
@@ -231,7 +208,7 @@ class Neo4jStore:
     async def _upsert(self, upsert: Upsert) -> None:
         if not upsert.rows:
             return
-        _require_values(upsert.collection, upsert.rows)
+        require_values(upsert.collection, upsert.rows)
         rows = written(upsert.collection, upsert.rows)
         await self._write(upsert_text(self._source(upsert.collection)), {"rows": rows}, upsert.collection)
 
@@ -359,118 +336,8 @@ class Neo4jStore:
         return StoreMisbehaved(f"store {self.name}: {code}: {error.message}")
 
 
-# ---------------------------------------------------------------------------------------------------------------- values
-
-
 def _unique_columns(collection: Collection, message: str) -> Sequence[str]:
     """Return the columns of the constraint that a message tells of: ``… and property `code` = 'x'``, ``… and properties `a` = …``."""
     known = [index.columns for index in collection.indexes if index.unique] + [collection.key]
     told = [columns for columns in known if all(f"`{name}` = " in message for name in columns)]
     return max(told, key=len, default=())
-
-
-def _load_json(collection: Collection, columns: Sequence[str], rows: Any) -> None:
-    places = [i for i, name in enumerate(columns) if collection[name].type is Type.JSON]
-    for i in places:
-        for row in rows:
-            if row[i] is not None:
-                row[i] = decoded(_wire_json, row[i])
-
-
-def _require_values(collection: Collection, rows: Sequence[Row]) -> None:
-    required = [(i, column.name) for i, column in enumerate(collection.columns) if not column.nullable]
-    for row in rows:
-        if None in row:
-            for i, name in required:
-                if row[i] is None:
-                    raise StoreMisbehaved(f"collection {collection.name}: column {name} must have a value, a row has null")
-
-
-def _to_wire(columns: Sequence[Column], rows: Sequence[list[Value]]) -> None:
-    """Bring what a query written by hand returns into wire values, in place: it may as well have formatted them itself."""
-    for i, column in enumerate(columns):
-        convert = _CONVERSIONS.get(column.type)
-        if convert is None:
-            continue
-        for row in rows:
-            if row[i] is not None:
-                row[i] = decoded(convert, row[i])
-
-
-def _wire_time(value: Any) -> Any:
-    if not isinstance(value, DriverTime):
-        return value
-    return value.to_native().astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
-
-
-def _wire_date(value: Any) -> Any:
-    return value.iso_format() if isinstance(value, DriverDate) else value
-
-
-def _wire_json(value: Any) -> Any:
-    if isinstance(value, str):
-        return orjson.loads(value)
-    orjson.dumps(value)  # a list, say; a moment or a point is none
-    return value
-
-
-def _wire_float(value: Any) -> Any:
-    return float(value) if type(value) is int else value
-
-
-def _nulls_last(values: Sequence[Value]) -> list[tuple[bool, Value]]:
-    return [(value is None, value) for value in values]
-
-
-_CONVERSIONS: Mapping[Type, Any] = {Type.TIME: _wire_time, Type.DATE: _wire_date, Type.JSON: _wire_json, Type.FLOAT: _wire_float}
-
-
-class _NativeText:
-    """A native query's text, and the same as a subquery whose rows come in one record, as soon as its columns' names are known."""
-
-    def __init__(self, native: Native, prefix: str, narrowings: Sequence[tuple[Collection, Where | None]]) -> None:
-        def condition(number: int, variables: Sequence[str]) -> str:
-            collection, shape = narrowings[number]
-            source = _source_of(native, prefix, collection, variables)
-            [written] = conditions(source, shape, prefix_of(number)) or ["true"]
-            return written.replace("{", "{{").replace("}", "}}")
-
-        query = filled(native, native.query("neo4j"), [collection for collection, _ in narrowings], condition)
-        self.name = native.name
-        self.width = 1 + len(native.columns)
-        self.plain = labelled(query, prefix)
-        self.in_one: str | None = None
-        self._learned = False
-
-    def learn(self, names: Sequence[str]) -> str | None:
-        """The text as a subquery, to be tried; None when it has been tried."""
-        if len(names) != self.width:
-            raise StoreMisbehaved(f"native query {self.name} returned {len(names)} columns, expected {self.width}: the key and its columns")
-        if self._learned:
-            return None
-        self._learned = True
-        return f"CALL () {{ {self.plain} }} RETURN collect([{', '.join(map(quoted, names))}])"
-
-
-def _source_of(native: Native, prefix: str, collection: Collection, variables: Sequence[str]) -> Source:
-    expected = "the variable of its node" if collection.relationship is None else "those of its start, itself and its end"
-    if len(variables) != (1 if collection.relationship is None else 3):
-        raise NarrowingRefused(native.name, collection.name, f"expected {expected}, got {', '.join(variables)}")
-    return Source(prefix, collection, variables)
-
-
-# --------------------------------------------------------------------------------------------------------------- address
-
-
-def _address(name: str, url: str) -> _Address:
-    parts = urlsplit(url)
-    if parts.scheme not in _SCHEMES or not parts.hostname:
-        raise ConfigError(f"store {name}: expected neo4j://host or bolt://host, got scheme {parts.scheme!r}")
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    prefix = options.pop("prefix", "")
-    if options and parts.scheme.startswith("bolt"):
-        raise ConfigError(f"store {name}: a bolt:// URL has no parameter but prefix, got {', '.join(sorted(options))}")
-    host = parts.netloc.rpartition("@")[2]
-    uri = f"{parts.scheme}://{host}" + (f"?{urlencode(options)}" if options else "")
-    auth = None if parts.username is None else (unquote(parts.username), unquote(parts.password or ""))
-    return _Address(uri, auth, unquote(parts.path.strip("/")) or "neo4j", prefix)

@@ -1,14 +1,13 @@
 """Turn what is asked of a store into SQL text and the values bound to it. Pure: no I/O.
 
 Text is made once per *shape* (what is asked, without keys, values and limits) and kept; a call only binds. How PostgreSQL
-and SQLite spell the parts in which they differ is in ``sql_dialects``.
+and SQLite spell the parts in which they differ is in ``postgresql`` and ``sqlite``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import count
 from typing import Any, cast
 
 import orjson
@@ -18,38 +17,30 @@ from gateway.caches import Lru, weight_of_text
 from gateway.errors import NarrowingRefused
 from gateway.stores.base import (
     Aggregate,
-    And,
     Bucket,
     Collection,
-    Compare,
     Delete,
     Fetch,
     Get,
     Match,
     Native,
     NativeCall,
-    Not,
-    Order,
-    Page,
     Pairs,
     Row,
     Type,
     Upsert,
     Value,
-    Where,
     total_order,
 )
 from gateway.stores.measures import HALF, Part, parts
 from gateway.stores.placeholders import filled, prefix_of
+from gateway.stores.sql.conditions import Shape, Values, between, condition_of, ordering_of, page_shape, where_shape
 from gateway.stores.sql.dialects import NO_OFFSET, Conditions, Decoder, Dialect, Expression
 from gateway.stores.sql.tables import table
 from gateway.stores.values import decoded
 
 STATEMENTS_KEPT = 1_024
 STATEMENTS_LIMIT_BYTES = 8 * 1024 * 1024
-
-Shape = tuple[Any, ...]
-Values = dict[str, Value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +86,7 @@ class Statements:
 
     def get(self, get: Get) -> tuple[Statement, Values]:
         values: Values = {}
-        where = _where_shape(get.where, values, self._dialect)
+        where = where_shape(get.where, values, self._dialect)
         shape = ("get", get.collection, get.columns, get.column, where)
         return self._once(shape, lambda: self._get(get.collection, get.columns, get.column, where)), values
 
@@ -103,8 +94,8 @@ class Statements:
         """The rows of a page, or all; with a match, behind the asked columns the parent they belong to."""
         values: Values = {}
         match, page = fetch.match, fetch.page
-        where = _where_shape(fetch.where, values, self._dialect)
-        bounds = _page_shape(page, values)
+        where = where_shape(fetch.where, values, self._dialect)
+        bounds = page_shape(page, values)
         column = match.column if match else None
         shape = ("rows", type(match), column, fetch.collection, fetch.columns, where, fetch.order, bounds)
         return self._once(shape, lambda: self._rows(fetch, where, bounds)), values
@@ -112,7 +103,7 @@ class Statements:
     def totals(self, fetch: Fetch) -> tuple[Statement, Values]:
         """The number of rows that match, per parent: rows of (parent, total)."""
         values: Values = {}
-        where = _where_shape(fetch.where, values, self._dialect)
+        where = where_shape(fetch.where, values, self._dialect)
         column = fetch.match.column if fetch.match else None
         shape = ("totals", type(fetch.match), column, fetch.collection, where)
         return self._once(shape, lambda: self._totals(fetch, where)), values
@@ -120,7 +111,7 @@ class Statements:
     def aggregate(self, aggregate: Aggregate) -> tuple[Statement, Values]:
         """The groups and measures; behind them the parent they belong to."""
         values: Values = {}
-        where = _where_shape(aggregate.where, values, self._dialect)
+        where = where_shape(aggregate.where, values, self._dialect)
         column = aggregate.match.column if aggregate.match else None
         shape = ("aggregate", column, aggregate.collection, aggregate.groups, aggregate.measures, where, aggregate.most)
         return self._once(shape, lambda: self._aggregate(aggregate, where)), values
@@ -130,7 +121,7 @@ class Statements:
         values: Values = {}
         narrowings = tuple(
             [
-                (collection, _where_shape(where, values, self._dialect, prefix_of(number)))
+                (collection, where_shape(where, values, self._dialect, prefix_of(number)))
                 for number, (collection, where) in enumerate(call.narrowings)
             ]
         )
@@ -174,7 +165,7 @@ class Statements:
         shown = columns if key in columns else (*columns, key)
         types = [collection[name].type for name in shown]
         found = self._dialect.is_one_of(source.c[key], "keys", collection[key].type)
-        conditions = [found, _condition(collection, source, where, self._dialect)] if where else [found]
+        conditions = [found, condition_of(collection, source, where, self._dialect)] if where else [found]
         return self._compile(sa.select(*self._shown(source.c, shown, types)).where(*conditions), types)
 
     def _rows(self, fetch: Fetch, where: Shape | None, bounds: Shape | None) -> Statement:
@@ -184,11 +175,11 @@ class Statements:
         types = [collection[name].type for name in columns]
 
         def wanted(of: sa.FromClause) -> list[Expression]:
-            conditions = [_condition(collection, of, where, self._dialect)] if where else []
-            return conditions + ([_between(collection, of, order, bounds, self._dialect)] if bounds else [])
+            conditions = [condition_of(collection, of, where, self._dialect)] if where else []
+            return conditions + ([between(collection, of, order, bounds, self._dialect)] if bounds else [])
 
         def ordering(of: sa.FromClause) -> list[Expression]:
-            return [_ordering(of.c[o.column], collection[o.column].nullable, o.descending, backward) for o in order]
+            return [ordering_of(of.c[o.column], collection[o.column].nullable, o.descending, backward) for o in order]
 
         if isinstance(fetch.match, Match):
             return self._compile(self._rows_by_key(fetch.match.column, source, columns, types, bounds, wanted, ordering), types)
@@ -241,7 +232,7 @@ class Statements:
 
     def _totals(self, fetch: Fetch, where: Shape | None) -> Statement:
         source, match = table(fetch.collection), fetch.match
-        condition = _condition(fetch.collection, source, where, self._dialect)
+        condition = condition_of(fetch.collection, source, where, self._dialect)
         total = sa.func.count()
         if match is None:
             return self._compile(sa.select(sa.null(), total).select_from(source).where(condition))
@@ -267,7 +258,7 @@ class Statements:
         query = sa.select(*shown, parent if parent is not None else sa.null().label("parent")).select_from(source)
         if match:
             query = query.where(dialect.is_one_of(source.c[match.column], "keys", collection[match.column].type))
-        query = query.where(_condition(collection, source, where, dialect))
+        query = query.where(condition_of(collection, source, where, dialect))
         grouped = groups if parent is None else [parent, *groups]
         if grouped:
             query = query.group_by(*grouped).order_by(*(sa.nulls_last(group.asc()) for group in groups))
@@ -287,7 +278,7 @@ class Statements:
             collection, where = narrowings[number]
             if len(aliases) != 1:
                 raise NarrowingRefused(native.name, collection.name, f"expected one alias of its table, got {', '.join(aliases)}")
-            element = _condition(collection, table(collection).alias(aliases[0]), where, self._dialect, prefix_of(number))
+            element = condition_of(collection, table(collection).alias(aliases[0]), where, self._dialect, prefix_of(number))
             return str(element.compile(dialect=self._dialect.by_name))
 
         query = filled(native, query, [collection for collection, _ in narrowings], condition)
@@ -297,175 +288,6 @@ class Statements:
 
     def _shown(self, columns: Any, names: Sequence[str], types: Sequence[Type]) -> list[Expression]:
         return [self._dialect.shown(columns[n], t).label(f"c{i}") for i, (n, t) in enumerate(zip(names, types, strict=True))]
-
-
-# ----------------------------------------------------------------------------------------------------- shapes and values
-
-
-def _where_shape(where: Where | None, values: Values, dialect: Dialect, prefix: str = "") -> Shape | None:
-    """Return ``where`` without its values; those are added to ``values`` under the names that ``_condition`` gives them."""
-    own: Values = {}
-    shape = _shape_of(where, own, dialect, f"{prefix}w")
-    values.update(own)
-    return shape
-
-
-def _shape_of(where: Where | None, values: Values, dialect: Dialect, letter: str) -> Shape | None:
-    if where is None:
-        return None
-    if isinstance(where, Compare):
-        if where.value is not None:
-            many = where.op == "in"
-            values[f"{letter}{len(values)}"] = dialect.many([v for v in where.value if v is not None]) if many else where.value
-        return (where.op, where.column, where.value is None)
-    if isinstance(where, Not):
-        return ("not", _shape_of(where.item, values, dialect, letter))
-    return ("and" if isinstance(where, And) else "or", tuple([_shape_of(item, values, dialect, letter) for item in where.items]))
-
-
-def _page_shape(page: Page | None, values: Values) -> Shape | None:
-    """Return direction and bounds of a page without their values: for each bound which of its values are null."""
-    if page is None:
-        return None
-    values["limit"] = page.limit + 1  # one more row tells whether there are more
-    bounds: list[tuple[bool, ...] | None] = []
-    for letter, bound in (("a", page.after), ("b", page.before)):
-        bounds.append(None if bound is None else tuple([value is None for value in bound]))
-        values.update((f"{letter}{i}", value) for i, value in enumerate(bound or ()) if value is not None)
-    return (page.backward, *bounds)
-
-
-# -------------------------------------------------------------------------------------------------------------- conditions
-
-
-def _condition(collection: Collection, source: sa.FromClause, shape: Shape | None, dialect: Dialect, prefix: str = "") -> Expression:
-    """Return a filter as a two-valued condition: never null, so that NOT is an exact negation.
-
-    Negation is pushed down to the comparisons, so that plain filters stay plain comparisons, which indexes serve.
-    """
-    names = (f"{prefix}w{number}" for number in count())
-
-    def build(shape: Shape, negated: bool) -> Expression:
-        if shape[0] == "not":
-            return build(shape[1], not negated)
-        if shape[0] not in ("and", "or"):
-            return _comparison(collection, source, shape, negated, names, dialect)
-        items = [build(item, negated) for item in shape[1]]
-        if (shape[0] == "and") != negated:
-            return sa.and_(sa.true(), *items)
-        return sa.or_(sa.false(), *items)
-
-    return sa.true() if shape is None else build(shape, False)
-
-
-def _comparison(
-    collection: Collection, source: sa.FromClause, shape: Shape, negated: bool, names: Iterator[str], dialect: Dialect
-) -> Expression:
-    op, name, is_null = shape
-    column, declared = source.c[name], collection[name]
-    if op == "ne":
-        op, negated = "eq", not negated
-    if is_null and op == "eq":
-        return column.is_not(None) if negated else column.is_(None)
-    if is_null:
-        return sa.true() if negated else sa.false()
-    comparison = _OPERATORS[op](dialect, column, next(names), declared.type)
-    if not negated:
-        return comparison
-    return sa.or_(column.is_(None), sa.not_(comparison)) if declared.nullable else sa.not_(comparison)
-
-
-_OPERATORS: dict[str, Callable[[Dialect, Expression, str, Type], Expression]] = {
-    "eq": lambda d, column, name, type_: column == d.value(name, type_),
-    "gt": lambda d, column, name, type_: column > d.value(name, type_),
-    "gte": lambda d, column, name, type_: column >= d.value(name, type_),
-    "lt": lambda d, column, name, type_: column < d.value(name, type_),
-    "lte": lambda d, column, name, type_: column <= d.value(name, type_),
-    "in": lambda d, column, name, type_: d.is_one_of(column, name, type_),
-    "contains": lambda d, column, name, type_: d.contains(column, d.value(name, type_)),
-    "starts_with": lambda d, column, name, type_: d.starts_with(column, d.value(name, type_)),
-}
-
-
-# ------------------------------------------------------------------------------------------------------- order and keyset
-
-
-def _ordering(column: Expression, nullable: bool, descending: bool, backward: bool) -> Expression:
-    """Return one item of ORDER BY. Where nulls cannot be, nothing is said of them, so that indexes serve either direction."""
-    item = column.desc() if descending != backward else column.asc()
-    if not nullable:
-        return item
-    return sa.nulls_first(item) if backward else sa.nulls_last(item)
-
-
-def _between(collection: Collection, source: sa.FromClause, order: Sequence[Order], bounds: Shape, dialect: Dialect) -> Expression:
-    """Return the condition that a row lies strictly behind ``after`` and before ``before``, in ``order``."""
-    _, after, before = bounds
-    conditions = [
-        _beyond(collection, source, order, letter, nulls, is_after, dialect)
-        for letter, nulls, is_after in (("a", after, True), ("b", before, False))
-        if nulls is not None
-    ]
-    return sa.and_(sa.true(), *conditions)
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """One column of a bound: ``greater`` says on which side of the value the wanted rows are."""
-
-    column: Expression
-    value: Expression | None
-    nullable: bool
-    greater: bool
-    is_after: bool
-
-    @property
-    def beyond(self) -> Expression:
-        if self.value is None:  # nulls are last: nothing lies behind them, all else before them
-            return sa.false() if self.is_after else self.column.is_not(None)
-        plain = self.column > self.value if self.greater else self.column < self.value
-        return sa.or_(plain, self.column.is_(None)) if self.is_after and self.nullable else plain
-
-    @property
-    def equal(self) -> Expression:
-        return self.column.is_(None) if self.value is None else self.column == self.value
-
-    @property
-    def beyond_or_equal(self) -> Expression:
-        return self.column >= self.value if self.greater else self.column <= self.value
-
-
-def _beyond(
-    collection: Collection,
-    source: sa.FromClause,
-    order: Sequence[Order],
-    letter: str,
-    nulls: Sequence[bool],
-    is_after: bool,
-    dialect: Dialect,
-) -> Expression:
-    steps = [
-        _Step(
-            source.c[item.column],
-            None if is_null else dialect.value(f"{letter}{position}", collection[item.column].type),
-            collection[item.column].nullable,
-            item.descending != is_after,
-            is_after,
-        )
-        for position, (item, is_null) in enumerate(zip(order, nulls, strict=True))
-    ]
-    plain = not any(step.nullable or step.value is None for step in steps)
-    if plain and len(steps) > 1 and len({step.greater for step in steps}) == 1:
-        # One comparison of rows, which is one range of an index.
-        left, right = sa.tuple_(*(s.column for s in steps)), sa.tuple_(*(s.value for s in steps))
-        return left > right if steps[0].greater else left < right
-    condition = steps[-1].beyond
-    for step in reversed(steps[:-1]):
-        condition = sa.or_(step.beyond, sa.and_(step.equal, condition))
-    first = steps[0]
-    if first.nullable or first.value is None or len(steps) == 1:
-        return condition
-    return sa.and_(first.beyond_or_equal, condition)  # implied, but a range that an index can start from
 
 
 # ----------------------------------------------------------------------------------------------------------------- pieces

@@ -1,7 +1,7 @@
 """The store port for PostgreSQL and SQLite: each request is one statement, or two when totals are asked.
 
-From top to bottom: ``tables`` says which table a collection is, ``statements`` turns a request into text once per shape, in the words of
-``dialects``; ``asyncpg`` and ``aiosqlite`` run it; ``migrations`` makes the tables.
+From top to bottom: ``tables`` says which table a collection is, ``statements`` turns a request into text once per shape, in the words of a
+dialect (``postgresql``, ``sqlite``); ``asyncpg`` and ``aiosqlite`` run it; ``migrations`` makes the tables.
 """
 
 from __future__ import annotations
@@ -41,8 +41,11 @@ from gateway.stores.measures import joined
 from gateway.stores.shared import grouped_by_first, grouped_by_last, pages, to_write
 from gateway.stores.sql.aiosqlite import AiosqliteDriver, is_unfit_for_json
 from gateway.stores.sql.asyncpg import AsyncpgDriver
-from gateway.stores.sql.dialects import Dialect, PostgreSQL, SQLite
-from gateway.stores.sql.statements import Statement, Statements, Values
+from gateway.stores.sql.conditions import Values
+from gateway.stores.sql.dialects import Dialect
+from gateway.stores.sql.postgresql import PostgreSQL
+from gateway.stores.sql.sqlite import SQLite
+from gateway.stores.sql.statements import Statement, Statements
 
 
 class SqlStore:

@@ -11,9 +11,9 @@ import orjson
 import strawberry
 from strawberry.schema.config import StrawberryConfig
 
-from gateway.fields import Graph
-from gateway.inputs import Direction, StringFilter
-from gateway.scalars import SCALARS
+from gateway.graph.fields import Graph
+from gateway.graph.inputs import Direction, StringFilter
+from gateway.graph.scalars import SCALARS
 from gateway.service import Request, Response, Service
 from gateway.stores import Stores
 from gateway.stores.base import Collection, Row, Store, Upsert

@@ -12,7 +12,7 @@ from graphql import GraphQLError
 
 from gateway.context import RequestContext
 from gateway.errors import StoreTimeout
-from gateway.fields import Connection, Node, batched, column, computed, lookup, many, one
+from gateway.graph.fields import Connection, Node, batched, column, computed, lookup, many, one
 from gateway.stores.base import Collection, Column, Key, Type
 from tests.gateway.engine.graphs import MASKED, Both, Named, Sorted, both, graph
 

@@ -14,7 +14,7 @@ from strawberry.permission import BasePermission
 from strawberry.types import Info
 
 from gateway.context import RequestContext
-from gateway.fields import Connection, Node, batched, column, computed, lookup, many, one
+from gateway.graph.fields import Connection, Node, batched, column, computed, lookup, many, one
 from gateway.security.limits import Limits
 from gateway.service import Service
 from gateway.stores.base import Collection, Column, Key

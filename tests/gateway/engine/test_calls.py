@@ -13,9 +13,9 @@ import pytest
 import strawberry
 
 from gateway.context import RequestContext
-from gateway.fields import Connection, Node, Through, batched, column, computed, count, lookup, many, maximum, minimum, one, stats
-from gateway.inputs import Interval, filter_of
-from gateway.scalars import DateTime
+from gateway.graph.fields import Connection, Node, Through, batched, column, computed, count, lookup, many, maximum, minimum, one, stats
+from gateway.graph.inputs import Interval, filter_of
+from gateway.graph.scalars import DateTime
 from gateway.stores.base import A, Collection, Column, Fetch, Get, Key, Match, Pairs, Request, Type
 from gateway.stores.memory import MemoryStore
 from tests.gateway.engine.graphs import Both, Named, Sorted, both, graph

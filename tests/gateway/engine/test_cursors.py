@@ -11,8 +11,8 @@ import strawberry
 
 from gateway.engine.cursors import CURSOR_MAX, cursor_of, read_cursor, write_cursor
 from gateway.errors import CursorTooLong
-from gateway.fields import Connection, Node, column, many, part
-from gateway.inputs import Direction
+from gateway.graph.fields import Connection, Node, column, many, part
+from gateway.graph.inputs import Direction
 from gateway.stores.base import Collection, Column, Order
 from tests.gateway.engine.graphs import Named, both, graph, respond
 

@@ -8,7 +8,7 @@ import pytest
 import strawberry
 
 from gateway.errors import StoreTimeout, StoreUnavailable
-from gateway.fields import Connection, Node, Through, column, lookup, many
+from gateway.graph.fields import Connection, Node, Through, column, lookup, many
 from gateway.stores.base import Collection, Column, Fetch, Pairs
 from gateway.stores.memory import MemoryStore
 from tests.failing import Failing

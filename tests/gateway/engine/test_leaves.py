@@ -13,8 +13,8 @@ from graphql import GraphQLError
 
 from gateway.context import RequestContext
 from gateway.errors import BadUserInput
-from gateway.fields import Node, batched, column, lookup
-from gateway.scalars import Json
+from gateway.graph.fields import Node, batched, column, lookup
+from gateway.graph.scalars import Json
 from gateway.stores.base import Collection, Column, Key, Type
 from tests.gateway.engine.graphs import MASKED, both, graph
 

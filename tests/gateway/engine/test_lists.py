@@ -9,8 +9,8 @@ import pytest
 import strawberry
 
 from gateway.context import RequestContext
-from gateway.fields import Connection, Node, batched, column, computed, each, lookup, many
-from gateway.inputs import filter_of, order_of
+from gateway.graph.fields import Connection, Node, batched, column, computed, each, lookup, many
+from gateway.graph.inputs import filter_of, order_of
 from gateway.stores.base import Collection, Column, Key, Type
 from tests.gateway.engine.graphs import MASKED, Both, both, graph
 

@@ -10,7 +10,7 @@ import strawberry
 
 from gateway.context import RequestContext
 from gateway.errors import StoreUnavailable
-from gateway.fields import Node, batched, column, lookup, one
+from gateway.graph.fields import Node, batched, column, lookup, one
 from gateway.loaders import ask, frozen, load, shared
 from gateway.stores import Stores
 from gateway.stores.base import Aggregate, Collection, Column, Fetch, Get, Match, Measure, Native, NativeCall, Upsert

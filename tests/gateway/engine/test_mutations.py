@@ -10,8 +10,8 @@ import pytest
 import strawberry
 
 from gateway.context import RequestContext
-from gateway.fields import Connection, Node, batched, column, lookup, many, one
-from gateway.inputs import filter_of, order_of
+from gateway.graph.fields import Connection, Node, batched, column, lookup, many, one
+from gateway.graph.inputs import filter_of, order_of
 from gateway.loaders import load
 from gateway.stores.base import Collection, Column, Get, Key, Row, Type, Upsert
 from tests.gateway.engine.graphs import MASKED, both, graph, respond

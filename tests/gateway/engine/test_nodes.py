@@ -9,10 +9,10 @@ import strawberry
 
 from gateway.context import RequestContext
 from gateway.errors import StoreUnavailable
-from gateway.fields import Connection, Node, batched, column, lookup, many, one
-from gateway.fields import node as by_id
-from gateway.fields import nodes as by_ids
-from gateway.inputs import order_of
+from gateway.graph.fields import Connection, Node, batched, column, lookup, many, one
+from gateway.graph.fields import node as by_id
+from gateway.graph.fields import nodes as by_ids
+from gateway.graph.inputs import order_of
 from gateway.stores.base import Collection, Column, Key, Row
 from tests.gateway.engine.graphs import Both, Named, Sorted, both, graph
 

@@ -6,7 +6,7 @@ import pytest
 import strawberry
 
 from gateway.errors import StoreUnavailable
-from gateway.fields import Connection, Node, PageInfo, column, lookup, many, one, part
+from gateway.graph.fields import Connection, Node, PageInfo, column, lookup, many, one, part
 from gateway.stores.base import Collection, Column
 from tests.gateway.engine.graphs import Both, Named, Sorted, both, graph
 

@@ -7,7 +7,7 @@ import pytest
 import strawberry
 
 from gateway.engine.document import DocumentRefused, Documents
-from gateway.fields import Connection, Node, column, lookup, many
+from gateway.graph.fields import Connection, Node, column, lookup, many
 from gateway.service import PLANS_PER_DOCUMENT, Request, Service
 from gateway.stores.base import Collection, Column
 from tests.gateway.engine.graphs import Both, Named, Sorted, both, graph, respond

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import strawberry
 
-from gateway.fields import Connection, Node, column, lookup, many, one
+from gateway.graph.fields import Connection, Node, column, lookup, many, one
 from gateway.stores.base import Collection, Column
 from tests.gateway.engine.graphs import Both, Named, Sorted, both, graph
 

@@ -10,10 +10,10 @@ import pytest
 import strawberry
 
 from gateway.errors import OutOfRange
-from gateway.fields import Node, Through, average, column, count, lookup, many, maximum, minimum, stats, total
 from gateway.graph.checks import check
-from gateway.inputs import Interval, filter_of
-from gateway.scalars import Date, DateTime
+from gateway.graph.fields import Node, Through, average, column, count, lookup, many, maximum, minimum, stats, total
+from gateway.graph.inputs import Interval, filter_of
+from gateway.graph.scalars import Date, DateTime
 from gateway.stores.base import Aggregate, Collection, Column, Measure, Type
 from tests.gateway.engine.graphs import Both, Named, Sorted, both, graph, respond
 

@@ -13,8 +13,8 @@ from graphql import GraphQLError
 
 from gateway import service
 from gateway.context import RequestContext
-from gateway.fields import Connection, Node, batched, column, lookup, many
-from gateway.scalars import Json
+from gateway.graph.fields import Connection, Node, batched, column, lookup, many
+from gateway.graph.scalars import Json
 from gateway.service import Service
 from gateway.stores.base import Collection, Column, Key
 from tests.gateway.engine.graphs import MASKED, Named, Sorted, both, graph, respond

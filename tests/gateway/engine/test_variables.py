@@ -11,8 +11,8 @@ import pytest
 import strawberry
 
 from gateway.context import RequestContext
-from gateway.fields import Connection, Node, batched, column, lookup, many
-from gateway.scalars import Json
+from gateway.graph.fields import Connection, Node, batched, column, lookup, many
+from gateway.graph.scalars import Json
 from gateway.stores.base import Collection, Column, Key
 from tests.gateway.engine.graphs import Both, Named, Sorted, both, graph
 

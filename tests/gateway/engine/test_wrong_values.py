@@ -12,9 +12,9 @@ import pytest
 import pytest_asyncio
 import strawberry
 
-from gateway.fields import Connection, Node, PageInfo, column, computed, count, each, lookup, many, one, part, stats
-from gateway.inputs import Direction, Interval, filter_of
-from gateway.scalars import Date, DateTime, Json
+from gateway.graph.fields import Connection, Node, PageInfo, column, computed, count, each, lookup, many, one, part, stats
+from gateway.graph.inputs import Direction, Interval, filter_of
+from gateway.graph.scalars import Date, DateTime, Json
 from gateway.service import Service
 from gateway.stores import Stores
 from gateway.stores.base import Collection, Column, Index, Store, Type, Upsert

@@ -11,7 +11,8 @@ import strawberry
 from strawberry.permission import BasePermission
 
 from gateway.context import RequestContext
-from gateway.fields import (
+from gateway.graph.checks import check
+from gateway.graph.fields import (
     Connection,
     Graph,
     Node,
@@ -31,7 +32,6 @@ from gateway.fields import (
     stats,
     total,
 )
-from gateway.graph.checks import check
 from gateway.stores.base import Collection, Column, Index, Key, Measure, Type
 from schema import schema as example
 from tests.gateway.engine.graphs import By, Named, Sorted, graph

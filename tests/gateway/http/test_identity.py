@@ -20,8 +20,8 @@ from gateway.app import create_app
 from gateway.config import Settings
 from gateway.context import RequestContext
 from gateway.errors import Bug, Forbidden, StoreUnavailable, Unauthorized
-from gateway.fields import Graph, batched, column, lookup
 from gateway.graph.checks import check
+from gateway.graph.fields import Graph, batched, column, lookup
 from gateway.service import Request, Service
 from gateway.stores import Stores
 from gateway.stores.base import Collection, Column, Key, Upsert

@@ -118,8 +118,8 @@ def test_a_kind_that_cannot_be_is_refused_and_nothing_of_it_is_kept(name: str, s
 
 PACKAGE = Path(gateway.__file__).parent
 NAMED = re.compile(r"sqlite|postgres|asyncpg|mongo|neo4j|cypher|\bbolt\b|^memory\b|MemoryStore|stores\.memory", re.IGNORECASE)
-# The table, and the file and the folders of the kinds themselves.
-MAY_NAME = ("stores/kinds.py", "stores/memory.py", "stores/sql/", "stores/mongo/", "stores/neo4j/")
+# The table, and the folders of the kinds themselves.
+MAY_NAME = ("stores/kinds.py", "stores/memory/", "stores/sql/", "stores/mongo/", "stores/neo4j/")
 # Where "memory" is what answers that nobody takes are kept in, and no kind.
 OTHER_MEMORY = {"http/unread.py"}
 

@@ -6,7 +6,8 @@ import pytest
 
 from gateway.errors import StoreUnavailable
 from gateway.stores.base import Aggregate, Delete, Fetch, Get, Interval, Match, Measure, Native, NativeCall, Order, Page, Upsert
-from gateway.stores.memory import CALLS_KEPT, MemoryStore, bucket
+from gateway.stores.memory.store import CALLS_KEPT, MemoryStore
+from gateway.stores.memory.table import bucket
 from resolvers.users import users
 
 ADA = ("6", "Ada", "ada@example.org", True, None, None, ["en"], "2010-03-08T23:51:42.175Z", "2010-03-08T23:51:42.175Z")

@@ -22,7 +22,7 @@ from typing import Any, Optional
 import strawberry
 from strawberry.utils.str_converters import to_camel_case
 
-from gateway.scalars import Date, DateTime
+from gateway.graph.scalars import Date, DateTime
 from gateway.stores.base import Collection, Column, Type
 
 COLUMN = "gateway.column"  # the key in a field's metadata: the column, where it is not the attribute's name

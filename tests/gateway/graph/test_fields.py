@@ -11,7 +11,7 @@ from graphql import GraphQLObjectType, build_schema, is_non_null_type
 
 from gateway.context import RequestContext
 from gateway.errors import StoreUnavailable
-from gateway.fields import (
+from gateway.graph.fields import (
     Connection,
     Graph,
     Node,

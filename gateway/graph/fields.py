@@ -46,7 +46,7 @@ from gateway.engine.sources import (
 from gateway.engine.sources import Through as Through
 from gateway.engine.sources.source import SOURCE
 from gateway.engine.values import raw
-from gateway.loading import Dataset
+from gateway.graph.datasets import Dataset
 from gateway.stores.base import Collection, Column, Measure, Row, Type
 
 # --------------------------------------------------------------------------------------------------------------- fields

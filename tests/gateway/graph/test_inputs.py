@@ -13,9 +13,9 @@ from strawberry.schema.config import StrawberryConfig
 
 from gateway.context import RequestContext
 from gateway.errors import ConfigError
-from gateway.fields import Connection, Graph, Node, batched, column, count, lookup, many, stats
-from gateway.inputs import BASIC, FULL, Interval, StringFilter, filter_of, order_of
-from gateway.scalars import SCALARS, DateTime
+from gateway.graph.fields import Connection, Graph, Node, batched, column, count, lookup, many, stats
+from gateway.graph.inputs import BASIC, FULL, Interval, StringFilter, filter_of, order_of
+from gateway.graph.scalars import SCALARS, DateTime
 from gateway.stores.base import Collection, Column, Key, Type
 from tests.gateway.engine.graphs import Both, By, Named, both, graph, respond
 

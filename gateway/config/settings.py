@@ -1,0 +1,151 @@
+"""Which settings there are, and what each must be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from gateway.config.values import EXPECTED_GRAPH, folder, graph_name, header_names, host_patterns, origins
+from gateway.stores.kinds import normal_url
+
+PREFIX = "GATEWAY_"
+
+_MIB = 1024 * 1024
+_MOST = 1_000_000_000
+
+Seconds = Annotated[float, Field(gt=0, le=3_600, allow_inf_nan=False, description="seconds, more than 0 and at most 3600")]
+
+
+class StoreSettings(BaseModel):
+    """One store. Its URL decides its kind; stores with equal URLs share a pool."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: Annotated[str, AfterValidator(normal_url)] = Field(default="")
+    pool_size: int = Field(default=10, ge=1, le=1_000, description="a number of connections from 1 to 1000")
+
+
+def _limit(default: int, what: str, *, least: int = 1, most: int = _MOST) -> Any:
+    return Field(default=default, ge=least, le=most, description=f"a number of {what}, from {least} to {most}")
+
+
+def _in_development(data: Mapping[str, Any]) -> bool:
+    return bool(data.get("environment") == "development")
+
+
+class Settings(BaseSettings):
+    """What the gateway was told. ``Settings(...)`` itself reads nothing but its arguments; ``load_settings`` reads the rest.
+
+    A field's description says what its value must be: it completes "expected …" in an error.
+    """
+
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, env_prefix=PREFIX, env_nested_delimiter="__", env_ignore_empty=True, validate_default=False
+    )
+
+    graph: Annotated[str, AfterValidator(graph_name)] = Field(default="", description=EXPECTED_GRAPH)
+    environment: Literal["development", "production"] = Field(default="development", description="development or production")
+    host: str = Field(default="127.0.0.1", min_length=1, pattern=r"^\S+$", description="a host name or an address")
+    port: int = Field(default=8_000, ge=0, le=65_535, description="a port from 0 to 65535")
+    data_dir: Annotated[Path, AfterValidator(folder)] = Field(default=Path("data"), description="a folder, or where one can be made")
+    stores: dict[str, StoreSettings] = Field(default={}, description="a table of stores by name")
+
+    page_max: int = Field(default=100, ge=1, le=10_000, description="rows of a page, from 1 to 10000")
+    page_default: int = Field(
+        default_factory=lambda data: min(10, data["page_max"]), ge=1, le=10_000, description="rows of a page, from 1 to page_max"
+    )
+    nodes_max: int = Field(default=1_000, ge=1, le=100_000, description="ids in one nodes(ids:), from 1 to 100000")
+    body_limit_bytes: int = Field(default=1_048_576, ge=1_024, le=1_073_741_824, description="bytes, from 1024 to 1073741824")
+    access_log: bool = Field(default=True, description="true or false: whether every request is a line in the log")
+    metrics: bool = Field(default_factory=_in_development, description="true or false: whether /metrics is served")
+    plan_cache_size: int = Field(default=1_000, ge=0, le=1_000_000, description="a number of documents from 0 to 1000000")
+    plan_cache_limit_bytes: int = Field(default=16 * _MIB, ge=0, le=_MOST, description="bytes, from 0 to 1000000000")
+
+    introspection: bool = Field(default_factory=_in_development, description="true or false: whether __schema and __type are answered")
+    suggestions: bool = Field(default_factory=_in_development, description="true or false: whether errors say what was probably meant")
+    type_names: bool = Field(default_factory=_in_development, description="true or false: whether errors name types of the schema")
+
+    limits: Literal["enforce", "measure"] = Field(default="enforce", description="enforce or measure")
+    query_limit_bytes: int = _limit(16 * 1024, "bytes of a query")
+    tokens_max: int = _limit(2_000, "tokens of a document")
+    nesting_max: int = _limit(64, "levels of brackets of a document", most=150)
+    depth_max: int = _limit(15, "levels of fields")
+    aliases_max: int = _limit(100, "aliases of a document", least=0)
+    root_fields_max: int = _limit(20, "root fields of an operation")
+    mutations_max: int = _limit(5, "root fields of a mutation")
+    directives_max: int = _limit(50, "directives of a document", least=0)
+    directives_per_node_max: int = _limit(5, "directives at one place", least=0)
+    selections_max: int = _limit(1_000, "selections of a document")
+    fragments_max: int = _limit(50, "fragments of a document", least=0)
+    operations_max: int = _limit(10, "operations of a document")
+    variables_max: int = _limit(50, "variables of an operation", least=0)
+    variables_limit_bytes: int = _limit(256 * 1024, "bytes of a request's variables")
+    variables_depth_max: int = _limit(32, "levels of a request's variables")
+    variables_list_max: int = _limit(1_000, "items of a list in variables")
+    variables_values_max: int = _limit(5_000, "values in a request's variables")
+    arguments_values_max: int = _limit(20_000, "values in the arguments of an operation")
+    filter_conditions_max: int = _limit(100, "conditions of a filter")
+    filter_depth_max: int = _limit(10, "levels of a filter")
+    filter_in_max: int = _limit(1_000, "items of a list in a filter")
+    filter_text_max: int = _limit(256, "characters to look for in a filter")
+    cost_max: int = _limit(10_000, "objects that an operation's page sizes allow")
+    objects_max: int = _limit(20_000, "objects of an answer")
+    introspection_fields_max: int = _limit(100, "fields of an introspection per type of the schema")
+    response_limit_bytes: int = _limit(8 * _MIB, "bytes of an answer", least=1_024)
+
+    # The HTTP edge
+    http_statuses: Literal["audit", "draft"] = Field(default="audit", description="audit or draft")
+    get: bool = Field(default_factory=_in_development, description="true or false: whether queries by GET are served")
+    get_preflight: bool = Field(
+        default_factory=lambda data: data["environment"] == "production",
+        description="true or false: whether a GET needs the header GraphQL-Require-Preflight",
+    )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(host_patterns)] = Field(
+        default=(), description="host names without ports, such as api.example.com or *.example.com, or * for any"
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(origins)] = Field(
+        default=(), description="origins such as https://app.example.com, without a path, or * for any"
+    )
+    cors_credentials: bool = Field(default=False, description="true or false: whether pages of these origins may send cookies")
+    cors_headers: Annotated[tuple[str, ...], NoDecode, BeforeValidator(header_names)] = Field(
+        default=(), description="names of headers, such as X-Tenant"
+    )
+    url_limit_bytes: int = Field(default=8_192, ge=256, le=65_536, description="bytes, from 256 to 65536")
+    header_limit_bytes: int = Field(default=16_384, ge=1_024, le=262_144, description="bytes, from 1024 to 262144")
+    headers_max: int = Field(default=100, ge=10, le=1_000, description="a number of headers from 10 to 1000")
+    json_depth_max: int = Field(default=64, ge=8, le=500, description="levels of objects and lists in a body, from 8 to 500")
+    json_values_max: int = _limit(20_000, "values in a body")
+    bodies_limit_bytes: int = _limit(64 * _MIB, "bytes of bodies that are not complete, of all clients together", least=65_536)
+    header_timeout_s: Seconds = 5.0
+    body_timeout_s: Seconds = 10.0
+    unread_timeout_s: Seconds = 10.0
+    unread_limit_bytes: int = Field(default=67_108_864, ge=65_536, le=1_099_511_627_776, description="bytes, from 65536 to 1099511627776")
+
+    request_deadline_s: Seconds = 10.0
+    store_timeout_s: Seconds = 3.0
+    store_write_timeout_s: Seconds = 5.0
+    connect_timeout_s: Seconds = 2.0
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """The URL of every store, by the store's name."""
+        return {name: store.url for name, store in self.stores.items()}
+
+    @property
+    def is_production(self) -> bool:
+        return self.environment == "production"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic's signature
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        *_: PydanticBaseSettingsSource,
+        **__: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)

@@ -1,0 +1,47 @@
+"""What the driver raises, as what the gateway knows."""
+
+from __future__ import annotations
+
+import bson
+from pymongo import errors
+
+from gateway.errors import BadUserInput, Conflict, GatewayError, StoreMisbehaved, StoreTimeout, StoreUnavailable
+from gateway.stores.base import Collection
+from gateway.stores.mongo.answers import Document
+from gateway.stores.shared import conflict
+
+_UNAUTHORIZED, _AUTHENTICATION_FAILED, _DUPLICATE_KEY = 13, 18, 11000
+
+
+def translation(exc: Exception, store: str, seconds: float, collection: Collection | None) -> GatewayError:
+    match exc:
+        case errors.NetworkTimeout() | errors.ExecutionTimeout() | errors.WTimeoutError():
+            return StoreTimeout(store, seconds)
+        case errors.ConnectionFailure() | errors.ConfigurationError() | errors.InvalidOperation():
+            return StoreUnavailable(store)
+        case errors.OperationFailure(code=code) if code in {_UNAUTHORIZED, _AUTHENTICATION_FAILED}:
+            return StoreUnavailable(store)
+        case errors.OperationFailure() if (duplicate := duplicate_in(exc)) is not None:
+            return _conflict(duplicate, store, collection)
+        case errors.OperationFailure(code=code):
+            return StoreMisbehaved(f"store {store}: MongoDB answered with error {code}: {exc}")
+        case bson.errors.InvalidBSON():
+            return StoreMisbehaved(f"store {store}: MongoDB answered with a document that cannot be read: {exc}")
+        case bson.errors.BSONError() | OverflowError() | UnicodeEncodeError():
+            return BadUserInput("a value is none that MongoDB can hold")
+    return StoreMisbehaved(f"store {store}: {exc}")
+
+
+def duplicate_in(exc: errors.OperationFailure) -> Document | None:
+    """Return what the server says about a value that is there already; None when that is not what failed."""
+    details = exc.details or {}
+    for error in (details, *details.get("writeErrors", ())):
+        if error.get("code") == _DUPLICATE_KEY:
+            return dict(error)
+    return None
+
+
+def _conflict(duplicate: Document, store: str, collection: Collection | None) -> Conflict:
+    if collection is None:
+        return conflict(store, "a collection", ())
+    return conflict(store, collection.name, [collection.key[0] if name == "_id" else name for name in duplicate.get("keyPattern", {})])

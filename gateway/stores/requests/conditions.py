@@ -1,0 +1,51 @@
+"""Which rows: comparisons, and what combines them. A filter is data, and two-valued."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from gateway.stores.declarations import Value
+
+Op = Literal["eq", "ne", "in", "gt", "gte", "lt", "lte", "contains", "starts_with"]
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """Two-valued: false when the column or ``value`` is null, except that eq/ne None mean "is null"/"is not null".
+
+    ``ne`` is the exact negation of ``eq``. ``in`` takes a tuple; an empty one matches nothing. ``in`` None matches nothing.
+    """
+
+    column: str
+    op: Op
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class And:
+    """True when all are; ``And(())`` matches everything."""
+
+    items: tuple[Where, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Or:
+    """True when one is; ``Or(())`` matches nothing."""
+
+    items: tuple[Where, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    item: Where
+
+
+Where = Compare | And | Or | Not
+
+
+def both(first: Where | None, second: Where | None) -> Where | None:
+    """Return the condition that holds where both do; None always does."""
+    if first is None or second is None:
+        return first if second is None else second
+    return And((first, second))

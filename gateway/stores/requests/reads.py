@@ -1,0 +1,224 @@
+"""Rows by a unique column, and rows in an order, a page of them per parent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self, cast
+
+from gateway.stores.declarations import Collection, Key, Row, Value
+from gateway.stores.requests.answers import Rows, Slice, Slices
+from gateway.stores.requests.conditions import Where, both
+from gateway.stores.requests.keys import is_fit, is_whole, joined, of_keys, pair_parts, parts_of, picker, union
+from gateway.stores.requests.request import COUNT, FILTER, NOTHING, PAGE, Ability, Request
+from gateway.stores.values import Checks, checks_of
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    column: str
+    descending: bool = False  # nulls are last either way
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """``limit`` rows from the front, or from the back when ``backward``, strictly between ``after`` and ``before``.
+
+    ``after`` and ``before`` hold one value per column of ``total_order(...)``, in that order.
+    """
+
+    limit: int
+    backward: bool = False
+    after: tuple[Value, ...] | None = None
+    before: tuple[Value, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Rows whose ``column`` is one of ``keys``; the answer is grouped by that key. Keys may repeat."""
+
+    column: str
+    keys: Sequence[Key]
+
+    @property
+    def size(self) -> int:
+        return len(self.keys)
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Rows whose ``column`` is the second of a pair; the answer is grouped by the first (many-to-many). Pairs may repeat."""
+
+    column: str
+    pairs: Sequence[tuple[Key, Key]]
+
+    @property
+    def size(self) -> int:
+        return len(self.pairs)
+
+
+@dataclass(frozen=True, slots=True)
+class Get(Request[Rows]):
+    """Rows by a unique column: at most one row per key. A key is absent where its row does not match ``where``."""
+
+    operation: ClassVar[str] = "get"
+
+    collection: Collection
+    columns: tuple[str, ...]
+    keys: Sequence[Key]
+    column: str = "id"
+    where: Where | None = None
+
+    @property
+    def store(self) -> str:
+        return self.collection.store
+
+    @property
+    def about(self) -> str:
+        return self.collection.name
+
+    @property
+    def needs(self) -> frozenset[Ability]:
+        return FILTER if self.where is not None else NOTHING
+
+    @property
+    def keys_count(self) -> int:
+        return len(self.keys)
+
+    def share_key(self) -> Any:
+        return (Get, self.collection, self.column, self.where)
+
+    def merged(self, others: Sequence[Self]) -> Self:
+        if not others:
+            return self
+        every = (self, *others)
+        return replace(self, columns=tuple(union(get.columns for get in every)), keys=union(get.keys for get in every))
+
+    def split(self) -> Sequence[Self]:
+        if is_fit(self.keys):
+            return (self,)
+        parts = parts_of(self.keys)
+        return (self,) if is_whole(parts, self.keys) else [replace(self, keys=part) for part in parts]
+
+    def joined(self, answers: Sequence[Rows]) -> Rows:
+        return joined(answers)
+
+    def part_of(self, answer: Rows, merged: Self) -> Rows:
+        if merged is self:
+            return answer
+        if self.columns == merged.columns:
+            return of_keys(answer, self.keys)
+        pick = picker(self.columns, merged.columns)
+        return {key: pick(answer[key]) for key in self.keys if key in answer}
+
+    def narrowed(self, collection: Collection, where: Where) -> Self:
+        return self if collection is not self.collection else replace(self, where=both(where, self.where))
+
+    def rows_in(self, answer: Rows) -> int:
+        return len(answer)
+
+    @property
+    def checks(self) -> Checks:
+        return checks_of(self.collection, self.columns)
+
+    def rows_of(self, answer: Rows) -> Sequence[Row]:
+        return list(answer.values())
+
+    def with_rows(self, answer: Rows, made_of: Callable[[Row], Row]) -> Rows:
+        return {key: made_of(row) for key, row in answer.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch(Request[Slices]):
+    """Rows in order, a page of them per parent. Without ``match`` there is one group, ``None``. Without ``page`` all rows.
+
+    ``count`` asks for the number of rows that match, whatever the page.
+    """
+
+    operation: ClassVar[str] = "fetch"
+
+    collection: Collection
+    columns: tuple[str, ...]
+    match: Match | Pairs | None = None
+    where: Where | None = None
+    order: tuple[Order, ...] = ()
+    page: Page | None = None
+    count: bool = False
+
+    @property
+    def store(self) -> str:
+        return self.collection.store
+
+    @property
+    def about(self) -> str:
+        return self.collection.name
+
+    @property
+    def needs(self) -> frozenset[Ability]:
+        return PAGE | (COUNT if self.count else NOTHING) | (FILTER if self.where is not None else NOTHING)
+
+    @property
+    def keys_count(self) -> int:
+        return 0 if self.match is None else self.match.size
+
+    def share_key(self) -> Any:
+        if self.match is None:
+            by = None
+        elif isinstance(self.match, Match):
+            by = self.match.column
+        else:
+            # Pairs of two edges would mix under one parent: following and followers of one user are different pairs.
+            return None
+        return (Fetch, self.collection, by, self.where, self.order, self.page, self.count)
+
+    def merged(self, others: Sequence[Self]) -> Self:
+        if not others:
+            return self
+        every = (self, *others)
+        columns = tuple(union(fetch.columns for fetch in every))
+        if self.match is None:
+            return replace(self, columns=columns)
+        keys = union(cast("Match", fetch.match).keys for fetch in every)
+        return replace(self, columns=columns, match=Match(self.match.column, keys))
+
+    def split(self) -> Sequence[Self]:
+        match = self.match
+        if match is None:
+            return (self,)
+        if isinstance(match, Pairs):
+            return [replace(self, match=Pairs(match.column, part)) for part in pair_parts(match.pairs)]
+        if is_fit(match.keys):
+            return (self,)
+        parts = parts_of(match.keys)
+        return (self,) if is_whole(parts, match.keys) else [replace(self, match=Match(match.column, part)) for part in parts]
+
+    def joined(self, answers: Sequence[Slices]) -> Slices:
+        return joined(answers)
+
+    def part_of(self, answer: Slices, merged: Self) -> Slices:
+        if merged is self:
+            return answer
+        if isinstance(self.match, Match):
+            answer = of_keys(answer, self.match.keys)
+        if self.columns == merged.columns:
+            return answer
+        pick = picker(self.columns, merged.columns)
+        return {key: Slice([pick(row) for row in part.rows], part.more, part.total) for key, part in answer.items()}
+
+    def narrowed(self, collection: Collection, where: Where) -> Self:
+        return self if collection is not self.collection else replace(self, where=both(where, self.where))
+
+    def rows_in(self, answer: Slices) -> int:
+        return sum(len(part.rows) for part in answer.values())
+
+    @property
+    def checks(self) -> Checks:
+        return checks_of(self.collection, self.columns)
+
+    def rows_of(self, answer: Slices) -> Sequence[Row]:
+        if len(answer) == 1:
+            return next(iter(answer.values())).rows
+        return [row for part in answer.values() for row in part.rows]
+
+    def with_rows(self, answer: Slices, made_of: Callable[[Row], Row]) -> Slices:
+        return {key: part._replace(rows=list(map(made_of, part.rows))) for key, part in answer.items()}
