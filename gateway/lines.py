@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any
 
 import orjson
 
 from gateway.graph.datasets import Dataset, Line
 from gateway.stores.base import Collection, Column, Type, Value
+from gateway.stores.types import NO_VALUE, value_of
 
 LINE_LIMIT_BYTES = 16 * 1024 * 1024
 JSON_DEPTH = 64
@@ -84,6 +87,9 @@ def _object(text: bytes) -> dict[str, Value]:
 
 def _converter(column: Column, *, is_key: bool) -> tuple[str, Callable[[Any], Value]]:
     """Return (what is expected, in words; the function to the wire value, which raises _WrongValue)."""
+    if column.many and column.type is not Type.TEXTS:
+        expected, convert = _converter(replace(column, many=False), is_key=False)
+        return f"a list, each item of it {expected}", lambda value: _list(value, convert)
     match column.type:
         case Type.TEXT if is_key:
             return "text that is not empty", _key_text
@@ -96,13 +102,17 @@ def _converter(column: Column, *, is_key: bool) -> tuple[str, Callable[[Any], Va
         case Type.FLOAT:
             return "a number", _float
         case Type.TIME:
-            return "an RFC 3339 time such as 2010-03-08T23:51:42.175Z", wire_time
+            return "an RFC 3339 time such as 2010-03-08T23:51:42.175Z", partial(wire_time, precision=column.precision)
         case Type.DATE:
             return "a date such as 1985-09-20", wire_date
         case Type.JSON:
             return f"JSON with whole numbers of 64 bits, at most {JSON_DEPTH} deep", _json
         case Type.TEXTS:
             return "a list of texts", _texts
+        case Type.ENUM:
+            return f"one of {', '.join(column.values)}", partial(_read, column)
+        case Type.DECIMAL | Type.CLOCK | Type.UUID | Type.OBJECT_ID | Type.BYTES:
+            return _EXPECTED[column.type], partial(_read, column)
 
 
 def _text(value: Any) -> str:
@@ -140,15 +150,40 @@ _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
-def wire_time(value: Any) -> str:
-    """Return a time of RFC 3339 in UTC with exactly three decimals; further ones are cut off."""
-    if type(value) is not str or not _RFC_3339.fullmatch(value.upper()):
+_EXPECTED = {
+    Type.DECIMAL: "a decimal number as text, such as 13.86",
+    Type.CLOCK: "a time of a day such as 23:51:42",
+    Type.UUID: "a uuid such as 123e4567-e89b-12d3-a456-426614174000",
+    Type.OBJECT_ID: "an ObjectId of 24 hexadecimal digits",
+    Type.BYTES: "bytes in base64",
+}
+
+
+def _read(column: Column, value: Any) -> Value:
+    found = value_of(column, value)
+    if found is NO_VALUE:
+        raise _WrongValue
+    return found
+
+
+def _list(value: Any, convert: Callable[[Any], Value]) -> list[Value]:
+    if type(value) is not list:
+        raise _WrongValue
+    return [convert(item) for item in value]
+
+
+def wire_time(value: Any, precision: int = 3) -> str:
+    """Return a time of RFC 3339 in UTC with exactly ``precision`` decimals; further ones are cut off."""
+    found = _RFC_3339.fullmatch(value.upper()) if type(value) is str else None
+    if found is None:
         raise _WrongValue
     try:
         moment = datetime.fromisoformat(value.upper())
-        if _WIRE_TIME.fullmatch(value):
-            return value
-        return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        if precision == 3 and _WIRE_TIME.fullmatch(value):
+            return found[0]
+        digits = (found[1] or ".")[1 : precision + 1]
+        whole: str = moment.astimezone(UTC).isoformat(timespec="seconds").removesuffix("+00:00")
+        return f"{whole}{'.' if precision else ''}{digits:0<{precision}}Z"
     except (ValueError, OverflowError):
         raise _WrongValue from None
 

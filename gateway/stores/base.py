@@ -52,6 +52,7 @@ from gateway.stores.requests import (
     frozen,
     slice_of,
 )
+from gateway.stores.types import order_key
 
 __all__ = [
     "EMPTY",
@@ -101,6 +102,7 @@ __all__ = [
     "frozen",
     "note",
     "rank",
+    "ranker",
     "slice_of",
     "statements",
     "total_order",
@@ -180,6 +182,25 @@ def total_order(collection: Collection, order: Sequence[Order]) -> tuple[Order, 
 def rank(values: Sequence[Value], order: Sequence[Order]) -> tuple[Any, ...]:
     """A sort key in Python for the values of ``order``'s columns: the order of every store, nulls last."""
     return tuple(_Descending(v) if o.descending else (v is None, v if v is not None else 0) for v, o in zip(values, order, strict=True))
+
+
+def ranker(collection: Collection, order: Sequence[Order]) -> Callable[[Sequence[Value]], tuple[Any, ...]]:
+    """Return the function from the values of ``order``'s columns to their ``rank``, by the columns' types.
+
+    What stands for a value that could not be read has the place of a null: so it has one in every kind, and in a cursor.
+    """
+    keys = [order_key(collection[item.column]) for item in order]
+
+    def rank_of(values: Sequence[Value]) -> tuple[Any, ...]:
+        return rank([_ordered(key, value) for key, value in zip(keys, values, strict=True)], order)
+
+    return rank_of
+
+
+def _ordered(key: Callable[[Value], Any] | None, value: Value) -> Any:
+    if value is None or isinstance(value, Exception):
+        return None
+    return value if key is None else key(value)
 
 
 class _Descending:

@@ -2,14 +2,23 @@
 
 Values in rows, filters, cursors and writes are *wire values*, the same for all kinds:
 
-    TEXT   str                     compares by code point
-    BOOL   bool
-    INT    int (64 bit)
-    FLOAT  float
-    TIME   str, UTC, always ``YYYY-MM-DDTHH:MM:SS.mmmZ`` (24 characters, so it compares as text)
-    DATE   str, ``YYYY-MM-DD``
-    JSON   what orjson.loads gives
-    TEXTS  list[str]
+    TEXT       str                     compares by code point, or as the column's ``collation`` says
+    BOOL       bool
+    INT        int (64 bit)
+    FLOAT      float
+    DECIMAL    str, without an exponent, with ``scale`` decimals where the column has a scale: ``"13.86"``
+    TIME       str, UTC, ``YYYY-MM-DDTHH:MM:SS.mmmZ``, with as many digits of a second as the column's ``precision``
+    DATE       str, ``YYYY-MM-DD``
+    CLOCK      str, the time of a day, ``HH:MM:SS`` and the digits of ``precision``
+    UUID       str, lower case, with hyphens
+    OBJECT_ID  str, 24 hexadecimal digits, lower case
+    BYTES      str, base64 with padding
+    ENUM       str, one of the column's ``values``, ordered as they are there
+    JSON       what orjson.loads gives
+    lists      a list of such values, none of them null, where the column is ``many``
+
+Years before 0001 and after 9999 are written as ISO 8601 has them, with a sign (``-0043-03-15``, ``+10000-01-01``); ``infinity`` and
+``-infinity`` are times and dates, too. Keys are text above the stores, whatever their columns' type: ``types.py`` says which.
 """
 
 from __future__ import annotations
@@ -17,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 Key = str
 Value = Any
@@ -35,21 +44,60 @@ class Type(StrEnum):
     DATE = "date"
     JSON = "json"
     TEXTS = "texts"
+    DECIMAL = "decimal"
+    CLOCK = "clock"
+    UUID = "uuid"
+    OBJECT_ID = "object_id"
+    BYTES = "bytes"
+    ENUM = "enum"
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column of a collection. ``nullable=False`` is kept by the store where it can keep it, and relied on.
 
-    ``description`` is what clients read of it in the filter and the order that are made from the declaration.
+    ``at``: what the database calls it, where that is another name; in MongoDB a path into subdocuments, ``"address.city"``.
+    ``description`` is what clients read of it in the filter and the order that are made from the declaration. ValueError says what does
+    not go together.
     """
 
     name: str
     type: Type = Type.TEXT
     nullable: bool = False
     refers: str | None = None  # the GraphQL type whose key this is; its ids are "<refers>:<key>"
-    default: Value = None  # used by a load when a line does not have the column
+    default: Value = field(default=None, hash=False)  # used by a load when a line does not have the column
     description: str = ""
+    many: bool = False  # a list of values of the type; of TEXT it is the same as TEXTS
+    precision: int = 3  # TIME and CLOCK: how many digits of a second, 0, 3, 6 or 9
+    scale: int | None = None  # DECIMAL: how many decimals; None: as many as a value has
+    bits: int = 64  # INT: 32 where all values are GraphQL's Int
+    values: tuple[str, ...] = ()  # ENUM: in their order
+    enum: str = ""  # ENUM: the name of the database's own type, with its schema; "" where the values are texts there
+    collation: Literal["C", "nocase"] = "C"  # TEXT: by code point, or without regard to case
+    at: str = ""
+
+    def __post_init__(self) -> None:
+        if self.type is Type.TEXTS or (self.type is Type.TEXT and self.many):  # one form for both
+            object.__setattr__(self, "type", Type.TEXTS)
+            object.__setattr__(self, "many", True)
+        if self.precision not in (0, 3, 6, 9):
+            raise ValueError(f"column {self.name}: expected a precision of 0, 3, 6 or 9 digits of a second, got {self.precision}")
+        if self.bits not in (32, 64):
+            raise ValueError(f"column {self.name}: expected an INT of 32 or 64 bits, got {self.bits}")
+        if self.scale is not None and self.scale < 0:
+            raise ValueError(f"column {self.name}: expected a scale of 0 or more decimals, got {self.scale}")
+        if (self.type is Type.ENUM) is not bool(self.values):
+            expected = "the values of an ENUM, in their order" if self.type is Type.ENUM else "values for an ENUM alone"
+            raise ValueError(f"column {self.name}: expected {expected}, got {self.values or 'none'}")
+        if self.collation not in ("C", "nocase"):
+            raise ValueError(f"column {self.name}: expected the collation C or nocase, got {self.collation!r}")
+        if self.collation != "C" and self.type is not Type.TEXT:
+            raise ValueError(f"column {self.name}: expected a collation of TEXT alone, got one of {self.type.upper()}")
+
+    @property
+    def path(self) -> str:
+        """What the database calls it."""
+        return self.at or self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +108,9 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class Relationship:
-    """How a graph database keeps a collection of edges: ``(:start {id: start_column})-[:type]->(:end {id: end_column})``.
+    """How a graph database keeps a collection of edges, each of them a relationship between two nodes:
+
+        (:start {start_property: start_column})-[:type]->(:end {end_property: end_column})
 
     The columns that are neither ``start_column`` nor ``end_column`` are properties of the relationship.
     Other kinds keep the collection as an ordinary table.
@@ -71,13 +121,17 @@ class Relationship:
     start_column: str
     end: str
     end_column: str
+    start_property: str = "id"  # of the node: what start_column holds
+    end_property: str = "id"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Collection:
     """A noun's home: which store, which columns, which of them are the key. Compared and hashed by identity.
 
-    ``name`` is the table, the MongoDB collection and, in the form ``label``, the Neo4j label.
+    ``name`` is the table, the MongoDB collection and, in the form ``label``, the Neo4j label; ``table`` what the database calls it, where
+    that is another name, with its schema before a dot where it has one that is not the default (``"music.track"``). ``managed``: it is
+    the graph's own, and migrations may make and change it; what is not managed is somebody else's, and is never altered.
     """
 
     name: str
@@ -87,6 +141,8 @@ class Collection:
     label: str = ""
     indexes: tuple[Index, ...] = ()
     relationship: Relationship | None = None
+    table: str = ""
+    managed: bool = False
     _by_name: dict[str, Column] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -100,6 +156,20 @@ class Collection:
             return self._by_name[column]
         except KeyError:
             raise LookupError(f"collection {self.name} has no column {column!r}; it has {', '.join(self._by_name)}") from None
+
+    def columns_of(self, name: str) -> tuple[Column, ...]:
+        """Return the columns of a key: one, or several whose names stand in ``name`` with commas between them."""
+        return tuple([self[part] for part in name.split(",")])
+
+    @property
+    def key_name(self) -> str:
+        """The name of its key, as ``columns_of`` takes it."""
+        return ",".join(self.key)
+
+    @property
+    def place(self) -> str:
+        """What the database calls it, with the schema it is in, if that is said."""
+        return self.table or self.name
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Context, Decimal, InvalidOperation, localcontext
 from fractions import Fraction
 from typing import Any, Literal
 
 from gateway.errors import OutOfRange, StoreMisbehaved
 from gateway.stores.declarations import Collection, Column, Type, Value
 from gateway.stores.requests import Aggregate, Groups, Measure
+from gateway.stores.types import decimal_text
+
+EXACT = Context(prec=2_100)  # more digits than a DECIMAL has
+AVERAGE_DIGITS = 34  # of an average of DECIMALs, rounded half to even
 
 HALF = 2**32  # an INT is high * HALF + low
 INT_MIN, INT_MAX = -(2**63), 2**63 - 1
@@ -25,10 +30,11 @@ PIECE = 2**31
 PIECES = tuple(2.0 ** (31 * place) for place in range(-1, 5))  # the scales: piece = trunc(value * scale % PIECE)
 CUT_MIN, CUT_LIMIT = 2.0**-71, 2.0**62
 
-NUMBERS = (Type.INT, Type.FLOAT)
+NUMBERS = (Type.INT, Type.FLOAT, Type.DECIMAL)
+_ORDERED = (*NUMBERS, Type.TIME, Type.DATE, Type.CLOCK, Type.TEXT)
 _MEASURED = {
-    "min": (*NUMBERS, Type.TIME, Type.DATE, Type.TEXT),
-    "max": (*NUMBERS, Type.TIME, Type.DATE, Type.TEXT),
+    "min": _ORDERED,
+    "max": _ORDERED,
     "sum": NUMBERS,
     "avg": NUMBERS,
 }
@@ -51,7 +57,11 @@ def measured(collection: Collection, measure: Measure, name: str = "") -> Column
     if measure.column is None:
         return Column(name, Type.INT)
     of = collection[measure.column]
-    return Column(name, Type.FLOAT if measure.function == "avg" else of.type, nullable=of.nullable)
+    if measure.function == "avg":
+        return Column(name, Type.DECIMAL if of.type is Type.DECIMAL else Type.FLOAT, nullable=of.nullable)
+    if measure.function == "sum" and of.type is Type.INT:
+        return Column(name, Type.INT, nullable=of.nullable, bits=of.bits)
+    return replace(of, name=name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +71,8 @@ class Part:
     count      how many rows                                    min, max   of the column
     number     how many rows have a value                       high, low  sums of the halves of an INT: two whole numbers with
                                                                            high * 2**32 + low, of any signs; null or 0 without values
-    total      the sum of FLOATs: a number, one as text, or the sums of their pieces (``PIECES``), then that of those which have none
+    total      the sum of FLOATs: a number, one as text, or the sums of their pieces (``PIECES``), then that of those which have none;
+               of DECIMALs: their exact sum as text
     """
 
     function: Literal["count", "min", "max", "number", "high", "low", "total"]
@@ -84,7 +95,7 @@ def _parts(collection: Collection, measure: Measure) -> Sequence[Part]:
         case _ if column.type is Type.INT:
             return (Part("high", Type.INT, column.name), Part("low", Type.INT, column.name), Part("number", Type.INT, column.name))
         case _:
-            return (Part("total", Type.FLOAT, column.name), Part("number", Type.INT, column.name))
+            return (Part("total", column.type, column.name), Part("number", Type.INT, column.name))
 
 
 def joined(aggregate: Aggregate, found: Groups) -> Groups:
@@ -110,7 +121,27 @@ def _joined(collection: Collection, measure: Measure, values: Sequence[Value]) -
     *sums, number = values
     if not number:
         return None
-    return finished(collection, measure, _whole(*sums) if len(sums) == 2 else _float(collection, measure, sums[0]), number)
+    if len(sums) == 2:
+        return finished(collection, measure, _whole(*sums), number)
+    if collection[measure.column or ""].type is Type.DECIMAL:
+        return finished(collection, measure, _decimal(collection, measure, sums[0]), number)
+    return finished(collection, measure, _float(collection, measure, sums[0]), number)
+
+
+def _decimal(collection: Collection, measure: Measure, total: Any) -> Decimal:
+    try:
+        return Decimal(total)
+    except (TypeError, ValueError, InvalidOperation) as exc:
+        raise StoreMisbehaved(f"the sum of {collection.name}.{measure.column}: expected a number as text, found {total!r}") from exc
+
+
+def decimal_sum(values: Iterable[str]) -> Decimal:
+    """Return the exact sum of DECIMALs."""
+    total = Decimal(0)
+    with localcontext(EXACT):
+        for value in values:
+            total += Decimal(value)
+    return total
 
 
 def _whole(high: Any, low: Any) -> int:
@@ -135,8 +166,15 @@ def _of_pieces(*sums: float) -> float:
     return float(Fraction(rest) + sum(Fraction(piece) / Fraction(scale) for piece, scale in zip(pieces, PIECES, strict=True)))
 
 
-def finished(collection: Collection, measure: Measure, total: float, number: int) -> Value:
+def finished(collection: Collection, measure: Measure, total: float | Decimal, number: int) -> Value:
     """Return a sum or an average of a sum over ``number`` values; OutOfRange where it has no place in its type."""
+    if isinstance(total, Decimal):
+        if measure.function == "sum":
+            return decimal_text(total, collection[measure.column or ""].scale)
+        if not total.is_finite():
+            return decimal_text(total)
+        with localcontext(Context(prec=AVERAGE_DIGITS)):
+            return decimal_text((total / number).normalize())
     if isinstance(total, int):
         if measure.function == "avg":
             return total / number  # rounded once, however large the sum

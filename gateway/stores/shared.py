@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from gateway.errors import Conflict
-from gateway.stores.base import Collection, Key, Page, Row, Slice, Value, slice_of
+from gateway.stores.base import Collection, Column, Key, Page, Row, Slice, Value, slice_of
+from gateway.stores.types import order_key
 
 
 def grouped(items: Iterable[Sequence[Any]]) -> dict[Any, list[Any]]:
@@ -68,6 +69,18 @@ def conflict(store: str, collection: str, columns: Sequence[str]) -> Conflict:
 def nulls_last(values: Sequence[Value]) -> tuple[Any, ...]:
     """A sort key for values of columns in ascending order, nulls last: the order of the rows of an aggregate."""
     return tuple([(value is None, 0 if value is None else value) for value in values])
+
+
+def in_order_of(columns: Sequence[Column]) -> Callable[[Sequence[Value]], tuple[Any, ...]]:
+    """Return ``nulls_last`` for values of these columns, each by its type's order; it takes further values behind them for none."""
+    keys = [order_key(column) for column in columns]
+    if not any(keys):
+        return lambda values: nulls_last(values[: len(keys)])
+
+    def shown(key: Callable[[Value], Any] | None, value: Value) -> Any:
+        return value if key is None or value is None or isinstance(value, Exception) else key(value)
+
+    return lambda values: nulls_last([shown(key, value) for key, value in zip(keys, values, strict=False)])
 
 
 def to_write(collection: Collection, rows: Sequence[Row]) -> list[Row]:

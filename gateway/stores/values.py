@@ -15,6 +15,7 @@ from typing import Any, TypeVar, cast
 
 from gateway.errors import WrongValue
 from gateway.stores.declarations import Collection, Column, Row, Type, Value
+from gateway.stores.types import fits
 
 SHAPES_KEPT = 4_000  # collections with columns that are asked of them
 
@@ -66,8 +67,8 @@ class Checks:
 
     def __init__(self, columns: Sequence[Column]) -> None:
         self._columns = tuple(columns)
-        self._have_types = _compiled([column.type for column in columns])
-        self._forms = [(place, _FORMS[column.type]) for place, column in enumerate(columns) if column.type in _FORMS]
+        self._have_types = _compiled(columns)
+        self._forms = [(place, form) for place, column in enumerate(columns) if (form := _form_of(column)) is not None]
 
     def hold(self, rows: Sequence[Row]) -> bool:
         """Return whether every value is of its column's type."""
@@ -103,12 +104,14 @@ def found_in_place_of(column: Column, value: Value) -> str | None:
     """Return what a value is that is none of its column's type; None where it is one."""
     if isinstance(value, Unreadable):
         return value.found
-    if not _of_type(column.type)([(value,)]):
+    if not _of_type(column)([(value,)]):
         return "a float that is no number" if column.type is Type.JSON and isinstance(value, float) else _name(value)
-    form = _FORMS.get(column.type)
+    form = _form_of(column)
     if form is None or form([value]):
         return None
-    return "a list with something else than texts" if column.type is Type.TEXTS else f"{_name(value)} of another form"
+    if column.many:
+        return f"a list with something else than {'texts' if column.type is Type.TEXTS else f'{column.type.upper()}s'}"
+    return f"{_name(value)} that is none of its values" if column.type is Type.ENUM else f"{_name(value)} of another form"
 
 
 def _name(value: object) -> str:
@@ -118,26 +121,27 @@ def _name(value: object) -> str:
 
 # ------------------------------------------------------------------------------------------------------------- by types
 
-# What holds for a value ``{v}`` of the type, if it is no null.
+# What holds for a value ``{v}`` of the type, if it is no null; of all others it is a text.
 _TESTS = {
-    Type.TEXT: "{v}.__class__ is str",
     Type.BOOL: "{v}.__class__ is bool",
     Type.INT: "{v}.__class__ is int",
     Type.FLOAT: "{v}.__class__ is float or {v}.__class__ is int",
-    Type.TIME: "{v}.__class__ is str",
-    Type.DATE: "{v}.__class__ is str",
     Type.JSON: "{v}.__class__ in json and ({v}.__class__ is not float or finite({v}))",
-    Type.TEXTS: "{v}.__class__ is list",
 }
+_IS_TEXT = "{v}.__class__ is str"
+_IS_LIST = "{v}.__class__ is list"
 _NAMES = {"json": frozenset({bool, int, float, str, list, dict}), "finite": math.isfinite}
 
 
-def _compiled(types: Sequence[Type]) -> _Test:
-    """Return the function that tells whether the values of all rows are of these types, in that order."""
-    if not types:
+def _compiled(columns: Sequence[Column]) -> _Test:
+    """Return the function that tells whether the values of all rows are of these columns' types, in that order."""
+    if not columns:
         return lambda _: True
-    names = [f"v{place}" for place in range(len(types))]
-    tests = [f"({_TESTS[type_].format(v=name)} or {name} is None)" for name, type_ in zip(names, types, strict=True)]
+    names = [f"v{place}" for place in range(len(columns))]
+    tests = [
+        f"({(_IS_LIST if column.many else _TESTS.get(column.type, _IS_TEXT)).format(v=name)} or {name} is None)"
+        for name, column in zip(names, columns, strict=True)
+    ]
     lines = [
         "def have_types(rows):",
         f"    for {', '.join(names)}, in rows:",
@@ -150,9 +154,9 @@ def _compiled(types: Sequence[Type]) -> _Test:
     return cast("_Test", found.pop("have_types"))
 
 
-@lru_cache(maxsize=len(Type))
-def _of_type(type_: Type) -> _Test:
-    return _compiled([type_])
+@lru_cache(maxsize=SHAPES_KEPT)
+def _of_type(column: Column) -> _Test:
+    return _compiled([column])
 
 
 _DIGITS = bytes.maketrans(b"123456789", b"000000000")
@@ -177,8 +181,27 @@ def _texts_alone(values: Sequence[Value]) -> bool:
     return set(map(type, chain.from_iterable([value for value in values if value is not None]))) <= {str}
 
 
-_FORMS: dict[Type, _Form] = {
-    Type.TIME: _of_form("0000-00-00T00:00:00.000Z"),
-    Type.DATE: _of_form("0000-00-00"),
-    Type.TEXTS: _texts_alone,
-}
+@lru_cache(maxsize=SHAPES_KEPT)
+def _form_of(column: Column) -> _Form | None:
+    """Return the test of how a column's values are written, beyond their type; None where there is no other way."""
+    if column.type is Type.TEXTS:
+        return _texts_alone
+    if column.type in (Type.TEXT, Type.BOOL, Type.INT, Type.FLOAT, Type.JSON) and not column.many:
+        return None
+
+    def fit(values: Sequence[Value]) -> bool:
+        given = [value for value in values if value is not None]
+        if column.many and column.type is not Type.JSON:
+            return all(fits(column, item) for items in given for item in items)
+        return all(fits(column, value) for value in given)
+
+    usual = None if column.many else _USUAL_FORMS.get(column.type)
+    if usual is None:
+        return fit
+    digits = f".{'0' * column.precision}" if column.precision and column.type is not Type.DATE else ""
+    have_usual_form = _of_form(usual.format(digits=digits))
+    return lambda values: have_usual_form(values) or fit(values)
+
+
+# Of nearly all values; others are looked at one by one.
+_USUAL_FORMS = {Type.TIME: "0000-00-00T00:00:00{digits}Z", Type.DATE: "0000-00-00", Type.CLOCK: "00:00:00{digits}"}

@@ -27,7 +27,7 @@ from gateway.stores.base import (
     Where,
 )
 from gateway.stores.memory.table import Table
-from gateway.stores.shared import grouped, nulls_last
+from gateway.stores.shared import grouped, in_order_of
 
 CALLS_KEPT = 10_000  # of ``calls``: a store that runs for days must not grow by what it was asked
 
@@ -101,13 +101,14 @@ class MemoryStore:
         table = self._table(aggregate.collection)
         test = None if aggregate.where is None else table.test(aggregate.where)
         group_of = table.grouper(aggregate.groups)
+        group_columns = aggregate.group_columns
 
         answer: dict[Key | None, list[Row]] = {}
         for parent, rows in table.by_parent(aggregate.match, ()).items():
             groups: dict[_Tuple, list[_Tuple]] = {}
             for row in rows if test is None else filter(test, rows):
                 groups.setdefault(group_of(row), []).append(row)
-            in_order = sorted(groups, key=nulls_last)
+            in_order = sorted(groups, key=in_order_of(group_columns))
             answer[parent] = [(*group, *(table.measured(m, groups[group]) for m in aggregate.measures)) for group in in_order]
         return answer if aggregate.most is None else _first(answer, aggregate.most)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import date, timedelta
 from functools import lru_cache
 from math import fsum, inf
 from operator import ge, gt, itemgetter, le, lt
@@ -35,10 +35,12 @@ from gateway.stores.base import (
     Value,
     Where,
     rank,
+    ranker,
     total_order,
 )
-from gateway.stores.measures import finished
+from gateway.stores.measures import decimal_sum, finished
 from gateway.stores.shared import conflict, grouped, to_write
+from gateway.stores.types import INFINITY, MINUS_INFINITY, KeyForm, key_text, order_key, shown_year
 from gateway.stores.values import Unreadable, checks_of, decoded, found_in_place_of
 
 _Tuple = tuple[Value, ...]
@@ -106,13 +108,13 @@ class Table:
     def _stored(self, row: Row) -> _Tuple:
         """The row with lists and JSON of its own, so that a later change of the caller's values changes nothing here."""
         columns = zip(row, self.collection.columns, strict=True)
-        return tuple(_copied(v) if c.type in (Type.JSON, Type.TEXTS) and v is not None else v for v, c in columns)
+        return tuple(_copied(v) if (c.many or c.type is Type.JSON) and v is not None else v for v, c in columns)
 
     # ----------------------------------------------------------------------------------------------------------- derived
 
-    def by_unique(self, column: str) -> dict[Value, _Tuple]:
-        place = self._place_of(column)
-        return self._derive(("unique", column), lambda: {row[place]: row for row in self._rows.values()})
+    def by_unique(self, column: str) -> dict[Key | None, _Tuple]:
+        key_of = self._key_of(column)
+        return self._derive(("unique", column), lambda: {key_of(row): row for row in self._rows.values()})
 
     def by_parent(self, match: Match | Pairs | None, order: tuple[Order, ...]) -> Mapping[Key | None, list[_Tuple]]:
         """All rows of each parent that has some, in the total order."""
@@ -133,16 +135,24 @@ class Table:
     def _in_order(self, order: tuple[Order, ...]) -> list[_Tuple]:
         return self._derive(("in order", order), lambda: sorted(self._rows.values(), key=self._ranker(order)))
 
-    def _by_column(self, column: str, order: tuple[Order, ...]) -> dict[Value, list[_Tuple]]:
-        place = self._place_of(column)
-        return self._derive(("by column", column, order), lambda: grouped((row[place], row) for row in self._in_order(order)))
+    def _by_column(self, column: str, order: tuple[Order, ...]) -> dict[Key | None, list[_Tuple]]:
+        key_of = self._key_of(column)
+        return self._derive(("by column", column, order), lambda: grouped((key_of(row), row) for row in self._in_order(order)))
+
+    def _key_of(self, column: str) -> Callable[[_Tuple], Key | None]:
+        """A function from a row to the key that it has in a column, or in several with commas between their names."""
+        form = KeyForm(self.collection.columns_of(column))
+        if form.is_plain:
+            return itemgetter(self._place_of(column))
+        pick = self.picker(tuple(item.name for item in form.columns))
+        return lambda row: form.text(pick(row))
 
     def _by_pairs(self, match: Pairs, order: tuple[Order, ...]) -> dict[Key | None, list[_Tuple]]:
         # A row's number in the order of all rows: numbers are quicker to sort than rows, and a set of them has no row twice.
         in_order = self._in_order(order)
-        place = self._place_of(match.column)
+        key_of = self._key_of(match.column)
         numbers_of = self._derive(
-            ("numbers", match.column, order), lambda: grouped((row[place], number) for number, row in enumerate(in_order))
+            ("numbers", match.column, order), lambda: grouped((key_of(row), number) for number, row in enumerate(in_order))
         )
         found: dict[Key | None, set[int]] = {}
         for parent, key in match.pairs:
@@ -169,7 +179,7 @@ class Table:
         """A function from a row to whether it matches."""
         match where:
             case Compare():
-                return _compare(where, self._place_of(where.column))
+                return _compare(where, self._place_of(where.column), self.collection[where.column])
             case Not():
                 test = self.test(where.item)
                 return lambda row: not test(row)
@@ -186,8 +196,9 @@ class Table:
             return lambda rows: (rows, False)
         total = total_order(self.collection, order)
         ranker = self._ranker(order)
-        after = None if page.after is None else rank(page.after, total)
-        before = None if page.before is None else rank(page.before, total)
+        rank_of = self._rank_of(total)
+        after = None if page.after is None else rank_of(page.after)
+        before = None if page.before is None else rank_of(page.before)
 
         def cut(rows: list[_Tuple]) -> tuple[list[_Tuple], bool]:
             start = 0 if after is None else bisect_right(rows, after, key=ranker)
@@ -200,25 +211,38 @@ class Table:
 
     def grouper(self, groups: tuple[str | Bucket, ...]) -> Callable[[_Tuple], _Tuple]:
         """A function from a row to the values that it is grouped by."""
-        parts = [(self._place_of(g), None) if isinstance(g, str) else (self._place_of(g.column), g.interval) for g in groups]
-        return lambda row: tuple(row[place] if interval is None else bucket(row[place], interval) for place, interval in parts)
+        parts = [_grouping(self._place_of(name), self.collection[name], group) for group in groups for name in (_column_of(group),)]
+        return lambda row: tuple([part(row) for part in parts])
 
     def measured(self, measure: Measure, rows: list[_Tuple]) -> Value:
         if measure.column is None:
             return len(rows)
         place = self._place_of(measure.column)
         values: list[Any] = [row[place] for row in rows if row[place] is not None]
+        column = self.collection[measure.column]
         if measure.function in ("min", "max"):
-            return (min if measure.function == "min" else max)(values, default=None)
+            return (min if measure.function == "min" else max)(values, default=None, key=order_key(column))
         if not values:
             return None
-        is_whole = self.collection[measure.column].type is Type.INT
-        return finished(self.collection, measure, sum(values) if is_whole else _float_sum(values), len(values))
+        match column.type:
+            case Type.INT:
+                total: Any = sum(values)
+            case Type.DECIMAL:
+                total = decimal_sum(values)
+            case _:
+                total = _float_sum(values)
+        return finished(self.collection, measure, total, len(values))
 
     def _ranker(self, order: tuple[Order, ...]) -> Callable[[_Tuple], tuple[Any, ...]]:
         total = total_order(self.collection, order)
         pick = self.picker(tuple(item.column for item in total))
-        return lambda row: rank(pick(row), total)
+        rank_of = self._rank_of(total)
+        return lambda row: rank_of(pick(row))
+
+    def _rank_of(self, total: tuple[Order, ...]) -> Callable[[Sequence[Value]], tuple[Any, ...]]:
+        if self.is_sound and not any(order_key(self.collection[item.column]) for item in total):
+            return lambda values: rank(values, total)
+        return ranker(self.collection, total)
 
     def _place_of(self, column: str) -> int:
         place = self._place.get(column)
@@ -251,6 +275,21 @@ def _float_sum(values: list[float]) -> float:
         return inf
 
 
+def _column_of(group: str | Bucket) -> str:
+    return group if isinstance(group, str) else group.column
+
+
+def _grouping(place: int, column: Column, group: str | Bucket) -> Callable[[_Tuple], Value]:
+    """Return the function from a row to its value in one group: of equal DECIMALs the shortest."""
+    if isinstance(group, Bucket):
+        interval, precision = group.interval, column.precision
+        return lambda row: bucket(row[place], interval, precision)
+    text = key_text(column) if column.type is Type.DECIMAL and column.scale is None else None
+    if text is None:
+        return itemgetter(place)
+    return lambda row: row[place] if row[place] is None or isinstance(row[place], Unreadable) else text(row[place])
+
+
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "gt": gt,
     "gte": ge,
@@ -258,39 +297,65 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "lte": le,
     "contains": lambda text, part: part in text,
     "starts_with": lambda text, part: text.startswith(part),
+    "has": lambda items, item: item in items,
+    "has_any": lambda items, some: any(item in items for item in some),
+    "is_empty": lambda items, _: not items,
 }
 
 
-def _compare(where: Compare, place: int) -> _Test:
+def _compare(where: Compare, place: int, column: Column) -> _Test:
     wanted = where.value
-    if where.op == "eq":  # Python's own equality is right for null: None equals None alone
-        return lambda row: row[place] == wanted
-    if where.op == "ne":
-        return lambda row: row[place] != wanted
     if wanted is None:
-        return lambda _: False
-    if where.op == "in":
-        values = {value for value in wanted if value is not None}
-        return lambda row: row[place] in values
+        is_null = {"eq": lambda row: row[place] is None, "ne": lambda row: row[place] is not None}
+        return is_null.get(where.op, lambda _: False)
+    equal = _compared(column)
+    if where.op in ("eq", "ne", "in"):
+        values = {equal(value) for value in wanted if value is not None} if where.op == "in" else {equal(wanted)}
+        is_negated = where.op == "ne"
+        return lambda row: (_is(row[place]) and equal(row[place]) in values) is not is_negated
     compare = _COMPARISONS[where.op]
+    if column.many:
+        if where.op != "is_empty":
+            wanted = equal(wanted) if where.op == "has" else list(map(equal, wanted))
+        return lambda row: _is(row[place]) and compare(list(map(equal, row[place])), wanted)
+    key = order_key(column)
+    if key is None:
+        return lambda row: _is(row[place]) and compare(row[place], wanted)
+    bound = key(wanted)
+    return lambda row: _is(row[place]) and compare(key(row[place]), bound)
 
-    def holds(row: _Tuple) -> bool:
-        value = row[place]
-        return value is not None and not isinstance(value, Unreadable) and compare(value, wanted)
 
-    return holds
+def _is(value: Value) -> bool:
+    return value is not None and not isinstance(value, Unreadable)
+
+
+def _compared(column: Column) -> Callable[[Value], Any]:
+    """Return what makes equal values one, and others two."""
+    if column.type is Type.DECIMAL:
+        return order_key(column) or _itself
+    return str.lower if column.collation == "nocase" else _itself
+
+
+def _itself(value: Value) -> Value:
+    return value
 
 
 @lru_cache(maxsize=10_000)
-def bucket(time: Any, interval: Interval) -> Any:
+def bucket(time: Any, interval: Interval, precision: int = 3) -> Any:
     """The start of the UTC hour, day, week (Monday) or month that ``time`` falls in; None for None."""
-    if time is None or isinstance(time, Unreadable):
+    if time is None or isinstance(time, Unreadable) or time in (INFINITY, MINUS_INFINITY):
         return time
+    rest = f"{'.' if precision else ''}{'0' * precision}Z"
+    day, clock = time.split("T")
     if interval == "hour":
-        return f"{time[:13]}:00:00.000Z"
+        return f"{day}T{clock[:2]}:00:00{rest}"
+    year, month = day[:-6], day[-6:-3]
     if interval == "month":
-        return f"{time[:7]}-01T00:00:00.000Z"
-    day = datetime.fromisoformat(time[:10])
+        return f"{year}{month}-01T00:00:00{rest}"
     if interval == "week":
-        day -= timedelta(days=day.weekday())
-    return f"{day.date().isoformat()}T00:00:00.000Z"
+        # The calendar is the same every 400 years, weekdays too.
+        cycles, of_cycle = divmod(int(year) - 2000, 400)
+        first = date.fromisoformat(f"{of_cycle + 2000}{day[-6:]}")
+        first -= timedelta(days=first.weekday())
+        day = f"{shown_year(first.year + 400 * cycles)}{first:-%m-%d}"
+    return f"{day}T00:00:00{rest}"

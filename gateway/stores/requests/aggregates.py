@@ -31,12 +31,13 @@ class Measure:
     """What is worked out over the rows of a group. Nulls are left out; where there is nothing else it is null, a count 0.
 
     count          how many rows; it has no column
-    min, max       of INT, FLOAT, TIME, DATE, TEXT (by code point)
+    min, max       of INT, FLOAT, DECIMAL, TIME, DATE, CLOCK, TEXT (by code point)
     sum            INT of INT, exact: OutOfRange beyond 64 bits. FLOAT of FLOAT, added exactly and rounded once (as ``math.fsum`` does),
                    whatever the order of the rows. That holds for values from 2**-71 to 2**62; with others among them the last digits
                    may differ between kinds of store, as PostgreSQL takes those as they are written, and MongoDB and Neo4j add them as
                    they do
-    avg            FLOAT: the sum, which for INT may be of any size, by the number of values
+                   DECIMAL of DECIMAL, exact
+    avg            FLOAT: the sum, which for INT may be of any size, by the number of values. Of DECIMAL it is DECIMAL, of 34 digits
     """
 
     function: Literal["count", "min", "max", "sum", "avg"]
@@ -105,6 +106,11 @@ class Aggregate(Request[Groups]):
     def narrowed(self, collection: Collection, where: Where) -> Self:
         return self if collection is not self.collection else replace(self, where=both(where, self.where))
 
+    @property
+    def group_columns(self) -> tuple[Column, ...]:
+        """Return the columns that rows are grouped by."""
+        return tuple([self.collection[group.column if isinstance(group, Bucket) else group] for group in self.groups])
+
     def rows_in(self, answer: Groups) -> int:
         return sum(map(len, answer.values()))
 
@@ -128,4 +134,7 @@ def _checks_of_groups(collection: Collection, groups: tuple[str | Bucket, ...], 
 def _of_measure(collection: Collection, measure: Measure) -> Column:
     if measure.column is None:
         return Column("count", Type.INT)
-    return Column(measure.column, Type.FLOAT) if measure.function == "avg" else collection[measure.column]
+    column = collection[measure.column]
+    if measure.function != "avg":
+        return column
+    return Column(column.name, Type.DECIMAL if column.type is Type.DECIMAL else Type.FLOAT)

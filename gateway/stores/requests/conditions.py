@@ -7,7 +7,7 @@ from typing import Literal
 
 from gateway.stores.declarations import Value
 
-Op = Literal["eq", "ne", "in", "gt", "gte", "lt", "lte", "contains", "starts_with"]
+Op = Literal["eq", "ne", "in", "gt", "gte", "lt", "lte", "contains", "starts_with", "has", "has_any", "is_empty"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +15,10 @@ class Compare:
     """Two-valued: false when the column or ``value`` is null, except that eq/ne None mean "is null"/"is not null".
 
     ``ne`` is the exact negation of ``eq``. ``in`` takes a tuple; an empty one matches nothing. ``in`` None matches nothing.
+    Of lists: ``has`` takes a value that is in it, ``has_any`` a tuple of which one is, ``is_empty`` True.
+
+    Values are compared as their column's type says: DECIMALs as numbers (``1.5`` is ``1.50``), ``nocase`` TEXT without regard to case.
+    A value in the database that is none of its column's type equals nothing, is neither greater nor less, and is no null.
     """
 
     column: str
