@@ -52,6 +52,7 @@ from gateway.stores.base import (
     rank,
     total_order,
 )
+from gateway.stores.described import Description, as_declared
 from gateway.stores.measures import finished
 from gateway.stores.shared import conflict, grouped, nulls_last, to_write
 from gateway.stores.values import Unreadable, checks_of, decoded, found_in_place_of
@@ -156,6 +157,10 @@ class MemoryStore:
     async def _delete(self, delete: Delete) -> None:
         self._called(delete)
         self._table(delete.collection).delete(delete.keys)
+
+    async def describe(self, collections: Sequence[Collection]) -> Description:
+        self._fail_if_told_to()
+        return as_declared(collections)
 
     async def migrate(self, name: str, collections: Sequence[Collection], scripts: Path | None) -> list[str]:  # noqa: ARG002 - the port's signature
         self._fail_if_told_to()

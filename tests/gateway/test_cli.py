@@ -335,7 +335,7 @@ def test_all_mistakes_of_a_graph_end_the_command(command: str, tmp_path: Path) -
 def test_check_says_that_nothing_is_wrong() -> None:
     result = run("check")
     assert result.exit_code == 0, result.output
-    assert result.output.startswith("Nothing is wrong: 6 collections in 4 stores, ")
+    assert result.stdout.startswith("Nothing is wrong: 6 collections in 4 stores, ")
 
 
 KEYS_GRAPH = """

@@ -55,8 +55,10 @@ from gateway.stores.base import (
     Upsert,
     note,
 )
+from gateway.stores.described import Description
 from gateway.stores.measures import joined, parts
 from gateway.stores.mongo import query
+from gateway.stores.mongo.described import described
 from gateway.stores.mongo.indexes import indexes
 from gateway.stores.mongo.values import decode, encode
 from gateway.stores.shared import conflict, grouped, nulls_last, page_of, pages, to_write
@@ -270,6 +272,10 @@ class MongoStore:
         return self._has_transactions
 
     # -------------------------------------------------------------------------------------------------------- migration
+
+    async def describe(self, collections: Sequence[Collection]) -> Description:
+        with self._translated(self._timeout_s):
+            return await described(self._read, await self._database().list_collection_names(), collections)
 
     async def migrate(self, name: str, collections: Sequence[Collection], scripts: Path | None) -> list[str]:  # noqa: ARG002
         done: list[str] = []
