@@ -281,12 +281,13 @@ def _read(graph_name: str | None, **overrides: Any) -> tuple[Graph, Settings]:
 async def _prepare(settings: Settings, graph: Graph) -> Sequence[str]:
     """Make the stores ready, and return the names of those that are away, so that nobody knows what they have."""
     from gateway.graph.looking import look
-    from gateway.preparing import opened, prepare_embedded
+    from gateway.preparing import fill_embedded, migrate_embedded, opened
 
     async with opened(settings) as stores:
-        await prepare_embedded(stores, graph, settings, _say)
+        await migrate_embedded(stores, graph, _say)
         looked = await look(stores, graph, graph.store_names)
-    _conclude(looked, settings)
+        _conclude(looked, settings)
+        await fill_embedded(stores, graph, settings, _say)
     return list(looked.away)
 
 

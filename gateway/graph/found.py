@@ -28,8 +28,11 @@ def problems_of(collections: Sequence[Collection], description: Description) -> 
 
 
 def _missing(where: str, missing: Missing) -> Problem:
+    expected = f"a {missing.what} {missing.name}"
+    if not missing.others:  # nobody has made anything there
+        return Problem(where, f"{expected}, which gateway migrate makes", "none")
     close = _close(missing.name, missing.others)
-    return Problem(where, f"a {missing.what} {missing.name}, which gateway migrate makes", f"none; there is {close}" if close else "none")
+    return Problem(where, expected, f"none; there is {close}" if close else "none")
 
 
 def _of_collection(where: str, collection: Collection, found: Found) -> Iterator[Problem]:

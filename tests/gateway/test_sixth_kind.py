@@ -19,7 +19,7 @@ from gateway.errors import AbilityMissing, ConfigError
 from gateway.fields import Connection, Graph, Node, Through, batched, column, count, each, lookup, many, node, one, stats
 from gateway.graph.checks import check
 from gateway.loading import Dataset
-from gateway.preparing import connect, migrate, prepare_embedded
+from gateway.preparing import connect, fill_embedded, migrate, migrate_embedded
 from gateway.service import Request, Service
 from gateway.stores import Stores, kinds
 from gateway.stores.base import (
@@ -244,7 +244,8 @@ async def test_it_is_not_migrated(stores: Stores, tmp_path: Path) -> None:
     with pytest.raises(AbilityMissing, match=r"^a migration: expected a store that can migrate, got shelf of kind keys, which cannot$"):
         await stores.migrate("shelf", [THINGS], None)
     said: list[str] = []
-    await prepare_embedded(stores, SHELVES, Settings(data_dir=tmp_path), said.append)
+    await migrate_embedded(stores, SHELVES, said.append)
+    await fill_embedded(stores, SHELVES, Settings(data_dir=tmp_path), said.append)
     assert said == []
 
 

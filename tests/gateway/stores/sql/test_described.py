@@ -151,7 +151,7 @@ async def test_a_table_of_another_schema_is_found_along_the_search_path() -> Non
         assert await told(store, NOTES) == []
         assert await store.answer(Get(NOTES, ("id",), ["1"])) == {}
     async with database("postgresql", *statements) as store:
-        assert await told(store, NOTES) == [f"{WHERE} a table notes, which gateway migrate makes, got none; there is shop.notes"]
+        assert await told(store, NOTES) == [f"{WHERE} a table notes, got none; there is shop.notes"]
 
 
 @needs(POSTGRESQL)
