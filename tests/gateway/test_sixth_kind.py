@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 import strawberry
 
-from gateway.cli import _refuse_wrong
+from gateway.cli import _prepare, _refuse_wrong
 from gateway.config import Settings
 from gateway.context import RequestContext
 from gateway.errors import AbilityMissing, ConfigError
@@ -247,6 +247,12 @@ async def test_it_is_not_migrated(stores: Stores, tmp_path: Path) -> None:
     await migrate_embedded(stores, SHELVES, said.append)
     await fill_embedded(stores, SHELVES, Settings(data_dir=tmp_path), said.append)
     assert said == []
+
+
+async def test_it_cannot_say_what_it_has_and_the_start_says_so(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    urls = {"shelf": {"url": "keys://oak"}, "cellar": {"url": "memory://"}}
+    assert await _prepare(Settings.model_validate({"stores": urls, "data_dir": tmp_path}), SHELVES) == []
+    assert capsys.readouterr().err == "Not checked: the store 'shelf', as stores of kind keys cannot say what they have.\n"
 
 
 # ----------------------------------------------------------------------------------------------------------- the checks

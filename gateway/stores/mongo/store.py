@@ -275,7 +275,9 @@ class MongoStore:
 
     async def describe(self, collections: Sequence[Collection]) -> Description:
         with self._translated(self._timeout_s):
-            return await described(self._read, await self._database().list_collection_names(), collections)
+            # Of those that it may read: to see all takes a right that a reader of some need not have.
+            names = await self._database().list_collection_names(authorizedCollections=True)
+            return await described(self._read, names, collections)
 
     async def migrate(self, name: str, collections: Sequence[Collection], scripts: Path | None) -> list[str]:  # noqa: ARG002
         done: list[str] = []

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from gateway.stores.base import Collection, Column, Type
+from gateway.stores.base import Collection, Column, Index, Type
 from gateway.stores.described import SAMPLED, Description, Found, FoundColumn, Missing
-from gateway.stores.neo4j.schema import SHOW, existing
-from gateway.stores.neo4j.sources import Source
+from gateway.stores.neo4j.schema import SHOW, Rule, existing
+from gateway.stores.neo4j.sources import Source, quoted
 from gateway.stores.values import found_in_place_of
 
 Read = Callable[[str, dict[str, Any]], Awaitable[Any]]  # the one value of a statement's one record
@@ -46,7 +46,7 @@ async def described(read: Read, prefix: str, collections: Sequence[Collection]) 
     sources = [Source(prefix, collection) for collection in collections]
     there = [source for source in sources if _is_there(source, nodes, relationships)]
     samples = await asyncio.gather(*(read(_sample(source), {}) for source in there))
-    found = {source.collection.name: _found(source, rows or ()) for source, rows in zip(there, samples, strict=True)}
+    found = {source.collection.name: _found(source, rows or (), rules) for source, rows in zip(there, samples, strict=True)}
 
     def missing(source: Source) -> Missing:
         others = nodes if source.edge is None else relationships
@@ -76,10 +76,28 @@ def _sample(source: Source) -> str:
         if column.type in _AS_TEXT
         for ref in (source.ref(column.name),)
     )
-    return f"MATCH {source.pattern} WITH {', '.join(source.variables)} LIMIT {SAMPLED} RETURN collect([[{types}], [{texts}]])"
+    return f"{_first(source)} RETURN collect([[{types}], [{texts}]])"
 
 
-def _found(source: Source, rows: Sequence[Sequence[Sequence[Any]]]) -> Found:
+def _first(source: Source) -> str:
+    """Return the clauses for some rows. Relationships are taken before their ends are looked at: however few fit, few are read."""
+    if source.edge is None:
+        return f"MATCH {source.pattern} WITH {source.variables[0]} LIMIT {SAMPLED}"
+    start, relationship, end = source.variables
+    return (
+        f"MATCH ()-[{relationship}:{quoted(source.label)}]->() WITH {relationship} LIMIT {SAMPLED}"
+        f" WITH startNode({relationship}) AS {start}, {relationship}, endNode({relationship}) AS {end}"
+        f" WHERE {start}:{quoted(source.start_label)} AND {end}:{quoted(source.end_label)}"
+        f" WITH {start}, {relationship}, {end}"
+    )
+
+
+def _indexes(source: Source, rules: Iterable[Rule]) -> tuple[Index, ...]:
+    on = "node" if source.edge is None else "relationship"
+    return tuple(Index(rule.properties, rule.unique) for rule in rules if (rule.on, rule.label) == (on, source.label))
+
+
+def _found(source: Source, rows: Sequence[Sequence[Sequence[Any]]], rules: Iterable[Rule]) -> Found:
     columns: dict[str, FoundColumn] = {}
     text_place = 0
     for place, column in enumerate(source.collection.columns):
@@ -93,7 +111,7 @@ def _found(source: Source, rows: Sequence[Sequence[Sequence[Any]]]) -> Found:
             fits = _fit(column, named, texts)
             shown = " or ".join(sorted({name.removesuffix(" NOT NULL") for name in named}))
             columns[column.name] = FoundColumn(shown, frozenset({column.type} if fits else ()), nullable=_NULL in types)
-    return Found(_what(source), columns, sampled=len(rows))
+    return Found(_what(source), columns, _indexes(source, rules), sampled=len(rows))
 
 
 def _fit(column: Column, types: set[str], texts: Sequence[Any]) -> bool:

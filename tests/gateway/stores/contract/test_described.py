@@ -169,6 +169,9 @@ async def test_edges_are_looked_at_too(kind: str) -> None:
             store, links, {"source_id": "1", "target_id": "2", "since": VALUES[Type.TIME], "strength": 5, "remark": None, "mutual": True}
         )
         assert await told(store, links) == []
+        swapped = replace(links, relationship=replace(links.relationship, start="Other") if links.relationship else None)
+        if kind == "neo4j":
+            assert await told(store, replace(swapped, columns=wanted.columns)) == [], "between nodes of other labels are no rows of it"
         [line] = await told(store, wanted)
         assert line.startswith("collection links of the store tested: expected a column 'strength' for TEXT, got ")
         assert line.endswith(" in all of the one row looked at")
