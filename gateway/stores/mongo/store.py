@@ -277,7 +277,7 @@ class MongoStore:
         with self._translated(self._timeout_s):
             # Of those that it may read: to see all takes a right that a reader of some need not have.
             names = await self._database().list_collection_names(authorizedCollections=True)
-            return await described(self._read, names, collections)
+            return await described(self._read, lambda name: self._database()[name].index_information(), names, collections)
 
     async def migrate(self, name: str, collections: Sequence[Collection], scripts: Path | None) -> list[str]:  # noqa: ARG002
         done: list[str] = []

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from gateway.graph.found import problems_of
 from gateway.stores.base import Collection, Column, Index, Store, Type, Upsert, Value
-from gateway.stores.described import Describes
+from gateway.stores.described import Describes, Found
 from tests.gateway.stores.contract import test_nouns
 from tests.gateway.stores.contract.conftest import SCRATCH
 from tests.gateway.stores.contract.oracle import put
@@ -175,6 +176,28 @@ async def test_edges_are_looked_at_too(kind: str) -> None:
         [line] = await told(store, wanted)
         assert line.startswith("collection links of the store tested: expected a column 'strength' for TEXT, got ")
         assert line.endswith(" in all of the one row looked at")
+
+
+@pytest.mark.parametrize("kind", kinds())
+async def test_indexes_are_told_with_the_names_of_columns(kind: str) -> None:
+    wanted = replace(notes(Column("a"), Column("b")), indexes=(Index(("a", "id")), Index(("b",), unique=True)))
+    async with store_of(kind, [wanted]) as store:
+        assert isinstance(store, Describes)
+        found = (await store.describe([wanted]))["notes"]
+        assert isinstance(found, Found)
+        assert set(found.indexes) == {Index(("id",), unique=True), *wanted.indexes}
+
+
+@pytest.mark.parametrize("kind", kinds(["mongodb", "mongodb+motor"]))
+async def test_a_view_of_mongodb_is_a_collection(kind: str) -> None:
+    had = notes(Column("a"), name="raw")
+    async with store_of(kind, [had]) as store:
+        database: Any = store
+        await write(store, had, ("1", "x"))
+        await database._database().create_collection("notes", viewOn="raw", pipeline=[])
+        assert await told(store, notes(Column("a"))) == []
+        [line] = await told(store, notes(Column("a", Type.INT)))
+        assert line.endswith("expected a column 'a' for INT, got string in all of the one row looked at")
 
 
 @pytest.mark.parametrize("kind", kinds(CATALOGUED))
