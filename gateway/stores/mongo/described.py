@@ -44,7 +44,7 @@ async def described(read: Read, indexes_of: Indexes, names: Sequence[str], colle
 
 
 def _sample(collection: Collection) -> query.Pipeline:
-    """Return a pipeline for the types of some documents' values, and the values alone that need to be seen: none that can be long."""
+    """Return a pipeline for the types of some documents' values, and the values alone that need to be seen: numbers, times and dates."""
     fields = [f"${query.field(collection, column.name)}" for column in collection.columns]
     seen = [field for field, column in zip(fields, collection.columns, strict=True) if column.type in _BY_VALUE]
     return [{"$limit": SAMPLED}, {"$project": {"_id": 0, "t": [{"$type": field} for field in fields], "v": seen}}]
