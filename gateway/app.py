@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from gateway.config import Settings
 from gateway.engine.document import Openness
 from gateway.graph.fields import Graph
+from gateway.graph.looking import looks_at
 from gateway.http.application import Application, application
 from gateway.preparing import connect
 from gateway.security.limits import Limits
@@ -14,12 +15,15 @@ from gateway.service import Service
 from gateway.stores.funnel import Layer
 
 
-def create_app(settings: Settings, graph: Graph, layers: Sequence[Layer] = ()) -> Application:
+def create_app(settings: Settings, graph: Graph, layers: Sequence[Layer] = (), *, unchecked: Iterable[str] = ()) -> Application:
     """Return the application. Nothing is connected before its lifespan starts, and everything is closed when that ends.
 
     ``layers`` stand before every store, in the way of all that clients ask (``gateway/stores/funnel.py``).
+    ``unchecked`` are the stores of which nobody knows yet whether they have what the graph declares: each is looked at before the first
+    request to it is answered (``gateway/stores/unchecked.py``).
     """
     stores = connect(settings, layers)
+    stores.hold(looks_at(stores, graph, unchecked))
     service = Service(
         graph,
         stores,

@@ -7,7 +7,7 @@ import inspect
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -18,7 +18,9 @@ from gateway.errors import BadData, ConfigError, GatewayError, StoreTimeout, Sto
 
 if TYPE_CHECKING:
     from gateway.config import Settings
+    from gateway.engine.declared import Problem
     from gateway.graph.fields import Graph
+    from gateway.graph.looking import Looked
     from gateway.loading import LoadReport, Step
     from gateway.stores.kinds import Kind
 
@@ -71,7 +73,10 @@ def serve(
     port: Annotated[str | None, typer.Option(help="The port; 0 is any free one.  [default: 8000]")] = None,
     graph_name: GraphOption = None,
 ) -> None:
-    """Serve the graph. Embedded stores are created first, and empty ones filled with demo data where the graph has some."""
+    """Serve the graph. Embedded stores are created first, and empty ones filled with demo data where the graph has some.
+
+    What is wrong with the graph, or with the stores that can be reached, ends the start.
+    """
     graph, settings = _read(graph_name, host=host, port=port)
 
     from gateway.app import create_app
@@ -84,7 +89,9 @@ def serve(
     app = create_app(settings, graph)
     listener = server.bind(settings)
     with _naming_urls(settings):
-        asyncio.run(_prepare(settings, graph))
+        unchecked = asyncio.run(_prepare(settings, graph))
+    if unchecked:
+        app = create_app(settings, graph, unchecked=unchecked)
     server.run(app, settings, listener, on_ready=lambda: _say(f"Serving on {server.address(listener)}"))
 
 
@@ -98,22 +105,28 @@ def migrate(graph_name: GraphOption = None) -> None:
 
 @cli.command()
 def check(graph_name: GraphOption = None) -> None:
-    """Check the graph: every mistake in its declarations, each with its field, what was expected and what was found. Asks no store.
+    """Check the graph: every mistake in its declarations, each with its field, what was expected and what was found.
 
-    What the kinds of its stores cannot do is looked for where the settings say which these are.
+    Then its stores, where the settings say which these are: what their kinds cannot do, and, where they can be reached, whether they have
+    the tables, columns and types that the graph declares. Changes nothing.
     """
     from gateway.config import load_settings
     from gateway.stores.kinds import kinds_of
 
     graph = _graph(graph_name)
     kinds: dict[str, Kind] = {}
+    settings: Settings | None = None
     try:
-        kinds = kinds_of(load_settings(graph.store_names, graph.plain_urls, graph=graph_name).urls)
+        settings = load_settings(graph.store_names, graph.plain_urls, graph=graph_name)
+        kinds = kinds_of(settings.urls)
     except ConfigError as error:
         _say_error(f"Not checked against the kinds of its stores, as the settings do not say them: {error.message}")
     _refuse_wrong(graph, kinds)
+    checked = asyncio.run(_look(settings, graph)) if settings is not None else []
     fields = sum(len(getattr(type_, "fields", ())) for name, type_ in graph.schema._schema.type_map.items() if not name.startswith("__"))
     _say(f"Nothing is wrong: {len(graph.collections)} collections in {len(graph.store_names)} stores, {fields} fields.")
+    if checked:
+        _say(f"Stores that have what is declared: {', '.join(checked)}.")
 
 
 @cli.command()
@@ -220,8 +233,26 @@ def _refuse_wrong(graph: Graph, kinds: Mapping[str, Kind]) -> None:
 
     problems = problems_of(graph, kinds)
     if problems:
-        lines = "\n".join(f"  {problem}" for problem in problems)
-        raise ConfigError(f"The graph has {len(problems)} {'mistake' if len(problems) == 1 else 'mistakes'}:\n{lines}")
+        raise ConfigError(_listed(f"The graph has {len(problems)} {'mistake' if len(problems) == 1 else 'mistakes'}", problems))
+
+
+def _listed(head: str, problems: Sequence[Problem]) -> str:
+    return f"{head}:\n" + "\n".join(f"  {problem}" for problem in problems)
+
+
+def _conclude(looked: Looked, settings: Settings) -> None:
+    """Say which stores were not looked at, and why, and end with all in which the others differ from what the graph declares."""
+    from gateway.config import hidden
+
+    for name, error in looked.away.items():
+        _say_error(f"Not checked: {error.message.rstrip('.')} at {hidden(settings.urls[name])}.")
+    for name, reason in looked.silent.items():
+        _say_error(f"Not checked: the store '{name}', as {reason}.")
+    problems = looked.problems
+    if problems:
+        raise ConfigError(
+            _listed(f"The stores differ from the graph in {len(problems)} {'place' if len(problems) == 1 else 'places'}", problems)
+        )
 
 
 def _graph(name: str | None) -> Graph:
@@ -247,11 +278,40 @@ def _read(graph_name: str | None, **overrides: Any) -> tuple[Graph, Settings]:
     return graph, load_settings(graph.store_names, graph.plain_urls, graph=graph_name, **overrides)
 
 
-async def _prepare(settings: Settings, graph: Graph) -> None:
-    from gateway.preparing import opened, prepare_embedded
+async def _prepare(settings: Settings, graph: Graph) -> Sequence[str]:
+    """Make the stores ready, and return the names of those that are away, so that nobody knows what they have."""
+    from gateway.graph.looking import look
+    from gateway.preparing import fill_embedded, migrate_embedded, opened
 
     async with opened(settings) as stores:
-        await prepare_embedded(stores, graph, settings, _say)
+        await migrate_embedded(stores, graph, _say)
+        looked = await look(stores, graph, graph.store_names)
+        _conclude(looked, settings)
+        await fill_embedded(stores, graph, settings, _say)
+    return list(looked.away)
+
+
+async def _look(settings: Settings, graph: Graph) -> Sequence[str]:
+    """Return the stores that have what is declared, leaving out those whose file a look would make. What differs ends the command."""
+    from gateway.graph.looking import look
+    from gateway.preparing import connect
+    from gateway.stores.kinds import kind_of
+
+    to_be_made: dict[str, str] = {}
+    for name, url in settings.urls.items():
+        kind = kind_of(url)
+        path = None if kind is None else kind.file_of(url)
+        if path is not None and not path.exists():
+            to_be_made[name] = f"its file {path} is not there yet"
+    stores = connect(settings)
+    await stores.open()
+    try:
+        looked = await look(stores, graph, [name for name in graph.store_names if name not in to_be_made])
+    finally:
+        await stores.close()
+    looked.silent = to_be_made | looked.silent
+    _conclude(looked, settings)
+    return looked.checked
 
 
 async def _migrate(settings: Settings, graph: Graph) -> None:

@@ -19,6 +19,7 @@ GatewayError
 │   ├── BadData             a file to load; ends the load with one line
 │   ├── StoreUnavailable    no connection, refused, reset, shutting down
 │   ├── StoreTimeout        no answer within the time given
+│   ├── StoreMismatch       the store has something else than the graph declares
 │   ├── WrongValue          a store that enforces no types has a value that is none of its column's
 │   ├── Overloaded          clients that do not read, or do not send, hold too much memory
 │   └── DeadlineExceeded    the request as a whole took too long
@@ -230,6 +231,16 @@ class StoreTimeout(OperatorError):
         super().__init__(f"The store '{store}' did not answer within {seconds:g} s.", store=store)
         self.store = store
         self.seconds = seconds
+
+
+class StoreMismatch(OperatorError):
+    """The store was found to have something else than the graph declares, when it came to be there. The log says what."""
+
+    code = "STORE_MISMATCH"
+
+    def __init__(self, store: str) -> None:
+        super().__init__(f"The store '{store}' is not as it was declared.", store=store)
+        self.store = store
 
 
 class WrongValue(OperatorError):

@@ -82,17 +82,23 @@ def collections_of(graph: Graph, name: str) -> Sequence[Collection]:
     return [collection for collection in graph.collections if collection.store == name]
 
 
-async def prepare_embedded(stores: Stores, graph: Graph, settings: Settings, say: Say) -> None:
-    """Migrate the embedded stores; in development, fill them with demo data when all stores are embedded and empty.
+async def migrate_embedded(stores: Stores, graph: Graph, say: Say) -> None:
+    for name in embedded(stores, graph):
+        for line in await migrate(stores, graph, name):
+            say(line)
+
+
+def embedded(stores: Stores, graph: Graph) -> list[str]:
+    kinds = stores.kinds()
+    return [name for name in graph.store_names if name in kinds and kinds[name].is_embedded]
+
+
+async def fill_embedded(stores: Stores, graph: Graph, settings: Settings, say: Say) -> None:
+    """In development, fill the stores with demo data when all are embedded and empty.
 
     What was filled by half (the process was killed) is filled again: a file in the data folder marks it.
     """
-    kinds = stores.kinds()
-    embedded = [name for name in graph.store_names if name in kinds and kinds[name].is_embedded]
-    for name in embedded:
-        for line in await migrate(stores, graph, name):
-            say(line)
-    if len(embedded) < len(graph.store_names) or graph.demo is None:
+    if len(embedded(stores, graph)) < len(graph.store_names) or graph.demo is None:
         return
     unfinished = settings.data_dir / ".filling"
     if not unfinished.exists() and not await are_empty(stores, graph):

@@ -1,7 +1,8 @@
 """Probes: ``/health/live`` says that the process answers, ``/health/ready`` which stores do.
 
 Ready has three states. ``ready``: every store answers. ``degraded``: some do; the status is still 200, since this gateway answers what it
-can and a load balancer would only take the rest away too. ``down``, with 503: no store answers.
+can and a load balancer would only take the rest away too. ``down``, with 503: no store answers. A store that was away at the start, and
+turned out to have something else than the graph declares, is no store that answers: its state is ``mismatch``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.errors import StoreMismatch
 from gateway.stores import Stores
 
 PING_TIMEOUT_S = 1.0
@@ -41,16 +43,19 @@ class Ready:
         return _json({"status": status, "stores": report}, 503 if status == "down" else 200)
 
     async def _ping(self, name: str) -> float:
-        """Return the milliseconds a store took to answer."""
+        """Return the milliseconds a store took to answer, and to be looked at where that is still to be done."""
         started = perf_counter()
         await self._stores.ping(name)
+        await self._stores.checked(name)
         return round((perf_counter() - started) * 1_000, 2)
 
     def _state(self, name: str, ping: asyncio.Task[float]) -> dict[str, Any]:
         store = {"name": name, "kind": self._stores.kind(name)}
         # The reason is for the log of the calls that fail, not for whoever can reach this address.
-        if not ping.done() or ping.cancelled() or ping.exception() is not None:
+        if not ping.done() or ping.cancelled():
             return {**store, "state": "down"}
+        if (error := ping.exception()) is not None:
+            return {**store, "state": "mismatch" if isinstance(error, StoreMismatch) else "down"}
         return {**store, "state": "up", "latencyMs": ping.result()}
 
     def _give_up(self, late: set[asyncio.Task[float]]) -> None:

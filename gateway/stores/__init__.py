@@ -8,13 +8,16 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Self
 
 from gateway.errors import AbilityMissing, ConfigError, WrongValue
 from gateway.stores.base import A, Collection, Request, Store
+from gateway.stores.described import Describes, Description
 from gateway.stores.funnel import Funnel, Layer, StoreCall, StoresByName
 from gateway.stores.kinds import Kind, kind_named, kind_of, scheme_of, schemes
+from gateway.stores.unchecked import Look
 
 READ_TIMEOUT_S = 3.0
 WRITE_TIMEOUT_S = 5.0
@@ -101,6 +104,8 @@ class Stores:
         await asyncio.gather(*(store.open() for store in self._unique()))
 
     async def close(self) -> None:
+        if self.funnel.held is not None:
+            self.funnel.held.close()
         await asyncio.gather(*(store.close() for store in self._unique()), return_exceptions=True)
 
     def _unique(self) -> Iterable[Store]:
@@ -112,6 +117,25 @@ class Stores:
 
     async def ping(self, name: str, *, timeout_s: float | None = None) -> None:
         await self.funnel.within(name, self.timeout_s if timeout_s is None else timeout_s, self[name].ping)
+
+    async def describe(self, name: str, collections: Sequence[Collection], *, timeout_s: float | None = None) -> Description | None:
+        """Return what the store has for these collections, which are its own; None where its kind cannot say."""
+        store = self[name]
+        if not isinstance(store, Describes):
+            return None
+        seconds = self.timeout_s if timeout_s is None else timeout_s
+        return await self.funnel.within(name, seconds, partial(store.describe, collections))
+
+    def hold(self, looks: Mapping[str, Look]) -> None:
+        """Have what clients ask of these stores wait until a look at each has found nothing wrong (``unchecked.py``)."""
+        if looks:
+            self.funnel.hold(looks)
+
+    async def checked(self, name: str) -> None:
+        """Return once nothing holds the store back, looking at it if it is time to. StoreMismatch where something is wrong with it."""
+        held = self.funnel.held
+        if held is not None:
+            await held.passed(name)
 
     async def migrate(self, name: str, collections: Sequence[Collection], scripts: Path | None) -> list[str]:
         """Create what is missing in one store; one line per thing done. Without a deadline: an index may take its time.

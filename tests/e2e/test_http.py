@@ -16,7 +16,7 @@ from gateway.app import create_app
 from gateway.config import Settings, StoreSettings
 from gateway.graph.fields import Graph
 from gateway.graphs import load_example
-from gateway.preparing import opened, prepare_embedded
+from gateway.preparing import fill_embedded, migrate_embedded, opened
 
 GRAPHQL = "application/graphql-response+json"
 INTERNALS = re.compile(r"Traceback|File \"|\.py\b|sqlalchemy|sqlite|SELECT |asyncpg|pymongo|neo4j", re.IGNORECASE)
@@ -36,7 +36,8 @@ def settings(graph: Graph, tmp_path_factory: pytest.TempPathFactory) -> Settings
 
     async def prepare() -> None:
         async with opened(settings) as stores:
-            await prepare_embedded(stores, graph, settings, lambda _: None)
+            await migrate_embedded(stores, graph, lambda _: None)
+            await fill_embedded(stores, graph, settings, lambda _: None)
 
     asyncio.run(prepare())
     return settings

@@ -335,7 +335,104 @@ def test_all_mistakes_of_a_graph_end_the_command(command: str, tmp_path: Path) -
 def test_check_says_that_nothing_is_wrong() -> None:
     result = run("check")
     assert result.exit_code == 0, result.output
-    assert result.output.startswith("Nothing is wrong: 6 collections in 4 stores, ")
+    assert result.stdout.startswith("Nothing is wrong: 6 collections in 4 stores, ")
+
+
+# ------------------------------------------------------------------------------------------- what the stores have
+
+
+def change(store: str, *statements: str) -> None:
+    connection = sqlite3.connect(f"data/{store}.db")
+    try:
+        for statement in statements:
+            connection.execute(statement)
+        connection.commit()
+    finally:
+        connection.close()
+
+
+def test_check_makes_no_store_and_says_which_it_left_out() -> None:
+    result = run("check")
+    assert result.exit_code == 0
+    assert result.stderr.splitlines() == [
+        f"Not checked: the store '{name}', as its file data/{name}.db is not there yet."
+        for name in ("users", "posts", "events", "recommendations")
+    ]
+    assert not Path("data").exists()
+
+
+def test_check_says_which_stores_have_what_is_declared() -> None:
+    assert run("migrate").exit_code == 0
+    for _ in ("empty", "full"):
+        result = run("check")
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert result.stdout.splitlines()[1:] == ["Stores that have what is declared: users, posts, events, recommendations."]
+        assert run("seed", "--users", "3").exit_code == 0
+
+
+MISMATCH = (
+    "gateway: The stores differ from the graph in 3 places:\n"
+    "  collection users of the store users: expected a column 'email', got none; there is 'e_mail'\n"
+    "  collection posts of the store posts: expected a table posts, got none; there is post\n"
+    "  collection events of the store events: expected a column 'type' for TEXT, got INTEGER\n"
+)
+
+
+@pytest.mark.parametrize("command", ["check", "serve"])
+def test_stores_that_are_not_as_declared_end_the_command(command: str) -> None:
+    assert run("migrate").exit_code == 0
+    change("users", "ALTER TABLE users RENAME COLUMN email TO e_mail")
+    change("posts", "ALTER TABLE posts RENAME TO post")
+    change(
+        "events",
+        "DROP INDEX ix_events_type_id",
+        "ALTER TABLE events DROP COLUMN type",
+        "ALTER TABLE events ADD COLUMN type INTEGER",
+    )
+    ended = spawn(command)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", MISMATCH)
+
+
+def closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as closing:
+        return int(closing.getsockname()[1])
+
+
+def test_check_says_which_stores_are_away_and_where() -> None:
+    port = closed_port()
+    assert run("migrate").exit_code == 0
+    ended = spawn("check", DATABASE_URL=f"postgresql://me:secret@127.0.0.1:{port}/x")
+    assert ended.returncode == 0
+    at = f"'postgresql+asyncpg://me:***@127.0.0.1:{port}/x'"
+    assert ended.stderr.splitlines() == [f"Not checked: The store '{name}' is unavailable at {at}." for name in ("users", "posts")]
+    assert ended.stdout.splitlines()[1:] == ["Stores that have what is declared: events, recommendations."]
+
+
+def test_what_is_wrong_with_others_is_told_beside_the_stores_that_are_away() -> None:
+    port = closed_port()
+    assert run("migrate").exit_code == 0
+    change("events", "ALTER TABLE events RENAME TO happenings")
+    ended = spawn("serve", "--port", "0", DATABASE_URL=f"postgresql://127.0.0.1:{port}/x")
+    assert ended.returncode == 2
+    assert [line.partition(" at ")[0] for line in ended.stderr.splitlines()] == [
+        "Not checked: The store 'users' is unavailable",
+        "Not checked: The store 'posts' is unavailable",
+        "gateway: The stores differ from the graph in 1 place:",
+        "  collection events of the store events: expected a table events, got none",
+    ]
+
+
+def test_a_start_without_one_of_the_stores_serves_the_others() -> None:
+    port = closed_port()
+    with serving(DATABASE_URL=f"postgresql://127.0.0.1:{port}/x") as (address, _):
+        body = b'{"query": "{ users { nodes { id } } eventStats { count } }"}'
+        with urlopen(Request(f"{address.rstrip('/')}/graphql", body, {"content-type": "application/json"}), timeout=10) as response:
+            answer = orjson.loads(response.read())
+        assert answer["errors"][0]["extensions"] == {"code": "STORE_UNAVAILABLE", "store": "users"}
+        assert answer["data"]["users"] is None
+        with urlopen(f"{address.rstrip('/')}/health/ready", timeout=10) as response:
+            states = {store["name"]: store["state"] for store in orjson.loads(response.read())["stores"]}
+        assert states == {"users": "down", "posts": "down", "events": "up", "recommendations": "up"}
 
 
 KEYS_GRAPH = """

@@ -12,14 +12,14 @@ import pytest
 import pytest_asyncio
 import strawberry
 
-from gateway.cli import _refuse_wrong
+from gateway.cli import _prepare, _refuse_wrong
 from gateway.config import Settings
 from gateway.context import RequestContext
 from gateway.errors import AbilityMissing, ConfigError
 from gateway.graph.checks import check
 from gateway.graph.datasets import Dataset
 from gateway.graph.fields import Connection, Graph, Node, Through, batched, column, count, each, lookup, many, node, one, stats
-from gateway.preparing import connect, migrate, prepare_embedded
+from gateway.preparing import connect, fill_embedded, migrate, migrate_embedded
 from gateway.service import Request, Service
 from gateway.stores import Stores, kinds
 from gateway.stores.base import (
@@ -244,8 +244,15 @@ async def test_it_is_not_migrated(stores: Stores, tmp_path: Path) -> None:
     with pytest.raises(AbilityMissing, match=r"^a migration: expected a store that can migrate, got shelf of kind keys, which cannot$"):
         await stores.migrate("shelf", [THINGS], None)
     said: list[str] = []
-    await prepare_embedded(stores, SHELVES, Settings(data_dir=tmp_path), said.append)
+    await migrate_embedded(stores, SHELVES, said.append)
+    await fill_embedded(stores, SHELVES, Settings(data_dir=tmp_path), said.append)
     assert said == []
+
+
+async def test_it_cannot_say_what_it_has_and_the_start_says_so(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    urls = {"shelf": {"url": "keys://oak"}, "cellar": {"url": "memory://"}}
+    assert await _prepare(Settings.model_validate({"stores": urls, "data_dir": tmp_path}), SHELVES) == []
+    assert capsys.readouterr().err == "Not checked: the store 'shelf', as stores of kind keys cannot say what they have.\n"
 
 
 # ----------------------------------------------------------------------------------------------------------- the checks

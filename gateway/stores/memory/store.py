@@ -26,6 +26,7 @@ from gateway.stores.base import (
     Value,
     Where,
 )
+from gateway.stores.described import Description, as_declared
 from gateway.stores.memory.table import Table
 from gateway.stores.shared import grouped, in_order_of
 
@@ -128,6 +129,10 @@ class MemoryStore:
     async def _delete(self, delete: Delete) -> None:
         self._called(delete)
         self._table(delete.collection).delete(delete.keys)
+
+    async def describe(self, collections: Sequence[Collection]) -> Description:
+        self._fail_if_told_to()
+        return as_declared(collections)
 
     async def migrate(self, name: str, collections: Sequence[Collection], scripts: Path | None) -> list[str]:  # noqa: ARG002 - the port's signature
         self._fail_if_told_to()

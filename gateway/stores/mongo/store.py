@@ -40,9 +40,11 @@ from gateway.stores.base import (
     Upsert,
     note,
 )
+from gateway.stores.described import Description
 from gateway.stores.measures import joined, parts
 from gateway.stores.mongo import query
 from gateway.stores.mongo.answers import Document, group_columns, group_values, narrowed, rows_of, slices_of, slices_of_pairs
+from gateway.stores.mongo.described import described
 from gateway.stores.mongo.failures import duplicate_in, translation
 from gateway.stores.mongo.migrations import create_collection, create_indexes
 from gateway.stores.mongo.values import decode
@@ -255,6 +257,12 @@ class MongoStore:
         return self._has_transactions
 
     # -------------------------------------------------------------------------------------------------------- migration
+
+    async def describe(self, collections: Sequence[Collection]) -> Description:
+        with self._translated(self._timeout_s):
+            # Of those that it may read: to see all takes a right that a reader of some need not have.
+            names = await self._database().list_collection_names(authorizedCollections=True)
+            return await described(self._read, lambda name: self._database()[name].index_information(), names, collections)
 
     async def migrate(self, name: str, collections: Sequence[Collection], scripts: Path | None) -> list[str]:  # noqa: ARG002
         done: list[str] = []

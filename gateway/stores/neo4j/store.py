@@ -39,10 +39,12 @@ from gateway.stores.base import (
     Where,
     note,
 )
+from gateway.stores.described import Description
 from gateway.stores.measures import joined
 from gateway.stores.neo4j.address import address_of
 from gateway.stores.neo4j.conditions import Parameters, split
 from gateway.stores.neo4j.cypher import aggregate_statement, delete_text, fetch_statement, get_statement, upsert_text, written
+from gateway.stores.neo4j.described import described
 from gateway.stores.neo4j.native import NativeText
 from gateway.stores.neo4j.schema import AWAIT, SHOW, existing, wanted
 from gateway.stores.neo4j.sources import CarefulSource, Source, quoted
@@ -216,6 +218,9 @@ class Neo4jStore:
         if delete.keys:
             keys = [list(key) for key in sorted({tuple(key) for key in delete.keys})]
             await self._write(delete_text(self._source(delete.collection)), {"keys": keys}, delete.collection)
+
+    async def describe(self, collections: Sequence[Collection]) -> Description:
+        return await described(self._read, self._address.prefix, collections)
 
     async def migrate(self, name: str, collections: Sequence[Collection], scripts: Path | None) -> list[str]:  # noqa: ARG002 - the port's signature
         there = existing(await self._schema(SHOW))

@@ -37,11 +37,13 @@ from gateway.stores.base import (
     Value,
     note,
 )
+from gateway.stores.described import Description
 from gateway.stores.measures import joined
 from gateway.stores.shared import grouped_by_first, grouped_by_last, pages, to_write
 from gateway.stores.sql.aiosqlite import AiosqliteDriver, is_unfit_for_json
 from gateway.stores.sql.asyncpg import AsyncpgDriver
 from gateway.stores.sql.conditions import Values
+from gateway.stores.sql.described import described
 from gateway.stores.sql.dialects import Dialect
 from gateway.stores.sql.postgresql import PostgreSQL
 from gateway.stores.sql.sqlite import SQLite
@@ -133,6 +135,9 @@ class SqlStore:
         keys = sorted(set(delete.keys))
         if keys:
             await self._driver.write(self.statements.delete(delete).text, self._dialect.delete_values(keys))
+
+    async def describe(self, collections: Sequence[Collection]) -> Description:
+        return await described(self._driver, self.kind, collections)
 
     async def migrate(self, name: str, collections: Sequence[Collection], scripts: Path | None) -> list[str]:
         # Imported late: Alembic takes memory and time to load, and a server that does not migrate needs neither.

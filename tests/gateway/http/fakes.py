@@ -74,6 +74,9 @@ class FakeStores:
             case Exception() as error:
                 raise error from OSError("connect to secret-host:5432 failed")
 
+    async def checked(self, name: str) -> None:
+        assert name in self.states
+
     async def open(self) -> None:
         self.events.append("open")
 

@@ -1,0 +1,81 @@
+"""What a database has, compared with what a graph declares: the checks at the start that need the stores.
+
+Pure: from what each store says it has (``stores/described.py``) to problems in the form of all others. What the database does not say is
+not told: a view keeps nothing out, a sample speaks for its rows alone, an empty one for nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+
+from gateway.engine.declared import Problem
+from gateway.stores.base import Collection, Column
+from gateway.stores.described import Description, Found, Missing
+
+NAMES_SHOWN = 10
+CLOSE = 0.6  # of difflib's measure
+
+
+def problems_of(collections: Sequence[Collection], description: Description) -> list[Problem]:
+    """Return all that one store lacks of its collections, or has otherwise, in the order of the declarations."""
+    problems: list[Problem] = []
+    for collection in collections:
+        where = f"collection {collection.name} of the store {collection.store}"
+        found = description[collection.name]
+        problems += [_missing(where, found)] if isinstance(found, Missing) else _of_collection(where, collection, found)
+    return problems
+
+
+def _missing(where: str, missing: Missing) -> Problem:
+    expected = f"a {missing.what} {missing.name}"
+    if not missing.others:  # nobody has made anything there
+        return Problem(where, f"{expected}, which gateway migrate makes", "none")
+    close = _close(missing.name, missing.others)
+    return Problem(where, expected, f"none; there is {close}" if close else "none")
+
+
+def _of_collection(where: str, collection: Collection, found: Found) -> Iterator[Problem]:
+    for column in collection.columns:
+        its = found.columns.get(column.name)
+        if its is None:
+            yield from _without(where, column, found)
+        elif column.type not in its.fits:
+            got = its.type if found.sampled is None else f"{its.type} in all of {_rows(found)}"
+            yield Problem(where, f"a column {column.name!r} for {column.type.upper()}", got)
+        elif found.is_enforced and its.nullable and not column.nullable:
+            yield Problem(where, f"a column {column.name!r} that is never null", "one that may be")
+    if found.is_enforced and not _is_unique(collection, found):
+        yield Problem(where, f"a key ({', '.join(collection.key)}) that is unique", f"a {found.what} without a unique index of just these")
+
+
+def _without(where: str, column: Column, found: Found) -> Iterator[Problem]:
+    if found.sampled is None:
+        yield Problem(where, f"a column {column.name!r}", _instead(column.name, found))
+    elif found.sampled and not column.nullable:
+        yield Problem(where, f"a column {column.name!r} that is never null", f"none in all of {_rows(found)}")
+
+
+def _instead(name: str, found: Found) -> str:
+    """Return what a table has in place of a column: the name that was probably meant, or all of them."""
+    close = _close(name, tuple(found.columns))
+    if close:
+        return f"none; there is {close!r}"
+    shown = list(found.columns)[:NAMES_SHOWN]
+    more = len(found.columns) - len(shown)
+    names = f"{', '.join(shown)}{f' and {more} more' if more else ''}"
+    return f"a {found.what} with {names or 'no columns'}"
+
+
+def _close(name: str, others: Sequence[str]) -> str:
+    """Return which of the others was probably meant; nothing where none was. A name in another schema is the same name."""
+    same = [other for other in others if other.lower() == name.lower() or other.rpartition(".")[2] == name]
+    return next(iter(same or get_close_matches(name, others, n=1, cutoff=CLOSE)), "")
+
+
+def _is_unique(collection: Collection, found: Found) -> bool:
+    return any(index.unique and set(index.columns) == set(collection.key) for index in found.indexes)
+
+
+def _rows(found: Found) -> str:
+    return f"the {found.sampled} rows looked at" if found.sampled != 1 else "the one row looked at"

@@ -1,0 +1,64 @@
+"""Look at the stores at the start: which are as the graph declares, which are not, and which could not be asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from gateway.engine.declared import Problem
+from gateway.errors import GatewayError, StoreTimeout, StoreUnavailable
+from gateway.graph.fields import Graph
+from gateway.graph.found import problems_of
+from gateway.stores import Stores
+from gateway.stores.unchecked import Look
+
+LOOK_TIMEOUT_S = 5.0  # for all stores, which are looked at at the same time
+
+
+@dataclass(slots=True)
+class Looked:
+    """What a look found. Each store is in one of the three: ``checked``, ``away`` with what it failed with, ``silent`` with the reason."""
+
+    problems: list[Problem] = field(default_factory=list)
+    checked: list[str] = field(default_factory=list)
+    away: dict[str, StoreUnavailable | StoreTimeout] = field(default_factory=dict)
+    silent: dict[str, str] = field(default_factory=dict)
+
+
+async def look(stores: Stores, graph: Graph, names: Iterable[str], *, timeout_s: float = LOOK_TIMEOUT_S) -> Looked:
+    """Compare what these stores have with what the graph declares. One statement or a few for each; nothing is changed."""
+    looked = Looked()
+    asked = list(names)
+    answers = await asyncio.gather(*(_problems(stores, graph, name, timeout_s) for name in asked), return_exceptions=True)
+    for name, answer in zip(asked, answers, strict=True):
+        match answer:
+            case StoreUnavailable() | StoreTimeout():
+                looked.away[name] = answer
+            case GatewayError():
+                looked.silent[name] = f"it could not be looked at: {answer.message.rstrip('.')}"
+            case BaseException():
+                raise answer
+            case None:
+                looked.silent[name] = f"stores of kind {stores.kind(name)} cannot say what they have"
+            case _:
+                looked.checked.append(name)
+                looked.problems += answer
+    return looked
+
+
+def looks_at(stores: Stores, graph: Graph, names: Iterable[str]) -> dict[str, Look]:
+    """Return, for each of these stores, a function that looks at it, for when it is there."""
+
+    async def lines(name: str) -> Sequence[str]:
+        return [str(problem) for problem in await _problems(stores, graph, name, None) or ()]
+
+    return {name: partial(lines, name) for name in names}
+
+
+async def _problems(stores: Stores, graph: Graph, name: str, timeout_s: float | None) -> list[Problem] | None:
+    """Return what is wrong with one store; None where it cannot say what it has."""
+    collections = [collection for collection in graph.collections if collection.store == name]
+    description = await stores.describe(name, collections, timeout_s=timeout_s)
+    return None if description is None else problems_of(collections, description)

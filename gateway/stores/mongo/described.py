@@ -1,0 +1,86 @@
+"""Say what collections a MongoDB database has, and what a sample of their documents holds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from pymongo import errors
+
+from gateway.stores.base import Collection, Column, Index, Type
+from gateway.stores.described import SAMPLED, Description, Found, FoundColumn, Missing
+from gateway.stores.mongo import query
+from gateway.stores.mongo.values import decode
+from gateway.stores.values import found_in_place_of
+
+Document = Mapping[str, Any]
+Read = Callable[[str, query.Pipeline], Awaitable[Sequence[Document]]]  # the documents of an aggregation of a collection
+Indexes = Callable[[str], Awaitable[Mapping[str, Document]]]  # the driver's index_information of a collection
+
+_BY_NAME: Mapping[Type, frozenset[str]] = {
+    Type.TEXT: frozenset({"string"}),
+    Type.BOOL: frozenset({"bool"}),
+    Type.FLOAT: frozenset({"double", "int", "long"}),
+    Type.TEXTS: frozenset({"array"}),
+}
+_BY_VALUE = frozenset({Type.INT, Type.TIME, Type.DATE})  # a whole double is an INT, a text of the right form a TIME; JSON is whatever it is
+_NOTHING = frozenset({"missing", "null", "undefined"})
+
+
+async def described(read: Read, indexes_of: Indexes, names: Sequence[str], collections: Sequence[Collection]) -> Description:
+    """Return what there is for each collection; ``names`` are those that the database has. Two commands a collection, at the same time."""
+    there = set(names)
+    wanted = [collection for collection in collections if collection.name in there]
+    samples, indexes = await asyncio.gather(
+        asyncio.gather(*(read(collection.name, _sample(collection)) for collection in wanted)),
+        asyncio.gather(*(_indexes(indexes_of, collection) for collection in wanted)),
+    )
+    found = {
+        collection.name: _found(collection, documents, its) for collection, documents, its in zip(wanted, samples, indexes, strict=True)
+    }
+    others = tuple(sorted(name for name in there if not name.startswith("system.")))
+    return {collection.name: found.get(collection.name) or Missing("collection", collection.name, others) for collection in collections}
+
+
+def _sample(collection: Collection) -> query.Pipeline:
+    """Return a pipeline for the types of some documents' values, and the values alone that need to be seen: numbers, times and dates."""
+    fields = [f"${query.field(collection, column.name)}" for column in collection.columns]
+    seen = [field for field, column in zip(fields, collection.columns, strict=True) if column.type in _BY_VALUE]
+    return [{"$limit": SAMPLED}, {"$project": {"_id": 0, "t": [{"$type": field} for field in fields], "v": seen}}]
+
+
+async def _indexes(indexes_of: Indexes, collection: Collection) -> tuple[Index, ...]:
+    """Return those that hold every document in an order; none where there can be none, as of a view."""
+    try:
+        told = await indexes_of(collection.name)
+    except errors.OperationFailure:
+        return ()
+    names = {query.field(collection, name): name for name in collection.names}
+    return tuple(
+        Index(tuple(names.get(field, field) for field, _ in its["key"]), bool(its.get("unique")) or its["key"] == [("_id", 1)])
+        for its in told.values()
+        if "partialFilterExpression" not in its and all(isinstance(direction, int | float) for _, direction in its["key"])
+    )
+
+
+def _found(collection: Collection, documents: Sequence[Document], indexes: tuple[Index, ...]) -> Found:
+    seen = [column.name for column in collection.columns if column.type in _BY_VALUE]
+    columns: dict[str, FoundColumn] = {}
+    for place, column in enumerate(collection.columns):
+        types = [str(document["t"][place]) for document in documents]
+        if set(types) <= _NOTHING:
+            continue
+        if column.type in _BY_VALUE:
+            fits = _has_one(column, [document["v"][seen.index(column.name)] for document in documents])
+        else:
+            fits = column.type is Type.JSON or not _BY_NAME[column.type].isdisjoint(types)
+        shown = " or ".join(sorted(set(types) - _NOTHING))
+        columns[column.name] = FoundColumn(shown, frozenset({column.type} if fits else ()), nullable=not _NOTHING.isdisjoint(types))
+    return Found("collection", columns, indexes, sampled=len(documents))
+
+
+def _has_one(column: Column, values: Sequence[Any]) -> bool:
+    """Return whether one of the values would be read as what the column is."""
+    there = [value for value in values if value is not None]
+    return any(found_in_place_of(column, value) is None for (value,) in decode([column], [[value] for value in there]))
