@@ -10,10 +10,10 @@ import pytest
 import strawberry
 
 from gateway.engine.cursors import CURSOR_MAX, cursor_of, read_cursor, write_cursor
-from gateway.errors import CursorTooLong
+from gateway.errors import BadUserInput, CursorTooLong
 from gateway.fields import Connection, Node, column, many, part
 from gateway.inputs import Direction
-from gateway.stores.base import Collection, Column, Order
+from gateway.stores.base import Collection, Column, Order, Type
 from tests.gateway.engine.graphs import Named, both, graph, respond
 
 BOOKS = Collection("books", "books", (Column("id", refers="Book"), Column("name")))
@@ -82,6 +82,62 @@ def test_a_cursor_of_the_longest_is_taken_and_a_longer_one_is_not_made() -> None
     assert read_cursor("after", text, of, BOOKS, ORDER) == values
     with pytest.raises(CursorTooLong, match=f"would have {CURSOR_MAX + 2} characters, and at most {CURSOR_MAX} are taken"):
         write_cursor(of, ("x" * (longest() + 1), "1"))
+
+
+KINDS = Collection("kinds", "books", (*(Column(str(type_), type_) for type_ in Type), Column("id")))
+GOOD: list[tuple[Type, list[Any]]] = [
+    (Type.TEXT, ["", "5"]),
+    (Type.BOOL, [True, False]),
+    (Type.INT, [0, 2**63 - 1, -(2**63)]),
+    (Type.FLOAT, [0.5, 1]),
+    (Type.TIME, ["2026-01-31T12:00:00.000Z"]),
+    (Type.DATE, ["2026-01-31"]),
+]
+BAD: list[tuple[Type, list[Any]]] = [
+    (Type.TEXT, [5, "a\0", ["a"]]),
+    (Type.BOOL, [1, "true"]),
+    (Type.INT, [1.0, True, "1", 2**63]),
+    (Type.FLOAT, [True, "0.5"]),
+    (Type.TIME, ["2026-01-31T12:00:00Z", "2026-01-31T12:00:00.000+00:00", "noon", 5]),
+    (Type.DATE, ["2026-1-31", "2026-02-30", 5]),
+    (Type.JSON, [{}, "a"]),
+    (Type.TEXTS, [[], "a"]),
+]
+
+
+@pytest.mark.parametrize(("type_", "value"), [(type_, value) for type_, values in GOOD for value in [*values, None]])
+def test_a_cursor_holds_values_of_its_columns_types(type_: Type, value: Any) -> None:
+    order = (Order(str(type_)), Order("id"))
+    of = cursor_of(KINDS, order)
+    assert read_cursor("after", write_cursor(of, (value, "1")), of, KINDS, order) == (value, "1")
+
+
+@pytest.mark.parametrize(("type_", "value"), [(type_, value) for type_, values in BAD for value in values])
+def test_a_cursor_with_a_value_that_none_of_ours_has_is_none(type_: Type, value: Any) -> None:
+    """In whichever place: a store would compare what cannot be compared, or find another row than the one that was meant."""
+    for order, values in ((Order(str(type_)), Order("id")), (value, "1")), ((Order("id"), Order(str(type_))), ("1", value)):
+        of = cursor_of(KINDS, order)
+        with pytest.raises(BadUserInput, match="before: expected a cursor of this connection, got"):
+            read_cursor("before", write_cursor(of, values), of, KINDS, order)
+
+
+def test_a_cursor_is_of_one_collection_one_order_and_as_many_values() -> None:
+    of = cursor_of(BOOKS, ORDER)
+    others = [
+        cursor_of(BOOKS, (Order("name", descending=True), Order("id"))),
+        cursor_of(BOOKS, (Order("name"), Order("id", descending=True))),
+        cursor_of(BOOKS, (Order("id"), Order("name"))),
+        cursor_of(Collection("other", "books", BOOKS.columns), ORDER),
+        of[:-1],
+        f"{of}s",
+        "",
+    ]
+    for other in others:
+        with pytest.raises(BadUserInput, match="after: expected a cursor of this connection in this order, got one of another"):
+            read_cursor("after", write_cursor(other, ("a", "1")), of, BOOKS, ORDER)
+    for values in (("a",), ("a", "1", "1"), ()):
+        with pytest.raises(BadUserInput, match="after: expected a cursor of this connection, got"):
+            read_cursor("after", write_cursor(of, values), of, BOOKS, ORDER)
 
 
 async def asked(names: list[str], after: str | None = None) -> dict[str, Any]:
