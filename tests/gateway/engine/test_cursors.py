@@ -157,6 +157,25 @@ async def test_the_longest_cursor_leads_on() -> None:
     assert [edge["node"]["id"] for edge in after["data"]["books"]["edges"]] == ["Book:2"]
 
 
+@pytest.mark.parametrize("names", [[], ["a"]], ids=["no rows at all", "none beyond the cursor"])
+async def test_an_empty_page_tells_what_is_before_and_behind_it(names: list[str]) -> None:
+    pair = await both(GRAPH, {BOOKS: [(str(number), name) for number, name in enumerate(names, 1)]})
+    of = cursor_of(BOOKS, ORDER)
+    order = "orderBy: [{field: NAME}]"
+    query = f"""query ($first: String, $last: String) {{
+        front: usual({order}, first: 1, after: $last) {{ pageInfo {{ hasPreviousPage hasNextPage startCursor endCursor }} }}
+        back: usual({order}, last: 1, before: $first) {{ pageInfo {{ hasPreviousPage hasNextPage startCursor endCursor }} }} }}"""
+    ends = {"startCursor": None, "endCursor": None}
+    await pair.answer(
+        query,
+        {"first": write_cursor(of, ("a", "1")), "last": write_cursor(of, ("z", "9"))},
+        data={
+            "front": {"pageInfo": {"hasPreviousPage": True, "hasNextPage": False, **ends}},
+            "back": {"pageInfo": {"hasPreviousPage": False, "hasNextPage": True, **ends}},
+        },
+    )
+
+
 async def test_a_longer_cursor_is_an_error_where_it_was_asked_and_the_rest_is_there() -> None:
     answer = await asked(["a", "x" * (longest() + 1)])
     books = answer["data"]["books"]

@@ -88,6 +88,37 @@ async def test_fragments_give_each_type_its_fields_in_their_order(street: Both) 
     )
 
 
+CATALOGS = Collection("catalogs", "dogs", (Column("id", refers="Catalog"), Column("title")))
+
+
+@strawberry.interface
+class Titled:
+    title: str = column()
+
+
+@strawberry.type
+class Catalog(Node, Titled):
+    id: strawberry.ID = column()
+    title: str = column()
+
+
+@strawberry.type
+class Library:
+    nodes: list[Node | None] = by_ids()
+
+
+async def test_a_type_whose_name_begins_with_another_ones_is_not_it_and_has_its_own_interfaces() -> None:
+    library = graph(Library, CATS, DOGS, CATALOGS, types=[Cat, Dog, Catalog])
+    pair = await both(library, {CATS: [("1", "Tom")], CATALOGS: [("1", "Tools")]})
+    await pair.answer(
+        """{ nodes(ids: ["Catalog:1", "Cat:1", "Cat:alog:1"]) { id ... on Titled { title } ...T } }
+        fragment T on Node { ... on Titled { again: title } }""",
+        data={"nodes": [{"id": "Catalog:1", "title": "Tools", "again": "Tools"}, {"id": "Cat:1"}, None]},
+    )
+    asked = {(call.about, key) for call in pair.asked() for key in call.keys}
+    assert asked == {("cats", "1"), ("cats", "alog:1"), ("catalogs", "1")}
+
+
 async def test_a_type_without_a_fragment_of_its_own_is_an_empty_object(street: Both) -> None:
     await street.answer('{ nodes(ids: ["Dog:1", "Cat:1"]) { ... on Cat { name } } }', data={"nodes": [{}, {"name": "Tom"}]})
 
