@@ -212,6 +212,21 @@ async def test_conditions_are_combined(service: Service) -> None:
     assert await asked(service, where=where) == expected
 
 
+async def test_all_of_nothing_is_everything_and_one_of_nothing_is_nothing(service: Service) -> None:
+    everything: list[str] = [str(row["id"]) for row in ROWS]
+    wheres: list[tuple[dict[str, Any], list[str]]] = [
+        ({}, everything),
+        ({"and": []}, everything),
+        ({"or": []}, []),
+        ({"not": {}}, []),
+        ({"not": {"or": []}}, everything),
+        ({"or": [{"or": []}, {"id": {"eq": everything[0]}}]}, everything[:1]),
+        ({"and": None, "or": None, "not": None}, everything),
+    ]
+    for where, expected in wheres:
+        assert await asked(service, where=where) == expected, where
+
+
 async def test_every_order(service: Service) -> None:
     for name in ITEMS.names:
         if ITEMS[name].type in (Type.JSON, Type.TEXTS):

@@ -119,6 +119,13 @@ async def test_a_type_whose_name_begins_with_another_ones_is_not_it_and_has_its_
     assert asked == {("cats", "1"), ("cats", "alog:1"), ("catalogs", "1")}
 
 
+async def test_two_types_of_one_store_have_columns_of_their_own() -> None:
+    library = graph(Library, CATS, DOGS, CATALOGS, types=[Cat, Dog, Catalog])
+    pair = await both(library, {DOGS: [("1", "Rex", "1")], CATALOGS: [("1", "Tools")]})
+    query = '{ nodes(ids: ["Catalog:1", "Dog:1"]) { ... on Dog { id name } ... on Catalog { title id } } }'
+    await pair.answer(query, data={"nodes": [{"title": "Tools", "id": "Catalog:1"}, REX]})
+
+
 async def test_a_type_without_a_fragment_of_its_own_is_an_empty_object(street: Both) -> None:
     await street.answer('{ nodes(ids: ["Dog:1", "Cat:1"]) { ... on Cat { name } } }', data={"nodes": [{}, {"name": "Tom"}]})
 

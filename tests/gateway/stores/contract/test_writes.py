@@ -132,8 +132,8 @@ async def test_nulls_are_no_unique_values(scratch: Store) -> None:
     ]
     await put(scratch, badges, *rows[:3])
     await put(scratch, badges, rows[3])
-    for number, town in ((2, None), (None, "there")):
-        with pytest.raises(Conflict):
+    for number, town, columns in ((2, None, "number"), (None, "there", "town, street")):
+        with pytest.raises(Conflict, match=f"^Another row of badges has the same {columns}.$"):
             await put(scratch, badges, {"id": "e", "number": number, "town": town, "street": "x"})
     assert same(await everything(scratch, badges), rows)
 
