@@ -176,6 +176,14 @@ async def test_an_empty_page_tells_what_is_before_and_behind_it(names: list[str]
     )
 
 
+async def test_a_cursor_has_the_tie_breaker_though_nobody_asks_for_the_key() -> None:
+    pair = await both(GRAPH, {BOOKS: [("1", "a"), ("2", "a")]})
+    query = "{ books(orderBy: [{field: NAME}]) { edges { cursor node { name } } } }"
+    of = cursor_of(BOOKS, ORDER)
+    edges = [{"cursor": write_cursor(of, ("a", key)), "node": {"name": "a"}} for key in "12"]
+    await pair.answer(query, data={"books": {"edges": edges}})
+
+
 async def test_a_longer_cursor_is_an_error_where_it_was_asked_and_the_rest_is_there() -> None:
     answer = await asked(["a", "x" * (longest() + 1)])
     books = answer["data"]["books"]

@@ -191,7 +191,7 @@ class Stuck(MemoryStore):
 async def test_who_gives_up_on_a_level_ends_all_its_calls() -> None:
     stuck = Stuck()
     requests: list[Any] = [Get(OWNERS, ("name",), ["1"]), Fetch(OWNERS, ("name",)), Aggregate(OWNERS, (), (Measure("count"),))]
-    level = asyncio.ensure_future(ask_all(RequestContext(Stores({"owners": stuck})), requests))
+    level = asyncio.ensure_future(ask_all(RequestContext(Stores({"owners": stuck}, timeout_s=60)), requests))
     await _until(lambda: len(stuck.asked) == 3)
     level.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -201,7 +201,7 @@ async def test_who_gives_up_on_a_level_ends_all_its_calls() -> None:
 
 async def test_the_end_of_a_request_is_that_of_its_loaders_and_of_whom_they_wait_for() -> None:
     stuck = Stuck()
-    ctx = RequestContext(Stores({"owners": stuck}))
+    ctx = RequestContext(Stores({"owners": stuck}, timeout_s=60))
     batch = ask(ctx, Fetch(OWNERS, ("name",)))
     key = asyncio.ensure_future(load(ctx, OWNERS, "1"))
     await _until(lambda: len(stuck.asked) == 2)
