@@ -227,6 +227,13 @@ async def test_all_of_nothing_is_everything_and_one_of_nothing_is_nothing(servic
         assert await asked(service, where=where) == expected, where
 
 
+async def test_ids_are_keys_with_their_type_or_without_in_lists_too(service: Service) -> None:
+    first, second, *_ = [str(row["id"]) for row in ROWS]
+    for given in ([f"Item:{first}", second], [first, f"Item:{second}"]):
+        assert await asked(service, where={"id": {"in": given}}) == [first, second]
+    assert await asked(service, where={"id": {"eq": f"Item:{second}"}}) == [second]
+
+
 async def test_every_order(service: Service) -> None:
     for name in ITEMS.names:
         if ITEMS[name].type in (Type.JSON, Type.TEXTS):

@@ -257,6 +257,14 @@ async def test_one_variable_at_several_places(house: Both) -> None:
     )
 
 
+async def test_each_operation_of_a_document_has_variables_of_its_own(house: Both) -> None:
+    text = """query A($x: ID!) { room(id: $x) { name } }
+        query B($x: Int = 1) { rooms(first: $x) { nodes { name } } }"""
+    for _ in range(2):  # the second time by what is kept of the document
+        await house.answer(text, {"x": "2"}, operation="A", data={"room": {"name": "attic"}})
+        await house.answer(text, {}, operation="B", data={"rooms": {"nodes": [{"name": "hall"}]}})
+
+
 async def test_filters_and_orders_by_variables(house: Both) -> None:
     text = """query ($w: Named, $o: [Sorted!], $d: Direction!) { rooms(where: $w, orderBy: $o) { nodes { name } }
         turned: rooms(orderBy: {field: NAME, direction: $d}) { nodes { name } } }"""

@@ -9,7 +9,7 @@ import pytest
 from gateway.errors import Conflict
 from gateway.stores.base import Aggregate, Delete, Fetch, Get, Measure, Store, Upsert
 from tests.gateway.stores.contract.oracle import everything, grouped, ids, one, put, same
-from tests.gateway.stores.contract.world import ODD_KEYS, THINGS, badges, drafts, record
+from tests.gateway.stores.contract.world import ODD_KEYS, THINGS, Record, badges, drafts, record
 
 
 async def test_what_is_upserted_is_there(scratch: Store) -> None:
@@ -124,7 +124,7 @@ async def test_a_unique_value_of_another_row_is_a_conflict(scratch: Store, value
 
 async def test_nulls_are_no_unique_values(scratch: Store) -> None:
     """Any number of rows may have none, in one call and after another; of several columns one null is enough."""
-    rows = [
+    rows: list[Record] = [
         {"id": "a", "number": None, "town": None, "street": "x"},
         {"id": "b", "number": None, "town": None, "street": "x"},
         {"id": "c", "number": 1, "town": "here", "street": "x"},
