@@ -12,7 +12,7 @@ from gateway.errors import StoreUnavailable
 from gateway.fields import Connection, Node, batched, column, lookup, many, one
 from gateway.fields import node as by_id
 from gateway.fields import nodes as by_ids
-from gateway.inputs import order_of
+from gateway.inputs import filter_of, order_of
 from gateway.stores.base import Collection, Column, Key, Row
 from tests.gateway.engine.graphs import Both, Named, Sorted, both, graph
 
@@ -116,6 +116,36 @@ async def test_a_type_whose_name_begins_with_another_ones_is_not_it_and_has_its_
     await pair.data(query)
     asked = {(call.about, key) for call in pair.asked() for key in call.keys}
     assert asked == {("cats", "1"), ("cats", "alog:1"), ("catalogs", "1")}
+
+
+KEPT = Collection("kept", "cats", (Column("id", refers="Kept"), Column("pet_id", refers="Cat")))
+WALKED = Collection("walked", "dogs", (Column("id", refers="Walked"), Column("pet_id", refers="Dog")))
+
+
+@strawberry.type
+class Kept(Node):
+    id: strawberry.ID = column()
+
+
+@strawberry.type
+class Walked(Node):
+    id: strawberry.ID = column()
+
+
+@strawberry.type
+class Pets:
+    node: Node | None = by_id()
+    kept: Connection[Kept] = many(KEPT, where=filter_of(KEPT), order=order_of(KEPT))
+    walked: Connection[Walked] = many(WALKED, where=filter_of(KEPT), order=order_of(KEPT))
+
+
+async def test_one_filter_over_two_collections_takes_the_ids_that_each_refers_to() -> None:
+    pets = graph(Pets, CATS, DOGS, KEPT, WALKED, types=[Cat, Dog])
+    pair = await both(pets, {KEPT: [("1", "7"), ("2", "8")], WALKED: [("1", "7"), ("2", "8")]})
+    query = """query ($cat: ID, $dog: ID) {
+        kept(where: {petId: {eq: $cat}}) { nodes { id } } walked(where: {petId: {eq: $dog}}) { nodes { id } } }"""
+    data = {"kept": {"nodes": [{"id": "Kept:1"}]}, "walked": {"nodes": [{"id": "Walked:2"}]}}
+    await pair.answer(query, {"cat": "Cat:7", "dog": "Dog:8"}, data=data)
 
 
 async def test_two_types_of_one_store_have_columns_of_their_own() -> None:
