@@ -155,6 +155,11 @@ async def test_two_types_of_one_store_have_columns_of_their_own() -> None:
     await pair.answer(query, data={"nodes": [{"title": "Tools", "id": "Catalog:1"}, REX]})
 
 
+async def test_rows_of_two_levels_have_the_columns_that_each_needs(street: Both) -> None:
+    await street.data('{ node(id: "Cat:1") { id } nodes(ids: ["Dog:1"]) { ... on Dog { enemy { name } } } }')
+    assert [call.columns for call in street.asked() if call.about == "cats"] == [("id",), ("name",)]
+
+
 async def test_a_type_without_a_fragment_of_its_own_is_an_empty_object(street: Both) -> None:
     await street.answer('{ nodes(ids: ["Dog:1", "Cat:1"]) { ... on Cat { name } } }', data={"nodes": [{}, {"name": "Tom"}]})
 
