@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import orjson
 import pytest
 import strawberry
 
@@ -13,8 +14,10 @@ from gateway.fields import Connection, Node, batched, column, lookup, many, one
 from gateway.fields import node as by_id
 from gateway.fields import nodes as by_ids
 from gateway.inputs import filter_of, order_of
+from gateway.security.limits import Limits
+from gateway.service import Service
 from gateway.stores.base import Collection, Column, Key, Row
-from tests.gateway.engine.graphs import Both, Named, Sorted, both, graph
+from tests.gateway.engine.graphs import Both, Named, Sorted, both, graph, respond
 
 CATS = Collection("cats", "cats", (Column("id", refers="Cat"), Column("name")))
 DOGS = Collection("dogs", "dogs", (Column("id", refers="Dog"), Column("name", nullable=True), Column("enemy_id", refers="Cat")))
@@ -168,6 +171,14 @@ async def test_nodes_are_in_the_order_of_their_ids_with_nulls_and_doubles(street
     await street.answer(
         f'{{ nodes(ids: ["Dog:1", "Cat:9", "Cat:1", "Dog:1", "Dog:nobody"]) {{ {BOTH} }} }}', data={"nodes": [REX, None, TOM, REX, None]}
     )
+
+
+async def test_as_many_nodes_as_the_limit_are_given(street: Both) -> None:
+    query = '{ nodes(ids: ["Cat:1", "Dog:1"]) { id } }'
+    found = orjson.loads((await respond(Service(GRAPH, street.stores, Limits(nodes_max=2)), query)).body)
+    assert found == {"data": {"nodes": [{"id": "Cat:1"}, {"id": "Dog:1"}]}}
+    found = orjson.loads((await respond(Service(GRAPH, street.stores, Limits(nodes_max=1)), query)).body)
+    assert [error["message"] for error in found["errors"]] == ["nodes: ids: expected at most 1 ids (setting nodes_max), got 2"]
 
 
 async def test_nodes_of_nothing_ask_nobody(street: Both) -> None:

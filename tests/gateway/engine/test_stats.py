@@ -181,6 +181,16 @@ async def test_a_parent_without_rows_has_no_groups_and_its_neighbours_have_their
     await pair.answer(query, data={"c": {"takings": []}, "b": {"takings": [{"sales": 1}]}, "takings": [{"sales": 3}, {"sales": 1}]})
 
 
+async def test_only_rows_that_the_filter_lets_through_are_measured() -> None:
+    pair = await shop()
+    query = """{ takings(where: {pieces: {gt: 1}}) { kind sales } untimed(where: {kind: {eq: "tea"}}) { sales }
+        shop(id: "a") { takings(where: {kind: {eq: "none"}}) { sales } } }"""
+    await pair.answer(
+        query,
+        data={"takings": [{"kind": "tea", "sales": 2}, {"kind": None, "sales": 1}], "untimed": [{"sales": 3}], "shop": {"takings": []}},
+    )
+
+
 async def test_as_many_groups_as_an_answer_has_objects_are_told_and_one_more_is_an_error() -> None:
     """No store cuts them off unseen."""
     pair = await shop()

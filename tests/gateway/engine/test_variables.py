@@ -265,6 +265,12 @@ async def test_each_operation_of_a_document_has_variables_of_its_own(house: Both
         await house.answer(text, {}, operation="B", data={"rooms": {"nodes": [{"name": "hall"}]}})
 
 
+async def test_literals_beside_variables_are_not_forgotten(house: Both) -> None:
+    text = 'query ($n: Int!) { rooms(first: $n, where: {name: {eq: "attic"}}) { nodes { name } } }'
+    for size in (1, 2):
+        await house.answer(text, {"n": size}, data={"rooms": {"nodes": [{"name": "attic"}]}})
+
+
 async def test_filters_and_orders_by_variables(house: Both) -> None:
     text = """query ($w: Named, $o: [Sorted!], $d: Direction!) { rooms(where: $w, orderBy: $o) { nodes { name } }
         turned: rooms(orderBy: {field: NAME, direction: $d}) { nodes { name } } }"""
