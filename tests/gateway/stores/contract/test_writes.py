@@ -9,7 +9,7 @@ import pytest
 from gateway.errors import Conflict
 from gateway.stores.base import Aggregate, Delete, Fetch, Get, Measure, Store, Upsert
 from tests.gateway.stores.contract.oracle import everything, grouped, ids, one, put, same
-from tests.gateway.stores.contract.world import ODD_KEYS, THINGS, Record, badges, drafts, record
+from tests.gateway.stores.contract.world import ODD_KEYS, THINGS, Record, badges, drafts, record, words
 
 
 async def test_what_is_upserted_is_there(scratch: Store) -> None:
@@ -120,6 +120,12 @@ async def test_a_unique_value_of_another_row_is_a_conflict(scratch: Store, value
             "extensions": {"code": "CONFLICT", "store": "tested"},
         }
     assert same(await everything(scratch, drafts), [record("a", code=value), record("b")])
+
+
+async def test_a_row_of_a_key_alone_may_be_written_again(scratch: Store) -> None:
+    await put(scratch, words, {"id": "a"}, {"id": "b"})
+    await put(scratch, words, {"id": "b"}, {"id": "c"}, {"id": "c"})
+    assert await ids(scratch, words) == ["a", "b", "c"]
 
 
 async def test_nulls_are_no_unique_values(scratch: Store) -> None:

@@ -79,6 +79,9 @@ badges = Collection(
     indexes=(Index(("number",), unique=True), Index(("town", "street"), unique=True)),
 )
 
+# Rows of a key alone.
+words = Collection(name="words", store="tested", columns=(Column("id"),))
+
 
 def record(id: str, **values: Any) -> Record:
     """A thing with this key, and with something in every column that is not nullable."""
