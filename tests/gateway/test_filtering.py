@@ -212,6 +212,28 @@ async def test_conditions_are_combined(service: Service) -> None:
     assert await asked(service, where=where) == expected
 
 
+async def test_all_of_nothing_is_everything_and_one_of_nothing_is_nothing(service: Service) -> None:
+    everything: list[str] = [str(row["id"]) for row in ROWS]
+    wheres: list[tuple[dict[str, Any], list[str]]] = [
+        ({}, everything),
+        ({"and": []}, everything),
+        ({"or": []}, []),
+        ({"not": {}}, []),
+        ({"not": {"or": []}}, everything),
+        ({"or": [{"or": []}, {"id": {"eq": everything[0]}}]}, everything[:1]),
+        ({"and": None, "or": None, "not": None}, everything),
+    ]
+    for where, expected in wheres:
+        assert await asked(service, where=where) == expected, where
+
+
+async def test_ids_are_keys_with_their_type_or_without_in_lists_too(service: Service) -> None:
+    first, second, *_ = [str(row["id"]) for row in ROWS]
+    for given in ([f"Item:{first}", second], [first, f"Item:{second}"]):
+        assert await asked(service, where={"id": {"in": given}}) == [first, second]
+    assert await asked(service, where={"id": {"eq": f"Item:{second}"}}) == [second]
+
+
 async def test_every_order(service: Service) -> None:
     for name in ITEMS.names:
         if ITEMS[name].type in (Type.JSON, Type.TEXTS):

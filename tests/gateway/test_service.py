@@ -133,6 +133,15 @@ async def test_ten_times_a_limit_is_refused_where_limits_are_measured() -> None:
     assert (status, answer["errors"][0]["extensions"]["code"]) == (422, "ALIAS_LIMIT")
 
 
+async def test_a_query_is_measured_in_bytes_and_as_long_a_one_as_the_limit_is_answered() -> None:
+    query = "{ __typename } # ööö"
+    size = len(query.encode())
+    assert (await _answer(await _service(query_limit_bytes=size), query))[0] == 200
+    status, answer = await _answer(await _service(query_limit_bytes=size - 1), query)
+    assert status == 400
+    assert [(e["extensions"]["code"], e["extensions"]["actual"]) for e in answer["errors"]] == [("QUERY_TOO_LONG", size)]
+
+
 async def test_cost_is_counted_with_the_real_values_before_a_store_is_asked() -> None:
     service = await _service(cost_max=50)
     query = "query ($n: Int = 7) { users(first: $n) { nodes { posts(first: $n) { nodes { id } } } } }"
@@ -168,8 +177,8 @@ async def test_cost_is_counted_with_the_real_values_before_a_store_is_asked() ->
 )
 async def test_the_cost_of(query: str, cost: int) -> None:
     if cost:
-        [error] = (await _answer(await _service(cost_max=cost - 1 or 1), query))[1].get("errors") or [None]
-        assert error is None or error["extensions"]["actual"] == cost
+        [error] = (await _answer(await _service(cost_max=cost - 1), query))[1]["errors"]
+        assert (error["extensions"]["code"], error["extensions"]["actual"]) == ("COST_LIMIT", cost)
     service = await _service(cost_max=max(cost, 1))
     assert (await _answer(service, query))[0] == 200
 

@@ -123,6 +123,13 @@ async def test_a_batch_gets_each_key_once_in_the_order_of_the_parents(blog: Both
     assert CALLS == [["a", "b"]]
 
 
+async def test_results_are_those_of_the_keys_in_their_order_whatever_it_is(blog: Both) -> None:
+    ANSWERS.update({"1": "x", "3": "z"})
+    query = "{ posts(orderBy: {field: KEY, direction: DESC}) { nodes { value } } }"
+    assert await blog.data(query) == {"posts": {"nodes": [{"value": None}, {"value": "z"}, {"value": None}, {"value": "x"}]}}
+    assert CALLS == [["4", "3", "2", "1"]]
+
+
 async def test_a_batch_without_keys_is_not_called(blog: Both) -> None:
     await blog.data('{ post(id: "3") { byValue } posts(first: 0) { nodes { value } } }')
     assert CALLS == []

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import orjson
 import pytest
 import strawberry
 
 from gateway.context import RequestContext
 from gateway.graph.fields import Connection, Node, batched, column, computed, each, lookup, many
 from gateway.graph.inputs import filter_of, order_of
+from gateway.security.limits import Limits
+from gateway.service import Service
 from gateway.stores.base import Collection, Column, Key, Type
-from tests.gateway.engine.graphs import MASKED, Both, both, graph
+from tests.gateway.engine.graphs import MASKED, Both, both, graph, respond
 
 BOXES = Collection("boxes", "boxes", (Column("id", refers="Box"), Column("others", Type.TEXTS, nullable=True)))
 ITEM = (Column("n", Type.INT, nullable=True), Column("label"))
@@ -67,6 +70,18 @@ async def shelf() -> Both:
 
 def null_in(field: str) -> str:
     return f"Cannot return null for non-nullable field Box.{field}."
+
+
+async def test_a_list_that_is_longer_than_was_assumed_is_counted() -> None:
+    """Its cost says ten; it has as many objects as it has."""
+    keys = [str(number) for number in range(1, 31)]
+    pair = await both(GRAPH, {BOXES: [("0", keys), *((key, []) for key in keys)]})
+    query = '{ box(id: "0") { boxes { id } } }'
+    answer = orjson.loads((await respond(Service(GRAPH, pair.stores, Limits(objects_max=31)), query)).body)
+    assert answer == {"data": {"box": {"boxes": [{"id": f"Box:{key}"} for key in keys]}}}
+    answer = orjson.loads((await respond(Service(GRAPH, pair.stores, Limits(objects_max=30)), query)).body)
+    assert answer["data"] == {"box": {"boxes": None}}
+    assert [(error["path"], error["extensions"]["code"]) for error in answer["errors"]] == [(["box", "boxes"], "RESULT_LIMIT")]
 
 
 @pytest.mark.parametrize("field", FIELDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,9 +12,9 @@ import strawberry
 from gateway.context import RequestContext
 from gateway.errors import StoreUnavailable
 from gateway.graph.fields import Node, batched, column, lookup, one
-from gateway.loaders import ask, frozen, load, shared
+from gateway.loaders import ask, ask_all, end, frozen, load, shared
 from gateway.stores import Stores
-from gateway.stores.base import Aggregate, Collection, Column, Fetch, Get, Match, Measure, Native, NativeCall, Upsert
+from gateway.stores.base import Aggregate, Collection, Column, Fetch, Get, Match, Measure, Native, NativeCall, Pairs, Slice, Upsert
 from gateway.stores.memory import MemoryStore
 from tests.gateway.engine.graphs import MASKED, Both, both, graph
 
@@ -130,8 +131,15 @@ async def test_a_key_is_loaded_once_though_its_first_waiter_was_cancelled() -> N
 
 async def test_keys_of_one_turn_are_one_call() -> None:
     ctx, memory = await context([("1", "a"), ("2", "b")])
-    assert await asyncio.gather(*(load(ctx, OWNERS, key) for key in ("2", "1", "3", "2"))) == [("2", "b"), ("1", "a"), None, ("2", "b")]
-    assert memory.calls == [Get(OWNERS, ("id", "name"), ["2", "1", "3"], "id")]
+    assert await asyncio.gather(*(load(ctx, OWNERS, key) for key in ("2", "3", "1", "2"))) == [("2", "b"), None, ("1", "a"), ("2", "b")]
+    assert memory.calls == [Get(OWNERS, ("id", "name"), ["2", "3", "1"], "id")]
+
+
+async def test_keys_of_two_columns_are_two_calls() -> None:
+    ctx, memory = await context([("1", "2"), ("2", "1")])
+    rows = await asyncio.gather(load(ctx, OWNERS, "1"), load(ctx, OWNERS, "1", column="name"))
+    assert list(rows) == [("1", "2"), ("2", "1")]
+    assert [call.column for call in memory.calls if isinstance(call, Get)] == ["id", "name"]
 
 
 async def test_batches_of_one_turn_are_one_call_each_in_its_own_columns() -> None:
@@ -149,6 +157,69 @@ async def test_of_a_shared_call_each_has_the_parents_that_it_asked_for() -> None
     answers = await asyncio.gather(*(ask(ctx, request) for request in requests))
     assert [list(answer) for answer in answers] == [["1"], ["2"], ["1"], ["2"]]
     assert len(memory.calls) == 2
+
+
+async def test_however_many_share_a_call_each_has_its_own() -> None:
+    ctx, memory = await context([(key, key) for key in "123"])
+    assert await ask_all(ctx, [Get(OWNERS, ("name",), [key]) for key in "321"]) == [{key: (key,)} for key in "321"]
+    assert memory.calls == [Get(OWNERS, ("name",), ["3", "2", "1"], "id")]
+
+
+async def test_what_shares_no_call_has_one_each() -> None:
+    """Pairs of two edges: the same parent has other rows by each."""
+    ctx, memory = await context([("1", "a"), ("2", "b")])
+    one, other = await ask_all(ctx, [Fetch(OWNERS, ("name",), Pairs("id", [("p", key)])) for key in "12"])
+    assert (one, other) == ({"p": Slice([("a",)])}, {"p": Slice([("b",)])})
+    assert len(memory.calls) == 2
+
+
+class Stuck(MemoryStore):
+    """A store that never answers, and says which of its calls were ended."""
+
+    def __init__(self) -> None:
+        super().__init__("owners")
+        self.asked: list[Any] = []
+        self.ended: list[Any] = []
+
+    async def answer(self, request: Any) -> Any:
+        self.asked.append(request)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.ended.append(request)
+
+
+async def test_who_gives_up_on_a_level_ends_all_its_calls() -> None:
+    stuck = Stuck()
+    requests: list[Any] = [Get(OWNERS, ("name",), ["1"]), Fetch(OWNERS, ("name",)), Aggregate(OWNERS, (), (Measure("count"),))]
+    level = asyncio.ensure_future(ask_all(RequestContext(Stores({"owners": stuck}, timeout_s=60)), requests))
+    await _until(lambda: len(stuck.asked) == 3)
+    level.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await level
+    await _until(lambda: len(stuck.ended) == 3)
+
+
+async def test_the_end_of_a_request_is_that_of_its_loaders_and_of_whom_they_wait_for() -> None:
+    stuck = Stuck()
+    ctx = RequestContext(Stores({"owners": stuck}, timeout_s=60))
+    batch = ask(ctx, Fetch(OWNERS, ("name",)))
+    key = asyncio.ensure_future(load(ctx, OWNERS, "1"))
+    await _until(lambda: len(stuck.asked) == 2)
+    assert len(ctx.tasks) == 2
+    end(ctx)
+    assert (ctx.batch_loader, ctx.key_loaders) == (None, {})
+    for waiting in (batch, key):
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(waiting, 5)
+    await _until(lambda: len(stuck.ended) == 2)
+    assert not ctx.tasks
+
+
+async def _until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not holds():  # noqa: ASYNC110 - what is waited for is what others see
+            await asyncio.sleep(0)
 
 
 async def test_a_batch_that_fails_fails_alone() -> None:

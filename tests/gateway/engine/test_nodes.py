@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import orjson
 import pytest
 import strawberry
 
@@ -12,9 +13,11 @@ from gateway.errors import StoreUnavailable
 from gateway.graph.fields import Connection, Node, batched, column, lookup, many, one
 from gateway.graph.fields import node as by_id
 from gateway.graph.fields import nodes as by_ids
-from gateway.graph.inputs import order_of
+from gateway.graph.inputs import filter_of, order_of
+from gateway.security.limits import Limits
+from gateway.service import Service
 from gateway.stores.base import Collection, Column, Key, Row
-from tests.gateway.engine.graphs import Both, Named, Sorted, both, graph
+from tests.gateway.engine.graphs import Both, Named, Sorted, both, graph, respond
 
 CATS = Collection("cats", "cats", (Column("id", refers="Cat"), Column("name")))
 DOGS = Collection("dogs", "dogs", (Column("id", refers="Dog"), Column("name", nullable=True), Column("enemy_id", refers="Cat")))
@@ -88,6 +91,78 @@ async def test_fragments_give_each_type_its_fields_in_their_order(street: Both) 
     )
 
 
+CATALOGS = Collection("catalogs", "dogs", (Column("id", refers="Catalog"), Column("title")))
+
+
+@strawberry.interface
+class Titled:
+    title: str = column()
+
+
+@strawberry.type
+class Catalog(Node, Titled):
+    id: strawberry.ID = column()
+    title: str = column()
+
+
+@strawberry.type
+class Library:
+    nodes: list[Node | None] = by_ids()
+
+
+async def test_a_type_whose_name_begins_with_another_ones_is_not_it_and_has_its_own_interfaces() -> None:
+    library = graph(Library, CATS, DOGS, CATALOGS, types=[Cat, Dog, Catalog])
+    pair = await both(library, {CATS: [("1", "Tom")], CATALOGS: [("1", "Tools")]})
+    query = """{ nodes(ids: ["Catalog:1", "Cat:1", "Cat:alog:1"]) { id ... on Titled { title } ...T } }
+        fragment T on Node { ... on Titled { again: title } }"""
+    await pair.answer(query, data={"nodes": [{"id": "Catalog:1", "title": "Tools", "again": "Tools"}, {"id": "Cat:1"}, None]})
+    await pair.data(query)
+    asked = {(call.about, key) for call in pair.asked() for key in call.keys}
+    assert asked == {("cats", "1"), ("cats", "alog:1"), ("catalogs", "1")}
+
+
+KEPT = Collection("kept", "cats", (Column("id", refers="Kept"), Column("pet_id", refers="Cat")))
+WALKED = Collection("walked", "dogs", (Column("id", refers="Walked"), Column("pet_id", refers="Dog")))
+
+
+@strawberry.type
+class Kept(Node):
+    id: strawberry.ID = column()
+
+
+@strawberry.type
+class Walked(Node):
+    id: strawberry.ID = column()
+
+
+@strawberry.type
+class Pets:
+    node: Node | None = by_id()
+    kept: Connection[Kept] = many(KEPT, where=filter_of(KEPT), order=order_of(KEPT))
+    walked: Connection[Walked] = many(WALKED, where=filter_of(KEPT), order=order_of(KEPT))
+
+
+async def test_one_filter_over_two_collections_takes_the_ids_that_each_refers_to() -> None:
+    pets = graph(Pets, CATS, DOGS, KEPT, WALKED, types=[Cat, Dog])
+    pair = await both(pets, {KEPT: [("1", "7"), ("2", "8")], WALKED: [("1", "7"), ("2", "8")]})
+    query = """query ($cat: ID, $dog: ID) {
+        kept(where: {petId: {eq: $cat}}) { nodes { id } } walked(where: {petId: {eq: $dog}}) { nodes { id } } }"""
+    data = {"kept": {"nodes": [{"id": "Kept:1"}]}, "walked": {"nodes": [{"id": "Walked:2"}]}}
+    await pair.answer(query, {"cat": "Cat:7", "dog": "Dog:8"}, data=data)
+
+
+async def test_two_types_of_one_store_have_columns_of_their_own() -> None:
+    library = graph(Library, CATS, DOGS, CATALOGS, types=[Cat, Dog, Catalog])
+    pair = await both(library, {DOGS: [("1", "Rex", "1")], CATALOGS: [("1", "Tools")]})
+    query = '{ nodes(ids: ["Catalog:1", "Dog:1"]) { ... on Dog { id name } ... on Catalog { title id } } }'
+    await pair.answer(query, data={"nodes": [{"title": "Tools", "id": "Catalog:1"}, REX]})
+
+
+async def test_rows_of_two_levels_have_the_columns_that_each_needs(street: Both) -> None:
+    await street.data('{ node(id: "Cat:1") { id } nodes(ids: ["Dog:1"]) { ... on Dog { enemy { name } } } }')
+    assert [call.columns for call in street.asked() if call.about == "cats"] == [("id",), ("name",)]
+
+
 async def test_a_type_without_a_fragment_of_its_own_is_an_empty_object(street: Both) -> None:
     await street.answer('{ nodes(ids: ["Dog:1", "Cat:1"]) { ... on Cat { name } } }', data={"nodes": [{}, {"name": "Tom"}]})
 
@@ -96,6 +171,14 @@ async def test_nodes_are_in_the_order_of_their_ids_with_nulls_and_doubles(street
     await street.answer(
         f'{{ nodes(ids: ["Dog:1", "Cat:9", "Cat:1", "Dog:1", "Dog:nobody"]) {{ {BOTH} }} }}', data={"nodes": [REX, None, TOM, REX, None]}
     )
+
+
+async def test_as_many_nodes_as_the_limit_are_given(street: Both) -> None:
+    query = '{ nodes(ids: ["Cat:1", "Dog:1"]) { id } }'
+    found = orjson.loads((await respond(Service(GRAPH, street.stores, Limits(nodes_max=2)), query)).body)
+    assert found == {"data": {"nodes": [{"id": "Cat:1"}, {"id": "Dog:1"}]}}
+    found = orjson.loads((await respond(Service(GRAPH, street.stores, Limits(nodes_max=1)), query)).body)
+    assert [error["message"] for error in found["errors"]] == ["nodes: ids: expected at most 1 ids (setting nodes_max), got 2"]
 
 
 async def test_nodes_of_nothing_ask_nobody(street: Both) -> None:

@@ -66,6 +66,27 @@ GRAPH = graph(Query, TREES, WOODS)
 ROWS = [("1", "Oak", None, "a"), ("2", None, "fir", "a"), ("3", "Elm", None, "gone"), ("4", "Ash", None, "b"), ("5", "Yew", None, None)]
 
 
+TWINS = Collection("twins", "trees", (Column("id"), Column("left"), Column("right")))
+
+
+@strawberry.type
+class Twins:
+    left: str = column()
+    right: str = column()
+
+
+@strawberry.type
+class Twin:
+    twins: Twins | None = lookup(TWINS, by={"id": "id"})
+
+
+@pytest.mark.parametrize(("row", "field"), [(("1", None, "r"), "left"), (("1", "l", None), "right")])
+async def test_a_null_is_found_in_whichever_required_column_it_stands(row: tuple[str | None, ...], field: str) -> None:
+    pair = await both(graph(Twin, TWINS), {TWINS: [row]})
+    message = f"Cannot return null for non-nullable field Twins.{field}."
+    await pair.answer('{ twins(id: "1") { left right } }', data={"twins": None}, errors={f"twins.{field}": message})
+
+
 @pytest.fixture
 async def forest() -> Both:
     return await both(GRAPH, {TREES: ROWS, WOODS: [("a", "Ardennes"), ("b", None)]})

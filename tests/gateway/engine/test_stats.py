@@ -11,9 +11,10 @@ import strawberry
 
 from gateway.errors import OutOfRange
 from gateway.graph.checks import check
-from gateway.graph.fields import Node, Through, average, column, count, lookup, many, maximum, minimum, stats, total
 from gateway.graph.inputs import Interval, filter_of
 from gateway.graph.scalars import Date, DateTime
+from gateway.security.limits import Limits
+from gateway.service import Service
 from gateway.stores.base import Aggregate, Collection, Column, Measure, Type
 from tests.gateway.engine.graphs import Both, Named, Sorted, both, graph, respond
 
@@ -171,6 +172,33 @@ async def test_groups_without_time_need_neither_column_nor_bucket_nor_interval()
     assert check(GRAPH) == []
     untimed = GRAPH.schema._schema.query_type.fields["untimed"]  # type: ignore[union-attr]
     assert list(untimed.args) == ["where", "groupBy"]
+
+
+async def test_a_parent_without_rows_has_no_groups_and_its_neighbours_have_theirs() -> None:
+    pair = await both(GRAPH, {SHOPS: [("a",), ("b",), ("c",)], SALES: ROWS})
+    query = '{ c: shop(id: "c") { takings { sales } } b: shop(id: "b") { takings { sales } } takings { sales } }'
+    await pair.answer(query, data={"c": {"takings": []}, "b": {"takings": [{"sales": 1}]}, "takings": [{"sales": 3}, {"sales": 1}]})
+
+
+async def test_only_rows_that_the_filter_lets_through_are_measured() -> None:
+    pair = await shop()
+    query = """{ takings(where: {pieces: {gt: 1}}) { kind sales } untimed(where: {kind: {eq: "tea"}}) { sales }
+        shop(id: "a") { takings(where: {kind: {eq: "none"}}) { sales } } }"""
+    await pair.answer(
+        query,
+        data={"takings": [{"kind": "tea", "sales": 2}, {"kind": None, "sales": 1}], "untimed": [{"sales": 3}], "shop": {"takings": []}},
+    )
+
+
+async def test_as_many_groups_as_an_answer_has_objects_are_told_and_one_more_is_an_error() -> None:
+    """No store cuts them off unseen."""
+    pair = await shop()
+    query = "{ takings(groupBy: [WHEN], interval: HOUR) { hour } }"  # three: two hours, and null
+    found = orjson.loads((await respond(Service(GRAPH, pair.stores, Limits(objects_max=3)), query)).body)
+    assert [group["hour"] for group in found["data"]["takings"]] == ["2024-05-01T10:00:00.000Z", "2024-05-01T11:00:00.000Z", None]
+    found = orjson.loads((await respond(Service(GRAPH, pair.stores, Limits(objects_max=2)), query)).body)
+    assert found["data"] == {"takings": None}
+    assert [(error["path"], error["extensions"]["code"]) for error in found["errors"]] == [(["takings"], "RESULT_LIMIT")]
 
 
 async def test_a_sum_beyond_64_bits_is_the_error_of_its_field_alone() -> None:

@@ -257,6 +257,20 @@ async def test_one_variable_at_several_places(house: Both) -> None:
     )
 
 
+async def test_each_operation_of_a_document_has_variables_of_its_own(house: Both) -> None:
+    text = """query A($x: ID!) { room(id: $x) { name } }
+        query B($x: Int = 1) { rooms(first: $x) { nodes { name } } }"""
+    for _ in range(2):  # the second time by what is kept of the document
+        await house.answer(text, {"x": "2"}, operation="A", data={"room": {"name": "attic"}})
+        await house.answer(text, {}, operation="B", data={"rooms": {"nodes": [{"name": "hall"}]}})
+
+
+async def test_literals_beside_variables_are_not_forgotten(house: Both) -> None:
+    text = 'query ($n: Int!) { rooms(first: $n, where: {name: {eq: "attic"}}) { nodes { name } } }'
+    for size in (1, 2):
+        await house.answer(text, {"n": size}, data={"rooms": {"nodes": [{"name": "attic"}]}})
+
+
 async def test_filters_and_orders_by_variables(house: Both) -> None:
     text = """query ($w: Named, $o: [Sorted!], $d: Direction!) { rooms(where: $w, orderBy: $o) { nodes { name } }
         turned: rooms(orderBy: {field: NAME, direction: $d}) { nodes { name } } }"""
@@ -279,9 +293,12 @@ async def test_a_variable_inside_of_a_filter(house: Both) -> None:
     await house.answer(text, {"n": None, "l": "attic"}, data={"rooms": {"totalCount": 0}})
 
 
-@pytest.mark.parametrize("arguments", ["first: -1", "first: 101", "last: 101", "first: 1, last: 1", 'after: "x"', 'before: ""'])
+@pytest.mark.parametrize(
+    "arguments", ["first: -1", "first: 101", "last: 101", "first: 1, last: 1", "first: 0, last: 0", 'after: "x"', 'before: ""']
+)
 async def test_a_bad_page_is_refused_by_literal_and_by_variable(house: Both, arguments: str) -> None:
-    await house.refused(f"{{ rooms({arguments}) {{ totalCount }} }}", code="BAD_USER_INPUT")
+    [message] = await house.refused(f"{{ rooms({arguments}) {{ totalCount }} }}", code="BAD_USER_INPUT")
+    assert ", ".join(part.partition(":")[0] for part in arguments.split(", ")) in message
     names = [part.split(": ") for part in arguments.split(", ")]
     declared = ", ".join(f"${name}: {'Int' if name in ('first', 'last') else 'String'}" for name, _ in names)
     text = f"query ({declared}) {{ rooms({', '.join(f'{name}: ${name}' for name, _ in names)}) {{ totalCount }} }}"

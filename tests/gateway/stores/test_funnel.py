@@ -12,12 +12,27 @@ import pytest
 
 from gateway.config import Settings
 from gateway.context import RequestContext
-from gateway.errors import BadUserInput, ConfigError, Conflict, DeadlineExceeded, GatewayError, StoreTimeout, StoreUnavailable
+from gateway.errors import BadUserInput, ConfigError, Conflict, DeadlineExceeded, GatewayError, StoreTimeout, StoreUnavailable, WrongValue
 from gateway.preparing import connect
 from gateway.service import Request as Asked
 from gateway.service import Service
 from gateway.stores import Stores
-from gateway.stores.base import A, Collection, Column, Compare, Fetch, Get, Request, Upsert
+from gateway.stores.base import (
+    A,
+    Aggregate,
+    Collection,
+    Column,
+    Compare,
+    Fetch,
+    Get,
+    Measure,
+    Native,
+    NativeCall,
+    Request,
+    Slice,
+    Upsert,
+    statements,
+)
 from gateway.stores.funnel import Caller, Layer, Next
 from gateway.stores.memory import MemoryStore
 from schema import schema as graph
@@ -89,6 +104,53 @@ async def test_what_a_layer_asks_for_instead_is_traced_as_what_was_asked() -> No
     assert ctx.trace is not None
     [call] = ctx.trace
     assert (call.store, call.kind, call.collection, call.operation, call.keys, call.rows) == ("paper", "memory", "notes", "get", 2, 1)
+
+
+async def test_a_trace_tells_of_a_call_that_failed_and_each_call_has_its_own_statements() -> None:
+    memory = MemoryStore("paper")
+    ctx = RequestContext(await stores(memory=memory), trace=[], started=time.monotonic())
+    memory.fail_with = Conflict("Another row.", store="paper")
+    with pytest.raises(Conflict):
+        await ctx.ask(Get(NOTES, ("text",), ["1"]))
+    assert statements.get() is None
+    memory.fail_with = None
+    await ctx.ask(Get(NOTES, ("text",), ["1"]))
+    assert ctx.trace is not None
+    assert [(call.error, call.rows) for call in ctx.trace] == [("Conflict", 0), (None, 1)]
+    assert statements.get() is None
+
+
+class Lenient(MemoryStore):
+    """A store that answers with what it is told to, whatever the columns' types are."""
+
+    def __init__(self, answers: Any) -> None:
+        super().__init__("paper")
+        self.enforces_types = False
+        self._answers = answers
+
+    async def answer(self, request: Request[A]) -> A:
+        answers: A = self._answers
+        return answers
+
+
+@pytest.mark.parametrize(
+    ("request_", "answer", "where"),
+    [
+        (Get(NOTES, ("text",), ["1", "2"]), {"1": ("a",), "2": (5,)}, "notes.text"),
+        (Fetch(NOTES, ("id", "text")), {None: Slice([("1", "a"), ("2", 5)])}, "notes.text"),
+        (Aggregate(NOTES, ("text",), (Measure("count"),)), {None: [("a", 1), (5, 1)]}, "notes.text"),
+        (Aggregate(NOTES, (), (Measure("max", "text"),)), {None: [(5,)]}, "notes.text"),
+        (NativeCall(Native("top", "paper", (Column("text"),)), ["1"], {}), {"1": [("a",), (5,)]}, "top.text"),
+    ],
+    ids=["get", "fetch", "group", "measure", "native"],
+)
+async def test_a_store_that_enforces_no_types_is_held_to_them_whatever_it_is_asked(request_: Any, answer: Any, where: str) -> None:
+    ctx = RequestContext(Stores({"paper": Lenient(answer)}))
+    rows = list(request_.rows_of(await ctx.ask(request_)))
+    wrong = [value for row in rows for value in row if isinstance(value, WrongValue)]
+    assert len(rows) == len(list(request_.rows_of(answer)))
+    assert [str(error.detail) for error in wrong] == [f"paper.{where}: expected TEXT, found an int"]
+    assert ctx.has_wrong_values
 
 
 async def test_every_read_and_write_of_a_request_meets_the_layers() -> None:

@@ -11,6 +11,7 @@ from gateway.stores.base import (
     KEYS_PER_CALL,
     PAIRS_PER_CALL,
     Aggregate,
+    Bucket,
     Collection,
     Column,
     Compare,
@@ -28,6 +29,7 @@ from gateway.stores.base import (
     Request,
     Slice,
     Slices,
+    Type,
     UniqueKeys,
     Upsert,
 )
@@ -90,9 +92,15 @@ APART: list[tuple[Request[Any], Request[Any]]] = [
     (fetch("a"), fetch("a", count=True)),
     (fetch("a"), Fetch(NOTES, ("text",))),
     (fetch("a"), Fetch(NOTES, ("text",), Match("text", ["a"]))),
+    (fetch("a"), Fetch(OTHERS, ("text",), Match("writer_id", ["a"]))),
     (stats("a"), stats("a", where=HERE)),
     (stats("a"), stats("a", most=3)),
     (stats("a"), Aggregate(NOTES, (), COUNT)),
+    (stats("a"), Aggregate(OTHERS, (), COUNT, Match("writer_id", ["a"]))),
+    (stats("a"), Aggregate(NOTES, (), COUNT, Match("text", ["a"]))),
+    (stats("a"), Aggregate(NOTES, ("text",), COUNT, Match("writer_id", ["a"]))),
+    (stats("a"), Aggregate(NOTES, (), (Measure("max", "text"),), Match("writer_id", ["a"]))),
+    (top("a"), NativeCall(Native("last", "paper", ()), ["a"], {})),
     (top("a"), top("a", first=1)),
     (top("a", first=1), top("a", first=True)),
     (top("a"), top("a").narrowed(NOTES, HERE)),
@@ -199,6 +207,15 @@ def test_unique_keys_are_taken_at_their_word() -> None:
     assert Get(NOTES, ("id",), keys).split()[0].keys is keys
 
 
+def test_unique_keys_are_not_too_many_at_a_time_either() -> None:
+    keys = UniqueKeys(map(str, range(KEYS_PER_CALL + 1)))
+    for request in (Get(NOTES, ("id",), keys), NativeCall(TOP, keys, {})):
+        assert [part.keys for part in request.split()] == [keys[:-1], keys[-1:]]
+    match = Match("writer_id", keys)
+    for one in (Fetch(NOTES, ("id",), match), Aggregate(NOTES, (), COUNT, match)):
+        assert [part.match.keys for part in one.split() if isinstance(part.match, Match)] == [keys[:-1], keys[-1:]]
+
+
 def test_nothing_to_ask_is_no_call() -> None:
     nothing: list[Request[Any]] = [get(), fetch(), stats(), top(), Fetch(NOTES, (), Pairs("id", [])), Upsert(NOTES, []), Delete(NOTES, [])]
     for request in nothing:
@@ -212,10 +229,81 @@ def test_pairs_are_split_between_parents() -> None:
     assert [{parent for parent, _ in part.match.pairs} for part in parts if isinstance(part.match, Pairs)] == [{"p"}, {"q"}]
 
 
+def parts_of_pairs(pairs: list[tuple[str, str]]) -> list[list[tuple[str, str]]]:
+    return [list(part.match.pairs) for part in Fetch(NOTES, ("id",), Pairs("id", pairs)).split() if isinstance(part.match, Pairs)]
+
+
+def test_all_pairs_of_a_parent_are_in_one_part_however_many() -> None:
+    many = [("p", str(n)) for n in range(PAIRS_PER_CALL + 1)]
+    assert parts_of_pairs([*many, ("q", "last")]) == [many, [("q", "last")]]
+
+
+def test_each_pair_is_asked_once_and_those_of_few_parents_together() -> None:
+    assert parts_of_pairs([("p", "a"), ("q", "a"), ("p", "b"), ("p", "a")]) == [[("p", "a"), ("p", "b"), ("q", "a")]]
+
+
+def test_a_part_has_the_pairs_of_no_more_parents_than_a_call_has_keys() -> None:
+    pairs = [(str(n), "a") for n in range(KEYS_PER_CALL + 1)]
+    assert parts_of_pairs(pairs) == [pairs[:-1], pairs[-1:]]
+
+
 def test_parts_that_answer_for_one_key_are_a_fault_of_the_store() -> None:
     assert get("a", "b").joined([{"a": ("1",)}, {"b": ("2",)}]) == {"a": ("1",), "b": ("2",)}
     with pytest.raises(StoreMisbehaved, match="answered for the same key"):
         get("a", "b").joined([{"a": ("1",)}, {"a": ("2",)}])
+
+
+# ---------------------------------------------------------------------------------------------------------- abilities
+
+NEEDS: list[tuple[Request[Any], set[str]]] = [
+    (get("a"), set()),
+    (get("a", where=HERE), {"filter"}),
+    (fetch("a"), {"page"}),
+    (fetch("a", where=HERE), {"page", "filter"}),
+    (fetch("a", count=True), {"page", "count"}),
+    (stats("a"), {"aggregate"}),
+    (stats("a", where=HERE), {"aggregate", "filter"}),
+    (top("a"), {"native"}),
+    (top("a").narrowed(NOTES, HERE), {"native", "filter"}),
+    (EACH[5], {"write"}),
+    (EACH[6], {"write"}),
+]
+
+
+@pytest.mark.parametrize(("request_", "needed"), NEEDS, ids=str)
+def test_each_says_what_a_kind_of_store_has_to_be_able_to_do(request_: Request[Any], needed: set[str]) -> None:
+    assert request_.needs == needed
+
+
+# -------------------------------------------------------------------------------------------------------------- checks
+
+SIZES = Collection("sizes", "paper", (Column("id"), Column("size", Type.INT), Column("at", Type.TIME)))
+NOON = "2026-01-31T12:00:00.000Z"
+
+
+def test_the_values_of_an_aggregate_are_of_the_types_that_groups_and_measures_give() -> None:
+    measures = (Measure("count"), Measure("avg", "size"), Measure("sum", "size"), Measure("max", "at"))
+    checks = Aggregate(SIZES, ("size", Bucket("at", "day")), measures).checks
+    row = (3, NOON, 2, 1.5, 3, NOON)
+    assert checks.hold([row, (None,) * 6])
+    for place, wrong in enumerate(("3", 3, 2.0, "1.5", 3.0, "noon")):
+        assert not checks.hold([row, (*row[:place], wrong, *row[place + 1 :])])
+
+
+def test_all_rows_of_an_answer_are_checked_and_replaced() -> None:
+    """In whichever part they stand; what else is told of a part stays."""
+    slices: Slices = {"a": Slice([("x",), ("y",)], True, 7), "b": Slice([("z",)])}
+    groups: Groups = {"a": [(1,), (2,)], "b": [(3,)]}
+    assert list(get("a", "b").rows_of({"a": ("x",), "b": ("y",)})) == [("x",), ("y",)]
+    assert list(fetch("a", "b").rows_of(slices)) == [("x",), ("y",), ("z",)]
+    assert list(fetch("b").rows_of({"b": slices["b"]})) == [("z",)]
+    assert list(fetch("b").rows_of({})) == []
+    for request in (stats("a", "b"), top("a", "b")):
+        assert list(request.rows_of(groups)) == [(1,), (2,), (3,)]
+        assert request.with_rows(groups, lambda row: (-row[0],)) == {"a": [(-1,), (-2,)], "b": [(-3,)]}
+    assert get("a").with_rows({"a": ("x",)}, lambda row: (*row, 1)) == {"a": ("x", 1)}
+    replaced = fetch("a", "b").with_rows(slices, lambda row: (*row, 1))
+    assert replaced == {"a": Slice([("x", 1), ("y", 1)], True, 7), "b": Slice([("z", 1)])}
 
 
 def test_rows_are_counted() -> None:

@@ -13,11 +13,11 @@ from resolvers.events import events
 from resolvers.graph import follows, likes, wrote
 from resolvers.posts import posts
 from resolvers.users import users
-from tests.gateway.stores.contract.world import LINKS, THINGS, drafts, links, pins, things
+from tests.gateway.stores.contract.world import LINKS, THINGS, badges, drafts, links, pins, things, words
 from tests.kinds import kinds, store_of
 
 HERE = Path(__file__).parent
-SCRATCH = (drafts, pins, users, posts, events, follows, likes, wrote)
+SCRATCH = (drafts, pins, badges, words, users, posts, events, follows, likes, wrote)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -192,6 +192,7 @@ FLOATS = {
     "tenths and their opposites": [0.1, 0.2, -0.3],
     "what a large one swallows": [1e16, 1.0, 1.0, -1e16],
     "what is left of large ones": [2.0**61, 0.1, -(2.0**61)],
+    "what breaks a tie": [2.0**53, 1.0, 2.0**-31],
     "prices": [round(number * 1.37 + 0.01, 2) for number in range(200)],
     "from small to large": [number * 10.0**power for power in range(-15, 16, 3) for number in (1.1, -7.7, 3.3)],
     "all digits": [0.1 + number / 3 for number in range(100)] + [1e10 / 7, -1e-10 / 7, 1e-18 / 3],

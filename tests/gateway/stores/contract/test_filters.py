@@ -50,7 +50,7 @@ def values_of(column: str) -> list[Any]:
 @pytest.mark.parametrize(("column", "op"), [(c.name, op) for c in COMPARABLE if c.name not in ("code", "name") for op in OPS_OF[c.type]])
 async def test_each_comparison_on_each_column(store: Store, column: str, op: Any) -> None:
     values = values_of(column)
-    operands = [tuple(values[:3]), tuple(values[-2:]), (values[0],), ()] if op == "in" else values
+    operands = [tuple(values[:3]), tuple(values[-2:]), (values[0],), (), (None,), (values[0], None)] if op == "in" else values
     for value in operands:
         where = Compare(column, op, value)
         assert await ids(store, things, where) == expected(where), where

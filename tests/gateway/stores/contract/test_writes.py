@@ -9,7 +9,7 @@ import pytest
 from gateway.errors import Conflict
 from gateway.stores.base import Aggregate, Delete, Fetch, Get, Measure, Store, Upsert
 from tests.gateway.stores.contract.oracle import everything, grouped, ids, one, put, same
-from tests.gateway.stores.contract.world import ODD_KEYS, THINGS, drafts, record
+from tests.gateway.stores.contract.world import ODD_KEYS, THINGS, Record, badges, drafts, record, words
 
 
 async def test_what_is_upserted_is_there(scratch: Store) -> None:
@@ -120,6 +120,28 @@ async def test_a_unique_value_of_another_row_is_a_conflict(scratch: Store, value
             "extensions": {"code": "CONFLICT", "store": "tested"},
         }
     assert same(await everything(scratch, drafts), [record("a", code=value), record("b")])
+
+
+async def test_a_row_of_a_key_alone_may_be_written_again(scratch: Store) -> None:
+    await put(scratch, words, {"id": "a"}, {"id": "b"})
+    await put(scratch, words, {"id": "b"}, {"id": "c"}, {"id": "c"})
+    assert await ids(scratch, words) == ["a", "b", "c"]
+
+
+async def test_nulls_are_no_unique_values(scratch: Store) -> None:
+    """Any number of rows may have none, in one call and after another; of several columns one null is enough."""
+    rows: list[Record] = [
+        {"id": "a", "number": None, "town": None, "street": "x"},
+        {"id": "b", "number": None, "town": None, "street": "x"},
+        {"id": "c", "number": 1, "town": "here", "street": "x"},
+        {"id": "d", "number": 2, "town": "there", "street": "x"},
+    ]
+    await put(scratch, badges, *rows[:3])
+    await put(scratch, badges, rows[3])
+    for number, town, columns in ((2, None, "number"), (None, "there", "town, street")):
+        with pytest.raises(Conflict, match=f"^Another row of badges has the same {columns}.$"):
+            await put(scratch, badges, {"id": "e", "number": number, "town": town, "street": "x"})
+    assert same(await everything(scratch, badges), rows)
 
 
 async def test_two_unique_values_that_change_places_in_one_call_are_a_conflict(scratch: Store) -> None:

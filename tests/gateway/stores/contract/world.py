@@ -71,6 +71,17 @@ pins = Collection(
     relationship=Relationship("PINNED", start="Board", start_column="board_id", end="Card", end_column="thing_id"),
 )
 
+# Unique values that a row need not have, one alone and two together.
+badges = Collection(
+    name="badges",
+    store="tested",
+    columns=(Column("id"), Column("number", Type.INT, nullable=True), Column("town", nullable=True), Column("street")),
+    indexes=(Index(("number",), unique=True), Index(("town", "street"), unique=True)),
+)
+
+# Rows of a key alone.
+words = Collection(name="words", store="tested", columns=(Column("id"),))
+
 
 def record(id: str, **values: Any) -> Record:
     """A thing with this key, and with something in every column that is not nullable."""
