@@ -11,6 +11,7 @@ import strawberry
 
 from gateway.errors import OutOfRange
 from gateway.graph.checks import check
+from gateway.graph.fields import Node, Through, average, column, count, lookup, many, maximum, minimum, stats, total
 from gateway.graph.inputs import Interval, filter_of
 from gateway.graph.scalars import Date, DateTime
 from gateway.security.limits import Limits
