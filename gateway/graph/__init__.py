@@ -35,8 +35,9 @@ if TYPE_CHECKING:
         stats,
         total,
     )
-    from gateway.graph.inputs import BASIC, FULL, Direction, Interval, filter_of, order_of
-    from gateway.graph.scalars import SCALARS, Date, DateTime, Json
+    from gateway.graph.inputs import Direction, Interval, filter_of, order_of
+    from gateway.graph.operators import BASIC, FULL
+    from gateway.graph.scalars import SCALARS, Base64, BigInt, Date, DateTime, Json, LocalTime, ObjectID
 
 _NAMES = {
     "datasets": ("Dataset", "Derived", "Line"),
@@ -45,8 +46,9 @@ _NAMES = {
         *("average", "batched", "column", "computed", "count", "each", "field_of", "lookup", "many", "maximum", "minimum"),
         *("node", "nodes", "one", "part", "stats", "total"),
     ),
-    "inputs": ("BASIC", "FULL", "Direction", "Interval", "filter_of", "order_of"),
-    "scalars": ("SCALARS", "Date", "DateTime", "Json"),
+    "inputs": ("Direction", "Interval", "filter_of", "order_of"),
+    "operators": ("BASIC", "FULL"),
+    "scalars": ("SCALARS", "Base64", "BigInt", "Date", "DateTime", "Json", "LocalTime", "ObjectID"),
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
 
@@ -54,6 +56,8 @@ __all__ = [
     "BASIC",
     "FULL",
     "SCALARS",
+    "Base64",
+    "BigInt",
     "Connection",
     "Dataset",
     "Date",
@@ -65,7 +69,9 @@ __all__ = [
     "Interval",
     "Json",
     "Line",
+    "LocalTime",
     "Node",
+    "ObjectID",
     "PageInfo",
     "SemanticNonNull",
     "Through",

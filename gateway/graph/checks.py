@@ -51,7 +51,7 @@ def _of_collections(collections: Sequence[Collection]) -> Iterator[Problem]:
         for name in collection.key:
             if collection[name].nullable:
                 yield Problem(where, "a key that is never null", f"{name!r}, which may be")
-        if len(collection.key) == 1 and (type_name := collection[collection.key[0]].refers) is not None:
+        if collection.key and (type_name := collection.type_name) is not None:
             other = referred.setdefault(type_name, collection.name)
             if other != collection.name:
                 yield Problem(where, f"a type of its own for its key to refer to, as {other} refers to {type_name}", type_name)
@@ -85,11 +85,7 @@ def _of_context(function: Any) -> Iterator[Problem]:
 
 def _of_fields(graph: Graph, kinds: Mapping[str, Kind]) -> Iterator[Problem]:
     schema: Any = graph.schema._schema
-    node_types = {
-        refers: collection
-        for collection in graph.collections
-        if len(collection.key) == 1 and (refers := collection[collection.key[0]].refers) is not None
-    }
+    node_types = {name: collection for collection in graph.collections if collection.key and (name := collection.type_name) is not None}
     roots = [type_ for type_ in (schema.query_type, schema.mutation_type) if type_ is not None]
     waiting: list[tuple[Any, Rows]] = [(type_, ROOT) for type_ in roots]
     seen: set[tuple[str, str]] = set()

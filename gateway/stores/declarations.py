@@ -131,7 +131,8 @@ class Collection:
 
     ``name`` is the table, the MongoDB collection and, in the form ``label``, the Neo4j label; ``table`` what the database calls it, where
     that is another name, with its schema before a dot where it has one that is not the default (``"music.track"``). ``managed``: it is
-    the graph's own, and migrations may make and change it; what is not managed is somebody else's, and is never altered.
+    the graph's own, and migrations may make and change it; what is not managed is somebody else's, and is never altered. ``type`` is the
+    GraphQL type of its rows, where no column of its key says it by ``refers``: that of a key of several columns.
     """
 
     name: str
@@ -143,6 +144,7 @@ class Collection:
     relationship: Relationship | None = None
     table: str = ""
     managed: bool = False
+    type: str = ""
     _by_name: dict[str, Column] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -160,6 +162,13 @@ class Collection:
     def columns_of(self, name: str) -> tuple[Column, ...]:
         """Return the columns of a key: one, or several whose names stand in ``name`` with commas between them."""
         return tuple([self[part] for part in name.split(",")])
+
+    @property
+    def type_name(self) -> str | None:
+        """The GraphQL type that its rows are, and whose ids have its keys: ``type``, or what its one key column refers to."""
+        if self.type:
+            return self.type
+        return self[self.key[0]].refers if len(self.key) == 1 else None
 
     @property
     def key_name(self) -> str:

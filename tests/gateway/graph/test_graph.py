@@ -8,13 +8,13 @@ import sys
 import pytest
 
 import gateway.graph
-from gateway.graph import datasets, fields, inputs, scalars
+from gateway.graph import datasets, fields, inputs, operators, scalars
 
 
 def test_every_name_is_that_of_its_file() -> None:
     for name in gateway.graph.__all__:
         found = getattr(gateway.graph, name)
-        assert any(vars(module).get(name) is found for module in (datasets, fields, inputs, scalars)), name
+        assert any(vars(module).get(name) is found for module in (datasets, fields, inputs, operators, scalars)), name
 
 
 def test_a_name_that_is_not_there() -> None:
