@@ -260,7 +260,10 @@ async def test_a_wrong_value_in_the_order_has_the_place_of_a_null(shop: Shop, fi
     answer = await shop.one(text)
     assert "errors" not in answer
     edges = answer["data"]["items"]["edges"]
-    assert [edge["node"]["id"] for edge in edges] == [*sorted(edge["node"]["id"] for edge in edges if edge["node"]["id"] != "Item:2"), "Item:2"]
+    assert [edge["node"]["id"] for edge in edges] == [
+        *sorted(edge["node"]["id"] for edge in edges if edge["node"]["id"] != "Item:2"),
+        "Item:2",
+    ]
     assert answer["data"]["items"]["totalCount"] == 3
     for place, edge in enumerate(edges):
         for argument, expected in (("after", edges[place + 1 :]), ("before", edges[:place])):

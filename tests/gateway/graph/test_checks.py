@@ -276,7 +276,8 @@ BELOW: dict[str, tuple[Any, Any, str]] = {
     "a measure of an unknown column": (
         list[Count],
         counted(by="author_id", measures={"count": count(), "most": maximum("stars")}),
-        "User.wrong(measure most): expected a column of type INT, FLOAT, DECIMAL, TIME, DATE, CLOCK or TEXT of posts (id, author_id, at), got 'stars'",
+        "User.wrong(measure most): expected a column of type INT, FLOAT, DECIMAL, TIME, DATE, CLOCK or TEXT of posts"
+        " (id, author_id, at), got 'stars'",
     ),
     "a sum of text": (
         list[Count],

@@ -114,14 +114,14 @@ def test_every_column_has_a_filter_with_the_operators_of_its_type() -> None:
     }
     texts = {"eq": "String", "ne": "String", "in": "[String!]", "contains": "String", "startsWith": "String"}
     assert shown(GRAPH, "TextFilter") == texts | {"gt": "String", "gte": "String", "lt": "String", "lte": "String"}
-    assert shown(GRAPH, "IntFilter") == {
-        "eq": "Int",
-        "ne": "Int",
-        "in": "[Int!]",
-        "gt": "Int",
-        "gte": "Int",
-        "lt": "Int",
-        "lte": "Int",
+    assert shown(GRAPH, "BigIntFilter") == {
+        "eq": "BigInt",
+        "ne": "BigInt",
+        "in": "[BigInt!]",
+        "gt": "BigInt",
+        "gte": "BigInt",
+        "lt": "BigInt",
+        "lte": "BigInt",
     }
     assert shown(GRAPH, "BooleanFilter") == {"eq": "Boolean", "ne": "Boolean"}
     assert shown(GRAPH, "NullFilter") == {"isNull": "Boolean"}
