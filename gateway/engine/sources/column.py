@@ -85,9 +85,6 @@ class FromColumn(Source):
         if (column.many or column.type is not Type.JSON) and field.is_list is not column.many:
             kind = column.type.upper() if column.type is Type.TEXTS or not column.many else f"{column.type.upper()}, many"
             yield field.problem("a list" if column.many else "no list", f"{field.shape} from {self.column!r} of type {kind}")
-        elif column.type is Type.INT and column.bits == 64 and field.named.name == "Int":
-            expected = "BigInt for 64 bits, or a column of 32 (bits=32)"
-            yield field.problem(expected, f"{field.shape} from {self.column!r} of 64 bits")
         elif (fitting := _FITTING.get(field.named.name)) is not None and column.type not in fitting:
             expected = " or ".join(type_.upper() for type_ in fitting)
             yield field.problem(f"a column of type {expected} for {field.named.name}", f"{self.column!r} of type {column.type.upper()}")
