@@ -34,6 +34,7 @@ from gateway.engine.sources import (
     BatchFunction,
     Computed,
     Each,
+    Embedded,
     FromColumn,
     Lookup,
     Many,
@@ -83,6 +84,15 @@ def _joined(names: Names) -> str:
 def each(collection: Collection, *, by: str, assumed_size: int = 10, semantic_non_null: bool = True, description: str | None = None) -> Any:
     """Return a field for the rows whose keys a column lists. ``semantic_non_null=False``: the column may be null, and then the field is."""
     return _field(Each(collection, by, assumed_size, semantic_non_null), description)
+
+
+def embedded(column: str, *, columns: Sequence[Column], assumed_size: int = 10, description: str | None = None) -> Any:
+    """Return a field for the object, or the list of objects, in a JSON column: a subdocument, a jsonb, a map.
+
+    ``columns`` say what is in it, by ``at`` under other names or deeper (``Column("city", at="address.city")``). Its type's fields come
+    from them as from a row's columns: leaves, and ``one``, ``many`` … by the keys that are in it.
+    """
+    return _field(Embedded(column, tuple(columns), assumed_size), description)
 
 
 def many(

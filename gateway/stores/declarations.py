@@ -24,7 +24,7 @@ Years before 0001 and after 9999 are written as ISO 8601 has them, with a sign (
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -93,6 +93,11 @@ class Column:
             raise ValueError(f"column {self.name}: expected the collation C or nocase, got {self.collation!r}")
         if self.collation != "C" and self.type is not Type.TEXT:
             raise ValueError(f"column {self.name}: expected a collation of TEXT alone, got one of {self.type.upper()}")
+
+    @property
+    def item(self) -> Column:
+        """The column that an item of its lists would have; itself where it has no lists."""
+        return replace(self, type=Type.TEXT if self.type is Type.TEXTS else self.type, many=False) if self.many else self
 
     @property
     def path(self) -> str:

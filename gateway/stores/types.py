@@ -12,7 +12,6 @@ import binascii
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from enum import Enum
@@ -76,8 +75,7 @@ def key_between(here: Column, there: Column) -> Callable[[Value], Key | None] | 
 
     The function returns None for what is a key of nothing there: the text ``"abc"`` where keys are INT.
     """
-    if here.type is Type.TEXTS:
-        here = replace(here, type=Type.TEXT, many=False)
+    here = here.item
     to_text = key_text(here)
     if _is_alike(here, there):
         return to_text
@@ -121,7 +119,7 @@ def _of_one(text: Callable[[Value], Key | None]) -> Callable[[Value], Any]:
 
 def each_key_between(here: Column, there: Column) -> Callable[[Value], Any] | None:
     """Return ``keys_between`` for a column that lists keys: what is a key of nothing there is left out."""
-    text = key_between(replace(here, many=False), there)
+    text = key_between(here, there)
     if text is None:
         return None
 
