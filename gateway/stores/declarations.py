@@ -26,7 +26,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from gateway.stores.requests.conditions import Where
 
 Key = str
 Value = Any
@@ -137,7 +140,8 @@ class Collection:
     ``name`` is the table, the MongoDB collection and, in the form ``label``, the Neo4j label; ``table`` what the database calls it, where
     that is another name, with its schema before a dot where it has one that is not the default (``"music.track"``). ``managed``: it is
     the graph's own, and migrations may make and change it; what is not managed is somebody else's, and is never altered. ``type`` is the
-    GraphQL type of its rows, where no column of its key says it by ``refers``: that of a key of several columns.
+    GraphQL type of its rows, where no column of its key says it by ``refers``: that of a key of several columns. Rows for which ``where``
+    does not hold are not there, for whoever reads (a soft delete); native queries see what they select.
     """
 
     name: str
@@ -150,6 +154,7 @@ class Collection:
     table: str = ""
     managed: bool = False
     type: str = ""
+    where: Where | None = None
     _by_name: dict[str, Column] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
