@@ -15,6 +15,7 @@ import orjson
 
 from gateway.errors import BadUserInput, GatewayError, StoreMisbehaved, StoreTimeout, StoreUnavailable
 from gateway.stores.base import Row, Value
+from gateway.stores.reasons import Reason, unavailable
 from gateway.stores.shared import conflict
 from gateway.stores.sql.dialects import UNFIT
 from gateway.stores.sql.pool import Pool
@@ -56,7 +57,7 @@ class AsyncpgDriver:
     async def open(self) -> None:
         if self._pool is not None:
             return
-        self._pool = Pool(self._connect, self._pool_size)
+        self._pool = Pool(self._connect, self._pool_size, is_full=_takes_no_more)
 
     async def _connect(self) -> Any:
         connection = await asyncpg.connect(
@@ -179,11 +180,30 @@ class AsyncpgDriver:
             return BadUserInput(UNFIT, store=self._name)
         if state[:2] == "42" and state not in _NOT_MIGRATED:
             return StoreMisbehaved(f"the store '{self._name}' refused a statement: {error}")
-        return StoreUnavailable(self._name)
+        return unavailable(self._name, error, _REASONS.get(state))
 
 
+_REASONS = {
+    "28P01": Reason.PASSWORD,
+    "28000": Reason.PASSWORD,
+    "3D000": Reason.NO_DATABASE,
+    "3F000": Reason.NO_TABLE,
+    "42P01": Reason.NO_TABLE,
+    "42703": Reason.NO_TABLE,
+    "42501": Reason.NO_RIGHT,
+    "25006": Reason.READ_ONLY,
+    "53100": Reason.DISK_FULL,
+    "53300": Reason.TOO_MANY,
+    "57P03": Reason.STARTING,
+    "57P01": Reason.LOST,
+    "57P02": Reason.LOST,
+}
 _BAD_DATA = ("22", "23", "54")  # data exception, integrity violation, program limit exceeded
 _NOT_MIGRATED = ("42P01", "42703", "42501")  # undefined table, undefined column, insufficient privilege
+
+
+def _takes_no_more(error: BaseException) -> bool:
+    return isinstance(error, asyncpg.TooManyConnectionsError)
 
 
 async def _execute_all(connection: Any, text: str, calls: Sequence[Sequence[Value]]) -> None:
@@ -197,10 +217,11 @@ async def _execute_all(connection: Any, text: str, calls: Sequence[Sequence[Valu
 
 
 async def _release(pool: Pool, connection: Any, error: BaseException) -> None:
-    """End what the connection still does, within ``RELEASE_TIMEOUT_S``. One whose call was given up is closed: its answer may come yet."""
+    """End what the connection still does, within ``RELEASE_TIMEOUT_S``. Only after an error that the server told is it used again."""
     try:
         async with asyncio.timeout(RELEASE_TIMEOUT_S):
-            if isinstance(error, asyncio.CancelledError | TimeoutError):
+            if not isinstance(error, asyncpg.PostgresError):
+                # The driver's own errors, between what it sends, may leave the connection in a state that nobody sees.
                 await connection.close()
             elif connection.is_in_transaction():
                 await connection.execute("ROLLBACK")
