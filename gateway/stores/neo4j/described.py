@@ -63,7 +63,7 @@ def _what(source: Source) -> str:
 def _is_there(source: Source, nodes: set[str], relationships: set[str]) -> bool:
     if source.edge is None:
         return source.label in nodes
-    return source.label in relationships or {source.start_label, source.end_label} <= nodes
+    return source.label in relationships or (bool(nodes) and {*source.start_labels, *source.end_labels} <= nodes)
 
 
 def _sample(source: Source) -> str:
@@ -87,9 +87,13 @@ def _first(source: Source) -> str:
     return (
         f"MATCH ()-[{relationship}:{quoted(source.label)}]->() WITH {relationship} LIMIT {SAMPLED}"
         f" WITH startNode({relationship}) AS {start}, {relationship}, endNode({relationship}) AS {end}"
-        f" WHERE {start}:{quoted(source.start_label)} AND {end}:{quoted(source.end_label)}"
-        f" WITH {start}, {relationship}, {end}"
+        f"{_of_labels(start, source.start_labels, end, source.end_labels)} WITH {start}, {relationship}, {end}"
     )
+
+
+def _of_labels(start: str, its: Sequence[str], end: str, others: Sequence[str]) -> str:
+    wanted = [f"{variable}:{'|'.join(map(quoted, labels))}" for variable, labels in ((start, its), (end, others)) if labels]
+    return f" WITH * WHERE {' AND '.join(wanted)}" if wanted else ""
 
 
 def _indexes(source: Source, rules: Iterable[Rule]) -> tuple[Index, ...]:
