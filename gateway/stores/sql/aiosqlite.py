@@ -10,7 +10,6 @@ import math
 import sqlite3
 import threading
 import time
-from array import array
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +23,8 @@ from sqlalchemy import URL, event, make_url
 from gateway.errors import BadUserInput, GatewayError, StoreMisbehaved, StoreTimeout, StoreUnavailable
 from gateway.stores.base import Row, Value
 from gateway.stores.shared import conflict
-from gateway.stores.sql.dialects import UNFIT
+from gateway.stores.sql.forms import UNFIT
+from gateway.stores.sql.functions import register
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -276,33 +276,11 @@ def _connect(path: Path, *more_pragmas: str) -> sqlite3.Connection:
         _switch_to_wal(connection)
         for pragma in ("synchronous = FULL", f"cache_size = -{CACHE_KIB}", "temp_store = MEMORY", *more_pragmas):
             connection.execute(f"PRAGMA {pragma}").close()
-        connection.create_aggregate("float_sum", 1, _FloatSum)  # type: ignore[arg-type]  # its stub knows sums of int alone
+        register(connection)
     except BaseException:
         connection.close()
         raise
     return connection
-
-
-class _FloatSum:
-    """An aggregate of SQL: the exact sum rounded once; infinite beyond what a float holds, text where a value is no number."""
-
-    def __init__(self) -> None:
-        self._values = array("d")  # 8 bytes a row
-        self._stranger: str | None = None
-
-    def step(self, value: object) -> None:
-        if isinstance(value, int | float):
-            self._values.append(value)
-        elif value is not None:
-            self._stranger = str(value)
-
-    def finalize(self) -> float | str:
-        if self._stranger is not None:
-            return self._stranger
-        try:
-            return math.fsum(self._values)
-        except OverflowError:
-            return math.inf
 
 
 def _switch_to_wal(connection: sqlite3.Connection) -> None:

@@ -65,6 +65,7 @@ notes = Collection(
         Column("at", Type.TIME),
     ),
     indexes=(Index(("slug",), unique=True), Index(("writer_id", "at", "id"))),
+    managed=True,
 )
 SQL = kinds(("sqlite", "postgresql"))
 both = pytest.mark.parametrize("kind", SQL)
@@ -264,7 +265,9 @@ async def _explain(url: str, store: SqlStore, fetch: Fetch) -> dict[str, Any]:
     try:
         await connection.execute("ANALYZE notes")
         await connection.set_type_codec("json", encoder=str, decoder=orjson.loads, schema="pg_catalog")
-        bound = statement.bind(values | store._match_values(fetch.match))
+        match = store._matched(fetch.collection, fetch.match)
+        assert match is not None
+        bound = statement.bind(values | match.values)
         found = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement.text}", *bound)
     finally:
         await connection.close()
