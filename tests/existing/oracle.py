@@ -306,7 +306,11 @@ def page_of(ordered: Sequence[Record], asked: Field) -> tuple[Sequence[Record], 
     end = len(ordered) if asked.before is None else asked.before
     between = ordered[start : max(start, end)]
     if asked.last is not None:
-        return between[len(between) - asked.last :] if asked.last < len(between) else between, asked.last < len(between), asked.before is not None
+        return (
+            between[len(between) - asked.last :] if asked.last < len(between) else between,
+            asked.last < len(between),
+            asked.before is not None,
+        )
     limit = PAGE_DEFAULT if asked.first is None else asked.first
     return between[:limit], asked.after is not None, limit < len(between)
 

@@ -1,6 +1,7 @@
 """Run statements on a SQLite file: a few readers with a thread each, one writer, and what the errors mean.
 
-The file is in WAL mode: readers and the writer do not wait for each other, and a write is on disk before it is answered.
+A file that is made here is in WAL mode: readers and the writer do not wait for each other, and a write is on disk before it is answered.
+One that somebody else made stays in the mode it has.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ class AiosqliteDriver:
         from sqlalchemy.ext.asyncio import create_async_engine
         from sqlalchemy.pool import NullPool
 
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        _connect(self._path).close()  # which makes the file, if there is none
         url = URL.create("sqlite+aiosqlite", database=str(self._path))
         engine = create_async_engine(url, poolclass=NullPool, connect_args={"isolation_level": None, "timeout": BUSY_TIMEOUT_S})
 
@@ -273,7 +274,8 @@ def _connect(path: Path, *more_pragmas: str) -> sqlite3.Connection:
         path, isolation_level=None, timeout=BUSY_TIMEOUT_S, cached_statements=STATEMENTS_CACHED, check_same_thread=False
     )
     try:
-        _switch_to_wal(connection)
+        if connection.execute("PRAGMA page_count").fetchone() == (0,):
+            _switch_to_wal(connection)
         for pragma in ("synchronous = FULL", f"cache_size = -{CACHE_KIB}", "temp_store = MEMORY", *more_pragmas):
             connection.execute(f"PRAGMA {pragma}").close()
         register(connection)
@@ -284,7 +286,7 @@ def _connect(path: Path, *more_pragmas: str) -> sqlite3.Connection:
 
 
 def _switch_to_wal(connection: sqlite3.Connection) -> None:
-    """Switch the file to WAL, where it stays. SQLite does not wait for other connections here, so this does."""
+    """Switch a new file to WAL, where it stays. SQLite does not wait for other connections here, so this does."""
     deadline = time.monotonic() + BUSY_TIMEOUT_S
     while True:
         try:
