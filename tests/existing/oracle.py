@@ -175,11 +175,8 @@ class Oracle:
         definition = type_.fields[asked.name]
         named = get_named_type(definition.type)
         match source_in(definition):
-            case ManyThrough() as source:
-                return self._connection(source, asked, self._through(source, home, row), path)
             case Many() as source:
-                rows = self.rows[source.collection.name]
-                return self._connection(source, asked, rows if source.by is None else self._many(source, home, row), path)
+                return self._connection(source, asked, self.below(source, home, row), path)
             case One() as source:
                 found = self._by_key(source.collection, source.to or source.collection.key_name, _values(row, source.by))
                 return None if found is None else self._object(named, source.collection, found, asked.fields, path)
@@ -225,7 +222,12 @@ class Oracle:
         assert len(found) <= 1
         return found[0] if found else None
 
-    def _many(self, source: Many, home: Any, row: Record) -> Sequence[Record]:
+    def below(self, source: Many, home: Any, row: Record) -> Sequence[Record]:
+        """All rows of a connection below a row, in any order."""
+        if isinstance(source, ManyThrough):
+            return self._through(source, home, row)
+        if source.by is None:
+            return self.rows[source.collection.name]
         key = _values(row, source.to or home.key_name)
         return [] if key is None else self._grouped(source.collection, (source.by or "").split(",")).get(key, [])
 

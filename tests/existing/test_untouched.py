@@ -34,7 +34,18 @@ async def test_nothing_is_changed_by_all_that_a_gateway_does(existing: Existing)
     for name in STORES:
         collections = [collection for collection in COLLECTIONS if collection.store == name]
         assert await stores[name].migrate(name, collections, None) == []
-    roots = ("artists", "orders", "liveOrders", "customerDocuments", "invoiceDocuments", "listeners", "plays", "follows", "liteTracks", "liteInvoices")
+    roots = (
+        "artists",
+        "orders",
+        "liveOrders",
+        "customerDocuments",
+        "invoiceDocuments",
+        "listeners",
+        "plays",
+        "follows",
+        "liteTracks",
+        "liteInvoices",
+    )
     text = " ".join(f"{name}(first: 100) {{ totalCount nodes {{ id }} }}" for name in roots)
     await Service(GRAPH, stores, LIMITS).answer(Request(f"{{ {text} }}"))
     await stores.close()
