@@ -31,16 +31,16 @@ _NOTHING = frozenset({"missing", "null", "undefined"})
 async def described(read: Read, indexes_of: Indexes, names: Sequence[str], collections: Sequence[Collection]) -> Description:
     """Return what there is for each collection; ``names`` are those that the database has. Two commands a collection, at the same time."""
     there = set(names)
-    wanted = [collection for collection in collections if collection.name in there]
+    wanted = [collection for collection in collections if collection.place in there]
     samples, indexes = await asyncio.gather(
-        asyncio.gather(*(read(collection.name, _sample(collection)) for collection in wanted)),
+        asyncio.gather(*(read(collection.place, _sample(collection)) for collection in wanted)),
         asyncio.gather(*(_indexes(indexes_of, collection) for collection in wanted)),
     )
     found = {
         collection.name: _found(collection, documents, its) for collection, documents, its in zip(wanted, samples, indexes, strict=True)
     }
     others = tuple(sorted(name for name in there if not name.startswith("system.")))
-    return {collection.name: found.get(collection.name) or Missing("collection", collection.name, others) for collection in collections}
+    return {collection.name: found.get(collection.name) or Missing("collection", collection.place, others) for collection in collections}
 
 
 def _sample(collection: Collection) -> query.Pipeline:
@@ -53,7 +53,7 @@ def _sample(collection: Collection) -> query.Pipeline:
 async def _indexes(indexes_of: Indexes, collection: Collection) -> tuple[Index, ...]:
     """Return those that hold every document in an order; none where there can be none, as of a view."""
     try:
-        told = await indexes_of(collection.name)
+        told = await indexes_of(collection.place)
     except errors.OperationFailure:
         return ()
     names = {query.field(collection, name): name for name in collection.names}
