@@ -43,10 +43,16 @@ def _of_collection(where: str, collection: Collection, found: Found) -> Iterator
         elif column.type not in its.fits:
             got = its.type if found.sampled is None else f"{its.type} in all of {_rows(found)}"
             yield Problem(where, f"a column {column.name!r} for {column.type.upper()}", got)
+        elif its.misfit is not None:
+            expected, got = its.misfit
+            yield Problem(where, f"a column {column.name!r} {expected}", got)
         elif found.is_enforced and its.nullable and not column.nullable:
             yield Problem(where, f"a column {column.name!r} that is never null", "one that may be")
     if found.is_enforced and not _is_unique(collection, found):
         yield Problem(where, f"a key ({', '.join(collection.key)}) that is unique", f"a {found.what} without a unique index of just these")
+    if found.repeated:
+        got = f"one that {found.repeated} of {_rows(found)} have in common with another"
+        yield Problem(where, f"a key ({', '.join(collection.key)}) that is unique", got)
 
 
 def _without(where: str, column: Column, found: Found) -> Iterator[Problem]:

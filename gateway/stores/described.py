@@ -19,12 +19,14 @@ SAMPLED = 100  # rows of a collection, at most, where no catalogue says what the
 class FoundColumn:
     """``type`` is what the database calls it, ``fits`` are the declared types that its values can be read, compared and written as.
 
-    Of a sample they are those that at least one value fits, and the column is not there at all where no row has a value.
+    Of a sample they are those that at least one value fits, and the column is not there at all where no row has a value. ``misfit`` is
+    what of the declaration is expected beyond the type, and what is there instead: more digits, other values of an enum.
     """
 
     type: str
     fits: frozenset[Type]
     nullable: bool = True
+    misfit: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,8 @@ class Found:
     """What is there. ``columns`` are by the names that are declared; those that are not declared may be left out.
 
     ``is_enforced``: the database itself keeps nulls out of columns that are not nullable, and keys unique (tables; no views, no samples).
-    ``sampled`` is the number of rows that were looked at; None where a catalogue was asked.
+    ``sampled`` is the number of rows that were looked at; None where a catalogue was asked. ``repeated`` is how many of them have the
+    key of another.
     """
 
     what: str  # in the database's words: "table", "view", "collection", "label" …
@@ -40,6 +43,7 @@ class Found:
     indexes: tuple[Index, ...] = ()
     is_enforced: bool = False
     sampled: int | None = None
+    repeated: int = 0
 
 
 @dataclass(frozen=True, slots=True)

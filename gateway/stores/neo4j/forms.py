@@ -121,7 +121,8 @@ class Form:
                 return f"CASE WHEN {ref} IS :: INTEGER | FLOAT THEN CASE WHEN {number} - {number} = 0.0 THEN {number} END END"
             case Type.TIME:
                 whole = _whole(ref, column.precision, f"datetime({{datetime: {ref}, timezone: 'Z'}})")
-                return f"CASE WHEN {ref} IS :: ZONED DATETIME NOT NULL | LOCAL DATETIME NOT NULL THEN {whole} WHEN {self._is_form(ref)} THEN datetime({ref}) END"
+                moment = "ZONED DATETIME NOT NULL | LOCAL DATETIME NOT NULL"  # of nothing no datetime can be made
+                return f"CASE WHEN {ref} IS :: {moment} THEN {whole} WHEN {self._is_form(ref)} THEN datetime({ref}) END"
             case Type.DATE:
                 return f"CASE WHEN {ref} IS :: DATE THEN {ref} WHEN {self._is_form(ref)} THEN date({ref}) END"
             case Type.CLOCK:

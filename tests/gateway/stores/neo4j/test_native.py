@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from gateway.errors import BadUserInput, StoreMisbehaved
+from gateway.graph.found import problems_of
 from gateway.stores.base import (
     Aggregate,
     And,
@@ -424,7 +425,7 @@ async def test_relationships_are_written_between_nodes_that_are_there_and_by_the
             await store.answer(Upsert(numbered, [(3, 2, "x", None, 1), (4, 2, "nobody", None, 1)]))
         assert len(await rows(store, Fetch(numbered, ("nr",)))) == 2, "none of them"
         assert len(await rows(store, Fetch(tracks, ("isrc",)))) == 1
-        await store.answer(Delete(numbered, [(1,)]))
+        await store.answer(Delete(numbered, [(1,)]))  # type: ignore[list-item]
         assert [row[0] for row in await rows(store, Fetch(numbered, ("nr",)))] == [2]
         await store.answer(Upsert(between, [(1, "x", time, 1)]))
         assert await rows(store, Fetch(between, ("listener", "stars"), where=Compare("listener", "eq", 1))) == [(1, 1)]
@@ -685,3 +686,53 @@ async def test_keys_of_several_columns_are_sought_in_their_index() -> None:
             operators = [step["operatorType"].partition("@")[0] for step in await store.plan(statement)]
             assert "NodeUniqueIndexSeek" in operators
             assert not [name for name in operators if "Scan" in name]
+
+
+# ------------------------------------------------------------------------------------------------------- as it is found
+
+
+async def problems(store: Counted, *collections: Collection) -> list[str]:
+    lines = [str(problem) for problem in problems_of(collections, await store.describe(collections))]
+    return [line.partition(" of the store s: ")[2] for line in lines]
+
+
+async def test_a_graph_that_is_as_declared_has_no_problems(store: Counted) -> None:
+    joined = replace(listeners.columns[3], precision=9)
+    prices = replace(plays.columns[5], scale=3)
+    assert await problems(store, replace(listeners, columns=(*listeners.columns[:3], joined)), tracks) == []
+    assert await problems(store, replace(plays, columns=(*plays.columns[:5], prices, plays.columns[6]))) == []
+
+
+async def test_more_digits_than_are_declared_are_told(store: Counted) -> None:
+    assert await problems(store, listeners) == [
+        "expected a column 'joined' of at most 6 digits of a second, got others in 1 of the 5 rows looked at"
+    ]
+    assert await problems(store, plays) == ["expected a column 'price' of at most 2 decimals, got others in 1 of the 6 rows looked at"]
+    narrow = replace(listeners, columns=(replace(listeners.columns[0], bits=32), *listeners.columns[1:3]))
+    assert await problems(store, narrow) == ["expected a column 'id' of 32 bits, got others in 1 of the 5 rows looked at"]
+
+
+async def test_a_key_that_several_rows_have_is_told(store: Counted) -> None:
+    assert await problems(store, between) == [
+        "expected a key (listener, track) that is unique, got one that 2 of the 6 rows looked at have in common with another"
+    ]
+    assert await problems(store, numbered) == []
+
+
+async def test_values_of_an_enum_that_are_not_declared_are_told() -> None:
+    text = "UNWIND ['low', 'high', 'mid'] AS v CREATE (:{Value} {id: v, v: v})"
+    levels = Collection("levels", "s", (Column("id"), column(Type.ENUM, values=("low", "high"))), label="Value")
+    async with graph_of(text) as store:
+        assert await problems(store, levels) == ["expected a column 'v' of the values low, high, got others in 1 of the 3 rows looked at"]
+        assert await problems(store, replace(levels, columns=(Column("id"), column(Type.ENUM, values=("low", "mid", "high"))))) == []
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if name != "nocase"])
+async def test_every_type_is_known_as_itself_and_no_other_is(name: str) -> None:
+    case = CASES[name]
+    text = "\n".join(f"CREATE (:{{Value}} {{id: {i}, v: {cypher}}})" for i, (cypher, _) in enumerate(case.known))
+    async with graph_of(text) as store:
+        assert await problems(store, Collection("values", "s", (Column("id", Type.INT), case.column), label="Value")) == []
+        other = Type.BOOL if case.column.type is not Type.BOOL else Type.INT
+        [line] = await problems(store, Collection("values", "s", (Column("id", Type.INT), column(other)), label="Value"))
+        assert line.startswith(f"expected a column 'v' for {other.upper()}, got ")
