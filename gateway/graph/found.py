@@ -46,10 +46,16 @@ def _of_collection(where: str, collection: Collection, found: Found) -> Iterator
             yield Problem(where, f"a column {column.path!r} for {wanted}", got)
         elif expected := _beyond_type(column, its, collection.managed):
             yield Problem(where, f"a column {column.path!r} {expected}", _shown(its))
+        elif its.misfit is not None:
+            expected, got = its.misfit
+            yield Problem(where, f"a column {column.path!r} {expected}", got)
         elif found.is_enforced and its.nullable and not column.nullable:
             yield Problem(where, f"a column {column.path!r} that is never null", "one that may be")
     if found.is_enforced and not _is_unique(collection, found):
         yield Problem(where, f"a key ({', '.join(collection.key)}) that is unique", f"a {found.what} without a unique index of just these")
+    if found.repeated:
+        got = f"one that {found.repeated} of {_rows(found)} have in common with another"
+        yield Problem(where, f"a key ({', '.join(collection.key)}) that is unique", got)
 
 
 def _beyond_type(column: Column, its: FoundColumn, is_managed: bool) -> str | None:

@@ -18,7 +18,6 @@ from gateway.stores.base import (
     Aggregate,
     Bucket,
     Collection,
-    Column,
     Fetch,
     Get,
     Match,
@@ -33,10 +32,10 @@ from gateway.stores.base import (
 )
 from gateway.stores.measures import CUT_LIMIT, CUT_MIN, EXACT, HALF, PIECE, PIECES, Part, decimal_sum, parts
 from gateway.stores.neo4j.conditions import Mark, Parameters, beyond, conditions, in_order, marked_cursor, split
-from gateway.stores.neo4j.forms import Decode, form_of, of_sortable, unsorted
+from gateway.stores.neo4j.forms import Decode, Form, form_of, of_sortable, unsorted
 from gateway.stores.neo4j.sources import ELEMENT_ID, Source, node, plain, quoted
 from gateway.stores.shared import to_write
-from gateway.stores.values import sorted_anyhow
+from gateway.stores.values import Unreadable, found_in_place_of, sorted_anyhow
 
 TEXTS_LIMIT_BYTES = 8 * 1024 * 1024
 TEXTS_KEPT = 2_000  # statements; a shape comes from a GraphQL document, so there are about as many
@@ -278,9 +277,8 @@ def aggregate_decoders(source: Source, aggregate: Aggregate) -> list[tuple[int, 
     """The functions from what the driver gives to the values of groups and of measures' parts, by their places."""
     found: list[tuple[int, Decode]] = []
     for place, column in enumerate(aggregate.group_columns):
-        decode = source.form(column.name).decode
-        if column.type is Type.DECIMAL and source.form(column.name).is_careful:
-            decode = _either(column, decode)
+        form = source.form(column.name)
+        decode = _group_of(form) if form.is_careful else form.decode
         if decode is not None:
             found.append((place, decode))
     for place, part in enumerate(parts(source.collection, aggregate.measures), len(aggregate.groups)):
@@ -288,17 +286,35 @@ def aggregate_decoders(source: Source, aggregate: Aggregate) -> list[tuple[int, 
             continue
         form = source.form(part.column)
         if part.function in ("min", "max") and form.type is Type.DECIMAL:
-            decode = _either(form.column, form.decode) if form.is_careful else form.decode
-            assert decode is not None
-            found.append((place, decode))
+            found.append((place, _either(form)))
         elif part.function == "total" and form.type is Type.DECIMAL:
             found.append((place, _total_of(form.is_careful)))
     return found
 
 
-def _either(column: Column, decode: Decode | None) -> Decode:
-    """A DECIMAL of its sortable text; what else was found as ever."""
-    return lambda value: of_sortable(column, value) if isinstance(value, str) or decode is None else decode(value)
+def _group_of(form: Form) -> Decode:
+    """What rows are grouped by; what is none of its type is told from what is, for it stands behind it."""
+    column, decode = form.column, _either(form)
+
+    def group(value: Any) -> Value:
+        value = decode(value)
+        found = found_in_place_of(column, value)
+        return value if found is None or isinstance(value, Unreadable) else Unreadable(found)
+
+    return group
+
+
+def _either(form: Form) -> Decode:
+    """A DECIMAL of its sortable text, where it is held to its type; what else was found as ever."""
+    column, decode = form.column, form.decode
+    is_sortable = column.type is Type.DECIMAL and form.is_careful
+
+    def either(value: Any) -> Value:
+        if is_sortable and isinstance(value, str):
+            return of_sortable(column, value)
+        return value if decode is None else decode(value)
+
+    return either
 
 
 def _total_of(is_careful: bool) -> Decode:

@@ -121,16 +121,15 @@ class Form:
                 return f"CASE WHEN {ref} IS :: INTEGER | FLOAT THEN CASE WHEN {number} - {number} = 0.0 THEN {number} END END"
             case Type.TIME:
                 whole = _whole(ref, column.precision, f"datetime({{datetime: {ref}, timezone: 'Z'}})")
-                return (
-                    f"CASE WHEN {ref} IS :: ZONED DATETIME | LOCAL DATETIME THEN {whole} WHEN {self._is_form(ref)} THEN datetime({ref}) END"
-                )
+                moment = "ZONED DATETIME NOT NULL | LOCAL DATETIME NOT NULL"  # of nothing no datetime can be made
+                return f"CASE WHEN {ref} IS :: {moment} THEN {whole} WHEN {self._is_form(ref)} THEN datetime({ref}) END"
             case Type.DATE:
                 return f"CASE WHEN {ref} IS :: DATE THEN {ref} WHEN {self._is_form(ref)} THEN date({ref}) END"
             case Type.CLOCK:
                 local, zoned = _whole(ref, column.precision, ref), _whole(ref, column.precision, f"localtime({ref})")
                 return (
-                    f"CASE WHEN {ref} IS :: LOCAL TIME THEN {local}"
-                    f" WHEN {ref} IS :: ZONED TIME THEN CASE WHEN {ref}.offsetSeconds = 0 THEN {zoned} END"
+                    f"CASE WHEN {ref} IS :: LOCAL TIME NOT NULL THEN {local}"
+                    f" WHEN {ref} IS :: ZONED TIME NOT NULL THEN CASE WHEN {ref}.offsetSeconds = 0 THEN {zoned} END"
                     f" WHEN {self._is_form(ref)} THEN localtime({ref}) END"
                 )
             case Type.UUID | Type.OBJECT_ID:

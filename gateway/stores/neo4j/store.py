@@ -74,7 +74,8 @@ NATIVE_LIMIT_BYTES = 8 * 1024 * 1024
 DELETED_AT_ONCE = 10_000
 
 UNFIT = "A value cannot be kept in or compared with its column."
-_UNFIT = ("cannot be parsed to a", "Invalid value for", "Invalid date", "too large to index")  # in what the server says of such a value
+# In what the server says of such a value; the last of an end of a relationship that is the key of no node.
+_UNFIT = ("cannot be parsed to a", "Invalid value for", "Invalid date", "too large to index", "Failed to create relationship")
 _MINE = {
     kind: f"SHOW {plural} YIELD name, labelsOrTypes WHERE any(x IN labelsOrTypes WHERE x STARTS WITH $prefix) RETURN collect(name)"
     for kind, plural in (("CONSTRAINT", "CONSTRAINTS"), ("INDEX", "INDEXES"))
