@@ -31,7 +31,8 @@ def connections(type_: GraphQLObjectType) -> list[tuple[str, Many]]:
 def orders_of(type_: GraphQLObjectType, name: str) -> list[tuple[str, str]]:
     """Each value of the connection's order enum, and the column that it stands for."""
     order: Any = get_named_type(type_.fields[name].args["orderBy"].type)
-    return [(value, definition.value.value) for value, definition in get_named_type(order.fields["field"].type).values.items()]
+    values = get_named_type(order.fields["field"].type).values
+    return [(name, getattr(value.value, "value", value.value)) for name, value in values.items()]
 
 
 QUERY = SCHEMA.query_type
