@@ -65,6 +65,7 @@ class Form:
     range: Callable[[str, Value], Query | None]  # operators for all that is beyond a value, none where that is all; None for nothing
     residue: Callable[[str], Expression] | None = None
     types: tuple[str, ...] = ()  # by MongoDB's names
+    subtype: int | None = None  # of a UUID's Binary
 
     def native(self, value: Value) -> Any:
         """Return what a document of this form holds for a value, never null; None where there is none."""
@@ -406,7 +407,7 @@ def _uuids(subtype: int) -> Form:
     def test(ref: str) -> Expression:
         return {"$and": [{"$gte": [ref, ends["$gte"]]}, {"$lte": [ref, ends["$lte"]]}]}
 
-    return Form(ends, ends, native, beyond, test, ("binData",))
+    return Form(ends, ends, native, beyond, test, ("binData",), subtype)
 
 
 def _binary(subtype: int) -> Callable[[Value], Any]:
