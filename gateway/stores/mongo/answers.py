@@ -67,7 +67,7 @@ def with_keys(fetch: Fetch, columns: str, documents: list[Document], name: str =
 def in_order(fetch: Fetch, documents: Sequence[Document], *, cut: bool = False) -> list[Document]:
     """Return the documents of all parts in the order asked; with ``cut`` those between the page's cursors."""
     collection, order, page = fetch.collection, total_order(fetch.collection, fetch.order), fetch.page
-    filled = [document for document in documents if "r" in document]
+    filled = [document for document in documents if "r" in document and _is_of_its_part(document)]
     columns = [collection[item.column] for item in order]
     values = decode(columns, [document["s"] for document in filled], ours=collection.managed)
     if not checks_of(collection, tuple([column.name for column in columns])).hold(values):
@@ -79,6 +79,13 @@ def in_order(fetch: Fetch, documents: Sequence[Document], *, cut: bool = False) 
         ranked = [item for item in ranked if (after is None or after < item[0]) and (before is None or item[0] < before)]
     ranked.sort(key=itemgetter(0))
     return [*(filled[place] for _, place in ranked), *(document for document in documents if "r" not in document)]
+
+
+def _is_of_its_part(document: Document) -> bool:
+    subtypes = document.get("u")
+    return not subtypes or all(
+        subtype is None or getattr(value, "subtype", subtype) == subtype for value, subtype in zip(document["s"], subtypes, strict=True)
+    )
 
 
 def paged_in_order(fetch: Fetch, documents: Sequence[Document]) -> list[Document]:

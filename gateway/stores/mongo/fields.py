@@ -65,6 +65,7 @@ class Form:
     range: Callable[[str, Value], Query | None]  # operators for all that is beyond a value, none where that is all; None for nothing
     residue: Callable[[str], Expression] | None = None
     types: tuple[str, ...] = ()  # by MongoDB's names
+    subtype: int | None = None  # of a UUID's Binary
 
     def native(self, value: Value) -> Any:
         """Return what a document of this form holds for a value, never null; None where there is none."""
@@ -229,6 +230,8 @@ class Field:
                 return {"$toDecimal": self.ref}
             case Type.DATE:
                 return {"$cond": [{"$eq": [{"$type": self.ref}, "date"]}, self.ref, _date_of_text(self.ref)]}
+            case Type.TIME:
+                return {"$cond": [{"$eq": [{"$type": self.ref}, "date"]}, self.ref, _time_of_text(self.ref)]}
             case _:
                 return self.ref
 
@@ -334,12 +337,10 @@ def _forms(column: Column, is_guarded: bool) -> list[Form]:
         case Type.DECIMAL:
             return _decimals(column, is_guarded)
         case Type.TIME:
-            residue = None if column.precision else lambda ref: _divides(1_000, ref)
-            return [Form({"$type": "date"}, {"$type": "date"}, _finite(_moment), _moments, residue, ("date",))]
+            return _times(column) if is_guarded else _times(column)[:1]
         case Type.DATE:
-            text = Form({"$type": "string"}, {"$regex": _DATE_PATTERN}, _day_text, _day_texts, _is_day, ("string",))
-            midnight = Form({"$type": "date"}, {"$type": "date"}, _finite(_moment), _moments, lambda ref: _divides(DAY_MS, ref), ("date",))
-            return [text, midnight] if is_guarded else [text]
+            text = _texts_of_time(_DATE_PATTERN, _is_day, _day_text)
+            return [_dates(DAY_MS), text] if is_guarded else [text]
         case Type.CLOCK:
             digits = rf"\.\d{{{column.precision}}}" if column.precision else ""
             pattern = rf"^([01]\d|2[0-3]):[0-5]\d:[0-5]\d{digits}$"
@@ -406,7 +407,7 @@ def _uuids(subtype: int) -> Form:
     def test(ref: str) -> Expression:
         return {"$and": [{"$gte": [ref, ends["$gte"]]}, {"$lte": [ref, ends["$lte"]]}]}
 
-    return Form(ends, ends, native, beyond, test, ("binData",))
+    return Form(ends, ends, native, beyond, test, ("binData",), subtype)
 
 
 def _binary(subtype: int) -> Callable[[Value], Any]:
@@ -499,6 +500,27 @@ def _moments(op: str, value: Value) -> Query | None:
     return {_RANGES[op]: moment(value)}
 
 
+def _times(column: Column) -> list[Form]:
+    """Return the forms of a TIME: dates, and texts as the wire has them."""
+    digits = rf"\.\d{{{column.precision}}}" if column.precision else ""
+    pattern = rf"^\d{{4}}-\d{{2}}-\d{{2}}T([01]\d|2[0-3]):[0-5]\d:[0-5]\d{digits}Z$"
+
+    def is_time(ref: str) -> Expression:
+        return {"$cond": [_matches(pattern, ref), {"$gt": [_time_of_text(ref), None]}, False]}
+
+    return [_dates(None if column.precision else 1_000), _texts_of_time(pattern, is_time, _day_text)]
+
+
+def _dates(divisor: int | None) -> Form:
+    """Return the form of BSON dates, of whole seconds or days where ``divisor``, in milliseconds, says so."""
+    residue = None if divisor is None else lambda ref: _divides(divisor, ref)
+    return Form({"$type": "date"}, {"$type": "date"}, _finite(_moment), _moments, residue, ("date",))
+
+
+def _texts_of_time(pattern: str, test: Callable[[str], Expression], encoder: Callable[[Value], Any]) -> Form:
+    return Form({"$type": "string"}, {"$regex": pattern}, encoder, _day_texts, test, ("string",))
+
+
 def _day_text(value: Value) -> Any:
     if not isinstance(value, str):
         raise TypeError(value)
@@ -506,11 +528,15 @@ def _day_text(value: Value) -> Any:
 
 
 def _day_texts(op: str, value: Value) -> Query | None:
-    """Return the range of days as texts, which are of the years 0001 to 9999 alone."""
+    """Return the range of times or days as texts, which are of the years 0001 to 9999 alone."""
     if _day_text(value) is not NO_VALUE:
         return {_RANGES[op]: value}
     is_above = value[0] in "+" + INFINITY[0]
     return EVERYTHING if (op in _UP) is not is_above else None
+
+
+def _time_of_text(ref: str) -> Expression:
+    return {"$dateFromString": {"dateString": ref, "onError": None, "onNull": None}}
 
 
 def _date_of_text(ref: str) -> Expression:

@@ -19,13 +19,18 @@ _ID = "_id"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """``computed`` are fields to sort by. The rows of late parts come behind those of all others; unusual ones have hardly any."""
+    """``computed`` are fields to sort by. The rows of late parts come behind those of all others; unusual ones have hardly any.
+
+    ``subtypes`` are those of the Binaries that the part has of the order's UUIDs, None elsewhere: a server that compares Binaries
+    without them gives rows of other parts, too.
+    """
 
     query: Query
     computed: dict[str, Expression]
     sort: dict[str, int]
     is_late: bool
     is_usual: bool
+    subtypes: tuple[int | None, ...] = ()
 
 
 def is_in_parts(fetch: Fetch) -> bool:
@@ -73,9 +78,10 @@ def _part(fetch: Fetch, chosen: Sequence[_Share]) -> Part | None:
     for share in chosen:
         computed |= share.computed
         sort |= share.sort(backward=fetch.page.backward)
-    return Part(
-        all_of(queries), computed, sort or {_ID: 1}, isinstance(chosen[0], _Odd), not any(isinstance(share, _Odd) for share in chosen)
-    )
+    subtypes = tuple([share.subtype for share in chosen])
+    told = subtypes if any(subtype is not None for subtype in subtypes) else ()
+    is_usual = all(share.is_usual for share in chosen)
+    return Part(all_of(queries), computed, sort or {_ID: 1}, is_late=isinstance(chosen[0], _Odd), is_usual=is_usual, subtypes=told)
 
 
 def _beyond(chosen: Sequence[_Share], values: Sequence[Value], *, forward: bool) -> Query | None:
@@ -103,6 +109,8 @@ class _Share:
     """What a part has of one column: ``query`` matches it."""
 
     query: Query = EVERYTHING
+    subtype: int | None = None
+    is_usual = True
     computed: dict[str, Expression] = {}  # noqa: RUF012 - never changed
 
     def sort(self, *, backward: bool) -> dict[str, int]:  # noqa: ARG002
@@ -124,6 +132,8 @@ class _Known(_Share):
 
     def __init__(self, field: Field, item: Order, form: Form, is_tie: bool) -> None:
         self._name, self._form, self._descending = field.name, form, item.descending
+        self.is_usual = form is field.forms[0]
+        self.subtype = form.subtype if field.is_guarded else None
         self._is_all = not field.is_guarded and not field.column.nullable and len(field.forms) == 1
         self.query = EVERYTHING if self._is_all else field.in_bracket(form) if is_tie else field.of_form(form)
 
@@ -151,6 +161,8 @@ class _Known(_Share):
 
 class _Odd(_Share):
     """Nulls, and what is of no type of the column's. None of them is before another."""
+
+    is_usual = False
 
     def __init__(self, field: Field, item: Order, is_tie: bool) -> None:  # noqa: ARG002
         self.query = field.out_of_brackets if is_tie else field.odd

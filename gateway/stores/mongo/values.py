@@ -230,7 +230,7 @@ def _of_milliseconds(cell: Any) -> Any:
 def _time_alone(cell: Any, precision: int) -> Any:
     """Return a TIME of a document of somebody else, or of whole seconds."""
     if type(cell) is str:
-        return Unreadable("a str")
+        return cell if not cell or _is_usual(cell) else Unreadable("a str that is none")  # its form is looked at with all others
     text = _times([cell])[0] if type(cell) is datetime else _of_milliseconds(cell)
     if precision or type(text) is not str:
         return text
