@@ -176,8 +176,8 @@ def _part(source: Source, item: Where | Many, name: Callable[[], str], *, all_of
     if not isinstance(item, Many):
         return _condition(source, item, name, negated=negated)
     values = name()
-    level = 0 if values.startswith("$") else int(values[1 : values.index("[")]) + 1
-    variable = f"v{level}"
+    level = 0 if values.startswith("$") else int(values[2 : values.index("[")]) + 1
+    variable = f"_v{level}"
     places = count()
     one = _condition(source, item.item, lambda: f"{variable}[{next(places)}]", negated=negated)
     return f"{'all' if all_of else 'any'}({variable} IN {values} WHERE {one})"
@@ -218,9 +218,9 @@ def _test(form: Form, ref: str, op: str, parameter: str, mark: Mark) -> str:
         case "starts_with":
             return f"{ref if form.is_raw else form.comparable(ref)} STARTS WITH {parameter}"
         case "has":
-            return f"any(one IN [{_item(form, parameter)}] WHERE one IN {form.value(ref)})"
+            return f"any(_one IN [{_item(form, parameter)}] WHERE _one IN {form.value(ref)})"
         case "has_any":
-            return f"any(one IN {_items(form, parameter)} WHERE one IN {form.value(ref)})"
+            return f"any(_one IN {_items(form, parameter)} WHERE _one IN {form.value(ref)})"
         case "is_empty":
             return f"(size({form.value(ref)}) = 0) = {parameter}"
         case _:
