@@ -77,7 +77,7 @@ async def existing(chinook_dir: Path, tmp_path_factory: pytest.TempPathFactory) 
     async with databases(chinook_dir, tmp_path_factory.mktemp("existing")) as urls:
         before = await dump(urls)
         rows = await read_all(urls)
-        stores = Stores.connect(urls, timeout_s=30)
+        stores = Stores.connect(urls, timeout_s=60, connect_timeout_s=20)
         await stores.open()
         try:
             yield Existing(urls, before, rows, stores, Service(GRAPH, stores, LIMITS))
