@@ -24,4 +24,5 @@ events = Collection(
         Index(("type", "id")),
         Index(("occurred_at", "id")),
     ),
+    managed=True,
 )

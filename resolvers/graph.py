@@ -11,6 +11,7 @@ follows = Collection(
     key=("follower_id", "followee_id"),
     indexes=(Index(("followee_id", "follower_id")),),
     relationship=Relationship("FOLLOWS", start="User", start_column="follower_id", end="User", end_column="followee_id"),
+    managed=True,
 )
 
 likes = Collection(
@@ -20,6 +21,7 @@ likes = Collection(
     key=("user_id", "post_id"),
     indexes=(Index(("post_id", "user_id")),),
     relationship=Relationship("LIKES", start="User", start_column="user_id", end="Post", end_column="post_id"),
+    managed=True,
 )
 
 wrote = Collection(
@@ -29,4 +31,5 @@ wrote = Collection(
     key=("post_id", "author_id"),
     indexes=(Index(("author_id", "post_id")),),
     relationship=Relationship("WROTE", start="User", start_column="author_id", end="Post", end_column="post_id"),
+    managed=True,
 )

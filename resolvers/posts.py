@@ -27,4 +27,5 @@ posts = Collection(
         Index(("created_at", "id")),
         Index(("updated_at", "id")),
     ),
+    managed=True,
 )

@@ -25,4 +25,5 @@ users = Collection(
         Index(("created_at", "id")),
         Index(("updated_at", "id")),
     ),
+    managed=True,
 )

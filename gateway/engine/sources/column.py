@@ -62,7 +62,7 @@ _FITTING = {
 
 @dataclass(frozen=True, slots=True)
 class FromColumn(Source):
-    """A leaf: the parent row's column. For a GraphQL ID it is written ``<refers>:<key>`` where the column refers to a type."""
+    """A leaf: the parent row's column. For a GraphQL ID it is written ``<type>:<key>`` where the column refers to a type, or is the key."""
 
     column: str
 
@@ -101,9 +101,12 @@ class FromColumn(Source):
             return Leaf(*asked.common, place.layout.need(self.column), leaf)
         sort = (leaf.name, declared.type)
         as_is_if = None if declared.many else _AS_IS_IF.get(sort)
-        if declared.refers is None or leaf.name != "ID" or declared.many:
+        refers = declared.refers
+        if refers is None and home is not None and home.key == (self.column,):
+            refers = home.type_name
+        if refers is None or leaf.name != "ID" or declared.many:
             return Leaf(*asked.common, place.layout.need(self.column), leaf, None, sort in _AS_IS, as_is_if)
-        return Leaf(*asked.common, planning.key_slot(place, self.column), leaf, f"{declared.refers}:", is_as_is=True)
+        return Leaf(*asked.common, planning.key_slot(place, self.column), leaf, f"{refers}:", is_as_is=True)
 
     def _is_key(self, columns: Mapping[str, Any] | None) -> bool:
         """Return whether the id is meant of rows that have no column of that name: their key."""

@@ -8,6 +8,7 @@ from pymongo import errors
 from gateway.errors import BadUserInput, Conflict, GatewayError, StoreMisbehaved, StoreTimeout
 from gateway.stores.base import Collection
 from gateway.stores.mongo.answers import Document
+from gateway.stores.mongo.fields import field_of
 from gateway.stores.reasons import Reason, unavailable
 from gateway.stores.shared import conflict
 
@@ -48,4 +49,5 @@ def duplicate_in(exc: errors.OperationFailure) -> Document | None:
 def _conflict(duplicate: Document, store: str, collection: Collection | None) -> Conflict:
     if collection is None:
         return conflict(store, "a collection", ())
-    return conflict(store, collection.name, [collection.key[0] if name == "_id" else name for name in duplicate.get("keyPattern", {})])
+    names = {field_of(collection, name).name: name for name in collection.names}
+    return conflict(store, collection.name, [names.get(name, name) for name in duplicate.get("keyPattern", {})])

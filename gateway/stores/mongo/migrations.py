@@ -15,14 +15,14 @@ _NAMESPACE_EXISTS = 48
 
 async def create_collection(database: Any, collection: Collection) -> list[str]:
     try:
-        await database.create_collection(collection.name)
+        await database.create_collection(collection.place)
     except errors.CollectionInvalid:
         return []  # another gateway was faster
     except errors.OperationFailure as exc:
         if exc.code != _NAMESPACE_EXISTS:
             raise
         return []
-    return [f"created collection {collection.name}"]
+    return [f"created collection {collection.place}"]
 
 
 async def create_indexes(target: Any, collection: Collection, *, store: str) -> list[str]:
@@ -34,6 +34,6 @@ async def create_indexes(target: Any, collection: Collection, *, store: str) -> 
         try:
             await target.create_index(list(index.fields), **index.options)
         except errors.OperationFailure as exc:
-            raise ConfigError(f"stores.{store}: cannot create the {index} of {collection.name}: {exc}") from exc
-        done.append(f"created {index} of {collection.name}")
+            raise ConfigError(f"stores.{store}: cannot create the {index} of {collection.place}: {exc}") from exc
+        done.append(f"created {index} of {collection.place}")
     return done

@@ -7,8 +7,9 @@ dialect (``postgresql``, ``sqlite``); ``asyncpg`` and ``aiosqlite`` run it; ``mi
 from __future__ import annotations
 
 from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import orjson
 
@@ -42,12 +43,14 @@ from gateway.stores.measures import joined
 from gateway.stores.shared import grouped_by_first, grouped_by_last, pages, to_write
 from gateway.stores.sql.aiosqlite import AiosqliteDriver, is_unfit_for_json
 from gateway.stores.sql.asyncpg import AsyncpgDriver
-from gateway.stores.sql.conditions import Values
 from gateway.stores.sql.described import described
 from gateway.stores.sql.dialects import Dialect
+from gateway.stores.sql.keys import Keys, Sent, keys_of
 from gateway.stores.sql.postgresql import PostgreSQL
 from gateway.stores.sql.sqlite import SQLite
 from gateway.stores.sql.statements import Statement, Statements
+
+_T = TypeVar("_T")
 
 
 class SqlStore:
@@ -91,32 +94,46 @@ class SqlStore:
     async def _get(self, get: Get) -> Rows:
         if not get.keys:
             return {}
+        keys = keys_of(self._dialect, get.collection, get.column)
+        sent = keys.send(get.keys)
+        if sent is None:
+            return {}
         width = len(get.columns)
-        key = get.columns.index(get.column) if get.column in get.columns else width
         statement, values = self.statements.get(get)
-        values["keys"] = self._dialect.keys(get.keys)
-        rows = await self._read(statement, values)
-        return {row[key]: row[:width] for row in rows}
+        rows = await self._read(statement, values | sent.values)
+        if statement.keys == "key":
+            key = get.columns.index(get.column) if get.column in get.columns else width
+            return {row[key]: row[:width] for row in rows}
+        return keys.named(statement.keys, sent, {row[width]: row[:width] for row in rows})
 
     async def _fetch(self, fetch: Fetch) -> Slices:
         if _asks_nothing(fetch.match):
             return {}
-        statement, values = self.statements.rows(fetch)
         width, page = len(fetch.columns), fetch.page
         if fetch.match is None:
+            statement, values = self.statements.rows(fetch)
             rows = await self._read(statement, values)
             slices = pages({None: [row[:width] for row in rows]}, page)
         else:
-            rows = await self._read(statement, values | self._match_values(fetch.match))
-            slices = pages(grouped_by_last(rows, width), page)
+            match = self._matched(fetch.collection, fetch.match)
+            if match is None:
+                return {}
+            statement, values = self.statements.rows(fetch)
+            rows = await self._read(statement, values | match.values)
+            by_parent: dict[Key | None, list[Row]] = match.named(statement, grouped_by_last(rows, width))
+            slices = pages(by_parent, page)
         return await self._with_totals(fetch, slices) if fetch.count else slices
 
     async def _aggregate(self, aggregate: Aggregate) -> Groups:
-        if _asks_nothing(aggregate.match):
+        match = self._matched(aggregate.collection, aggregate.match)
+        if match is None or _asks_nothing(aggregate.match):
             return {}
         statement, values = self.statements.aggregate(aggregate)
-        rows = await self._read(statement, values | self._match_values(aggregate.match))
-        return joined(aggregate, grouped_by_last(rows, len(rows[0]) - 1)) if rows else {}
+        rows = await self._read(statement, values | match.values)
+        if not rows:
+            return {}
+        by_parent: dict[Key | None, list[Row]] = match.named(statement, grouped_by_last(rows, len(rows[0]) - 1))
+        return joined(aggregate, by_parent)
 
     async def _native(self, call: NativeCall) -> Groups:
         statement, values = self.statements.native(call)
@@ -134,7 +151,7 @@ class SqlStore:
     async def _delete(self, delete: Delete) -> None:
         keys = sorted(set(delete.keys))
         if keys:
-            await self._driver.write(self.statements.delete(delete).text, self._dialect.delete_values(keys))
+            await self._driver.write(self.statements.delete(delete).text, self._dialect.delete_values(delete.collection, keys))
 
     async def describe(self, collections: Sequence[Collection]) -> Description:
         return await described(self._driver, self.kind, collections)
@@ -170,12 +187,16 @@ class SqlStore:
         note(statement.text)
         return statement.decode(await self._driver.fetch(statement.text, statement.bind(values)))
 
-    def _match_values(self, match: Match | Pairs | None) -> Values:
+    def _matched(self, collection: Collection, match: Match | Pairs | None) -> _Matched | None:
+        """Return what a match binds, and how its answer is named; None where nothing can match."""
         if match is None:
-            return {}
-        if isinstance(match, Match):
-            return {"keys": self._dialect.keys(match.keys)}
-        return self._dialect.pairs_values(list(dict.fromkeys(match.pairs)))
+            return _EVERYTHING
+        keys = keys_of(self._dialect, collection, match.column)
+        if isinstance(match, Pairs):
+            values = keys.send_pairs(match.pairs)
+            return None if values is None else _Matched(values)
+        sent = keys.send(match.keys)
+        return None if sent is None else _Matched(sent.values, keys, sent)
 
     async def _with_totals(self, fetch: Fetch, slices: dict[Key | None, Slice]) -> Slices:
         """Return ``slices`` with totals. The database counts only for parents whose page may not hold all their rows."""
@@ -185,10 +206,29 @@ class SqlStore:
         known = {parent: part._replace(total=len(part.rows)) for parent, part in slices.items()}
         if uncounted == []:
             return known
-        match = _only(fetch.match, uncounted)
+        match = self._matched(fetch.collection, _only(fetch.match, uncounted))
+        if match is None:
+            return known
         statement, values = self.statements.totals(fetch)
-        totals = await self._read(statement, values | self._match_values(match))
-        return known | {parent: known.get(parent, EMPTY)._replace(total=total) for parent, total in totals}
+        totals = match.named(statement, dict(cast("Sequence[tuple[Any, int]]", await self._read(statement, values | match.values))))
+        return known | {parent: known.get(parent, EMPTY)._replace(total=total) for parent, total in totals.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Matched:
+    """What is bound for a match, and by which keys it is answered."""
+
+    values: dict[str, Value]
+    keys: Keys | None = None
+    sent: Sent | None = None
+
+    def named(self, statement: Statement, answer: dict[Any, _T]) -> dict[Any, _T]:
+        if statement.keys == "key" or self.keys is None or self.sent is None:
+            return answer
+        return cast("dict[Any, _T]", self.keys.named(statement.keys, self.sent, answer))
+
+
+_EVERYTHING = _Matched({})
 
 
 def _asks_nothing(match: Match | Pairs | None) -> bool:

@@ -502,3 +502,41 @@ def test_what_cannot_be_joined_is_told_at_the_start() -> None:
     assert told == "Customer.wrong: expected a unique column of documents, got 'total', which is neither the key nor has a unique index"
     [told] = problems(Decimal, column("token"))
     assert told == "Customer.wrong: expected a column of type DECIMAL or INT for Decimal, got 'token' of type UUID"
+
+
+# Collections whose key refers to no type: which theirs is they say themselves.
+THINGS = Collection("things", "catalogue", (Column("id", Type.INT),), type="Thing")
+PIECES = Collection("pieces", "catalogue", (Column("number", Type.INT),), key=("number",), type="Piece")
+PieceFilter, PieceOrder = filter_of(PIECES), order_of(PIECES)
+
+
+@strawberry.type
+class Thing(Node):
+    key: BigInt = column("id")
+
+
+@strawberry.type
+class Piece(Node):
+    number: strawberry.ID = column()
+
+
+@strawberry.type
+class QueryOfThings:
+    thing: Thing | None = lookup(THINGS, by={"id": "id"})
+    pieces: Connection[Piece] | None = many(PIECES, where=PieceFilter, order=PieceOrder)
+    node: Node | None = node()
+
+
+async def test_ids_of_a_type_that_its_collection_names() -> None:
+    served = graph(QueryOfThings, THINGS, PIECES)
+    assert check(served) == []
+    stores = Stores({"catalogue": MemoryStore("catalogue")})
+    await stores.open()
+    await stores.ask(Upsert(THINGS, [(7,)]))
+    await stores.ask(Upsert(PIECES, [(8,)]))
+    text = '{ thing(id: "Thing:7") { id key } pieces { nodes { id number } } node(id: "Thing:7") { id } }'
+    assert await ask(Service(served, stores), text) == {
+        "thing": {"id": "Thing:7", "key": "7"},
+        "pieces": {"nodes": [{"id": "Piece:8", "number": "Piece:8"}]},
+        "node": {"id": "Thing:7"},
+    }

@@ -166,7 +166,7 @@ ODD: list[tuple[str, dict[str, Any]]] = [
     ("made_at", {"memory": 5, "sqlite": "2020-01-02 03:04:05.006Z", "mongodb": 5, "neo4j": 5}),
     ("made_at", {"memory": TIME[:-1], "sqlite": b"5", "mongodb": [TIME], "neo4j": [TIME]}),
     ("born", {"memory": "soon", "sqlite": "soon", "mongodb": "soon", "neo4j": "soon"}),
-    ("born", {"memory": 5, "sqlite": "2001-2-3", "mongodb": datetime(2001, 2, 3), "neo4j": ["2001-02-03"]}),  # noqa: DTZ001
+    ("born", {"memory": 5, "sqlite": "2001-2-3", "mongodb": datetime(2001, 2, 3, 4), "neo4j": ["2001-02-03"]}),  # noqa: DTZ001
     ("data", {"memory": b"secret", "sqlite": "secret", "mongodb": float("nan"), "neo4j": "secret"}),
     ("tags", {"memory": ["x", None], "sqlite": '["x", null]', "mongodb": ["x", None], "neo4j": [1, 2]}),
     ("tags", {"memory": "x", "sqlite": "secret", "mongodb": "x", "neo4j": "x"}),

@@ -8,12 +8,14 @@ import pytest
 
 from gateway.stores.base import And, Collection, Column, Compare, Fetch, Match, Not, Or, Order, Page, Pairs, Type
 from gateway.stores.mongo import query
-from gateway.stores.mongo.query import NOTHING, where
+from gateway.stores.mongo.fields import NOTHING
+from gateway.stores.mongo.query import where
 
 notes = Collection(
     name="notes",
     store="tested",
     columns=(Column("id"), Column("author_id"), Column("title"), Column("mood", nullable=True), Column("rank", Type.INT)),
+    managed=True,
 )
 
 
@@ -116,7 +118,7 @@ def test_a_value_that_looks_like_an_operator_stays_a_value(op: Any) -> None:
 
 
 def test_a_null_of_json_is_no_array_with_a_null_in_it() -> None:
-    kept = Collection("kept", "tested", (Column("id"), Column("extra", Type.JSON, nullable=True)))
+    kept = Collection("kept", "tested", (Column("id"), Column("extra", Type.JSON, nullable=True)), managed=True)
     null = {"extra": {"$eq": None, "$not": {"$type": "array"}}}
     assert where(kept, Compare("extra", "eq", None)) == null
     assert where(kept, Compare("extra", "ne", None)) == {"$nor": [null]}
