@@ -133,7 +133,7 @@ def _comparison(
 
 _RANGES: dict[str, Callable[[Any, Any], Any]] = {"gt": gt, "gte": ge, "lt": lt, "lte": le}
 _OPERATORS: dict[str, Callable[[Form, Expression, str], Expression]] = {
-    "eq": lambda form, column, name: form.equals(column, form.parameter(name)),
+    "eq": lambda form, column, name: form.is_value(column, name),
     "gt": lambda form, column, name: form.ranged(column, gt, name),
     "gte": lambda form, column, name: form.ranged(column, ge, name),
     "lt": lambda form, column, name: form.ranged(column, lt, name),
@@ -163,13 +163,8 @@ def order_of(collection: Collection, source: sa.FromClause, order: Sequence[Orde
     for item in order:
         form = dialect.form(collection, item.column)
         ordered = form.ordered(source.c[item.column], descending=item.descending)
-        found.append(ordering_of(ordered, _may_be_null(collection, item, ordered, source, form), item.descending, backward))
+        found.append(ordering_of(ordered, form.may_be_null(item.descending), item.descending, backward))
     return found
-
-
-def _may_be_null(collection: Collection, item: Order, ordered: Expression, source: sa.FromClause, form: Form) -> bool:
-    """Return whether what rows are ordered by may be null: the column, or a value in it that is none of its type."""
-    return collection[item.column].nullable or (form.is_guarded and ordered is not source.c[item.column])
 
 
 def between(collection: Collection, source: sa.FromClause, order: Sequence[Order], bounds: Shape, dialect: Dialect) -> Expression:
@@ -223,8 +218,7 @@ def _beyond(
         form = dialect.form(collection, item.column)
         ordered = form.ordered(source.c[item.column], descending=item.descending)
         value = None if is_null else form.ordered_parameter(f"{letter}{position}")
-        nullable = _may_be_null(collection, item, ordered, source, form)
-        steps.append(_Step(ordered, value, nullable, item.descending != is_after, is_after))
+        steps.append(_Step(ordered, value, form.may_be_null(item.descending), item.descending != is_after, is_after))
     plain = not any(step.nullable or step.value is None for step in steps)
     if plain and len(steps) > 1 and len({step.greater for step in steps}) == 1:
         # One comparison of rows, which is one range of an index.

@@ -32,7 +32,7 @@ TIMESTAMP = postgresql.TIMESTAMP(timezone=True)
 _UTC: Expression = sa.literal_column("'UTC'")
 _C = "C"
 _FRACTIONS = {0: "", 3: ".MS", 6: ".US", 9: '.US"000"'}
-FIRST_YEAR, LAST_YEAR = -4711, 294_275  # whole years of a TIME; of a DATE there are more
+FIRST_YEAR, LAST_YEAR = -4712, 294_276  # whole years of a TIME; of a DATE there are more
 
 
 def form_of(column: Held) -> Form:
@@ -150,6 +150,13 @@ class _Text(_Plain):
 
     def __init__(self, column: Held) -> None:
         super().__init__(column, checked(column.column) if column.column.type is Type.OBJECT_ID else None)
+        self.own = Named("bpchar") if column.is_padded else None
+
+    def _text(self, name: str) -> Expression:
+        return sa.cast(sa.bindparam(name, type_=TEXT), TEXT)
+
+    def ordered_parameter(self, name: str) -> Expression:
+        return self._text(name)
 
     def _by_code_point(self, column: Expression) -> Expression:
         return sa.collate(sa.cast(column, TEXT), _C)
@@ -161,10 +168,10 @@ class _Text(_Plain):
         return self._by_code_point(column)
 
     def contains(self, column: Expression, name: str) -> Expression:
-        return super().contains(sa.cast(column, TEXT), name)
+        return sa.func.strpos(sa.cast(column, TEXT), self._text(name)) > sa.literal_column("0")
 
     def starts_with(self, column: Expression, name: str) -> Expression:
-        return super().starts_with(sa.cast(column, TEXT), name)
+        return sa.func.starts_with(sa.cast(column, TEXT), self._text(name), type_=sa.Boolean())
 
     def shown(self, expression: Expression) -> Expression:
         return sa.cast(expression, TEXT)
@@ -195,6 +202,9 @@ class _NoCase(PgForm):
 
     def shown(self, expression: Expression) -> Expression:
         return sa.cast(expression, TEXT)
+
+    def grouped(self, column: Expression) -> Expression:
+        return sa.cast(column, TEXT)
 
     def least(self, column: Expression) -> Expression:
         return sa.cast(column, self.own)
@@ -295,25 +305,30 @@ _UNUSUAL = (
 
 
 def _time_text(value: Value) -> Value | NoValue:
-    return value if value[:1].isdigit() else _unusual(value, FIRST_YEAR, LAST_YEAR, "T")
+    return value if _is_usual(value) else _unusual(value, FIRST_YEAR, LAST_YEAR, "T")
 
 
 def _date_text(value: Value) -> Value | NoValue:
-    return value if value[:1].isdigit() else _unusual(value, FIRST_YEAR, 999_999, "\0")
+    return value if _is_usual(value) else _unusual(value, FIRST_YEAR, 999_999, "")
 
 
-def _unusual(value: str, first: int, last: int, until: str) -> Value | NoValue:
-    """Return a moment with a sign before its year as PostgreSQL has it; the first or the last that it has where it has it not."""
+def _is_usual(value: str) -> bool:
+    return value[:1].isdigit() and value[:4] != "0000"
+
+
+def _unusual(value: str, first: int, last: int, separator: str) -> Value | NoValue:
+    """Return a moment of another year than 1 to 9999 as PostgreSQL has it; the first or the last that it has where it has it not."""
     if value in (INFINITY, MINUS_INFINITY):
         return value
-    year_text, mark, rest = value[1:].partition("-")
-    if value[0] not in "+-" or not mark or not year_text.isdigit():
+    signed = value if value[:1] in "+-" else f"+{value}"
+    year_text, mark, rest = signed[1:].partition("-")
+    if not mark or not year_text.isdigit():
         return NO_VALUE
-    year = int(year_text) if value[0] == "+" else -int(year_text)
+    year = int(year_text) if signed[0] == "+" else -int(year_text)
     if year < first:
-        year, rest = first, f"01-01{f'{until}00:00:00Z' if until == 'T' else ''}"
+        year, rest = first, f"01-01{separator and 'T00:00:00Z'}"
     elif year > last:
-        year, rest = last, f"12-31{f'{until}23:59:59.999999Z' if until == 'T' else ''}"
+        year, rest = last, f"12-31{separator and 'T23:59:59.999999Z'}"
     return f"{year:04}-{rest}" if year > 0 else f"{1 - year:04}-{rest} BC"
 
 
@@ -376,8 +391,9 @@ class _Enum(PgForm):
         sent = sa.cast(sa.bindparam(name, type_=TEXT), TEXT)
         return self._where(lambda text: text == sent).scalar_subquery()
 
-    def equals(self, column: Expression, other: Expression) -> Expression:
-        return column == other
+    def is_value(self, column: Expression, name: str) -> Expression:
+        sent = sa.cast(sa.bindparam(name, type_=TEXT), TEXT)
+        return column == sa.any_(sa.func.array(self._where(lambda text: text == sent).scalar_subquery()))
 
     def items(self, name: str) -> Expression:
         return sa.func.array(self._where(lambda text: text == sa.any_(self.sent_items(name))).scalar_subquery())
@@ -388,9 +404,6 @@ class _Enum(PgForm):
         each = sa.func.unnest(texts).table_valued("key", with_ordinality="place").render_derived("each_key")
         value = self._where(lambda text: text == each.c.key).correlate(each).scalar_subquery()
         return sa.func.array(sa.select(value).select_from(each).order_by(each.c.place).scalar_subquery())
-
-    def one_of(self, column: Expression, name: str) -> Expression:
-        return column == sa.any_(self.items(name))
 
     def shown(self, expression: Expression) -> Expression:
         return sa.cast(expression, TEXT)
@@ -436,6 +449,7 @@ class _List(PgForm):
         item = form_of(item_of(column))
         assert isinstance(item, PgForm)
         self.item = item
+        self.send, self.send_item = item.send, item.send_item
         # A domain or varchar[] of others is an array of texts where it has to be one.
         self.own = postgresql.ARRAY(item.type)
 

@@ -43,7 +43,7 @@ def form_of(column: Held) -> Form:
         return _of_ours(column)
     match declared.type:
         case Type.TEXT:
-            return _NoCase(column) if declared.collation == "nocase" else _Guarded(column, "typeof({x}) = 'text'")
+            return _NoCase(column) if declared.collation == "nocase" else _Text(column)
         case Type.INT:
             return _Guarded(column, "typeof({x}) = 'integer'")
         case Type.FLOAT:
@@ -177,6 +177,9 @@ class _Guarded(_Plain):
     def starts_with(self, column: Expression, name: str) -> Expression:
         return sa.and_(super().starts_with(column, name), self.is_one(column))
 
+    def may_be_null(self, descending: bool) -> bool:
+        return self.column.nullable or (self.is_guarded and (descending or not self._is_in_order))
+
     def ordered(self, column: Expression, *, descending: bool = False) -> Expression:
         return column if self._is_in_order and not descending else self._or_null(column)
 
@@ -186,15 +189,17 @@ class _Guarded(_Plain):
     counted = least
 
 
-class _NoCase(_Guarded):
-    """Without regard to the case of A to Z, as the collation NOCASE has it, whose index is used."""
+class _Text(_Guarded):
+    """Texts of others, by code point, whatever their column's collation is; an index of that collation serves them."""
+
+    collation = "BINARY"
 
     def __init__(self, column: Held) -> None:
         super().__init__(column, "typeof({x}) = 'text'")
         self.is_guarded = not column.managed
 
     def _collated(self, column: Expression) -> Expression:
-        return sa.literal_column(f"{sql(column)} COLLATE NOCASE")
+        return sa.literal_column(f"{sql(column)} COLLATE {self.collation}")
 
     def equals(self, column: Expression, other: Expression) -> Expression:
         return super().equals(self._collated(column), other)
@@ -205,8 +210,20 @@ class _NoCase(_Guarded):
     def ranged(self, column: Expression, compare: Callable[[Any, Any], Any], name: str) -> Expression:
         return super().ranged(self._collated(column), compare, name)
 
-    def ordered(self, column: Expression, *, descending: bool = False) -> Expression:  # noqa: ARG002
-        return self._collated(column if self.held.managed else self._or_null(column))
+    def ordered(self, column: Expression, *, descending: bool = False) -> Expression:
+        return self._collated(column if self.held.managed else super().ordered(column, descending=descending))
+
+    def least(self, column: Expression) -> Expression:
+        return self._collated(super().least(column))
+
+    def grouped(self, column: Expression) -> Expression:
+        return sa.literal_column(f"{sql(column)} COLLATE BINARY")
+
+
+class _NoCase(_Text):
+    """Without regard to the case of A to Z, as the collation NOCASE has it."""
+
+    collation = "NOCASE"
 
     def contains(self, column: Expression, name: str) -> Expression:
         return sa.func.instr(sa.func.lower(column), sa.func.lower(self.parameter(name))) > _ZERO
@@ -214,9 +231,6 @@ class _NoCase(_Guarded):
     def starts_with(self, column: Expression, name: str) -> Expression:
         text = sa.func.lower(self.parameter(name))
         return sa.func.substr(sa.func.lower(column), sa.literal_column("1"), sa.func.length(text)) == text
-
-    def least(self, column: Expression) -> Expression:
-        return self._collated(column)
 
 
 class _Decimal(_Plain):

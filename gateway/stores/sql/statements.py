@@ -38,7 +38,7 @@ from gateway.stores.sql.conditions import Shape, Values, between, condition_of, 
 from gateway.stores.sql.dialects import NO_OFFSET, Conditions, Decoder, Dialect, Expression
 from gateway.stores.sql.keys import Keys, Named, keys_of
 from gateway.stores.sql.tables import table
-from gateway.stores.values import decoded
+from gateway.stores.values import Unreadable, decoded
 
 STATEMENTS_KEPT = 1_024
 STATEMENTS_LIMIT_BYTES = 8 * 1024 * 1024
@@ -66,6 +66,10 @@ class Statement:
     def bind(self, values: Mapping[str, Value]) -> tuple[Value, ...]:
         return tuple([values[name] for name in self.names])
 
+    def has_unreadable(self, rows: Sequence[Row]) -> bool:
+        """Return whether a value could not be decoded."""
+        return any(isinstance(row[position], Unreadable) for position, _ in self.decoders for row in rows)
+
     def decode(self, rows: Sequence[Row]) -> Sequence[Row]:
         """Return ``rows`` as wire values, column by column."""
         if self.is_json:
@@ -87,7 +91,12 @@ class Statements:
     def __init__(self, dialect: Dialect, kept: int = STATEMENTS_KEPT) -> None:
         self.compiled = 0  # how often text was made; a test watches it
         self._dialect = dialect
+        self._kept = kept
         self._statements: Lru[Shape, Statement] = Lru(kept, STATEMENTS_LIMIT_BYTES)
+
+    def forget(self) -> None:
+        """Make all texts anew: something is known now of what they are about."""
+        self._statements = Lru(self._kept, STATEMENTS_LIMIT_BYTES)
 
     def get(self, get: Get) -> tuple[Statement, Values]:
         values: Values = {}
@@ -251,7 +260,7 @@ class Statements:
     def _parent(self, source: sa.Table, keys: Keys) -> tuple[Expression, Cell]:
         """Return the key's value as a result, and how it comes."""
         column, form = source.c[keys.names[0]], keys.forms[0]
-        return (column, _AS_IT_IS) if keys.is_plain else (form.shown_key(form.grouped(column)), (form.decode, form.in_json))
+        return (form.shown(column), _AS_IT_IS) if keys.is_plain else (form.shown_key(form.grouped(column)), (form.decode, form.in_json))
 
     def _rows_by_pair(
         self,

@@ -154,7 +154,18 @@ class SqlStore:
             await self._driver.write(self.statements.delete(delete).text, self._dialect.delete_values(delete.collection, keys))
 
     async def describe(self, collections: Sequence[Collection]) -> Description:
-        return await described(self._driver, self.kind, collections)
+        description = await described(self._driver, self.kind, collections)
+        # An index on a char(n) serves what is of that type, which no declaration says.
+        padded = frozenset(
+            (collection, name)
+            for collection in collections
+            for name, column in getattr(description[collection.name], "columns", {}).items()
+            if column.type.startswith("character(") and name in collection.declared
+        )
+        if self.kind == "postgresql" and self._dialect.learn(padded):
+            keys_of.cache_clear()
+            self.statements.forget()
+        return description
 
     async def migrate(self, name: str, collections: Sequence[Collection], scripts: Path | None) -> list[str]:
         # Imported late: Alembic takes memory and time to load, and a server that does not migrate needs neither.
@@ -179,7 +190,10 @@ class SqlStore:
     async def _read(self, statement: Statement, values: Mapping[str, Value]) -> Sequence[Row]:
         note(statement.text)
         try:
-            return statement.decode(await self._driver.fetch(statement.text, statement.bind(values)))
+            rows = statement.decode(await self._driver.fetch(statement.text, statement.bind(values)))
+            if self.enforces_types and statement.decoders and statement.has_unreadable(rows):
+                self.enforces_types = False  # from now on answers are looked at
+            return rows
         except (StoreUnavailable, orjson.JSONDecodeError) as error:
             if not statement.is_json or not is_unfit_for_json(error):
                 raise
