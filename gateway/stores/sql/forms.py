@@ -49,6 +49,7 @@ class Form(ABC):
     send_ordered: Sender | None = None  # … with what it is ordered by
     decode: Decoder | None = None  # what comes -> a wire value; None: it is one
     decode_least: Decoder | None = None  # … of what ``least`` gave
+    decode_key: Decoder | None = None  # … of what ``shown_key`` gave
     in_json: str | None = "{0}"  # how a value is put into a JSON array; None where it cannot be there
 
     def __init__(self, column: Held) -> None:

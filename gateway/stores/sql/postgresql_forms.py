@@ -220,7 +220,7 @@ class _Float(_Plain):
 
     def __init__(self, column: Held) -> None:
         super().__init__(column, sent=sa.Double())
-        self.decode = self.decode_least = _number
+        self.decode = self.decode_least = self.decode_key = _number
 
     def _but_nan(self, column: Expression) -> Expression:
         return sa.func.nullif(column, sa.literal_column("'NaN'"))

@@ -108,7 +108,7 @@ class _Plain(Form):
     ) -> None:
         super().__init__(column)
         self.send = self.send_item = self.send_ordered = send
-        self.decode = self.decode_least = decode
+        self.decode = self.decode_least = self.decode_key = decode
         self.in_json = in_json
         self._write = write
 
@@ -156,7 +156,7 @@ class _Guarded(_Plain):
         self._is_in_order = column.is_key and column.column.type in (Type.TEXT, Type.INT)
 
     def is_one(self, column: Expression) -> Expression:
-        return sa.literal_column(self._test.format(x=sql(column)), type_=sa.Boolean())
+        return sa.literal_column(f"({self._test.format(x=sql(column))})")
 
     def _or_null(self, column: Expression) -> Expression:
         return sa.literal_column(f"CASE WHEN {self._test.format(x=sql(column))} THEN {sql(column)} END")
@@ -313,6 +313,7 @@ class _AnyDecimal(_Normal):
         scale = column.column.scale
         super().__init__(column, send=_decimal_key, decode=lambda value: _decimal(value, scale), in_json=None)
         self.decode_least = lambda value: decimal_of_order(value, scale)
+        self.decode_key = lambda value: decimal_of_order(_marked(value), scale)
         self._scale = ANY_SCALE if scale is None else scale
 
     def encoder(self) -> Callable[[Value], Value]:
@@ -321,6 +322,18 @@ class _AnyDecimal(_Normal):
 
     def normal(self, column: Expression) -> Expression:
         return sa.func.decimal_order(column, sa.literal_column(str(self._scale)))
+
+    def grouped(self, column: Expression) -> Expression:
+        return sa.func.coalesce(sa.func.char(sa.literal_column(str(_MARK))).op("||")(self.normal(column)), column)
+
+
+_MARK = 1  # the character before what ``decimal_order`` made, which nothing else has
+
+
+def _marked(value: Any) -> str:
+    if not isinstance(value, str) or value[:1] != chr(_MARK):
+        raise ValueError("no number")
+    return value[1:]
 
 
 def _decimal_key(text: Value) -> Value | NoValue:
@@ -393,9 +406,6 @@ class _Uuid(_Normal):
 
     def shown_key(self, expression: Expression) -> Expression:
         return expression
-
-    def tested(self, column: Expression) -> Expression:
-        return column
 
 
 class _Bytes(_Guarded):

@@ -260,7 +260,7 @@ class Statements:
     def _parent(self, source: sa.Table, keys: Keys) -> tuple[Expression, Cell]:
         """Return the key's value as a result, and how it comes."""
         column, form = source.c[keys.names[0]], keys.forms[0]
-        return (form.shown(column), _AS_IT_IS) if keys.is_plain else (form.shown_key(form.grouped(column)), (form.decode, form.in_json))
+        return (form.shown(column), _AS_IT_IS) if keys.is_plain else (form.shown_key(form.grouped(column)), (form.decode_key, form.in_json))
 
     def _rows_by_pair(
         self,
@@ -310,7 +310,7 @@ class Statements:
             return self._compile(sa.select(place, total).select_from(joined).where(condition).group_by(place), (), "place")
         found = keys.forms[0].one_of_keys(source.c[match.column])
         parent, cell = self._parent(source, keys)
-        grouped = parent if keys.is_plain else keys.forms[0].grouped(source.c[match.column])
+        grouped = keys.forms[0].grouped(source.c[match.column])
         query = sa.select(parent, total).select_from(source).where(found, condition).group_by(grouped)
         return self._compile(query, [cell], "key" if keys.is_plain else "value")
 
@@ -337,7 +337,7 @@ class Statements:
         if keys is not None and match is not None:
             if keys.is_one:
                 parent, cell = self._parent(source, keys)
-                by_parent = [parent if keys.is_plain else keys.forms[0].grouped(source.c[match.column])]
+                by_parent = [keys.forms[0].grouped(source.c[match.column])]
                 cells.append(cell)
                 conditions.append(keys.forms[0].one_of_keys(source.c[match.column]))
                 named = "key" if keys.is_plain else "value"
@@ -364,7 +364,7 @@ class Statements:
             start = self._dialect.bucket(column, group.interval, form)
             return start, form.shown(start), self._dialect.ordered_bucket(start, form), cell
         by = form.grouped(column)
-        return by, form.shown_key(by), form.ordered(column, descending=True), cell
+        return by, form.shown_key(by), form.ordered(column, descending=True), (form.decode_key, form.in_json)
 
     def _native(self, native: Native, narrowings: Sequence[tuple[Collection, Shape | None]]) -> Statement:
         query = native.query(self._dialect.kind)

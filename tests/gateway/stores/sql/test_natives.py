@@ -92,18 +92,19 @@ async def rows_of(store: SqlStore, fetch: Fetch) -> list[tuple[Value, ...]]:
 
 
 async def walked(store: SqlStore, tracks: Collection, order: tuple[Order, ...], *, backward: bool) -> list[tuple[Value, ...]]:
-    """All rows, by pages of two, each from where the one before it ended."""
+    """All rows, by pages of two, each from where the one before it ended: in whose cursor an error is a null."""
+    stores = Stores({"s": store})
     rows: list[tuple[Value, ...]] = []
     edge: tuple[Value, ...] | None = None
     for _ in range(100):
         page = Page(2, backward=backward, **({"before" if backward else "after": edge}))
-        slice_ = (await store.answer(Fetch(tracks, ("id", "value"), order=order, page=page))).get(None)
+        slice_ = (await stores.ask(Fetch(tracks, ("id", "value"), order=order, page=page))).get(None)
         if slice_ is None:
             break
         found = [tuple(row) for row in slice_.rows]
         rows = [*found, *rows] if backward else [*rows, *found]
         last = found[0] if backward else found[-1]
-        edge = (None if isinstance(last[1], Unreadable) or last[1] is None or last[1] != last[1] else last[1], last[0])
+        edge = (None if isinstance(last[1], WrongValue) else last[1], last[0])
         if not slice_.more:
             return rows
     return rows
@@ -477,3 +478,238 @@ async def test_keys_of_every_type_are_served_by_the_index_of_their_column() -> N
                 assert await store.answer(request), request
         finally:
             await connection.close()
+
+
+# ----------------------------------------------------------------------------------------------------------------- SQLite
+
+SQLITE = [
+    Case("text", "TEXT", of(), [("''", ""), ("'A'", "A"), ("'B'", "B"), ("'a'", "a"), ("'é'", "é")], ["x'00'"]),
+    Case("text of another collation", "TEXT COLLATE NOCASE", of(), [("'A'", "A"), ("'B'", "B"), ("'a'", "a")], ["x'00'"]),
+    Case("no type", "", of(), [("'5'", "5"), ("'A'", "A"), ("'a'", "a")], ["5", "1.5", "x'00'"]),
+    Case(
+        "integer",
+        "INTEGER",
+        of(Type.INT),
+        [("-9223372036854775808", -(2**63)), ("-1", -1), ("9007199254740993", 2**53 + 1)],
+        ["'x'", "1.5"],
+    ),
+    Case("real", "REAL", of(Type.FLOAT), [("-1e300", -1e300), ("0.1", 0.1), ("1", 1.0), ("1e300", 1e300)], ["'x'", "x'00'"]),
+    Case("boolean", "BOOLEAN", of(Type.BOOL), [("0", False), ("1", True)], ["'x'", "2"], is_ranged=False),
+    Case(
+        "decimal(10,2)",
+        "DECIMAL(10,2)",
+        of(Type.DECIMAL, scale=2),
+        [("-0.01", "-0.01"), ("0", "0.00"), ("0.1", "0.10"), ("9.990000000000002", "9.99"), ("10", "10.00"), ("12345678.9", "12345678.90")],
+        ["'x'", "x'00'"],
+    ),
+    Case(
+        "decimal in texts",
+        "TEXT",
+        of(Type.DECIMAL),
+        [
+            ("'-1e3'", "-1000"),
+            ("'-0.1'", "-0.1"),
+            ("'0.10'", "0.10"),
+            ("'9'", "9"),
+            ("'10.1234567890123456789'", "10.1234567890123456789"),
+        ],
+        ["'x'"],
+    ),
+    Case("decimal in reals", "REAL", of(Type.DECIMAL), [("-1.5", "-1.5"), ("0.1", "0.1"), ("3", "3"), ("1e20", "1" + "0" * 20)], ["'x'"]),
+    Case(
+        "decimal in integers", "INTEGER", of(Type.DECIMAL, scale=1), [("-1", "-1.0"), ("9007199254740993", "9007199254740993.0")], ["'x'"]
+    ),
+    Case(
+        "times in texts",
+        "DATETIME",
+        of(Type.TIME),
+        [
+            ("'-infinity'", "-infinity"),
+            ("'-0043-03-15T12:00:00Z'", "-0043-03-15T12:00:00.000Z"),
+            ("'2009-01-01'", "2009-01-01T00:00:00.000Z"),
+            ("'2009-01-01 00:00:01'", "2009-01-01T00:00:01.000Z"),
+            ("'2009-01-01T00:00:02'", "2009-01-01T00:00:02.000Z"),
+            ("'2009-01-01 02:00:03+02:00'", "2009-01-01T00:00:03.000Z"),
+            ("'2009-01-01T00:00:03.5'", "2009-01-01T00:00:03.500Z"),
+            ("'2009-01-01T00:00:04.000Z'", "2009-01-01T00:00:04.000Z"),
+            ("'+10000-01-01T00:00:00Z'", "+10000-01-01T00:00:00.000Z"),
+            ("'infinity'", "infinity"),
+        ],
+        ["'x'", "'2009-13-01'", "x'00'", "'2009-01-01 00:00:00.0001'"],
+    ),
+    Case(
+        "times in numbers",
+        "INTEGER",
+        of(Type.TIME),
+        [
+            ("-1", "1969-12-31T23:59:59.000Z"),
+            ("0", "1970-01-01T00:00:00.000Z"),
+            ("1230768000", "2009-01-01T00:00:00.000Z"),
+            ("1230768000.25", "2009-01-01T00:00:00.250Z"),
+            ("1230768000500", "2009-01-01T00:00:00.500Z"),
+        ],
+        ["'x'", "9e300"],
+    ),
+    Case(
+        "dates",
+        "DATE",
+        of(Type.DATE),
+        [("'2009-01-01'", "2009-01-01"), ("'2010-01-01 00:00:00'", "2010-01-01")],
+        ["'x'", "'2010-01-01 01:00'"],
+    ),
+    Case("clocks", "TIME", of(Type.CLOCK, precision=0), [("'00:00'", "00:00:00"), ("'09:30:01'", "09:30:01")], ["'25:00'", "7"]),
+    Case(
+        "uuid",
+        "VARCHAR(36)",
+        of(Type.UUID),
+        [
+            ("'123E4567-E89B-12D3-A456-426614174000'", UUID),
+            ("'ffffffff-ffff-ffff-ffff-ffffffffffff'", "ffffffff-ffff-ffff-ffff-ffffffffffff"),
+        ],
+        ["'x'"],
+    ),
+    Case("object id", "TEXT", of(Type.OBJECT_ID), [(f"'{v}'", v) for v in ("0" * 24, "507f1f77bcf86cd799439011")], ["'x'"]),
+    Case("blob", "BLOB", of(Type.BYTES), [("x''", ""), ("x'00ff'", "AP8="), ("x'61'", "YQ==")], ["'x'", "5"]),
+    Case("enum", "TEXT", of(Type.ENUM, values=LEVELS), [(f"'{v}'", v) for v in LEVELS], ["'other'"], is_ranged=False),
+]
+
+
+@pytest.mark.parametrize("case", SQLITE, ids=str)
+async def test_a_column_of_sqlite(case: Case) -> None:
+    await check("sqlite", case, track(case.column, table="Track"))
+
+
+@pytest.mark.parametrize("case", SQLITE, ids=str)
+async def test_what_is_no_value_is_an_error_of_its_field_and_its_neighbours_are_read(case: Case) -> None:
+    tracks = track(case.column, table="Track")
+    cells = [literal for literal, _ in case.values] + list(case.drift)
+    rows = ", ".join(f"({number}, {cell})" for number, cell in enumerate(cells))
+    table = f'CREATE TABLE "Track" ("Track Id" integer PRIMARY KEY, "Order" {case.made})'
+    async with made("sqlite", table, f'INSERT INTO "Track" VALUES {rows}') as (_, store):
+        answer = await Stores({"s": store}).ask(Fetch(tracks, ("value",)))
+        found = [value for (value,) in answer[None].rows]
+        assert found[: len(case.values)] == [wire for _, wire in case.values]
+        assert [type(value) for value in found[len(case.values) :]] == [WrongValue] * len(case.drift)
+
+
+async def test_nocase_of_sqlite() -> None:
+    table = 'CREATE TABLE "music.Track" ("Track Id" integer PRIMARY KEY, "Order" text COLLATE NOCASE)'
+    rows = """INSERT INTO "music.Track" VALUES (1, 'Bob'), (2, 'ada'), (3, 'ADA'), (4, NULL), (5, 'bOb'), (6, '_')"""
+    async with made("sqlite", table, rows) as (_, store):
+        await check_without_case(store)
+
+
+@pytest.mark.parametrize("made_as", ["TABLE", "WITHOUT ROWID", "VIEW"])
+async def test_tables_without_row_ids_and_views(made_as: str) -> None:
+    statements = [
+        f"CREATE TABLE raw (a text, b integer, owner integer, PRIMARY KEY (a, b)){' WITHOUT ROWID' if made_as == 'WITHOUT ROWID' else ''}",
+        "INSERT INTO raw VALUES ('x', 1, 1), ('x', 2, 1), ('y', 1, 1), ('y', 2, 2)",
+        "CREATE VIEW parts AS SELECT a, b, owner FROM raw" if made_as == "VIEW" else "ALTER TABLE raw RENAME TO parts",
+    ]
+    parts = Collection("parts", "s", (Column("a"), Column("b", Type.INT), Column("owner", Type.INT)), key=("a", "b"))
+    async with made("sqlite", *statements) as (_, store):
+        found = await store.answer(Fetch(parts, ("a", "b"), Match("owner", ["1", "2"]), page=Page(2), count=True))
+        assert {key: ([tuple(row) for row in part.rows], part.more, part.total) for key, part in found.items()} == {
+            "1": ([("x", 1), ("x", 2)], True, 3),
+            "2": ([("y", 2)], False, 1),
+        }
+        one = await store.answer(Get(parts, ("owner",), ["x,2", "y,2", "z,1", "x"], "a,b"))
+        assert {key: tuple(row) for key, row in one.items()} == {"x,2": (1,), "y,2": (2,)}
+
+
+LINES = Collection(
+    "lines",
+    "s",
+    (Column("id", Type.INT), Column("mark", Type.UUID), Column("name"), Column("owner", Type.INT), Column("file", Type.BYTES)),
+)
+LOOKED_UP = [
+    (Get(LINES, ("name",), ["7", "no number"], "id"), "USING INTEGER PRIMARY KEY"),
+    (Get(LINES, ("name",), [UUID], "mark"), "USING INDEX by_mark (mark=?)"),
+    (Get(LINES, ("id",), ["n"], "name"), "INDEX by_name (name=?)"),
+    (Get(LINES, ("id",), ["AP8="], "file"), "INDEX by_file (file=?)"),
+    (Get(LINES, ("id",), ["n,7"], "name,owner"), "INDEX by_name (name=?"),
+    (Fetch(LINES, ("name",), Match("owner", ["1", "2"]), page=Page(3)), "USING COVERING INDEX by_owner (owner=?)"),
+    (Fetch(LINES, ("name",), where=Compare("name", "gt", "n")), "USING INDEX by_name (name>?)"),
+    (Fetch(LINES, ("name",), page=Page(3)), "SCAN lines"),
+]
+
+
+async def test_keys_are_looked_up_in_the_indexes_of_a_file() -> None:
+    statements = (
+        "CREATE TABLE lines (id INTEGER PRIMARY KEY, mark TEXT NOT NULL, name TEXT NOT NULL, owner INTEGER NOT NULL, file BLOB NOT NULL)",
+        *(f"CREATE INDEX by_{name} ON lines ({name})" for name in ("mark", "owner", "file")),
+        "CREATE INDEX by_name ON lines (name, owner)",
+    )
+    async with made("sqlite", *statements) as (_, store):
+        for request, expected in LOOKED_UP:
+            if isinstance(request, Get):
+                statement, values = store.statements.get(request)
+                match = store._matched(LINES, Match(request.column, request.keys))
+            else:
+                statement, values = store.statements.rows(request)
+                match = store._matched(LINES, request.match)
+            assert match is not None
+            rows = await store._driver.fetch(f"EXPLAIN QUERY PLAN {statement.plain}", statement.bind(values | match.values))
+            plan = "\n".join(str(row[3]) for row in rows)
+            assert expected in plan, f"{request}\n{statement.plain}\n{plan}"
+            if request.__class__ is Fetch and request.match is None:
+                assert "TEMP B-TREE" not in plan, "rows come in the order of their key"
+
+
+async def test_lists_that_are_none() -> None:
+    tracks = track(of(Type.INT, many=True), table="Track")
+    table = 'CREATE TABLE "Track" ("Track Id" integer PRIMARY KEY, "Order" text)'
+    cells = ("'[1, 2]'", "'[]'", "NULL", "'[1'", "'{\"a\": 1}'", "'1'", "7")
+    rows = ", ".join(f"({number}, {cell})" for number, cell in enumerate(cells))
+    async with made("sqlite", table, f'INSERT INTO "Track" VALUES {rows}') as (_, store):
+        answer = await Stores({"s": store}).ask(Fetch(tracks, ("value",)))
+        found = [value for (value,) in answer[None].rows]
+        assert found[:3] == [[1, 2], [], None]
+        assert {type(value) for value in found[3:]} == {WrongValue}
+        wanted: list[tuple[Op, Value, set[int]]] = [("has", 1, {0}), ("has_any", (1, 9), {0}), ("is_empty", True, {1})]
+        for op, value, ids in wanted:
+            where = Compare("value", op, value)
+            assert {n for (n,) in await rows_of(store, Fetch(tracks, ("id",), where=where))} == ids
+            assert {n for (n,) in await rows_of(store, Fetch(tracks, ("id",), where=Not(where)))} == set(range(7)) - ids
+
+
+async def test_buckets_and_sums_of_what_others_wrote() -> None:
+    tracks = Collection("tracks", "s", (Column("id", Type.INT), Column("at", Type.TIME), Column("price", Type.DECIMAL, scale=2)))
+    statements = (
+        "CREATE TABLE tracks (id INTEGER PRIMARY KEY, at NOT NULL, price NOT NULL)",
+        "INSERT INTO tracks VALUES (1, '2009-01-01 00:00:00', 0.1), (2, '2009-01-31T23:59:59Z', '0.20'), (3, 1233446400, 0.3), "
+        "(4, '-0043-03-15 12:00:00', 1), (5, 'infinity', 'x')",
+    )
+    async with made("sqlite", *statements) as (_, store):
+        groups = await store.answer(Aggregate(tracks, (Bucket("at", "month"),), (Measure("sum", "price"), Measure("count"))))
+        assert [tuple(row) for row in groups[None]] == [
+            ("-0043-03-01T00:00:00.000Z", "1.00", 1),
+            ("2009-01-01T00:00:00.000Z", "0.30", 2),
+            ("2009-02-01T00:00:00.000Z", "0.30", 1),
+            ("infinity", None, 1),
+        ]
+        averages = await store.answer(Aggregate(tracks, (), (Measure("avg", "price"),)))
+        assert [tuple(row) for row in averages[None]] == [("0.4",)]
+
+
+async def test_decimals_that_a_file_of_ours_cannot_keep_are_refused() -> None:
+    prices = Collection("prices", "s", (Column("id", Type.INT), Column("price", Type.DECIMAL)), managed=True)
+    async with made("sqlite") as (_, store):
+        await store.migrate("s", [prices], None)
+        for price in ("0.1234567890123456", "12345678901234567890", "NaN", "1e-400", "x"):
+            with pytest.raises(BadUserInput):
+                await store.answer(Upsert(prices, [(1, price)]))
+        kept = ["-9223372036854775808", "0.123456789012345", "9223372036854775807"]
+        await store.answer(Upsert(prices, list(enumerate(kept))))
+        assert await rows_of(store, Fetch(prices, ("price",), order=(Order("price"),))) == [(price,) for price in kept]
+        assert await rows_of(store, Fetch(prices, ("id",), where=Compare("price", "gt", "0.12345678901234500000001"))) == [(2,)]
+        assert await rows_of(store, Fetch(prices, ("id",), where=Compare("price", "eq", "0.1234567890123456"))) == []
+
+
+async def test_times_that_a_file_of_ours_could_not_order_are_refused() -> None:
+    times = Collection("times", "s", (Column("id", Type.INT), Column("at", Type.TIME)), managed=True)
+    async with made("sqlite") as (_, store):
+        await store.migrate("s", [times], None)
+        for time in ("infinity", "-0043-03-15T12:00:00.000Z", "+10000-01-01T00:00:00.000Z"):
+            with pytest.raises(BadUserInput):
+                await store.answer(Upsert(times, [(1, time)]))
