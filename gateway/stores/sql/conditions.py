@@ -7,21 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import count
 from operator import ge, gt, le, lt
 from typing import Any
 
 import sqlalchemy as sa
 
-from gateway.stores.base import And, Collection, Compare, Not, Order, Page, Value, Where, total_order
+from gateway.stores.base import And, Collection, Compare, Not, Order, Page, Value, Where
 from gateway.stores.sql.dialects import Dialect, Expression
-from gateway.stores.sql.forms import Form, Sender, each, fit
+from gateway.stores.sql.forms import Form, Sender, each
 from gateway.stores.types import NO_VALUE
 
 Shape = tuple[Any, ...]
 Values = dict[str, Value]
-SHAPES_KEPT = 1_000  # orders of collections
 
 
 # ----------------------------------------------------------------------------------------------------- shapes and values
@@ -64,29 +62,22 @@ def _compare_shape(collection: Collection, where: Compare, values: Values, diale
     return (op, name, False)
 
 
-@lru_cache(maxsize=SHAPES_KEPT)
-def _senders(collection: Collection, order: tuple[Order, ...], dialect: Dialect) -> tuple[Sender | None, ...]:
-    return tuple([dialect.form(collection, item.column).send_ordered for item in total_order(collection, order)])
-
-
-def page_shape(collection: Collection, order: tuple[Order, ...], page: Page | None, values: Values, dialect: Dialect) -> Shape | None:
-    """Return direction and bounds of a page without their values: for each bound which of its values are null.
-
-    BadUserInput where a bound has what can be no value of its column.
-    """
+def page_shape(page: Page | None, values: Values) -> Shape | None:
+    """Return direction and bounds of a page without their values: for each bound which of its values are null."""
     if page is None:
         return None
     values["limit"] = page.limit + 1  # one more row tells whether there are more
-    if page.after is None and page.before is None:
-        return (page.backward, None, None)
-    senders = _senders(collection, order, dialect)
     bounds: list[tuple[bool, ...] | None] = []
     for letter, bound in (("a", page.after), ("b", page.before)):
         bounds.append(None if bound is None else tuple([value is None for value in bound]))
-        for place, (value, send) in enumerate(zip(bound or (), senders, strict=bound is not None)):
-            if value is not None:
-                values[f"{letter}{place}"] = value if send is None else fit(send(value))
+        values.update((f"{letter}{i}", value) for i, value in enumerate(bound or ()) if value is not None)
     return (page.backward, *bounds)
+
+
+def bound_senders(collection: Collection, order: Sequence[Order], dialect: Dialect) -> dict[str, Sender]:
+    """Return how the values of a page's bounds are sent, by their names, where that is otherwise than they are."""
+    sends = [dialect.form(collection, item.column).send_ordered for item in order]
+    return {f"{letter}{place}": send for letter in "ab" for place, send in enumerate(sends) if send is not None}
 
 
 # -------------------------------------------------------------------------------------------------------------- conditions

@@ -6,6 +6,7 @@ none of its type: what it is ordered by is then null, and what is compared with 
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -17,12 +18,14 @@ import sqlalchemy as sa
 from gateway.errors import BadUserInput
 from gateway.stores.base import Collection, Column, Type, Value
 from gateway.stores.types import NO_VALUE, NoValue, fits
+from gateway.stores.values import Unreadable
 
 Expression = sa.ColumnElement[Any]
 Decoder = Callable[[Any], Value]
 Sender = Callable[[Value], Value | NoValue]
 
 TEXT = sa.Text()
+NO_NUMBER = "a float that is no number"
 UNFIT = "A value cannot be kept in or compared with its column."
 
 
@@ -152,6 +155,11 @@ def fit(value: Value | NoValue) -> Value:
     if value is NO_VALUE:
         raise BadUserInput(UNFIT)
     return value
+
+
+def finite(value: float) -> Value:
+    """Return a FLOAT that others wrote; infinities and NaN are none."""
+    return value if math.isfinite(value) else Unreadable(NO_NUMBER)
 
 
 def item_of(of: Held) -> Held:

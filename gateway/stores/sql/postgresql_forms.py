@@ -8,7 +8,6 @@ say, NaN among floats, texts of another type than ``text`` and of another collat
 from __future__ import annotations
 
 import base64
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -20,7 +19,7 @@ from sqlalchemy.types import TypeEngine
 
 from gateway.errors import BadUserInput
 from gateway.stores.base import Type, Value
-from gateway.stores.sql.forms import TEXT, UNFIT, Expression, Form, Held, checked, fit, item_of, json_text
+from gateway.stores.sql.forms import NO_NUMBER, TEXT, UNFIT, Expression, Form, Held, checked, finite, fit, item_of, json_text
 from gateway.stores.sql.tables import Named
 from gateway.stores.types import INFINITY, MINUS_INFINITY, NO_VALUE, NoValue, value_of
 from gateway.stores.values import Unreadable
@@ -51,7 +50,7 @@ def form_of(column: Held) -> Form:
         case Type.FLOAT:
             return _Plain(column, sent=sa.Double()) if column.managed else _Float(column)
         case Type.DECIMAL:
-            return _Decimal(column)
+            return _Decimal(column) if column.managed or declared.scale is None else _FiniteDecimal(column)
         case Type.TIME | Type.DATE:
             return _Moment(column)
         case Type.CLOCK:
@@ -213,34 +212,38 @@ class _NoCase(PgForm):
         return sa.cast(expression, postgresql.ARRAY(TEXT))
 
 
-class _Float(_Plain):
-    """Floats of others: NaN is none of ours."""
+class _Finite(PgForm):
+    """Numbers of others: what is not finite is an error of its field, has a null's place in an order, and equals nothing."""
 
     is_guarded = True
+    _test = "{x} > '-Infinity' AND {x} < 'Infinity'"  # NaN is greater than all else to PostgreSQL
 
-    def __init__(self, column: Held) -> None:
-        super().__init__(column, sent=sa.Double())
-        self.decode = self.decode_least = self.decode_key = _number
+    def _is_one(self, column: Expression) -> Expression:
+        return sa.literal_column(f"({self._test.format(x=sql(column))})")
 
-    def _but_nan(self, column: Expression) -> Expression:
-        return sa.func.nullif(column, sa.literal_column("'NaN'"))
+    def _or_null(self, column: Expression) -> Expression:
+        return sa.case((self._is_one(column), column))
 
     def ordered(self, column: Expression, *, descending: bool = False) -> Expression:  # noqa: ARG002
-        return self._but_nan(column)
+        return self._or_null(column)
 
     def ranged(self, column: Expression, compare: Callable[[Any, Any], Any], name: str) -> Expression:
-        # NaN is greater than all else to PostgreSQL; the column itself stays in the comparison, for its index.
+        # The column itself stays in the comparison, for its index.
         plain: Expression = compare(column, self.parameter(name))
-        return sa.and_(plain, column != sa.literal_column("'NaN'"))
+        return sa.and_(plain, self._is_one(column))
 
     def least(self, column: Expression) -> Expression:
-        return self._but_nan(column)
+        return self._or_null(column)
 
     counted = least
 
 
-def _number(value: Any) -> Value:
-    return Unreadable("a float that is no number") if math.isnan(value) else value
+class _Float(_Finite, _Plain):
+    """Floats of others: neither NaN nor an infinity is one of ours."""
+
+    def __init__(self, column: Held) -> None:
+        super().__init__(column, sent=sa.Double())
+        self.decode = self.decode_least = self.decode_key = finite
 
 
 class _Decimal(PgForm):
@@ -260,6 +263,14 @@ class _Decimal(PgForm):
 
     def shown_key(self, expression: Expression) -> Expression:
         return self.shown(expression) if self.column.scale is not None else sa.cast(sa.func.trim_scale(expression), TEXT)
+
+
+class _FiniteDecimal(_Finite, _Decimal):
+    """Numbers of others with a scale: NaN, which PostgreSQL keeps there, has none."""
+
+    def __init__(self, column: Held) -> None:
+        super().__init__(column)
+        self.decode = self.decode_least = self.decode_key = lambda value: Unreadable(NO_NUMBER) if value == "NaN" else value
 
 
 class _Moment(PgForm):

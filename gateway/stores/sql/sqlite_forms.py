@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite.base import SQLiteDialect
 
 from gateway.stores.base import Column, Type, Value
-from gateway.stores.sql.forms import TEXT, Expression, Form, Held, checked, fit, item_of, json_text
+from gateway.stores.sql.forms import TEXT, Expression, Form, Held, checked, finite, fit, item_of, json_text
 from gateway.stores.sql.functions import ANY_SCALE, decimal_of, decimal_of_order, decimal_order, moment_order
 from gateway.stores.types import INT_MAX, INT_MIN, NO_VALUE, NoValue, fits, value_of
 
@@ -29,6 +29,7 @@ DIALECT = _SQLITE_DIALECT(paramstyle="qmark")
 _JSON_TEXT = "{0} || ''"  # JSON as text: what a JSON function made would be put in as it is
 UUID_GLOB = "-".join("[0-9a-f]" * count for count in (8, 4, 4, 4, 12))
 EXACT_DIGITS = 15  # that a float and SQLite's text of it have in common
+_IS_FINITE = "typeof({x}) IN ('integer', 'real') AND {x} BETWEEN -1.7976931348623157e308 AND 1.7976931348623157e308"
 _ZERO: Expression = sa.literal_column("0")
 _ANY_DECIMAL = Column("decimal", Type.DECIMAL)
 
@@ -47,7 +48,7 @@ def form_of(column: Held) -> Form:
         case Type.INT:
             return _Guarded(column, "typeof({x}) = 'integer'")
         case Type.FLOAT:
-            return _Guarded(column, "typeof({x}) IN ('integer', 'real')", in_json=None)
+            return _Guarded(column, _IS_FINITE, in_json=None, decode=lambda value: finite(value) if isinstance(value, float) else value)
         case Type.BOOL:
             return _Guarded(column, "{x} IN (0, 1)", decode=bool_of)
         case Type.DECIMAL:

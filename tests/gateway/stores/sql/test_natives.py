@@ -24,6 +24,8 @@ from gateway.stores.base import (
     Get,
     Match,
     Measure,
+    Native,
+    NativeCall,
     Not,
     Op,
     Order,
@@ -33,10 +35,10 @@ from gateway.stores.base import (
     Upsert,
     Value,
 )
-from gateway.stores.sql.store import SqlStore
+from gateway.stores.sql.store import SqlStore, _send
 from gateway.stores.types import KeyForm
 from gateway.stores.values import Unreadable
-from tests.kinds import POSTGRESQL, needs, url_of
+from tests.kinds import POSTGRESQL, kinds, needs, url_of
 
 LEVELS = ("low", "mid", "high")
 DRIFT = Unreadable("a value that is none of its column's type")
@@ -123,7 +125,7 @@ async def check(kind: str, case: Case, tracks: Collection, *statements: str, is_
     async with made(kind, *statements, table, insert) as (_, store):
         assert list(map(str, problems_of([tracks], await store.describe([tracks])))) == []
         by_id = dict(zip(numbers, values, strict=True))
-        found: dict[Any, Value] = dict(await rows_of(store, Fetch(tracks, ("id", "value"))))  # type: ignore[arg-type]
+        found: dict[Any, Value] = dict(await rows_of(store, Fetch(tracks, ("id", "value"))))
         column = tracks["value"]
         assert {n: v for n, v in found.items() if by_id[n] is not DRIFT} == {n: v for n, v in by_id.items() if v is not DRIFT}
 
@@ -220,7 +222,13 @@ PG = [
     Case("integer", "integer", of(Type.INT), [("-2147483648", -(2**31)), ("-1", -1), ("7", 7), ("2147483647", 2**31 - 1)]),
     Case("bigint", "bigint", of(Type.INT), [("-9223372036854775808", -(2**63)), ("9223372036854775807", 2**63 - 1)]),
     Case("real", "real", of(Type.FLOAT), [("-1.5", -1.5), ("0.1", 0.10000000149011612), ("3e38", 3.0000000054977558e38)], ["'NaN'"]),
-    Case("double", "double precision", of(Type.FLOAT), [("-1e300", -1e300), ("0.1", 0.1), ("1e300", 1e300)], ["'NaN'", "'NaN'"]),
+    Case(
+        "double",
+        "double precision",
+        of(Type.FLOAT),
+        [("-1e300", -1e300), ("0.1", 0.1), ("1e300", 1e300)],
+        ["'NaN'", "'NaN'", "'-Infinity'", "'Infinity'"],
+    ),
     Case(
         "numeric",
         "numeric",
@@ -440,7 +448,7 @@ KEYED_MADE = (
 )
 MARK_7 = "8f14e45f-ceea-167a-5a36-dedd4bea2543"  # of n = 7
 OWNER_AND_AT = "7,2020-01-01T00:00:07.000000Z"
-INDEXED = [
+INDEXED: list[tuple[Get | Fetch, str]] = [
     (Get(KEYED, ("owner",), ["7", "8", "no number"], "id"), "by_id"),
     (Get(KEYED, ("owner",), [MARK_7], "mark"), "by_mark"),
     (Get(KEYED, ("owner",), ["n7", "N8"], "name"), "by_name"),
@@ -466,12 +474,12 @@ async def test_keys_of_every_type_are_served_by_the_index_of_their_column() -> N
             for request, index in INDEXED:
                 if isinstance(request, Get):
                     statement, values = store.statements.get(request)
-                    match = store._matched(KEYED, Match(request.column, request.keys))
+                    sent = _send(statement, Match(request.column, request.keys), values)
                 else:
                     statement, values = store.statements.rows(request)
-                    match = store._matched(KEYED, request.match)
-                assert match is not None
-                bound = statement.bind(values | match.values)
+                    sent = _send(statement, request.match, values)
+                assert sent is not None
+                bound = statement.bind(values)
                 plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {statement.text}", *bound))
                 assert f" {index}" in plan, f"{request}\n{statement.text}\n{plan}"
                 assert "Seq Scan on lines" not in plan, plan
@@ -493,7 +501,13 @@ SQLITE = [
         [("-9223372036854775808", -(2**63)), ("-1", -1), ("9007199254740993", 2**53 + 1)],
         ["'x'", "1.5"],
     ),
-    Case("real", "REAL", of(Type.FLOAT), [("-1e300", -1e300), ("0.1", 0.1), ("1", 1.0), ("1e300", 1e300)], ["'x'", "x'00'"]),
+    Case(
+        "real",
+        "REAL",
+        of(Type.FLOAT),
+        [("-1e300", -1e300), ("0.1", 0.1), ("1", 1.0), ("1e300", 1e300)],
+        ["'x'", "x'00'", "9e999", "-9e999"],
+    ),
     Case("boolean", "BOOLEAN", of(Type.BOOL), [("0", False), ("1", True)], ["'x'", "2"], is_ranged=False),
     Case(
         "decimal(10,2)",
@@ -622,14 +636,14 @@ LINES = Collection(
     "s",
     (Column("id", Type.INT), Column("mark", Type.UUID), Column("name"), Column("owner", Type.INT), Column("file", Type.BYTES)),
 )
-LOOKED_UP = [
+LOOKED_UP: list[tuple[Get | Fetch, str]] = [
     (Get(LINES, ("name",), ["7", "no number"], "id"), "USING INTEGER PRIMARY KEY"),
     (Get(LINES, ("name",), [UUID], "mark"), "USING INDEX by_mark (mark=?)"),
     (Get(LINES, ("id",), ["n"], "name"), "INDEX by_name (name=?)"),
     (Get(LINES, ("id",), ["AP8="], "file"), "INDEX by_file (file=?)"),
     (Get(LINES, ("id",), ["n,7"], "name,owner"), "INDEX by_name (name=?"),
     (Fetch(LINES, ("name",), Match("owner", ["1", "2"]), page=Page(3)), "USING COVERING INDEX by_owner (owner=?)"),
-    (Fetch(LINES, ("name",), where=Compare("name", "gt", "n")), "USING INDEX by_name (name>?)"),
+    (Fetch(LINES, ("id",), where=Compare("name", "eq", "n")), "INDEX by_name (name=?)"),
     (Fetch(LINES, ("name",), page=Page(3)), "SCAN lines"),
 ]
 
@@ -644,15 +658,15 @@ async def test_keys_are_looked_up_in_the_indexes_of_a_file() -> None:
         for request, expected in LOOKED_UP:
             if isinstance(request, Get):
                 statement, values = store.statements.get(request)
-                match = store._matched(LINES, Match(request.column, request.keys))
+                sent = _send(statement, Match(request.column, request.keys), values)
             else:
                 statement, values = store.statements.rows(request)
-                match = store._matched(LINES, request.match)
-            assert match is not None
-            rows = await store._driver.fetch(f"EXPLAIN QUERY PLAN {statement.plain}", statement.bind(values | match.values))
+                sent = _send(statement, request.match, values)
+            assert sent is not None
+            rows = await store._driver.fetch(f"EXPLAIN QUERY PLAN {statement.plain}", statement.bind(values))
             plan = "\n".join(str(row[3]) for row in rows)
             assert expected in plan, f"{request}\n{statement.plain}\n{plan}"
-            if request.__class__ is Fetch and request.match is None:
+            if isinstance(request, Fetch) and request.page is not None and request.match is None:
                 assert "TEMP B-TREE" not in plan, "rows come in the order of their key"
 
 
@@ -713,3 +727,35 @@ async def test_times_that_a_file_of_ours_could_not_order_are_refused() -> None:
         for time in ("infinity", "-0043-03-15T12:00:00.000Z", "+10000-01-01T00:00:00.000Z"):
             with pytest.raises(BadUserInput):
                 await store.answer(Upsert(times, [(1, time)]))
+
+
+NATIVE_COLUMNS = (
+    Column("price", Type.DECIMAL, scale=2),
+    Column("ratio", Type.DECIMAL),
+    Column("at", Type.TIME, precision=6),
+    Column("on", Type.DATE),
+    Column("opens", Type.CLOCK, precision=0),
+    Column("mark", Type.UUID),
+    Column("file", Type.BYTES),
+    Column("level", Type.ENUM, values=LEVELS),
+    Column("numbers", Type.INT, many=True),
+)
+NATIVE = Native(
+    "priced",
+    "s",
+    NATIVE_COLUMNS,
+    {
+        "postgresql": "SELECT unnest(:keys::text[]), 9.9::numeric, 0.10::numeric, '2009-01-01 00:00:00.000001+00'::timestamptz, "
+        f"'2009-01-01'::date, '09:30'::time, '{UUID}'::uuid, '\\x00ff'::bytea, 'low', ARRAY[1, 2]",
+        "sqlite": "SELECT value, 9.9, '0.10', '2009-01-01T00:00:00.000001Z', '2009-01-01', '09:30:00', "
+        f"'{UUID}', x'00ff', 'low', '[1, 2]' FROM json_each(:keys)",
+    },
+)
+
+
+@pytest.mark.parametrize("kind", kinds(("sqlite", "postgresql")))
+async def test_native_queries_give_wire_values(kind: str) -> None:
+    async with made(kind) as (_, store):
+        found = await store.answer(NativeCall(NATIVE, ["k"], {}))
+        expected = ("9.90", "0.10", "2009-01-01T00:00:00.000001Z", "2009-01-01", "09:30:00", UUID, "AP8=", "low", [1, 2])
+        assert [tuple(row) for row in found["k"]] == [expected]
