@@ -250,7 +250,7 @@ def _lookup(fetch: Fetch, match: Match, pipeline: Pipeline, *, name: str, keep_e
     conditions = [first.guard, *(one.guard for one in others)]
     if others:
         join["let"] = {f"k{place}": f"$k{place}" for place in range(1, len(others) + 1)}
-        conditions += [{"$expr": {"$eq": [one.ref, f"$$k{place}"]}} for place, one in enumerate(others, 1)]
+        conditions += [{"$expr": {"$eq": [f"${one.name}", f"$$k{place}"]}} for place, one in enumerate(others, 1)]
     join |= {"pipeline": [*_match(all_of(conditions)), *pipeline], "as": name}
     unwind = {"path": f"${name}", "preserveNullAndEmptyArrays": keep_empty}
     return [{"$lookup": {"from": fetch.collection.place, **join}}, {"$unwind": unwind}]
@@ -317,7 +317,7 @@ def _literal(value: Any) -> Stage:
     return {"$literal": value}
 
 
-def _values(collection: Collection, columns: Iterable[str]) -> list[str]:
+def _values(collection: Collection, columns: Iterable[str]) -> list[Any]:
     return [field_of(collection, column).ref for column in columns]
 
 
