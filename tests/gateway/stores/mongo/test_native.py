@@ -379,12 +379,12 @@ async def test_groups_have_equal_values_alone(store: MongoStore, database: Any, 
     values = dict(rows)
     assert (None, 1) in rows
     assert ("odd", 1) in rows
-    key = (lambda value: "2.5" if value == "2.50" else value) if name == "price" else (lambda value: value)
-    assert {key(value) for value in READ[name]} == {value for value in values if value is not None and value != "odd"}
+    shown = {"2.5" if value == "2.50" and name == "price" else value for value in READ[name]}  # of equal numbers the shortest
+    assert shown == {value for value in values if value is not None and value != "odd"}
 
 
 async def test_measures_leave_out_what_is_of_another_type(store: MongoStore) -> None:
-    measures = [Measure(function, name) for name in ("size", "ratio", "price", "fee") for function in ("min", "max", "sum", "avg")]  # type: ignore[arg-type]
+    measures = [Measure(function, name) for name in ("size", "ratio", "price", "fee") for function in ("min", "max", "sum", "avg")]
     found = await store.answer(Aggregate(shops, (), tuple(measures)))
     assert [tuple(row) for row in found[None]] == [
         (
@@ -448,8 +448,12 @@ async def test_keys_are_sought_as_the_database_has_them(store: MongoStore, datab
     statements.reset(token)
     [command] = told
     [sent] = values_sought(command["pipeline"][0]["$match"], field)
-    assert native in sent
-    assert {type(value) for value in sent} <= {type(native), str, int, Binary, datetime}
+    assert comparable(native) in map(comparable, sent)
+    assert type(native) in map(type, sent) or type(native) is Int64
+
+
+def comparable(value: Any) -> Any:
+    return value.to_decimal() if isinstance(value, Decimal128) else value
 
 
 def values_sought(query_: Any, field: str) -> list[Sequence[Any]]:
@@ -483,7 +487,7 @@ async def test_what_is_there_is_as_declared_where_one_value_is(store: MongoStore
 async def test_what_is_of_another_type_everywhere_is_told(store: MongoStore, database: Any) -> None:
     await database.shops.delete_many({"_id": {"$ne": DAN}})
     told = await problems(store, replace(shops, columns=tuple(column for column in shops.columns if column.name not in ("fee", "level"))))
-    assert len(told) == len(READ) - 2
+    assert len(told) == len(READ) - 2 + 1, "of address.zip, too"
     assert told[0].endswith("expected a column 'owner_id' for OBJECT_ID, got string in all of the one row looked at")
     assert told[1].endswith("expected a column 'address.city' for TEXT, got array in all of the one row looked at")
 
