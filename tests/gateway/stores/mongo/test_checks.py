@@ -40,7 +40,8 @@ def told(url: str) -> list[str]:
 def test_more_digits_than_a_date_has_and_other_collations_are_refused() -> None:
     for url in ("mongodb://h/db", "mongodb+motor://h/db"):
         assert told(url) == [
-            "collection laps: column ended: expected a TIME of at most 3 digits of a second (precision), which is what mongodb holds, got 6",
+            "collection laps: column ended: expected a TIME of at most 3 digits of a second (precision), which is what mongodb holds,"
+            " got 6",
             "collection laps: column driver: expected a collation that mongodb has: C, got nocase",
         ]
 
