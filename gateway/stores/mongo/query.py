@@ -166,7 +166,8 @@ def groups(aggregate: Aggregate) -> Pipeline:
     """
     collection = aggregate.collection
     conditions = [where(collection, aggregate.where)]
-    by = [_group(collection, group) for group in aggregate.groups]
+    values = _Values(collection)
+    by = [_group(collection, group, values) for group in aggregate.groups]
     if aggregate.match is not None:
         conditions.insert(0, of_keys(collection, aggregate.match.column, aggregate.match.keys))
         by = [*(parent.value for parent in fields_of(collection, aggregate.match.column)), *by]
@@ -175,17 +176,32 @@ def groups(aggregate: Aggregate) -> Pipeline:
     for place, part in enumerate(parts(collection, aggregate.measures)):
         name = f"m{place}"
         if part.function == "total":
-            measured = field_of(collection, part.column)
             cut = _decimal_pieces if part.type is Type.DECIMAL else _pieces
-            pieces = {f"{name}_{number}": {"$sum": piece} for number, piece in enumerate(cut(measured.value))}
+            pieces = {f"{name}_{number}": {"$sum": piece} for number, piece in enumerate(cut(values[part.column]))}
             totals[name] = [f"${piece}" for piece in pieces]
             measures |= pieces
         else:
-            measures[name] = _measure(collection, part)
+            measures[name] = _measure(collection, part, values)
             if _has_no_numbers(collection, part):
                 totals[name] = f"${name}.v"
     most: Pipeline = [] if aggregate.most is None else [{"$limit": aggregate.most}]
-    return [*_match(all_of(conditions)), {"$group": {"_id": by or None, **measures}}, *most, *_set(totals)]
+    return [*_match(all_of(conditions)), *_set(values.computed), {"$group": {"_id": by or None, **measures}}, *most, *_set(totals)]
+
+
+class _Values:
+    """What is measured, by column: a reference; of a guarded field to what is worked out once for each document."""
+
+    def __init__(self, collection: Collection) -> None:
+        self._collection = collection
+        self.computed: dict[str, Any] = {}
+
+    def __getitem__(self, column: str) -> Any:
+        field = field_of(self._collection, column)
+        if not field.is_guarded:
+            return field.value
+        name = f"__{field.column.name}"
+        self.computed[name] = field.value
+        return f"${name}"
 
 
 def of_keys(collection: Collection, columns: str, keys: Sequence[Key]) -> Query:
@@ -321,17 +337,17 @@ def _values(collection: Collection, columns: Iterable[str]) -> list[Any]:
     return [field_of(collection, column).ref for column in columns]
 
 
-def _group(collection: Collection, group: str | Bucket) -> Any:
+def _group(collection: Collection, group: str | Bucket, values: _Values) -> Any:
     if isinstance(group, str):
         return field_of(collection, group).group
-    date = field_of(collection, group.column).value
+    date = values[group.column]
     return {"$dateTrunc": {"date": date, "unit": group.interval, "startOfWeek": "monday", "timezone": "UTC"}}
 
 
-def _measure(collection: Collection, part: Measured) -> dict[str, Any]:
+def _measure(collection: Collection, part: Measured, values: _Values) -> dict[str, Any]:
     if part.function == "count":
         return {"$sum": 1}
-    value = field_of(collection, part.column).value
+    value = values[part.column]
     low = {"$mod": [value, HALF]}
     match part.function:
         case "min" | "max" if _has_no_numbers(collection, part):
