@@ -44,6 +44,7 @@ from gateway.stores.base import (
 from gateway.stores.mongo.store import MongoStore
 from gateway.stores.types import KeyForm, join_key
 from gateway.stores.values import found_in_place_of
+from tests.gateway.stores.mongo.test_store import stages
 from tests.kinds import MONGODB, needs
 
 pytestmark = needs(MONGODB)
@@ -448,6 +449,10 @@ async def test_keys_are_sought_as_the_database_has_them(store: MongoStore, datab
     statements.reset(token)
     [command] = told
     [sent] = values_sought(command["pipeline"][0]["$match"], field)
+    plan = await database.command(
+        "explain", {"aggregate": "shops", "pipeline": command["pipeline"], "cursor": {}}, verbosity="queryPlanner"
+    )
+    assert {str(stage["keyPattern"]) for stage in stages(plan) if stage.get("stage") == "IXSCAN"} == {str({field: 1})}
     assert comparable(native) in map(comparable, sent)
     assert type(native) in map(type, sent) or type(native) is Int64
 
