@@ -421,7 +421,7 @@ def _ends_to_write(source: Source, start: str, end: str) -> str:
     s, e = node("s", source.start_labels), node("e", source.end_labels)
     return (
         f"OPTIONAL MATCH {s} WHERE s.{plain(edge.start_property)} = {start} WITH r, s"
-        f" OPTIONAL MATCH {e} WHERE e.{plain(edge.end_property)} = {end} WITH r, s, e"
+        f" OPTIONAL MATCH {e} WHERE e.{plain(edge.end_property)} = {end}"
     )
 
 
@@ -431,7 +431,7 @@ def _relationship_to_write(source: Source, key: str) -> str:
         return f"MERGE (s)-[x:{type_}]->(e)"
     # One with its key between other nodes is moved: there are no two with one key.
     return (
-        f"OPTIONAL MATCH (a)-[old:{type_} {{{key}}}]->(b) WHERE a <> s OR b <> e DELETE old"
+        f"WITH r, s, e OPTIONAL MATCH (a)-[old:{type_} {{{key}}}]->(b) WHERE a <> s OR b <> e DELETE old"
         f" WITH DISTINCT r, s, e MERGE (s)-[x:{type_} {{{key}}}]->(e)"
     )
 

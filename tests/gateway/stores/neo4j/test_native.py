@@ -736,3 +736,53 @@ async def test_every_type_is_known_as_itself_and_no_other_is(name: str) -> None:
         other = Type.BOOL if case.column.type is not Type.BOOL else Type.INT
         [line] = await problems(store, Collection("values", "s", (Column("id", Type.INT), column(other)), label="Value"))
         assert line.startswith(f"expected a column 'v' for {other.upper()}, got ")
+
+
+# --------------------------------------------------------------------------------------------------------- what is ours
+
+rated = Collection(
+    "rated",
+    "s",
+    (
+        Column("nr", Type.UUID),
+        Column("critic", Type.INT),
+        Column("film", Type.INT),
+        Column("stars", Type.DECIMAL, nullable=True, scale=1, at="how many"),
+    ),
+    key=("nr",),
+    relationship=Relationship("RATED", "Critic", "critic", "Film", "film", "no", "no"),
+    managed=True,
+)
+NR = [f"00000000-0000-0000-0000-00000000000{number}" for number in range(5)]
+
+
+async def test_managed_relationships_have_a_key_of_their_own_and_ends_of_any_type() -> None:
+    async with url_of("neo4j") as url:
+        store = Counted("tested", url)
+        await store.open()
+        prefix = store._address.prefix
+        try:
+            assert await store.migrate("s", [rated], None) == [
+                f"s: created unique constraint on node {prefix}Critic (no)",
+                f"s: created unique constraint on node {prefix}Film (no)",
+                f"s: created unique constraint on relationship {prefix}RATED (nr)",
+            ]
+            assert await store.migrate("s", [rated], None) == []
+            await store.answer(Upsert(rated, [(NR[0], 1, 2, "4.5"), (NR[1], 1, 2, "3.0"), (NR[2], 1, 2, None), (NR[3], 4, 2, "0.5")]))
+            await store.answer(Upsert(rated, [(NR[3], 5, 2, "0.5")]))
+            fetch = Fetch(rated, ("nr", "stars"), order=(Order("stars", descending=True),))
+            for backward in (False, True):
+                assert [row[0] for row in await walked(store, fetch, backward=backward)] == [NR[0], NR[1], NR[3], NR[2]]
+            found = await store.answer(Fetch(rated, ("nr",), Match("critic", ["1", "4", "5"]), page=Page(2), count=True))
+            assert {key: (part.rows, part.total) for key, part in found.items()} == {"1": ([[NR[0]], [NR[1]]], 3), "5": ([[NR[3]]], 1)}
+            assert [str(problem) for problem in problems_of([rated], await store.describe([rated]))] == []
+            got = await store.answer(Get(rated, ("film", "stars"), [NR[1], NR[4], "x"], "nr"))
+            assert {key: tuple(row) for key, row in got.items()} == {NR[1]: (2, "3.0")}
+            sums = await store.answer(Aggregate(rated, (), (Measure("sum", "stars"), Measure("avg", "stars")), Match("film", ["2", "3"])))
+            assert {key: [tuple(row) for row in rows] for key, rows in sums.items()} == {
+                "2": [("8.0", "2.666666666666666666666666666666667")]
+            }
+            await store.answer(Delete(rated, [(NR[0],), (NR[3],)]))
+            assert [row[0] for row in await rows(store, Fetch(rated, ("nr",)))] == [NR[1], NR[2]]
+        finally:
+            await store.close()
