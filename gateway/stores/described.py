@@ -12,6 +12,7 @@ from typing import Protocol, runtime_checkable
 
 from gateway.stores.declarations import Collection, Index, Type
 
+UNBOUNDED = 1_000_000
 SAMPLED = 100  # rows of a collection, at most, where no catalogue says what they hold
 
 
@@ -19,14 +20,20 @@ SAMPLED = 100  # rows of a collection, at most, where no catalogue says what the
 class FoundColumn:
     """``type`` is what the database calls it, ``fits`` are the declared types that its values can be read, compared and written as.
 
-    Of a sample they are those that at least one value fits, and the column is not there at all where no row has a value. ``misfit`` is
-    what of the declaration is expected beyond the type, and what is there instead: more digits, other values of an enum.
+    Of a sample they are those that at least one value fits, and the column is not there at all where no row has a value. The rest is what
+    a catalogue says of its values beyond their type; None where it says nothing.
     """
 
     type: str
     fits: frozenset[Type]
     nullable: bool = True
-    misfit: tuple[str, str] | None = None
+    many: bool | None = None  # whether its values are lists
+    precision: int | None = None  # TIME and CLOCK: digits of a second
+    finest: int = 9  # … that the database can have at all
+    scale: int | None = None  # DECIMAL: decimals; UNBOUNDED where there may be any number of them
+    bits: int | None = None  # INT
+    values: tuple[str, ...] | None = None  # ENUM: in their order
+    collation: str | None = None  # TEXT: "C", "nocase", or what the database calls another
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from decimal import Decimal
 from typing import Any
 
 from gateway.stores.base import Collection, Column, Index, Type
@@ -100,12 +101,15 @@ def _found(source: Source, rows: Sequence[Sequence[list[Any]]], rules: Iterable[
         read = [value if decode is None else decode(value) for _, value in given]
         wrong = [found for found, value in zip(given, read, strict=True) if found_in_place_of(column, value) is not None]
         shown = " or ".join(sorted({name for name, _ in given}))
-        misfits = [found for found in wrong if _is_beyond(column, *found)] + [found for found in given if _is_wide(column, found[1])]
+        beyond = [value for type_, value in wrong if _is_beyond(column, type_, value)]
         columns[column.name] = FoundColumn(
             shown,
-            frozenset({column.type} if len(wrong) < len(given) or misfits else ()),
+            frozenset({column.type} if len(wrong) < len(given) or beyond else ()),
             nullable=_NULL in named,
-            misfit=(_expected(column), f"others in {len(misfits)} of the {len(rows)} rows looked at") if misfits else None,
+            precision=9 if beyond and column.type in (Type.TIME, Type.CLOCK) else None,
+            scale=max(map(_decimals, beyond), default=None) if column.type is Type.DECIMAL else None,
+            bits=64 if column.type is Type.INT and any(map(_is_wide, read)) else None,
+            values=_names(given) if beyond and column.type is Type.ENUM else None,
         )
     indexes = _indexes(source, rules)
     return Found(_what(source), columns, indexes, sampled=len(rows), repeated=_repeated(source, indexes, rows))
@@ -129,20 +133,17 @@ def _is_beyond(column: Column, type_: str, value: Any) -> bool:
             return False
 
 
-def _is_wide(column: Column, value: Any) -> bool:
-    return column.type is Type.INT and column.bits == 32 and type(value) is int and not -(2**31) <= value < 2**31
+def _decimals(text: str) -> int:
+    exponent = Decimal(text).as_tuple().exponent
+    return -exponent if isinstance(exponent, int) else 0
 
 
-def _expected(column: Column) -> str:
-    match column.type:
-        case Type.TIME | Type.CLOCK:
-            return f"of at most {column.precision} digits of a second"
-        case Type.DECIMAL:
-            return f"of at most {column.scale} decimals"
-        case Type.INT:
-            return "of 32 bits"
-        case _:
-            return f"of the values {', '.join(column.values)}"
+def _is_wide(value: Any) -> bool:
+    return type(value) is int and not -(2**31) <= value < 2**31
+
+
+def _names(given: Iterable[tuple[str, Any]]) -> tuple[str, ...]:
+    return tuple(sorted({value for _, value in given if isinstance(value, str)}))
 
 
 def _repeated(source: Source, indexes: Sequence[Index], rows: Sequence[Sequence[list[Any]]]) -> int:
