@@ -42,22 +42,15 @@ from gateway.stores.base import (
 from gateway.stores.described import Description
 from gateway.stores.measures import joined
 from gateway.stores.neo4j.address import address_of
+from gateway.stores.neo4j.aggregates import aggregate_decoders, aggregate_statement
 from gateway.stores.neo4j.conditions import Parameters, split
-from gateway.stores.neo4j.cypher import (
-    aggregate_decoders,
-    aggregate_statement,
-    delete_text,
-    deleted,
-    fetch_statement,
-    get_statement,
-    upsert_text,
-    written,
-)
+from gateway.stores.neo4j.cypher import fetch_statement, get_statement
 from gateway.stores.neo4j.described import described
 from gateway.stores.neo4j.native import NativeText
 from gateway.stores.neo4j.schema import AWAIT, SHOW, existing, wanted
 from gateway.stores.neo4j.sources import CarefulSource, Source, quoted
 from gateway.stores.neo4j.values import decode_rows, require_values, to_wire
+from gateway.stores.neo4j.writes import delete_text, deleted, upsert_text, written
 from gateway.stores.placeholders import prefix_of
 from gateway.stores.reasons import Reason, unavailable
 from gateway.stores.shared import conflict, grouped, in_order_of, pages
