@@ -20,23 +20,15 @@ SAMPLED = 100  # rows of a collection, at most, where no catalogue says what the
 class FoundColumn:
     """``type`` is what the database calls it, ``fits`` are the declared types that its values can be read, compared and written as.
 
-<<<<<<< HEAD
     Of a sample they are those that at least one value fits, and the column is not there at all where no row has a value. ``misfit`` is
     what of the declaration is expected beyond the type, and what is there instead, as a sample shows it; the rest is what a catalogue
     says of the values beyond their type, None where it says nothing.
-=======
-    Of a sample they are those that at least one value fits, and the column is not there at all where no row has a value. The rest is what
-    a catalogue says of its values beyond their type; None where it says nothing.
->>>>>>> neo4j
     """
 
     type: str
     fits: frozenset[Type]
     nullable: bool = True
-<<<<<<< HEAD
     misfit: tuple[str, str] | None = None
-=======
->>>>>>> neo4j
     many: bool | None = None  # whether its values are lists
     precision: int | None = None  # TIME and CLOCK: digits of a second
     finest: int = 9  # … that the database can have at all
