@@ -90,38 +90,6 @@ def _shown(its: FoundColumn) -> str:
     return f"{its.type} ({', '.join(details)})" if details else its.type
 
 
-def _beyond_type(column: Column, its: FoundColumn, is_managed: bool) -> str | None:
-    """Return what was expected of values that are of the right type; None where they are that. What there is is never cut."""
-    match column.type:
-        case Type.TIME | Type.CLOCK if its.precision is not None and its.precision > column.precision:
-            return f"of at most {column.precision} digits of a second (its precision)"
-        case Type.TIME | Type.CLOCK if column.precision > its.finest:
-            return f"of {column.precision} digits of a second (its precision)"
-        case Type.DECIMAL if its.scale is not None and column.scale is not None and its.scale > column.scale:
-            return f"of at most {column.scale} decimals (its scale)"
-        case Type.INT if its.bits is not None and its.bits > column.bits:
-            return f"of {column.bits} bits"
-        case Type.ENUM if its.values is not None and its.values != column.values:
-            return f"with the values {', '.join(column.values)} in this order"
-        case Type.TEXT if its.collation is not None and not _is_collated(column, its.collation, is_managed):
-            return f"with the collation {column.collation}"
-    return None
-
-
-def _is_collated(column: Column, collation: str, is_managed: bool) -> bool:
-    """Return whether texts are compared as declared. Equal are the same texts in all collations but some; those order as asked, unless
-    it is our own column, which is taken at its word.
-    """
-    if column.collation == "nocase" or collation in ("C", "nocase"):
-        return collation == column.collation
-    return not is_managed and not collation.startswith("not deterministic")
-
-
-def _shown(its: FoundColumn) -> str:
-    details = its.values if its.values is not None else (its.collation,) if its.collation is not None else ()
-    return f"{its.type} ({', '.join(details)})" if details else its.type
-
-
 def _without(where: str, column: Column, found: Found) -> Iterator[Problem]:
     if found.sampled is None:
         yield Problem(where, f"a column {column.path!r}", _instead(column.path, found))
