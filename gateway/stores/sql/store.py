@@ -131,9 +131,8 @@ class SqlStore:
         rows = await self._read(statement, values)
         if not rows:
             return {}
-        by_parent: dict[Any, list[Row]] = grouped_by_last(rows, len(rows[0]) - 1)
-        groups: Groups = _named(statement, sent, by_parent)
-        return joined(aggregate, groups)
+        by_parent: dict[Any, Sequence[Row]] = {**grouped_by_last(rows, len(rows[0]) - 1)}
+        return joined(aggregate, _named(statement, sent, by_parent))
 
     async def _native(self, call: NativeCall) -> Groups:
         statement, values = self.statements.native(call)
