@@ -131,8 +131,9 @@ class SqlStore:
         rows = await self._read(statement, values)
         if not rows:
             return {}
-        by_parent: dict[Any, Sequence[Row]] = {**grouped_by_last(rows, len(rows[0]) - 1)}
-        return joined(aggregate, _named(statement, sent, by_parent))
+        by_parent: dict[Any, list[Row]] = grouped_by_last(rows, len(rows[0]) - 1)
+        by_key: dict[Key | None, list[Row]] = _named(statement, sent, by_parent)
+        return joined(aggregate, by_key)
 
     async def _native(self, call: NativeCall) -> Groups:
         statement, values = self.statements.native(call)
