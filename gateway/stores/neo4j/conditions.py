@@ -287,8 +287,10 @@ def conditions(source: Source, where: Where | None, prefix: str = "") -> list[st
 # -------------------------------------------------------------------------------------------------------------- cursors
 
 
-def beyond(source: Source, order: Sequence[Order], marks: Sequence[Mark], cursor: str, *, after: bool) -> list[str]:
+def beyond(source: Source, order: Sequence[Order], marks: Sequence[Mark], cursor: str, ordered: Sequence[str], *, after: bool) -> list[str]:
     """Conditions for rows strictly after, or before, a cursor, whose values are bound as ``{cursor}0``, ``{cursor}1``, …
+
+    ``ordered`` are the expressions that rows are ordered by.
 
     PERF: as ORs of ANDs the planner brings them into a normal form, whose size grows with the product of the columns: 570 ms to
     plan a page between two cursors in an order of three columns and the key, against 260 ms with CASE (once per shape).
@@ -296,9 +298,9 @@ def beyond(source: Source, order: Sequence[Order], marks: Sequence[Mark], cursor
     beyond = "false"
     for i in reversed(range(len(order))):
         parameter = f"${cursor}{i}"
-        step = _step(source, order[i], marks[i], parameter, after=after)
+        step = _step(source, order[i], marks[i], parameter, ordered[i], after=after)
         last = i == len(order) - 1
-        beyond = step if last else f"CASE WHEN {_same(source, order[i], marks[i], parameter)} THEN {beyond} ELSE {step} END"
+        beyond = step if last else f"CASE WHEN {_same(source, order[i], marks[i], parameter, ordered[i])} THEN {beyond} ELSE {step} END"
     first, form = order[0].column, source.form(order[0].column)
     if len(order) == 1 or source.may_be_null(first) or marks[0] != "plain" or not form.is_ordered:
         return [beyond]
@@ -313,17 +315,15 @@ def in_order(source: Source, column: str) -> str:
     return ref if form.is_ordered else form.comparable(ref)
 
 
-def _step(source: Source, item: Order, mark: Mark, parameter: str, *, after: bool) -> str:
+def _step(source: Source, item: Order, mark: Mark, parameter: str, ref: str, *, after: bool) -> str:
     """The column's value is beyond the cursor's."""
-    ref = in_order(source, item.column)
     if mark == "null":  # nulls are last
         return "false" if after else f"{ref} IS NOT NULL"
     beyond = _ordered(source.form(item.column), ref, "<" if item.descending == after else ">", parameter, mark)
     return f"({beyond} OR {ref} IS NULL)" if after and source.may_be_null(item.column) else beyond
 
 
-def _same(source: Source, item: Order, mark: Mark, parameter: str) -> str:
-    ref = in_order(source, item.column)
+def _same(source: Source, item: Order, mark: Mark, parameter: str, ref: str) -> str:
     if mark == "null":
         return f"{ref} IS NULL"
     value = f"{parameter}.text" if mark == "wide" else source.form(item.column).bound(parameter)
