@@ -8,15 +8,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gateway.engine.code import Code, made
-from gateway.engine.plan import FieldPlan
+from gateway.engine.plan import FieldPlan, Place
 from gateway.engine.results import Failed
 from gateway.engine.sources.source import Asked, Source
+from gateway.stores.base import Order
 
 if TYPE_CHECKING:
     from gateway.engine.declared import Declared, Problem
     from gateway.engine.plan import View
     from gateway.engine.planner import Planning
-    from gateway.engine.sources.connection import ConnectionPlace
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,37 @@ class PartField(FieldPlan):
 
     def expression(self, code: Code, number: int) -> str:
         return repr(self.value) if self.part is TYPENAME else self.part.text
+
+
+@dataclass(slots=True, eq=False, weakref_slot=True)
+class ConnectionPlace(Place):
+    parts: list[PartField] = field(default_factory=list)
+    counts: bool = False  # totalCount was asked
+    has_rows: bool = False  # a connection asked for its totalCount alone needs no rows
+    has_cursors: bool = False
+    has_flags: bool = False  # hasNextPage or hasPreviousPage was asked
+    cut: str = ""  # where its pages are cut, for who reads the plan
+
+    def columns(self, order: Sequence[Order]) -> tuple[str, ...]:
+        """Return the columns of its rows: the layout's, and behind it those of the order, which cursors are made of."""
+        columns = self.layout.columns
+        if not self.has_cursors:
+            return columns
+        return (*columns, *(item.column for item in order if item.column not in columns))
+
+    def asked(self, order: Sequence[Order]) -> tuple[str, ...]:
+        """Return those of them that a store is asked for, in the order of its rows."""
+        columns = self.layout.asked
+        if not self.has_cursors:
+            return columns
+        return (*columns, *(item.column for item in order if item.column not in columns))
+
+    @property
+    def has_tail(self) -> bool:
+        return self.has_cursors
+
+    def compile(self, *, is_careful: bool) -> Callable[..., Any]:
+        return compile_connection(self, is_careful=is_careful)
 
 
 def compile_connection(place: ConnectionPlace, *, is_careful: bool) -> Callable[..., Any]:

@@ -159,7 +159,9 @@ class Fetch(Request[Slices]):
 
     @property
     def needs(self) -> frozenset[Ability]:
-        return PAGE | (COUNT if self.count else NOTHING) | (FILTER if self.where is not None or self.collection.where is not None else NOTHING)
+        return (
+            PAGE | (COUNT if self.count else NOTHING) | (FILTER if self.where is not None or self.collection.where is not None else NOTHING)
+        )
 
     @property
     def keys_count(self) -> int:
