@@ -182,6 +182,12 @@ class Run:
                 del unique[key]
         return UniqueKeys(unique)
 
+    def put(self, place: Place, result: Result) -> None:
+        """Give a place its rows that came with those of another."""
+        self.state.results[place.index] = result
+        if result.error is not None:
+            self.state.failed = True
+
     def something_failed(self) -> None:
         """Say that an error or a null stands somewhere among a place's values."""
         self.state.failed = True

@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import os
 import statistics
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -37,7 +38,7 @@ OPERATIONS = {
 
 
 async def main(kinds: Sequence[str], followees: int) -> None:
-    print(f"{'milliseconds, median':34}" + "".join(f"{kind:>12}" for kind in kinds))
+    lines = [f"{'milliseconds, median':34}" + "".join(f"{kind:>12}" for kind in kinds)]
     table: dict[str, list[float]] = {name: [] for name in OPERATIONS}
     for kind in kinds:
         async with AsyncExitStack() as stack:
@@ -49,8 +50,8 @@ async def main(kinds: Sequence[str], followees: int) -> None:
             service = Service(graph, stores, limits=Limits(edges_max=max(100_000, 2 * followees)))
             for name, text in OPERATIONS.items():
                 table[name].append(await _median_ms(service, text))
-    for name, times in table.items():
-        print(f"{name:34}" + "".join(f"{ms:12.2f}" for ms in times))
+    lines += [f"{name:34}" + "".join(f"{ms:12.2f}" for ms in times) for name, times in table.items()]
+    sys.stdout.write("\n".join([*lines, ""]))
 
 
 async def _fill(stores: Stores, followees: int) -> None:
