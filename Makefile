@@ -18,7 +18,7 @@ ifneq (ok,$(shell $(PY) -c 'print("ok")' 2>/dev/null))
 $(shell rm -rf $(VENV))
 endif
 
-.PHONY: run test check format lint types imports fuzz fuzz-bodies soak bench bench-executors bench-growth bench-hostile bench-pair bench-start bench-validation screenshot lock clean help
+.PHONY: run test check format lint types imports fuzz fuzz-bodies soak bench bench-edges bench-executors bench-growth bench-hostile bench-pair bench-start bench-validation screenshot lock clean help
 
 run: $(RUN)  ## start the gateway on PORT (8000), with demo data on the first start
 	@exec $(VENV)/bin/gateway serve --port $(PORT)
@@ -51,6 +51,9 @@ fuzz-bodies: $(DEV)  ## COUNT (100,000) mutated bodies and documents, in PROCESS
 
 soak: $(DEV)  ## a gateway under good, hostile and broken requests for SECONDS (600): fails when it grows, stalls, errs or dies
 	$(PY) -m tests.soak --seconds $(or $(SECONDS),600) $(SOAK)
+
+bench-edges: $(DEV)  ## pages through edges of a user who follows 30,000 (PostgreSQL with TEST_POSTGRES_URL)
+	$(PY) -m tests.benchmarks.edges
 
 bench-executors: $(DEV)  ## the executors alone, over rows that are ready in memory
 	$(PY) -m tests.benchmarks.executors

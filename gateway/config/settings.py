@@ -94,6 +94,7 @@ class Settings(BaseSettings):
     filter_text_max: int = _limit(256, "characters to look for in a filter")
     cost_max: int = _limit(10_000, "objects that an operation's page sizes allow")
     objects_max: int = _limit(20_000, "objects of an answer")
+    edges_max: int = _limit(100_000, "edges that are read for an operation")
     introspection_fields_max: int = _limit(100, "fields of an introspection per type of the schema")
     response_limit_bytes: int = _limit(8 * _MIB, "bytes of an answer", least=1_024)
 

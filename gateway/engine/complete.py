@@ -95,6 +95,10 @@ class Building:
     def bound(self, place: Place) -> Any:
         return self._state.bounds[place.index]
 
+    def out(self, place: Place) -> Any:
+        """Return what the source of a place that stands below has made of its objects."""
+        return self._outs[place.index]
+
     def objects(self, view: View, rows: Sequence[Row]) -> list[Any]:
         """Return an object per row."""
         return self._builders.views[view.number](rows, self._outs) if rows else []

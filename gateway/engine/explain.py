@@ -70,6 +70,7 @@ def _line(batch: dict[str, Any]) -> str:
             f"by {batch['by']}" if "by" in batch else "",
             "count" if batch.get("totalCount") else "",
             "no rows" if batch.get("rows") is False else "",
+            batch.get("cut", ""),
             "cursors" if batch.get("cursors") else "",
             "arguments by request" if batch["arguments"] == "by request" else "",
             f"rows left out without {', '.join(batch['leftOutWithout'])}" if "leftOutWithout" in batch else "",

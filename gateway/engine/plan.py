@@ -26,6 +26,7 @@ Coerced = Mapping[str, Any]  # variables by name
 Texts = tuple[tuple[int, int], ...]  # the slots of a place's texts, and how often each is written for a row
 Sample = tuple["Place", Texts]
 
+NEVER = -1
 ROOT = -1  # the index of the place of the root's only row; it is in no level
 
 
@@ -174,8 +175,9 @@ class Place:
 
     @property
     def starts(self) -> int:
-        """The round in which it first asks."""
-        return self.level + 1 - (1 if self.source is None else self.source.rounds)
+        """The round in which it first asks; NEVER where its rows come with those of another place."""
+        rounds = 1 if self.source is None else self.source.rounds
+        return self.level + 1 - rounds if rounds else NEVER
 
     def compile(self, *, is_careful: bool) -> Callable[..., Any] | None:  # noqa: ARG002
         """Return the function that makes of its objects what the field has; None where they are it."""

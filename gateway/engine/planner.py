@@ -222,6 +222,10 @@ class Planning:
         except CallerError as exc:
             self._refused.append((place, exc))
 
+    def bound(self, place: Place) -> Bound:
+        """Return a place's arguments, where none of them is a variable and all could be bound."""
+        return self._bounds[place.index]
+
     def objects(self, place: Place, asked: Asked) -> None:
         """Plan what is selected of a place's rows, if they are objects, and if anything is."""
         named = get_named_type(asked.definition.type)

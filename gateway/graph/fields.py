@@ -38,6 +38,7 @@ from gateway.engine.sources import (
     FromColumn,
     Lookup,
     Many,
+    ManyEdges,
     ManyThrough,
     NodeById,
     NodesByIds,
@@ -109,14 +110,6 @@ def many(
 
     ``by`` is the column of ``collection``, or are the columns, with the parent's key; or with what the parent has in ``to``.
     """
-    arguments = {
-        "where": (Optional[where], "Which rows; all of them without."),
-        "order_by": (Optional[list[order]], "The order; by key without. The key, ascending, breaks ties."),
-        "first": (Optional[int], "How many from the front; the settings page_default and page_max say how many by default and at most."),
-        "after": (Optional[str], "Only what comes after this cursor, which fits the order it was made for."),
-        "last": (Optional[int], "How many from the back; not together with first."),
-        "before": (Optional[str], "Only what comes before this cursor."),
-    }
     if through is not None and not isinstance(through, Through):
         form = 'through=Through(edges, parent="…", node="…")'
         if isinstance(through, tuple) and len(through) == 3:
@@ -128,7 +121,38 @@ def many(
         source = Many(collection, None if by is None else _joined(by), above)
     else:
         source = ManyThrough(collection, None, above, through=through)
-    return _field(source, description, [_argument(*item) for item in _flat(arguments)])
+    return _field(source, description, _page_arguments(where, order))
+
+
+def many_edges(
+    collection: Collection, *, through: Through, to: Names | None = None, where: Any, order: Any, description: str | None = None
+) -> Any:
+    """Return a connection field whose edges are rows of their own: those of the collection ``through.edges``, each of them once, though
+    two may have the same ends. Filter, order and cursors are of the edges; the nodes are rows of ``collection`` by key.
+
+    Its type is a connection whose edge type has, besides ``node`` and ``cursor``, fields from the edges' columns::
+
+        @strawberry.type
+        class PlayEdge(Edge[Track]):
+            seconds: int = column()
+    """
+    if not isinstance(through, Through):
+        form = 'through=Through(edges, parent="…", node="…")'
+        raise TypeError(f"many_edges({collection.name}): expected a Through, got a {type(through).__name__}; write {form}")
+    source = ManyEdges(collection, None, None if to is None else _joined(to), through=through)
+    return _field(source, description, _page_arguments(where, order))
+
+
+def _page_arguments(where: Any, order: Any) -> list[StrawberryArgument]:
+    arguments = {
+        "where": (Optional[where], "Which rows; all of them without."),
+        "order_by": (Optional[list[order]], "The order; by key without. The key, ascending, breaks ties."),
+        "first": (Optional[int], "How many from the front; the settings page_default and page_max say how many by default and at most."),
+        "after": (Optional[str], "Only what comes after this cursor, which fits the order it was made for."),
+        "last": (Optional[int], "How many from the back; not together with first."),
+        "before": (Optional[str], "Only what comes before this cursor."),
+    }
+    return [_argument(*item) for item in _flat(arguments)]
 
 
 def lookup(collection: Collection, *, by: Mapping[str, str], description: str | None = None) -> Any:
@@ -340,7 +364,7 @@ class Edge(Generic[NodeType]):
 
 @strawberry.type(description="A page of objects, after the Relay Cursor Connections specification.")
 class Connection(Generic[NodeType]):
-    edges: list[Edge[NodeType]] | None = part("edges", "The objects of this page with their cursors.")
+    edges: Sequence[Edge[NodeType]] | None = part("edges", "The objects of this page with their cursors.")
     nodes: list[NodeType] | None = part("nodes", "The objects of this page.")
     page_info: PageInfo = part("page_info", "Where this page lies.")
     total_count: int | None = part("total_count", "How many there are in all pages; counted only when asked.")

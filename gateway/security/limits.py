@@ -58,6 +58,7 @@ class Limits:
 
     cost_max: int = 10_000
     objects_max: int = 20_000
+    edges_max: int = 100_000
     introspection_fields_max: int = 100
     response_limit_bytes: int = 8 * 1024 * 1024
 

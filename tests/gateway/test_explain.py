@@ -27,11 +27,11 @@ async def test_a_plan_prints_its_levels_and_the_columns_asked() -> None:
         "  users: many users.users(name, id)  [count; arguments by request]",
         "level 1",
         "  users.posts: many posts.posts(title)  [by author_id]",
-        "  users.following: many recommendations.follows(followee_id)  [by follower_id]",
+        "  users.following: many recommendations.follows(followee_id)  [by follower_id; a page of edges]",
         "  users.recommendations: batch function recommendations.by_user(post_id, score, because)"
         "  [rows left out without users.recommendations.post]",
         "level 2",
-        "  users.following: many users.users(name)  [by pairs of parent and key]",
+        "  users.following: many users.users(name)  [by id]",
         "  users.recommendations.post: one posts.posts(id)  [by id]",
     ]
 

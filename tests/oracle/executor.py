@@ -44,6 +44,7 @@ from gateway.engine.sources import (
     FromColumn,
     Lookup,
     Many,
+    ManyEdges,
     ManyThrough,
     NodeById,
     NodesByIds,
@@ -78,6 +79,18 @@ class Object:
         if name.startswith("_") or name not in self._columns:
             raise AttributeError(name)
         return self._values[name]
+
+
+class _EdgeObject(Object):
+    """An edge with columns of its own."""
+
+    @property
+    def node(self) -> Any:
+        return self._values["node"]
+
+    @property
+    def cursor(self) -> str:
+        return str(self._values["cursor"])
 
 
 class Executor:
@@ -221,6 +234,8 @@ class Executor:
 
     async def _many(self, source: Many, parent: Any, args: Mapping[str, Any]) -> Page:
         collection = source.collection
+        if isinstance(source, ManyEdges):
+            return await self._edges(source, getattr(parent, parent._key), args)
         if isinstance(source, ManyThrough):
             return await self._through(source, getattr(parent, parent._key), args)
         if source.by is None:
@@ -238,6 +253,34 @@ class Executor:
         except Exception as exc:
             return self._reader.page_of_keys(collection, keys, args, exc)
         return self._page(collection, self._reader.page(collection, records, args))
+
+    async def _edges(self, source: ManyEdges, parent: Any, args: Mapping[str, Any]) -> Page:
+        """Return a page of edges, each an object with its node; those whose node is gone count and are left out."""
+        through, nodes = source.through, source.collection
+        matching = [
+            edge
+            for edge in await self._ask.rows_with(through.edges, through.parent, parent)
+            if self._reader.matches(through.edges, edge, args.get("where"))
+        ]
+        ends: dict[Any, Any] = {}
+        for key in {edge[through.node] for edge in matching} - {None}:
+            try:
+                ends[key] = await self._one(nodes, key)
+            except Exception as exc:  # nobody knows which are gone
+                ends[key] = exc
+        page = self._reader.page(through.edges, [edge for edge in matching if ends.get(edge[through.node]) is not None], args)
+        found = [
+            _EdgeObject(
+                self._types.get(through.edges, ""),
+                through.edges.declared,
+                edge.node | {"node": ends[edge.node[through.node]], "cursor": edge.cursor},
+                through.edges.key[0],
+            )
+            for edge in page.edges
+        ]
+        failed = next((edge.node for edge in found if isinstance(edge.node, Exception)), None)
+        shown = failed if failed is not None else [edge.node for edge in found]
+        return Page(shown, cast("list[Edge]", found), len(matching), page.has_next_page, page.has_previous_page)
 
     def _page(self, collection: Collection, page: Page) -> Page:
         """Return a page of objects for a page of records."""

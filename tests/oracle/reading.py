@@ -64,7 +64,7 @@ class Reader:
     def check(self, source: Source | None, args: Mapping[str, Any]) -> None:
         """Raise BadInputError where an argument of a field of this source has a value that cannot be."""
         match source:
-            case Many(collection=collection):
+            case Many(home=collection):
                 page_size(dict(args))
                 self._check_filter(collection, args.get("where"))
                 order = order_of(collection, args)

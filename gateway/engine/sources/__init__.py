@@ -6,6 +6,7 @@ from gateway.engine.sources.connection import Many, ManyThrough, Through
 from gateway.engine.sources.embedded import Embedded
 from gateway.engine.sources.found import source_of
 from gateway.engine.sources.key import Each, Lookup, One
+from gateway.engine.sources.many_edges import ManyEdges
 from gateway.engine.sources.node import NodeById, NodesByIds
 from gateway.engine.sources.parts import Part
 from gateway.engine.sources.resolver import Resolver
@@ -26,6 +27,7 @@ __all__ = [
     "FromColumn",
     "Lookup",
     "Many",
+    "ManyEdges",
     "ManyThrough",
     "NodeById",
     "NodesByIds",

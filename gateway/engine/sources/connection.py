@@ -15,9 +15,9 @@ from gateway.engine.cursors import write_cursor
 from gateway.engine.declared import Problem
 from gateway.engine.plan import FieldPlan, Place
 from gateway.engine.results import Failed, Result
-from gateway.engine.sources.edges import page_of_edges
+from gateway.engine.sources.edges import columns_in_order, page_by_edges, page_of_edges, reached
 from gateway.engine.sources.key import Child, rows_of
-from gateway.engine.sources.parts import PARTS, TYPENAME, Part, PartField, compile_connection
+from gateway.engine.sources.parts import PARTS, TYPENAME, ConnectionPlace, Part, PartField
 from gateway.engine.sources.source import Asked, Bound, Source, Steps, source_in
 from gateway.stores.base import EMPTY, Ability, Collection, Column, Fetch, Match, Order, Page, Pairs, Row, Slice, Where
 from gateway.stores.types import keys_between
@@ -31,6 +31,12 @@ if TYPE_CHECKING:
     from gateway.engine.values import Binder
 
 _NO_ROWS = Page(0)
+
+# How the edges of a connection are read, as a plan tells it.
+SOME_EDGES = "a page of edges"
+SOME_OR_ALL = "a page of edges; all edges with a filter or in another order"
+ALL_EDGES = "all edges"
+_PAIRS = "pairs of parent and key"
 
 _NONE: frozenset[Ability] = frozenset()
 _PAGE: frozenset[Ability] = frozenset({"page"})
@@ -68,35 +74,6 @@ class Through:
             raise TypeError(f"Through({name}): expected parent and node by name; write Through({name}, parent={parent!r}, node={node!r})")
         for attribute, value in (("edges", edges), ("parent", parent), ("node", node)):
             object.__setattr__(self, attribute, value)
-
-
-@dataclass(slots=True, eq=False, weakref_slot=True)
-class ConnectionPlace(Place):
-    parts: list[PartField] = field(default_factory=list)
-    counts: bool = False  # totalCount was asked
-    has_rows: bool = False  # a connection asked for its totalCount alone needs no rows
-    has_cursors: bool = False
-
-    def columns(self, order: Sequence[Order]) -> tuple[str, ...]:
-        """Return the columns of its rows: the layout's, and behind it those of the order, which cursors are made of."""
-        columns = self.layout.columns
-        if not self.has_cursors:
-            return columns
-        return (*columns, *(item.column for item in order if item.column not in columns))
-
-    def asked(self, order: Sequence[Order]) -> tuple[str, ...]:
-        """Return those of them that a store is asked for, in the order of its rows."""
-        columns = self.layout.asked
-        if not self.has_cursors:
-            return columns
-        return (*columns, *(item.column for item in order if item.column not in columns))
-
-    @property
-    def has_tail(self) -> bool:
-        return self.has_cursors
-
-    def compile(self, *, is_careful: bool) -> Callable[..., Any]:
-        return compile_connection(self, is_careful=is_careful)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +123,8 @@ class Many(Source):
             source = source_in(definition)
             named = get_named_type(definition.type)
             if not isinstance(source, Part) or source.name not in PARTS:
-                yield Problem(f"{type_.name}.{name}", f"a part of a connection ({', '.join(PARTS)})", "another field")
+                of = "" if "cursor" not in type_.fields else ", as edges have no fields of their own but by many_edges()"
+                yield Problem(f"{type_.name}.{name}", f"a part of a connection ({', '.join(PARTS)}){of}", "another field")
             elif PARTS[source.name].has_nodes:
                 yield from field.of_node_type(named, self.collection)
             elif is_object_type(named):
@@ -175,7 +153,12 @@ class Many(Source):
         place = planning.place_of(ConnectionPlace, view, asked, self, by=by, there=there, declared=self.collection.declared)
         planning.arguments(place, asked)
         place.parts = self._parts(planning, place, planning.collect(place, asked), asked)
+        place.cut = self._cut(place, planning)
         return Connected(*asked.common, place, place.slot)
+
+    def _cut(self, place: ConnectionPlace, planning: Planning) -> str:
+        """Return where pages are cut, for who reads the plan."""
+        return ""
 
     def _keys_of(self, view: View) -> tuple[str | None, tuple[Column, ...]]:
         """Return the columns of the parent that have its key, and those that have it in what is asked for it."""
@@ -200,6 +183,7 @@ class Many(Source):
             place.counts |= source.name == "total_count"
             place.has_rows |= source.name != "total_count"
             place.has_cursors |= part.part.has_cursor
+            place.has_flags |= source.name in ("has_next_page", "has_previous_page")
             made.append(part)
         return made
 
@@ -209,8 +193,8 @@ class Many(Source):
         names = binder.names(self)
         given = names.given(arguments)
         where = binder.where(names, given.get("where"))
-        order = binder.order(self.collection, names, given.get("order_by") or ())
-        page, cursor_of = binder.page(self.collection, order, given)
+        order = binder.order(self.home, names, given.get("order_by") or ())
+        page, cursor_of = binder.page(self.home, order, given)
         return BoundPage(where=where, order=order, page=page, cursor_of=cursor_of)
 
     @property
@@ -232,7 +216,7 @@ class Many(Source):
             match = Match(self.by, keys)
         groups: Mapping[Any, Slice] = yield self._fetch(place, run.bound(place), match)
         groups = completed(place, groups)
-        return Result(rows=_rows_of(groups), groups=groups)
+        return Result(rows=rows_of_groups(groups), groups=groups)
 
     def _fetch(self, place: ConnectionPlace, bound: BoundPage, match: Match | Pairs | None) -> Fetch:
         page = bound.page if place.has_rows else _NO_ROWS
@@ -247,11 +231,15 @@ class Many(Source):
         result, bound = building.result(place), building.bound(place)
         if result.error is not None:
             return self._without_rows(place, result, result.error, bound, building)
-        objects = [building.objects(view, result.rows) for view in place.views]
+        objects = self._objects(place, building, result)
         cursor = None
         if place.has_cursors:
             cursor = cursor_writer(place, bound, is_careful=building.is_careful)
         return _connections(place, building, bound, result.groups, objects, cursor)
+
+    def _objects(self, place: ConnectionPlace, building: Building, result: Result) -> list[Any]:
+        """Return the objects of each of the place's ``shown`` views, one per row."""
+        return [building.objects(view, result.rows) for view in place.views]
 
     def _without_rows(self, place: ConnectionPlace, result: Result, error: Exception, bound: BoundPage, building: Building) -> Any:
         return _Pages(empty=Failed(error))
@@ -293,13 +281,63 @@ class ManyThrough(Many):
         yield self.through.edges, _PAGE
         yield from Many.demands(self, field)
 
-    def steps(self, place: ConnectionPlace, run: Run) -> Steps:  # type: ignore[override]
+    def _cut(self, place: ConnectionPlace, planning: Planning) -> str:
+        columns = self._columns_in_order(place)
+        if columns is None:
+            return ALL_EDGES
+        if place.arguments is not None:
+            return SOME_OR_ALL
+        bound = planning.bound(place)
+        is_cut = isinstance(bound, BoundPage) and page_by_edges(columns, self.collection, bound.order, bound.where, bound.page) is not None
+        return SOME_EDGES if is_cut else ALL_EDGES
+
+    def _columns_in_order(self, place: ConnectionPlace) -> tuple[str, ...] | None:
+        """Return the columns of the edges that a page may be cut by; None where all edges are read, whatever the arguments."""
+        # PERF: `following(first: 1)` of a user who follows 30,000 (make bench-edges), with all edges and with a page of them: 710 and
+        # 0.4 ms over a file, 650 and 1.8 ms over a server, on two busy cores.
         through = self.through
+        return None if place.counts else columns_in_order(through.edges, through.parent, through.node, self.collection)
+
+    def steps(self, place: ConnectionPlace, run: Run) -> Steps:  # type: ignore[override]
         keys = run.keys(place)
         if not keys:
             return Result()
+        match = Match(self.through.parent, keys)
+        columns, bound = self._columns_in_order(place), run.bound(place)
+        cut = None if columns is None else page_by_edges(columns, self.collection, bound.order, bound.where, bound.page)
+        return (yield from self._all_edges(place, run, match) if cut is None else self._some_edges(place, run, match, *cut))
+
+    def _some_edges(
+        self, place: ConnectionPlace, run: Run, match: Match, where: Where | None, order: tuple[Order, ...], page: Page
+    ) -> Steps:
+        """Cut the page from the edges, and ask for its nodes alone."""
+        through, collection = self.through, self.collection
+        columns = place.asked(run.bound(place).order)
+        made = keys_between(through.edges.columns_of(through.node), collection.columns_of(collection.key_name))
+        key_of: Callable[[Row], Any] = itemgetter(0) if made is None else lambda row: made(*row)
+        found = yield from reached(
+            run,
+            Fetch(through.edges, tuple(through.node.split(",")), match, where, order, page),
+            key_of,
+            collection,
+            columns,
+            is_exact=place.has_flags,
+        )
+        if found.error is not None:  # what the edges tell stands without the nodes
+            return Result(error=found.error, edges={parent: [*map(key_of, part.rows)] for parent, part in found.pages.items()})
+        nodes = found.there
+        pages: Mapping[Any, Slice] = {
+            parent: Slice([nodes[key_of(row)] for row in part.rows], part.more) for parent, part in found.pages.items()
+        }
+        groups = completed(place, pages)
+        return Result(rows=rows_of_groups(groups), groups=groups)
+
+    def _all_edges(self, place: ConnectionPlace, run: Run, match: Match) -> Steps:
+        """Read all edges, and ask for a page of the nodes at their ends."""
+        through = self.through
         names = tuple(through.node.split(","))
-        found: Mapping[Any, Slice] = yield Fetch(through.edges, names, Match(through.parent, keys))
+        found: Mapping[Any, Slice] = yield Fetch(through.edges, names, match)
+        run.take_edges(sum([len(part.rows) for part in found.values()]))
         # An edge whose node's key is none leads nowhere, as one to a node that is gone does.
         made = keys_between(through.edges.columns_of(through.node), self.collection.columns_of(self.collection.key_name))
         if made is None:
@@ -316,7 +354,7 @@ class ManyThrough(Many):
         except Exception as exc:  # what the edges tell stands without the nodes
             return Result(error=exc, edges=edges)
         groups = completed(place, groups)
-        return Result(rows=_rows_of(groups), groups=groups, edges=edges)
+        return Result(rows=rows_of_groups(groups), groups=groups, edges=edges)
 
     def _without_rows(self, place: ConnectionPlace, result: Result, error: Exception, bound: BoundPage, building: Building) -> Any:
         """Return what the edges tell where they are there and only their nodes failed."""
@@ -340,8 +378,9 @@ class ManyThrough(Many):
         edges = self.through
         of, columns = edges.edges, [edges.node]
         line = self.line(place, "many", by=edges.parent, of=of, columns=columns, drops=False, arguments="constant")
-        yield place.level - 1, {**line, "for": "the edges to follow"}
-        yield place.level, self._line(place, "pairs of parent and key")
+        yield place.level - 1, {**line, "for": "the edges to follow", "cut": place.cut}
+        by = {SOME_EDGES: self.collection.key_name, SOME_OR_ALL: f"{self.collection.key_name} or {_PAIRS}"}
+        yield place.level, self._line(place, by.get(place.cut, _PAIRS))
 
 
 def _parts_of(type_: Any) -> Iterator[Part]:
@@ -352,7 +391,7 @@ def _parts_of(type_: Any) -> Iterator[Part]:
             yield source
 
 
-def _rows_of(groups: Mapping[Any, Slice]) -> Sequence[Row]:
+def rows_of_groups(groups: Mapping[Any, Slice]) -> Sequence[Row]:
     if len(groups) == 1:
         return next(iter(groups.values())).rows
     return [row for part in groups.values() for row in part.rows]

@@ -248,7 +248,7 @@ class Child(FieldPlan):
         """Return the expression of what the place has for this row's key."""
         code.setup.append(f"c{number} = outs[{self.place.index}]")
         if code.is_careful:
-            return f"{code.name('look', _look)}(c{number}, v{self.slot})"
+            return f"{code.name('look', look)}(c{number}, v{self.slot})"
         if not self.has_nulls or self.place.is_required:
             return f"c{number}[v{self.slot}]"
         code.setup.append(f"g{number} = c{number}.get")
@@ -266,7 +266,8 @@ class EachChild(Child):
         return found if self.place.is_required else f"(None if {value} is None else {found})"
 
 
-def _look(found: Any, key: Any) -> Any:
+def look(found: Any, key: Any) -> Any:
+    """Return what there is of a key, or the error that stands for it."""
     if isinstance(key, Exception):  # an attribute that could not be read, or a WrongValue
         return Failed(key)
     return found.get(key)

@@ -79,7 +79,7 @@ class Source(ABC):
 
     __slots__ = ()
 
-    rounds: ClassVar[int] = 1  # in which it asks, one after the other
+    rounds: ClassVar[int] = 1  # in which it asks, one after the other; 0: another source gives its rows
     filters: ClassVar[bool] = False  # whether it has the argument where, over its home
     orders: ClassVar[bool] = False  # whether it has the argument order_by, too
     needs_column: ClassVar[bool] = True  # a row of it has to have a column, whatever is selected

@@ -5,7 +5,8 @@ from gateway.stores.requests.answers import EMPTY, Groups, Rows, Slice, Slices, 
 from gateway.stores.requests.conditions import And, Compare, Not, Op, Or, Where, both
 from gateway.stores.requests.keys import KEYS_PER_CALL, PAIRS_PER_CALL, UniqueKeys
 from gateway.stores.requests.native import Narrowing, Native, NativeCall, Tables, frozen
-from gateway.stores.requests.reads import Fetch, Get, Match, Order, Page, Pairs
+from gateway.stores.requests.orders import Order, rank, ranker, total_order
+from gateway.stores.requests.reads import Fetch, Get, Match, Page, Pairs
 from gateway.stores.requests.request import ABILITIES, A, Ability, Request
 from gateway.stores.requests.writes import Delete, Upsert
 
@@ -46,5 +47,8 @@ __all__ = [
     "Where",
     "both",
     "frozen",
+    "rank",
+    "ranker",
     "slice_of",
+    "total_order",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import TypeVar, cast
@@ -57,13 +58,17 @@ def is_whole(parts: Sequence[Sequence[Key]], keys: Sequence[Key]) -> bool:
 
 
 def pair_parts(pairs: Sequence[tuple[Key, Key]]) -> Iterator[list[tuple[Key, Key]]]:
-    """Split between parents only, so that each parent's page comes from one call, however many pairs it has."""
+    """Split between parents, so that a parent's page comes from one call, as long as it has no more pairs than a call may have."""
     by_parent: dict[Key, dict[Key, None]] = {}
     for parent, key in pairs:
         by_parent.setdefault(parent, {})[key] = None
     part: list[tuple[Key, Key]] = []
     parents = 0
-    for parent, keys in by_parent.items():
+    for parent, its in by_parent.items():
+        keys: Sequence[Key] = list(its)
+        while len(keys) > PAIRS_PER_CALL:
+            yield [(parent, key) for key in keys[:PAIRS_PER_CALL]]
+            keys = keys[PAIRS_PER_CALL:]
         if part and (len(part) + len(keys) > PAIRS_PER_CALL or parents == KEYS_PER_CALL):
             yield part
             part, parents = [], 0
@@ -71,6 +76,16 @@ def pair_parts(pairs: Sequence[tuple[Key, Key]]) -> Iterator[list[tuple[Key, Key
         parents += 1
     if part:
         yield part
+
+
+def has_more_than_a_call(pairs: Sequence[tuple[Key, Key]]) -> bool:
+    """Return whether a parent has more pairs than a call may have, so that its page comes from several."""
+    if len(pairs) <= PAIRS_PER_CALL:
+        return False
+    counts = Counter(map(itemgetter(0), pairs))
+    if max(counts.values()) <= PAIRS_PER_CALL:
+        return False
+    return max(Counter(map(itemgetter(0), dict.fromkeys(pairs))).values()) > PAIRS_PER_CALL
 
 
 def joined(answers: Sequence[Mapping[_K, _V]]) -> Mapping[_K, _V]:

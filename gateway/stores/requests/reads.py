@@ -9,15 +9,10 @@ from typing import Any, ClassVar, Self, cast
 from gateway.stores.declarations import Collection, Key, Row, Value
 from gateway.stores.requests.answers import Rows, Slice, Slices
 from gateway.stores.requests.conditions import Where, both
-from gateway.stores.requests.keys import is_fit, is_whole, joined, of_keys, pair_parts, parts_of, picker, union
+from gateway.stores.requests.keys import has_more_than_a_call, is_fit, is_whole, joined, of_keys, pair_parts, parts_of, picker, union
+from gateway.stores.requests.orders import Order, ranker, total_order
 from gateway.stores.requests.request import COUNT, FILTER, NOTHING, PAGE, Ability, Request
 from gateway.stores.values import Checks, checks_of
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    column: str
-    descending: bool = False  # nulls are last either way
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +154,14 @@ class Fetch(Request[Slices]):
 
     @property
     def needs(self) -> frozenset[Ability]:
+<<<<<<< HEAD
         filters = self.where is not None or self.collection.where is not None
         return PAGE | (COUNT if self.count else NOTHING) | (FILTER if filters else NOTHING)
+=======
+        return (
+            PAGE | (COUNT if self.count else NOTHING) | (FILTER if self.where is not None or self.collection.where is not None else NOTHING)
+        )
+>>>>>>> edges
 
     @property
     def keys_count(self) -> int:
@@ -195,14 +196,39 @@ class Fetch(Request[Slices]):
         if match is None:
             return (self,)
         if isinstance(match, Pairs):
-            return [replace(self, match=Pairs(match.column, part)) for part in pair_parts(match.pairs)]
+            columns = self._columns_to_merge if has_more_than_a_call(match.pairs) else self.columns
+            return [replace(self, columns=columns, match=Pairs(match.column, part)) for part in pair_parts(match.pairs)]
         if is_fit(match.keys):
             return (self,)
         parts = parts_of(match.keys)
         return (self,) if is_whole(parts, match.keys) else [replace(self, match=Match(match.column, part)) for part in parts]
 
     def joined(self, answers: Sequence[Slices]) -> Slices:
+        if isinstance(self.match, Pairs) and has_more_than_a_call(self.match.pairs):
+            return self._merged_pages(answers)
         return joined(answers)
+
+    @property
+    def _columns_to_merge(self) -> tuple[str, ...]:
+        """The columns by which parts of one parent's page are put in order, behind its own."""
+        return (*self.columns, *(o.column for o in total_order(self.collection, self.order) if o.column not in self.columns))
+
+    def _merged_pages(self, answers: Sequence[Slices]) -> Slices:
+        """Return the pages of parents whose pairs were asked in several calls: each pair is in one, so no row is in two."""
+        order, columns = total_order(self.collection, self.order), self._columns_to_merge
+        slots = [columns.index(item.column) for item in order]
+        rank_of, pick, page = ranker(self.collection, order), picker(self.columns, columns), self.page
+        merged: dict[Key | None, Slice] = {}
+        for parent in dict.fromkeys([parent for answer in answers for parent in answer]):
+            parts = [answer[parent] for answer in answers if parent in answer]
+            rows = [row for part in parts for row in part.rows]
+            if len(parts) > 1:
+                rows.sort(key=lambda row: rank_of([row[slot] for slot in slots]))
+            more = any(part.more for part in parts)
+            if page is not None and len(rows) > page.limit:
+                rows, more = rows[len(rows) - page.limit :] if page.backward else rows[: page.limit], True
+            merged[parent] = Slice(list(map(pick, rows)), more, sum(part.total or 0 for part in parts) if self.count else None)
+        return merged
 
     def part_of(self, answer: Slices, merged: Self) -> Slices:
         if merged is self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -9,9 +10,9 @@ import strawberry
 
 from gateway.errors import StoreTimeout, StoreUnavailable
 from gateway.graph.fields import Connection, Node, Through, column, lookup, many
-from gateway.stores.base import Collection, Column, Fetch, Pairs
+from gateway.stores.base import Collection, Column
 from gateway.stores.memory import MemoryStore
-from tests.failing import Failing
+from tests.failing import Failing, asks_for_neighbours, telling_neighbours
 from tests.gateway.engine.graphs import Both, Named, Sorted, both, graph
 
 PEOPLE = Collection("people", "people", (Column("id", refers="Person"), Column("name")))
@@ -48,14 +49,15 @@ class Town:
     def lose_neighbours(self, error: Any = None) -> None:
         """Let the people's store fail where it is asked for a page of those whom somebody knows."""
         self._people.error = error or StoreUnavailable("people")
-        self._people.when = lambda asked: isinstance(asked, Fetch) and isinstance(asked.match, Pairs)
+        self._people.when = asks_for_neighbours
 
 
 @pytest.fixture
-async def town() -> Town:
+async def town() -> AsyncIterator[Town]:
     people = Failing(MemoryStore("people"))
     rows = {PEOPLE: [(key, f"N{key}") for key in ("a", "b", *KEYS)], KNOWS: [("a", key) for key in reversed(KEYS)]}
-    return Town(await both(GRAPH, rows, stores={"people": people}), people)
+    with telling_neighbours():
+        yield Town(await both(GRAPH, rows, stores={"people": people}), people)
 
 
 async def test_nodes_are_null_and_the_rest_of_their_connection_stands(town: Town) -> None:

@@ -233,9 +233,28 @@ def parts_of_pairs(pairs: list[tuple[str, str]]) -> list[list[tuple[str, str]]]:
     return [list(part.match.pairs) for part in Fetch(NOTES, ("id",), Pairs("id", pairs)).split() if isinstance(part.match, Pairs)]
 
 
-def test_all_pairs_of_a_parent_are_in_one_part_however_many() -> None:
-    many = [("p", str(n)) for n in range(PAIRS_PER_CALL + 1)]
-    assert parts_of_pairs([*many, ("q", "last")]) == [many, [("q", "last")]]
+def test_a_parent_with_more_pairs_than_a_call_may_have_is_in_several_parts() -> None:
+    many = [("p", str(n)) for n in range(2 * PAIRS_PER_CALL + 1)]
+    cut = PAIRS_PER_CALL
+    assert parts_of_pairs([*many, ("q", "last")]) == [many[:cut], many[cut : 2 * cut], [many[-1], ("q", "last")]]
+
+
+def test_as_many_pairs_as_a_call_may_have_are_one_part_however_often_they_are_said() -> None:
+    many = [("p", str(n)) for n in range(PAIRS_PER_CALL)]
+    assert parts_of_pairs([*many, *many]) == [many]
+    fetch = Fetch(NOTES, ("id",), Pairs("id", [*many, *many]))
+    assert fetch.joined([{"p": Slice([("1",)])}]) == {"p": Slice([("1",)])}
+
+
+@pytest.mark.parametrize("backward", [False, True], ids=["forward", "backward"])
+def test_a_page_is_merged_from_the_parts_of_its_pairs(backward: bool) -> None:
+    pairs = Pairs("id", [("p", str(n)) for n in range(PAIRS_PER_CALL + 1)])
+    fetch = Fetch(NOTES, ("writer_id",), pairs, order=(Order("text", descending=True),), page=Page(2, backward), count=True)
+    assert {part.columns for part in fetch.split()} == {("writer_id", "text", "id")}
+    first = Slice([("x", "2024", "3"), ("y", "2022", "1")], True, 9)
+    second = Slice([("z", "2024", "2"), ("w", None, "4")], False, 2)
+    rows = [("y",), ("w",)] if backward else [("z",), ("x",)]
+    assert fetch.joined([{"p": first}, {"p": second, "q": second}]) == {"p": Slice(rows, True, 11), "q": Slice([("z",), ("w",)], False, 2)}
 
 
 def test_each_pair_is_asked_once_and_those_of_few_parents_together() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.stores import Stores
@@ -93,9 +95,15 @@ async def test_as_many_pairs_as_one_call_may_have(scratch: Store) -> None:
 async def test_a_parent_with_more_pairs_than_one_call_may_have_still_has_one_page(scratch: Store) -> None:
     await put(scratch, drafts, record("a", size=1), record("b", size=2), record("c", size=3))
     stores = Stores({"tested": scratch}, timeout_s=20)
-    keys = ["a", *(f"none {i}" for i in range(PAIRS_PER_CALL)), "b", "c"]
-    fetch = Fetch(drafts, ("id",), Pairs("id", [("big", key) for key in keys]), order=(Order("size", True),), page=Page(2), count=True)
-    assert answered(await stores.ask(fetch), counted=True) == {"big": ([("c",), ("b",)], True, 3)}
+    keys = ["a", *(f"none {i}" for i in range(3 * PAIRS_PER_CALL)), "b", "c"]
+    pairs = Pairs("id", [*(("big", key) for key in keys), ("small", "a"), ("small", "none")])
+    fetch = Fetch(drafts, ("id",), pairs, order=(Order("size", True),), page=Page(2), count=True)
+    assert answered(await stores.ask(fetch), counted=True) == {"big": ([("c",), ("b",)], True, 3), "small": ([("a",)], False, 1)}
+    assert stores.calls == {"tested.drafts": 4}
+    back = replace(fetch, page=Page(2, backward=True), count=False)
+    assert answered(await stores.ask(back)) == {"big": ([("b",), ("a",)], True, None), "small": ([("a",)], False, None)}
+    whole = replace(fetch, columns=("size", "id"), page=None, count=False)
+    assert answered(await stores.ask(whole)) == {"big": ([(3, "c"), (2, "b"), (1, "a")], False, None), "small": ([(1, "a")], False, None)}
 
 
 async def test_pairs_of_more_parents_than_one_call_may_have(scratch: Store) -> None:
