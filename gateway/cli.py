@@ -245,7 +245,8 @@ def _conclude(looked: Looked, settings: Settings) -> None:
     from gateway.config import hidden
 
     for name, error in looked.away.items():
-        _say_error(f"Not checked: {error.message.rstrip('.')} at {hidden(settings.urls[name])}.")
+        told = f": {error.told}" if isinstance(error, StoreUnavailable) and error.told else ""
+        _say_error(f"Not checked: {error.message.rstrip('.')} at {hidden(settings.urls[name])}{told}.")
     for name, reason in looked.silent.items():
         _say_error(f"Not checked: the store '{name}', as {reason}.")
     problems = looked.problems
@@ -393,7 +394,8 @@ def _naming_urls(settings: Settings) -> Iterator[None]:
     try:
         yield
     except (StoreUnavailable, StoreTimeout) as error:
-        error.message = f"{error.message.rstrip('.')} at {hidden(settings.urls[error.store])}."
+        told = f": {error.told}" if isinstance(error, StoreUnavailable) and error.told else ""
+        error.message = f"{error.message.rstrip('.')} at {hidden(settings.urls[error.store])}{told}."
         raise
 
 

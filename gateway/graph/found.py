@@ -24,6 +24,9 @@ def problems_of(collections: Sequence[Collection], description: Description) -> 
         where = f"collection {collection.name} of the store {collection.store}"
         found = description[collection.name]
         problems += [_missing(where, found)] if isinstance(found, Missing) else _of_collection(where, collection, found)
+        if isinstance(found, Found) and found.repeated:
+            got = f"one that {found.repeated} of {_rows(found)} have in common with another"
+            problems.append(Problem(where, f"a key ({', '.join(collection.key)}) that is unique", got))
     return problems
 
 
@@ -53,9 +56,6 @@ def _of_collection(where: str, collection: Collection, found: Found) -> Iterator
             yield Problem(where, f"a column {column.path!r} that is never null", "one that may be")
     if found.is_enforced and not _is_unique(collection, found):
         yield Problem(where, f"a key ({', '.join(collection.key)}) that is unique", f"a {found.what} without a unique index of just these")
-    if found.repeated:
-        got = f"one that {found.repeated} of {_rows(found)} have in common with another"
-        yield Problem(where, f"a key ({', '.join(collection.key)}) that is unique", got)
 
 
 def _beyond_type(column: Column, its: FoundColumn, is_managed: bool) -> str | None:

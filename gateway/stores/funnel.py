@@ -220,7 +220,7 @@ def _is_as_asked(error: Exception, store: str) -> bool:
 def _named(error: Exception, store: str, seconds: float) -> Exception:
     """Return the error with the name of the store that was asked."""
     if isinstance(error, StoreUnavailable):
-        return StoreUnavailable(store)
+        return StoreUnavailable(store, error.reason, error.told)
     if isinstance(error, GatewayError) and not isinstance(error, StoreTimeout):
         return type(error)(error.message, **{n: value for n, value in error.extensions.items() if n not in ("code", "store")}, store=store)
     return StoreTimeout(store, error.seconds if isinstance(error, StoreTimeout) else seconds)

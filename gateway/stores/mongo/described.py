@@ -16,6 +16,7 @@ from gateway.stores.base import Collection, Column, Index, Type
 from gateway.stores.described import SAMPLED, Description, Found, FoundColumn, Missing
 from gateway.stores.measures import EXACT
 from gateway.stores.mongo import query
+from gateway.stores.mongo.fields import field_of
 from gateway.stores.mongo.values import decode
 from gateway.stores.values import found_in_place_of
 
@@ -52,7 +53,7 @@ async def described(read: Read, indexes_of: Indexes, names: Sequence[str], colle
 
 def _sample(collection: Collection) -> query.Pipeline:
     """Return a pipeline for the types of some documents' values, and the values alone that need to be seen: numbers, times, lists …"""
-    fields = [f"${query.field(collection, column.name)}" for column in collection.columns]
+    fields = [field_of(collection, column.name).ref for column in collection.columns]
     seen = [field for field, column in zip(fields, collection.columns, strict=True) if _is_seen(column)]
     return [{"$limit": SAMPLED}, {"$project": {"_id": 0, "t": [{"$type": field} for field in fields], "v": seen}}]
 

@@ -63,7 +63,7 @@ class Form:
     operators: Query
     encode: Callable[[Value], Any]  # NO_VALUE where this form has none
     range: Callable[[str, Value], Query | None]  # operators for all that is beyond a value, none where that is all; None for nothing
-    residue: Callable[[str], Expression] | None = None
+    residue: Callable[[Expression], Expression] | None = None
     types: tuple[str, ...] = ()  # by MongoDB's names
     subtype: int | None = None  # of a UUID's Binary
 
@@ -72,7 +72,7 @@ class Form:
         native = self.encode(value)
         return None if native is NO_VALUE else native
 
-    def test(self, ref: str) -> Expression:
+    def test(self, ref: Expression) -> Expression:
         """Return the expression that is true for a value of this form, and false for every other and for none."""
         is_type: Expression = {"$in": [{"$type": ref}, list(self.types)]}
         return is_type if self.residue is None else {"$cond": [is_type, self.residue(ref), False]}
@@ -86,8 +86,8 @@ class Field:
     def __init__(self, collection: Collection, column: Column) -> None:
         self.column = column
         self.name = name_of(collection, column)
-        self.ref = f"${self.name}"
         self.is_guarded = not collection.managed
+        self.ref = self._reference()
         self.forms = tuple(_forms(column, self.is_guarded))
         self.is_sorted_as_it_is = not self.is_guarded and len(self.forms) == 1 and column.type is not Type.ENUM
 
@@ -193,7 +193,7 @@ class Field:
 
     # ------------------------------------------------------------------------------------------------------ expressions
 
-    def test(self, ref: str) -> Expression:
+    def test(self, ref: Expression) -> Expression:
         """Return the expression that is true for a value of the column's type alone."""
         tests = [form.test(ref) for form in self.forms]
         return tests[0] if len(tests) == 1 else {"$or": tests}
@@ -263,6 +263,12 @@ class Field:
         """Return the query without documents where the path leads through an array: many values are none."""
         return all_of([query, *({prefix: _NO_ARRAY} for prefix in self._prefixes)])
 
+    def _reference(self) -> Expression:
+        """Return the expression of the value; an array where the path leads through one, which is no value of any column."""
+        path = f"${self.name}"
+        arrays = [{"$isArray": [f"${prefix}"]} for prefix in self._prefixes]
+        return {"$cond": [arrays[0] if len(arrays) == 1 else {"$or": arrays}, {"$literal": []}, path]} if arrays else path
+
     @property
     def _prefixes(self) -> list[str]:
         steps = self.name.split(".")
@@ -278,7 +284,7 @@ class Field:
         types = self.forms[0].types
         return {"$type": list(types)} if set(types) <= set(_NUMBERS) and types else {}
 
-    def _list_test(self, ref: str) -> Expression:
+    def _list_test(self, ref: Expression) -> Expression:
         items = {"$map": {"input": ref, "in": self.test("$$this")}}
         return {"$cond": [{"$isArray": [ref]}, {"$allElementsTrue": [items]}, False]}
 
@@ -404,7 +410,7 @@ def _uuids(subtype: int) -> Form:
     def beyond(op: str, value: Value) -> Query:
         return {_RANGES[op]: native(value), **({"$lte": ends["$lte"]} if op in _UP else {"$gte": ends["$gte"]})}
 
-    def test(ref: str) -> Expression:
+    def test(ref: Expression) -> Expression:
         return {"$and": [{"$gte": [ref, ends["$gte"]]}, {"$lte": [ref, ends["$lte"]]}]}
 
     return Form(ends, ends, native, beyond, test, ("binData",), subtype)
@@ -422,7 +428,7 @@ def _decimals(column: Column, is_guarded: bool) -> list[Form]:
     scale = column.scale
     typed: Query = {"$type": list(types)} if is_guarded else {}
 
-    def is_number(ref: str) -> Expression:
+    def is_number(ref: Expression) -> Expression:
         end, least = Decimal128(f"1E+{DECIMAL_DIGITS + 1}"), Decimal128(f"1E-{DECIMAL_DIGITS}")
         tests: list[Expression] = [
             {"$gt": [ref, Decimal128(f"-1E+{DECIMAL_DIGITS + 1}")]},
@@ -505,7 +511,7 @@ def _times(column: Column) -> list[Form]:
     digits = rf"\.\d{{{column.precision}}}" if column.precision else ""
     pattern = rf"^\d{{4}}-\d{{2}}-\d{{2}}T([01]\d|2[0-3]):[0-5]\d:[0-5]\d{digits}Z$"
 
-    def is_time(ref: str) -> Expression:
+    def is_time(ref: Expression) -> Expression:
         return {"$cond": [_matches(pattern, ref), {"$gt": [_time_of_text(ref), None]}, False]}
 
     return [_dates(None if column.precision else 1_000), _texts_of_time(pattern, is_time, _day_text)]
@@ -517,7 +523,7 @@ def _dates(divisor: int | None) -> Form:
     return Form({"$type": "date"}, {"$type": "date"}, _finite(_moment), _moments, residue, ("date",))
 
 
-def _texts_of_time(pattern: str, test: Callable[[str], Expression], encoder: Callable[[Value], Any]) -> Form:
+def _texts_of_time(pattern: str, test: Callable[[Expression], Expression], encoder: Callable[[Value], Any]) -> Form:
     return Form({"$type": "string"}, {"$regex": pattern}, encoder, _day_texts, test, ("string",))
 
 
@@ -535,34 +541,34 @@ def _day_texts(op: str, value: Value) -> Query | None:
     return EVERYTHING if (op in _UP) is not is_above else None
 
 
-def _time_of_text(ref: str) -> Expression:
+def _time_of_text(ref: Expression) -> Expression:
     return {"$dateFromString": {"dateString": ref, "onError": None, "onNull": None}}
 
 
-def _date_of_text(ref: str) -> Expression:
+def _date_of_text(ref: Expression) -> Expression:
     return {"$dateFromString": {"dateString": ref, "format": "%Y-%m-%d", "onError": None, "onNull": None}}
 
 
-def _is_day(ref: str) -> Expression:
+def _is_day(ref: Expression) -> Expression:
     return {"$cond": [_matches(_DATE_PATTERN, ref), {"$gt": [_date_of_text(ref), None]}, False]}
 
 
-def _matches(pattern: str, ref: str) -> Expression:
+def _matches(pattern: str, ref: Expression) -> Expression:
     return {"$regexMatch": {"input": ref, "regex": pattern}}
 
 
-def _divides(milliseconds: int, ref: str) -> Expression:
+def _divides(milliseconds: int, ref: Expression) -> Expression:
     return {"$eq": [{"$mod": [{"$toLong": ref}, milliseconds]}, 0]}
 
 
 # -------------------------------------------------------------------------------------------------------------- numbers
 
 
-def _is_whole(ref: str) -> Expression:
+def _is_whole(ref: Expression) -> Expression:
     return {"$and": [{"$gte": [ref, -(2.0**63)]}, {"$lt": [ref, 2.0**63]}, {"$eq": [ref, {"$trunc": [ref, 0]}]}]}
 
 
-def _is_float(ref: str) -> Expression:
+def _is_float(ref: Expression) -> Expression:
     is_exact = {"$and": [{"$gte": [ref, -EXACT_FLOATS]}, {"$lte": [ref, EXACT_FLOATS]}]}
     ends = [{"$gte": [ref, -sys.float_info.max]}, {"$lte": [ref, sys.float_info.max]}]
     return {"$and": [*ends, {"$or": [{"$ne": [{"$type": ref}, "long"]}, is_exact]}]}

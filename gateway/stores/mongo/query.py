@@ -54,8 +54,7 @@ def field(collection: Collection, column: str) -> str:
 
 def get(get: Get) -> Pipeline:
     project = {"_id": 0, "k": _key(get.collection, get.column), "r": _values(get.collection, get.columns)}
-    keyed = of_keys(get.collection, get.column, get.keys)
-    return [{"$match": all_of([keyed, where(get.collection, get.where)])}, {"$project": project}]
+    return [*_of_keys(get.collection, get.column, get.keys, where(get.collection, get.where)), {"$project": project}]
 
 
 def rows(fetch: Fetch) -> Pipeline:
@@ -77,15 +76,15 @@ def parts_of_page(fetch: Fetch) -> list[Pipeline]:
 
 def rows_by_parent(fetch: Fetch, match: Match) -> Pipeline:
     """Return the pipeline over the collection for all rows of all parents, grouped by parent: one scan of the parents' index."""
-    conditions = all_of([of_keys(fetch.collection, match.column, match.keys), where(fetch.collection, fetch.where)])
+    matched = _of_keys(fetch.collection, match.column, match.keys, where(fetch.collection, fetch.where))
     project = {**_project(fetch), "k": _key(fetch.collection, match.column)}
     if is_in_parts(fetch):
-        return [{"$match": conditions}, {"$project": project}]
+        return [*matched, {"$project": project}]
     parents = match.column.split(",")
     order = tuple(item for item in total_order(fetch.collection, fetch.order) if item.column not in parents)
     flags, sort = _sort(fetch.collection, order, backward=False)
     by_parent = {field(fetch.collection, parent): 1 for parent in parents}
-    return [{"$match": conditions}, *_set(flags), {"$sort": {**by_parent, **sort}}, {"$project": project}]
+    return [*matched, *_set(flags), {"$sort": {**by_parent, **sort}}, {"$project": project}]
 
 
 def pages_by_parent(fetch: Fetch, match: Match) -> Pipeline:
@@ -123,7 +122,9 @@ def _unusual(fetch: Fetch, match: Match, part: Part) -> Stage:
     assert fetch.page is not None
     parents = fields_of(fetch.collection, match.column)
     # What hardly any document is stands first, for a server that goes through all of them.
-    query = all_of([part.query, where(fetch.collection, fetch.where), of_keys(fetch.collection, match.column, match.keys)])
+    query = all_of(
+        [part.query, where(fetch.collection, fetch.where), of_keys(fetch.collection, match.column, match.keys), _guards(parents)]
+    )
     by: Any = parents[0].ref if len(parents) == 1 else {f"k{place}": parent.ref for place, parent in enumerate(parents)}
     numbers = {"partitionBy": by, "sortBy": part.sort, "output": {"__number": {"$documentNumber": {}}}}
     pipeline: Pipeline = [
@@ -144,14 +145,13 @@ def children(fetch: Fetch, pairs: Pairs) -> Pipeline:
     """
     project = {**_project(fetch), "k": _key(fetch.collection, pairs.column)}
     if is_in_parts(fetch):
-        return [{"$match": _of_children(fetch, pairs)}, {"$project": project}]
-    query = all_of([_of_children(fetch, pairs), _between(fetch)])
-    return [{"$match": query}, *_ordered(fetch, project, backward=False)]
+        return [*_of_children(fetch, pairs), {"$project": project}]
+    return [*_of_children(fetch, pairs, _between(fetch)), *_ordered(fetch, project, backward=False)]
 
 
 def count_by_child(fetch: Fetch, pairs: Pairs) -> Pipeline:
     """Return the pipeline over the collection for the number of rows of each child, whatever the page."""
-    return [{"$match": _of_children(fetch, pairs)}, {"$group": {"_id": _key(fetch.collection, pairs.column), "n": {"$sum": 1}}}]
+    return [*_of_children(fetch, pairs), {"$group": {"_id": _key(fetch.collection, pairs.column), "n": {"$sum": 1}}}]
 
 
 def count(fetch: Fetch) -> Pipeline:
@@ -165,44 +165,75 @@ def groups(aggregate: Aggregate) -> Pipeline:
     The group is an array because a missing field is null in one: both are the same group.
     """
     collection = aggregate.collection
-    conditions = [where(collection, aggregate.where)]
-    by = [_group(collection, group) for group in aggregate.groups]
+    matched = _match(where(collection, aggregate.where))
+    values = _Values(collection)
+    by = [_group(collection, group, values) for group in aggregate.groups]
     if aggregate.match is not None:
-        conditions.insert(0, of_keys(collection, aggregate.match.column, aggregate.match.keys))
+        matched = _of_keys(collection, aggregate.match.column, aggregate.match.keys, where(collection, aggregate.where))
         by = [*(parent.value for parent in fields_of(collection, aggregate.match.column)), *by]
     measures: dict[str, Any] = {}
     totals: dict[str, Any] = {}
     for place, part in enumerate(parts(collection, aggregate.measures)):
         name = f"m{place}"
         if part.function == "total":
-            measured = field_of(collection, part.column)
             cut = _decimal_pieces if part.type is Type.DECIMAL else _pieces
-            pieces = {f"{name}_{number}": {"$sum": piece} for number, piece in enumerate(cut(measured.value))}
+            pieces = {f"{name}_{number}": {"$sum": piece} for number, piece in enumerate(cut(values[part.column]))}
             totals[name] = [f"${piece}" for piece in pieces]
             measures |= pieces
         else:
-            measures[name] = _measure(collection, part)
+            measures[name] = _measure(collection, part, values)
             if _has_no_numbers(collection, part):
                 totals[name] = f"${name}.v"
     most: Pipeline = [] if aggregate.most is None else [{"$limit": aggregate.most}]
-    return [*_match(all_of(conditions)), {"$group": {"_id": by or None, **measures}}, *most, *_set(totals)]
+    return [*matched, *_set(values.computed), {"$group": {"_id": by or None, **measures}}, *most, *_set(totals)]
+
+
+class _Values:
+    """What is measured, by column: a reference; of a guarded field to what is worked out once for each document."""
+
+    def __init__(self, collection: Collection) -> None:
+        self._collection = collection
+        self.computed: dict[str, Any] = {}
+
+    def __getitem__(self, column: str) -> Any:
+        field = field_of(self._collection, column)
+        if not field.is_guarded:
+            return field.value
+        name = f"__{field.column.name}"
+        self.computed[name] = field.value
+        return f"${name}"
 
 
 def of_keys(collection: Collection, columns: str, keys: Sequence[Key]) -> Query:
-    """Return what matches the rows of these keys. They are of their columns' own types, so that the database's indexes serve them."""
+    """Return what matches the rows of these keys, without the guards of their fields.
+
+    They are of their columns' own types, so that the database's indexes serve them.
+    """
     fields = fields_of(collection, columns)
     form = KeyForm([one.column for one in fields])
     if form.is_plain:
-        return fields[0].one_of(keys)
+        return {fields[0].name: {"$in": list(keys)}}
     values = [found for key in keys if (found := form.values(key)) is not None]
     if len(fields) == 1:
-        return fields[0].one_of([value for (value,) in values])
+        return {fields[0].name: {"$in": fields[0].natives([value for (value,) in values])}}
     ways: list[Query] = []
     for found in values:
         natives = [one.natives([value]) for one, value in zip(fields, found, strict=True)]
         if all(natives):
             ways.append({one.name: _any_of_values(its) for one, its in zip(fields, natives, strict=True)})
-    return all_of([any_of(ways), *(one.guard for one in fields)])
+    return any_of(ways)
+
+
+def _of_keys(collection: Collection, columns: str, keys: Sequence[Key], *conditions: Query) -> Pipeline:
+    """Return the stages for the rows of keys that match conditions, too: what an index serves by itself, where more has to be told."""
+    keyed, guards = of_keys(collection, columns, keys), _guards(fields_of(collection, columns))
+    if not guards:
+        return [{"$match": all_of([keyed, *conditions])}]
+    return [{"$match": keyed}, {"$match": all_of([guards, *conditions])}]
+
+
+def _guards(fields: Sequence[Field]) -> Query:
+    return all_of([one.guard for one in fields])
 
 
 def _any_of_values(natives: Sequence[Any]) -> Query:
@@ -237,9 +268,9 @@ def _parents(fetch: Fetch, match: Match) -> list[Stage]:
     return documents
 
 
-def _of_children(fetch: Fetch, pairs: Pairs) -> Query:
+def _of_children(fetch: Fetch, pairs: Pairs, *conditions: Query) -> Pipeline:
     keys = list(dict.fromkeys(child for _, child in pairs.pairs))
-    return all_of([of_keys(fetch.collection, pairs.column, keys), where(fetch.collection, fetch.where)])
+    return _of_keys(fetch.collection, pairs.column, keys, where(fetch.collection, fetch.where), *conditions)
 
 
 def _lookup(fetch: Fetch, match: Match, pipeline: Pipeline, *, name: str, keep_empty: bool) -> Pipeline:
@@ -250,7 +281,7 @@ def _lookup(fetch: Fetch, match: Match, pipeline: Pipeline, *, name: str, keep_e
     conditions = [first.guard, *(one.guard for one in others)]
     if others:
         join["let"] = {f"k{place}": f"$k{place}" for place in range(1, len(others) + 1)}
-        conditions += [{"$expr": {"$eq": [one.ref, f"$$k{place}"]}} for place, one in enumerate(others, 1)]
+        conditions += [{"$expr": {"$eq": [f"${one.name}", f"$$k{place}"]}} for place, one in enumerate(others, 1)]
     join |= {"pipeline": [*_match(all_of(conditions)), *pipeline], "as": name}
     unwind = {"path": f"${name}", "preserveNullAndEmptyArrays": keep_empty}
     return [{"$lookup": {"from": fetch.collection.place, **join}}, {"$unwind": unwind}]
@@ -317,21 +348,21 @@ def _literal(value: Any) -> Stage:
     return {"$literal": value}
 
 
-def _values(collection: Collection, columns: Iterable[str]) -> list[str]:
+def _values(collection: Collection, columns: Iterable[str]) -> list[Any]:
     return [field_of(collection, column).ref for column in columns]
 
 
-def _group(collection: Collection, group: str | Bucket) -> Any:
+def _group(collection: Collection, group: str | Bucket, values: _Values) -> Any:
     if isinstance(group, str):
         return field_of(collection, group).group
-    date = field_of(collection, group.column).value
+    date = values[group.column]
     return {"$dateTrunc": {"date": date, "unit": group.interval, "startOfWeek": "monday", "timezone": "UTC"}}
 
 
-def _measure(collection: Collection, part: Measured) -> dict[str, Any]:
+def _measure(collection: Collection, part: Measured, values: _Values) -> dict[str, Any]:
     if part.function == "count":
         return {"$sum": 1}
-    value = field_of(collection, part.column).value
+    value = values[part.column]
     low = {"$mod": [value, HALF]}
     match part.function:
         case "min" | "max" if _has_no_numbers(collection, part):

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote
 
 import bson
@@ -61,6 +61,7 @@ from gateway.stores.mongo.described import described
 from gateway.stores.mongo.failures import duplicate_in, translation
 from gateway.stores.mongo.migrations import create_collection, create_indexes
 from gateway.stores.mongo.order import is_in_parts
+from gateway.stores.mongo.refusals import Refusals, hosts_in
 from gateway.stores.mongo.values import decode
 from gateway.stores.mongo.writes import deletions, documents_of, insertions, replacements
 from gateway.stores.shared import grouped, in_order_of, page_of
@@ -71,6 +72,8 @@ WRITE_TIMEOUT_S = 5.0
 POOL_WAIT_S = 1.0
 INDEX_TIMEOUT_S = 600.0  # an index over a large collection takes its time
 WRITES_PER_COMMAND = 250  # so that no single command of a large write comes near WRITE_TIMEOUT_S
+_T = TypeVar("_T")
+
 ALL_IN_ONE_BATCH = 100_000  # rows; the server still cuts a batch at 16 MiB
 
 
@@ -96,6 +99,7 @@ class MongoStore:
         self._timeout_s = timeout_s
         options = _driver_options(pool_size, connect_timeout_s, timeout_s)
         self._options = {option: value for option, value in options.items() if option.lower() not in told}
+        self._refusals = Refusals(hosts_in(self._url))
         self._client: Any = None  # PyMongo's or Motor's: the same methods, but for what _now() evens out
         self._has_transactions: bool | None = None
         self._writes: set[asyncio.Task[None]] = set()
@@ -113,15 +117,19 @@ class MongoStore:
     async def open(self) -> None:
         # Here and not in __init__: a client belongs to the loop it was made in. It connects with the first call.
         try:
-            self._client = self._client_class(self._url, **self._options)
+            self._client = self._client_class(self._url, event_listeners=[self._refusals], **self._options)
         except (errors.PyMongoError, ValueError, TypeError) as exc:
             raise ConfigError(f"stores.{self.name}.url: expected a MongoDB URL: {exc}") from exc
 
     async def ping(self) -> None:
+        await self._unless_refused(self._ping())
+
+    async def _ping(self) -> None:
         with self._translated(self._timeout_s):
             await self._opened().admin.command("ping")
 
     async def close(self) -> None:
+        await self._refusals.close()
         client, self._client = self._client, None
         for task in self._writes:
             task.cancel()
@@ -131,7 +139,11 @@ class MongoStore:
     # ------------------------------------------------------------------------------------------------------------ reads
 
     def answer(self, request: Request[A]) -> Coroutine[Any, Any, A]:
-        return self._handlers[type(request)](request)
+        call = self._handlers[type(request)](request)
+        return call if self._refusals.is_known else self._unless_refused(call)
+
+    def _unless_refused(self, call: Coroutine[Any, Any, _T]) -> Coroutine[Any, Any, _T]:
+        return self._refusals.unless_refused(self.name, call, self._ping)
 
     async def _get(self, get: Get) -> Rows:
         if not get.keys:

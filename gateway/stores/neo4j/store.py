@@ -42,23 +42,17 @@ from gateway.stores.base import (
 from gateway.stores.described import Description
 from gateway.stores.measures import joined
 from gateway.stores.neo4j.address import address_of
+from gateway.stores.neo4j.aggregates import aggregate_decoders, aggregate_statement
 from gateway.stores.neo4j.conditions import Parameters, split
-from gateway.stores.neo4j.cypher import (
-    aggregate_decoders,
-    aggregate_statement,
-    delete_text,
-    deleted,
-    fetch_statement,
-    get_statement,
-    upsert_text,
-    written,
-)
+from gateway.stores.neo4j.cypher import fetch_statement, get_statement
 from gateway.stores.neo4j.described import described
 from gateway.stores.neo4j.native import NativeText
 from gateway.stores.neo4j.schema import AWAIT, SHOW, existing, wanted
 from gateway.stores.neo4j.sources import CarefulSource, Source, quoted
 from gateway.stores.neo4j.values import decode_rows, require_values, to_wire
+from gateway.stores.neo4j.writes import delete_text, deleted, upsert_text, written
 from gateway.stores.placeholders import prefix_of
+from gateway.stores.reasons import Reason, unavailable
 from gateway.stores.shared import conflict, grouped, in_order_of, pages
 from gateway.stores.values import sorted_anyhow
 
@@ -339,7 +333,7 @@ class Neo4jStore:
             driver_errors.ConfigurationError,
             OSError,
         ) as exc:
-            raise StoreUnavailable(self.name) from exc
+            raise unavailable(self.name, exc) from exc
         except (OverflowError, UnicodeEncodeError) as exc:  # more than 64 bits, half of a surrogate pair: nothing was sent
             raise BadUserInput(UNFIT, store=self.name) from exc
         except driver_errors.DriverError as exc:
@@ -349,12 +343,20 @@ class Neo4jStore:
         code = error.code or ""
         if "TransactionTimedOut" in code or "LockClientStopped" in code:
             return StoreTimeout(self.name, timeout_s)
-        unavailable = (driver_errors.TransientError, driver_errors.AuthError)
-        if isinstance(error, unavailable) or code.endswith(("DatabaseUnavailable", "DatabaseNotFound", "TransactionTerminated")):
-            return StoreUnavailable(self.name)
+        passing = (driver_errors.TransientError, driver_errors.AuthError)
+        if isinstance(error, passing) or code.endswith(("DatabaseUnavailable", "DatabaseNotFound", "TransactionTerminated")):
+            return unavailable(self.name, error, _reason_of(error, code))
         if any(words in (error.message or "") for words in _UNFIT):
             return BadUserInput(UNFIT, store=self.name)
         return StoreMisbehaved(f"store {self.name}: {code}: {error.message}")
+
+
+def _reason_of(error: driver_errors.Neo4jError, code: str) -> Reason | None:
+    if isinstance(error, driver_errors.AuthError):
+        return Reason.NO_RIGHT if isinstance(error, driver_errors.Forbidden) else Reason.PASSWORD
+    if code.endswith("DatabaseNotFound"):
+        return Reason.NO_DATABASE
+    return Reason.STARTING if code.endswith("DatabaseUnavailable") else None
 
 
 def _unique_columns(collection: Collection, message: str) -> Sequence[str]:

@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any
 import aiosqlite
 from sqlalchemy import URL, event, make_url
 
-from gateway.errors import BadUserInput, GatewayError, StoreMisbehaved, StoreTimeout, StoreUnavailable
+from gateway.errors import BadUserInput, GatewayError, StoreMisbehaved, StoreTimeout
 from gateway.stores.base import Row, Value
+from gateway.stores.reasons import Reason, unavailable
 from gateway.stores.shared import conflict
 from gateway.stores.sql.forms import UNFIT
 from gateway.stores.sql.functions import register
@@ -131,9 +132,18 @@ class AiosqliteDriver:
             return StoreTimeout(self._name, BUSY_TIMEOUT_S)
         if isinstance(error, sqlite3.ProgrammingError) or text.endswith("syntax error"):
             return StoreMisbehaved(f"the store '{self._name}' refused a statement: {text}")
-        return StoreUnavailable(self._name)
+        reason = next((reason for words, reason in _REASONS if words in text), None)
+        return unavailable(self._name, error, reason)
 
 
+_REASONS = (
+    ("unable to open", Reason.NO_FILE),
+    ("not a database", Reason.NO_DATABASE),
+    ("no such table", Reason.NO_TABLE),
+    ("no such column", Reason.NO_TABLE),
+    ("readonly", Reason.READ_ONLY),
+    ("disk is full", Reason.DISK_FULL),
+)
 _NOT_UNIQUE = "UNIQUE constraint failed: "
 
 

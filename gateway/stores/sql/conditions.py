@@ -7,21 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import count
 from operator import ge, gt, le, lt
 from typing import Any
 
 import sqlalchemy as sa
 
-from gateway.stores.base import And, Collection, Compare, Not, Order, Page, Value, Where, total_order
+from gateway.stores.base import And, Collection, Compare, Not, Order, Page, Value, Where
 from gateway.stores.sql.dialects import Dialect, Expression
-from gateway.stores.sql.forms import Form, Sender, each, fit
+from gateway.stores.sql.forms import Form, Sender, each
 from gateway.stores.types import NO_VALUE
 
 Shape = tuple[Any, ...]
 Values = dict[str, Value]
-SHAPES_KEPT = 1_000  # orders of collections
 
 
 # ----------------------------------------------------------------------------------------------------- shapes and values
@@ -64,29 +62,22 @@ def _compare_shape(collection: Collection, where: Compare, values: Values, diale
     return (op, name, False)
 
 
-@lru_cache(maxsize=SHAPES_KEPT)
-def _senders(collection: Collection, order: tuple[Order, ...], dialect: Dialect) -> tuple[Sender | None, ...]:
-    return tuple([dialect.form(collection, item.column).send_ordered for item in total_order(collection, order)])
-
-
-def page_shape(collection: Collection, order: tuple[Order, ...], page: Page | None, values: Values, dialect: Dialect) -> Shape | None:
-    """Return direction and bounds of a page without their values: for each bound which of its values are null.
-
-    BadUserInput where a bound has what can be no value of its column.
-    """
+def page_shape(page: Page | None, values: Values) -> Shape | None:
+    """Return direction and bounds of a page without their values: for each bound which of its values are null."""
     if page is None:
         return None
     values["limit"] = page.limit + 1  # one more row tells whether there are more
-    if page.after is None and page.before is None:
-        return (page.backward, None, None)
-    senders = _senders(collection, order, dialect)
     bounds: list[tuple[bool, ...] | None] = []
     for letter, bound in (("a", page.after), ("b", page.before)):
         bounds.append(None if bound is None else tuple([value is None for value in bound]))
-        for place, (value, send) in enumerate(zip(bound or (), senders, strict=bound is not None)):
-            if value is not None:
-                values[f"{letter}{place}"] = value if send is None else fit(send(value))
+        values.update((f"{letter}{i}", value) for i, value in enumerate(bound or ()) if value is not None)
     return (page.backward, *bounds)
+
+
+def bound_senders(collection: Collection, order: Sequence[Order], dialect: Dialect) -> dict[str, Sender]:
+    """Return how the values of a page's bounds are sent, by their names, where that is otherwise than they are."""
+    sends = [dialect.form(collection, item.column).send_ordered for item in order]
+    return {f"{letter}{place}": send for letter in "ab" for place, send in enumerate(sends) if send is not None}
 
 
 # -------------------------------------------------------------------------------------------------------------- conditions
@@ -133,7 +124,7 @@ def _comparison(
 
 _RANGES: dict[str, Callable[[Any, Any], Any]] = {"gt": gt, "gte": ge, "lt": lt, "lte": le}
 _OPERATORS: dict[str, Callable[[Form, Expression, str], Expression]] = {
-    "eq": lambda form, column, name: form.equals(column, form.parameter(name)),
+    "eq": lambda form, column, name: form.is_value(column, name),
     "gt": lambda form, column, name: form.ranged(column, gt, name),
     "gte": lambda form, column, name: form.ranged(column, ge, name),
     "lt": lambda form, column, name: form.ranged(column, lt, name),
@@ -163,13 +154,8 @@ def order_of(collection: Collection, source: sa.FromClause, order: Sequence[Orde
     for item in order:
         form = dialect.form(collection, item.column)
         ordered = form.ordered(source.c[item.column], descending=item.descending)
-        found.append(ordering_of(ordered, _may_be_null(collection, item, ordered, source, form), item.descending, backward))
+        found.append(ordering_of(ordered, form.may_be_null(item.descending), item.descending, backward))
     return found
-
-
-def _may_be_null(collection: Collection, item: Order, ordered: Expression, source: sa.FromClause, form: Form) -> bool:
-    """Return whether what rows are ordered by may be null: the column, or a value in it that is none of its type."""
-    return collection[item.column].nullable or (form.is_guarded and ordered is not source.c[item.column])
 
 
 def between(collection: Collection, source: sa.FromClause, order: Sequence[Order], bounds: Shape, dialect: Dialect) -> Expression:
@@ -223,8 +209,7 @@ def _beyond(
         form = dialect.form(collection, item.column)
         ordered = form.ordered(source.c[item.column], descending=item.descending)
         value = None if is_null else form.ordered_parameter(f"{letter}{position}")
-        nullable = _may_be_null(collection, item, ordered, source, form)
-        steps.append(_Step(ordered, value, nullable, item.descending != is_after, is_after))
+        steps.append(_Step(ordered, value, form.may_be_null(item.descending), item.descending != is_after, is_after))
     plain = not any(step.nullable or step.value is None for step in steps)
     if plain and len(steps) > 1 and len({step.greater for step in steps}) == 1:
         # One comparison of rows, which is one range of an index.

@@ -38,6 +38,20 @@ class Dialect(ABC):
     sqlalchemy: sa.Dialect
     by_name: sa.Dialect  # the same with parameters as native queries have them
 
+    def __init__(self) -> None:
+        self._padded: frozenset[tuple[Collection, str]] = frozenset()
+
+    def learn(self, padded: frozenset[tuple[Collection, str]]) -> bool:
+        """Have it know which columns are padded texts; return whether it has not known. Forms that were given before are void then."""
+        if padded <= self._padded:
+            return False
+        self._padded |= padded
+        _form.cache_clear()
+        return True
+
+    def is_padded(self, collection: Collection, name: str) -> bool:
+        return (collection, name) in self._padded
+
     @abstractmethod
     def make_form(self, column: Held) -> Form: ...
 
@@ -137,4 +151,4 @@ class Dialect(ABC):
 
 @lru_cache(maxsize=COLUMNS_KEPT)
 def _form(dialect: Dialect, collection: Collection, name: str) -> Form:
-    return dialect.make_form(held(collection, name))
+    return dialect.make_form(held(collection, name, is_padded=dialect.is_padded(collection, name)))

@@ -6,6 +6,7 @@ none of its type: what it is ordered by is then null, and what is compared with 
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -17,37 +18,41 @@ import sqlalchemy as sa
 from gateway.errors import BadUserInput
 from gateway.stores.base import Collection, Column, Type, Value
 from gateway.stores.types import NO_VALUE, NoValue, fits
+from gateway.stores.values import Unreadable
 
 Expression = sa.ColumnElement[Any]
 Decoder = Callable[[Any], Value]
 Sender = Callable[[Value], Value | NoValue]
 
 TEXT = sa.Text()
+NO_NUMBER = "a float that is no number"
 UNFIT = "A value cannot be kept in or compared with its column."
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A column, and whose it is."""
+    """A column, and whose it is; ``is_padded``: it is known to be a ``char(n)``."""
 
     column: Column
     managed: bool
     is_key: bool = False
+    is_padded: bool = False
 
 
-def held(collection: Collection, name: str) -> Held:
-    return Held(collection[name], collection.managed, name in collection.key)
+def held(collection: Collection, name: str, *, is_padded: bool = False) -> Held:
+    return Held(collection[name], collection.managed, name in collection.key, is_padded)
 
 
 class Form(ABC):
     """The form of one column's values. Expressions are of the column, of an alias of it, or of what is shown of it later."""
 
-    is_guarded = False  # what it is ordered by may be null where the column is not
+    is_guarded = False  # what it is ordered by is null where a value is none of its type
     send: Sender | None = None  # a wire value -> what it is compared with by ``equals``; None: itself
     send_item: Sender | None = None  # the same in a list of values
     send_ordered: Sender | None = None  # … with what it is ordered by
     decode: Decoder | None = None  # what comes -> a wire value; None: it is one
     decode_least: Decoder | None = None  # … of what ``least`` gave
+    decode_key: Decoder | None = None  # … of what ``shown_key`` gave
     in_json: str | None = "{0}"  # how a value is put into a JSON array; None where it cannot be there
 
     def __init__(self, column: Held) -> None:
@@ -64,6 +69,10 @@ class Form(ABC):
     def equals(self, column: Expression, other: Expression) -> Expression:
         return column == other
 
+    def is_value(self, column: Expression, name: str) -> Expression:
+        """Return whether it equals the parameter: true or false where the column is not null."""
+        return self.equals(column, self.parameter(name))
+
     @abstractmethod
     def one_of(self, column: Expression, name: str) -> Expression:
         """Return whether it is one of the bound list ``name``."""
@@ -75,6 +84,10 @@ class Form(ABC):
     def ordered(self, column: Expression, *, descending: bool = False) -> Expression:  # noqa: ARG002 - some have a use for it
         """Return what it is ordered by."""
         return column
+
+    def may_be_null(self, descending: bool) -> bool:  # noqa: ARG002
+        """Return whether what it is ordered by may be null: the column, or in place of a value that is none of its type."""
+        return self.column.nullable or self.is_guarded
 
     def ranged(self, column: Expression, compare: Callable[[Any, Any], Any], name: str) -> Expression:
         """Return whether it is greater, or less, than the parameter."""
@@ -142,6 +155,11 @@ def fit(value: Value | NoValue) -> Value:
     if value is NO_VALUE:
         raise BadUserInput(UNFIT)
     return value
+
+
+def finite(value: float) -> Value:
+    """Return a FLOAT that others wrote; infinities and NaN are none."""
+    return value if math.isfinite(value) else Unreadable(NO_NUMBER)
 
 
 def item_of(of: Held) -> Held:

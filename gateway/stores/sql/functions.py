@@ -42,7 +42,11 @@ def _remembered(function: Callable[..., str | None]) -> Callable[..., str | None
     def call(value: Cell, *arguments: Any) -> str | None:
         if isinstance(value, bytes):
             return None
-        return function(value, *arguments) if isinstance(value, str) and len(value) > LENGTH_REMEMBERED else remembering(value, *arguments)
+        known = not isinstance(value, str) or len(value) <= LENGTH_REMEMBERED
+        try:
+            return remembering(value, *arguments) if known else function(value, *arguments)
+        except ArithmeticError:  # numbers beyond all bounds
+            return None
 
     return call
 
@@ -118,8 +122,12 @@ def _moment_order(value: Cell) -> str | None:
 
 def moment_of_order(value: Cell) -> Cell:
     """Return the moment that ``moment_order`` made a text of."""
-    if not isinstance(value, str) or value[:1] not in "~!":
-        return "-infinity" if value == "" else value
+    if not isinstance(value, str):
+        return value
+    if value == "":
+        return "-infinity"
+    if value[0] not in "~!":
+        return value
     if value == "~~":
         return "infinity"
     digits = value[1:10]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Literal, TypeVar
 
@@ -15,14 +14,6 @@ _T = TypeVar("_T")
 
 # What an answer has in place of a key: the key, its place among those that were sent, or the wire value that it stands for.
 Named = Literal["key", "place", "value"]
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """What is bound, and the keys that it stands for, by their places."""
-
-    values: dict[str, Value]
-    keys: Sequence[Key]
 
 
 class Keys:
@@ -40,25 +31,27 @@ class Keys:
         # which of the keys a row has.
         self.is_one = len(columns) == 1 and columns[0].collation == "C"
 
-    def send(self, keys: Sequence[Key]) -> Sent | None:
-        """Return what is to be bound; None where none of the keys is one of any row."""
+    def send(self, keys: Sequence[Key], values: dict[str, Value]) -> Sequence[Key] | None:
+        """Add what is to be bound to ``values``. Return the keys that are sent, by their places; None where none is one of any row."""
         if self.is_plain:
-            return Sent({"keys": self._dialect.keys(keys)}, keys)
-        known: list[Key] = []
-        sent: list[KeyValues] = []
-        for key in keys:
-            values = self.values(key)
-            if values is not None:
-                known.append(key)
-                sent.append(values)
-        return Sent(self._dialect.key_values(sent), known) if known else None
+            values["keys"] = self._dialect.keys(keys)
+            return keys
+        known = [(key, sent) for key in keys if (sent := self.values(key)) is not None]
+        if not known:
+            return None
+        values.update(self._dialect.key_values([sent for _, sent in known]))
+        return [key for key, _ in known]
 
-    def send_pairs(self, pairs: Sequence[tuple[Key, Key]]) -> dict[str, Value] | None:
+    def send_pairs(self, pairs: Sequence[tuple[Key, Key]], values: dict[str, Value]) -> bool:
+        """Add what is to be bound to ``values``; return whether there is any."""
         unique = dict.fromkeys(pairs)
         if self.is_plain:
-            return self._dialect.pairs_values([parent for parent, _ in unique], [(key,) for _, key in unique])
-        known = [(parent, values) for parent, key in unique if (values := self.values(key)) is not None]
-        return self._dialect.pairs_values([parent for parent, _ in known], [values for _, values in known]) if known else None
+            values.update(self._dialect.pairs_values([parent for parent, _ in unique], [(key,) for _, key in unique]))
+            return True
+        known = [(parent, sent) for parent, key in unique if (sent := self.values(key)) is not None]
+        if known:
+            values.update(self._dialect.pairs_values([parent for parent, _ in known], [sent for _, sent in known]))
+        return bool(known)
 
     def values(self, key: Key) -> KeyValues | None:
         """Return the values of a key as they are sent; None where no row has it."""
@@ -68,11 +61,13 @@ class Keys:
         sent = tuple([value if send is None else send(value) for value, send in zip(values, self._send, strict=True)])
         return None if NO_VALUE in sent else sent
 
-    def named(self, by: Named, sent: Sent, answer: Mapping[Any, _T]) -> dict[Key, _T]:
+    def named(self, by: Named, sent: Sequence[Key], answer: dict[Any, _T]) -> dict[Any, _T]:
         """Return an answer by the keys that were asked."""
+        if by == "key":
+            return answer
         if by == "place":
             first = self._dialect.first_place
-            return {sent.keys[place - first]: item for place, item in answer.items()}
+            return {sent[place - first]: item for place, item in answer.items()}
         return {key: item for value, item in answer.items() if (key := self._form.text((value,))) is not None}
 
 

@@ -16,7 +16,7 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 
 from gateway.stores.base import Collection
-from gateway.stores.sql.tables import tables
+from gateway.stores.sql.tables import place_of, placed, tables
 
 _LOCK = 7_411_802_367  # any number, the same for all gateways
 
@@ -50,21 +50,39 @@ def upgrade(connection: sa.Connection, name: str, scripts: Path) -> list[str]:
 
 
 def create_missing(connection: sa.Connection, name: str, collections: Sequence[Collection]) -> list[str]:
-    """Create the tables and indexes that are declared and not there."""
+    """Create the tables and indexes that are declared and not there, with the schemas and types that they need."""
     _wait_for_others(connection)
-    done: list[str] = []
+    done = _create_surroundings(connection, name, collections) if connection.dialect.name == "postgresql" else []
     inspector = sa.inspect(connection)
-    there = set(inspector.get_table_names())
-    for table in tables(collections).sorted_tables:
-        if table.name not in there:
+    there: dict[str | None, set[str]] = {}
+    for table in tables(collections, connection.dialect.name).sorted_tables:
+        if table.schema not in there:
+            there[table.schema] = set(inspector.get_table_names(table.schema))
+        if table.name not in there[table.schema]:
             table.create(connection)
-            done.append(f"{name}: created table {table.name}")
+            done.append(f"{name}: created table {table.fullname}")
             continue
-        indexes = {index["name"] for index in inspector.get_indexes(table.name)}
+        indexes = {index["name"] for index in inspector.get_indexes(table.name, table.schema)}
         for index in sorted(table.indexes, key=lambda index: str(index.name)):
             if index.name not in indexes:
                 index.create(connection)
                 done.append(f"{name}: created index {index.name}")
+    return done
+
+
+def _create_surroundings(connection: sa.Connection, name: str, collections: Sequence[Collection]) -> list[str]:
+    """Create what tables of PostgreSQL need before they are made; enum types are made with the first table that has them."""
+    done: list[str] = []
+    schemas = {place_of(collection, "postgresql")[0] for collection in collections}
+    schemas |= {placed(column.enum)[0] for collection in collections for column in collection.columns if column.enum}
+    missing = schemas - {None} - set(sa.inspect(connection).get_schema_names())
+    for schema in sorted(map(str, missing)):
+        connection.execute(sa.schema.CreateSchema(schema))
+        done.append(f"{name}: created schema {schema}")
+    needs_citext = any(column.collation == "nocase" for collection in collections for column in collection.columns)
+    if needs_citext and not connection.scalar(sa.text("SELECT EXISTS (SELECT 1 FROM pg_extension WHERE extname = 'citext')")):
+        connection.execute(sa.text("CREATE EXTENSION citext"))
+        done.append(f"{name}: created extension citext")
     return done
 
 

@@ -2,13 +2,13 @@
 
 Parameters are texts as PostgreSQL writes the type, cast to it, so that neither side needs a class of Python's for them, and the column's
 index serves what is compared with it. Values are shown by the server. Columns that are not ours may hold moments that ``to_char`` cannot
-say, NaN among floats, texts of another type than ``text`` and of another collation than "C".
+say, NaN among floats, texts of another type than ``text`` and of another collation than "C". Longer than 400 lines: who adds a type, or
+asks what is done with one, finds all of them side by side.
 """
 
 from __future__ import annotations
 
 import base64
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -20,7 +20,7 @@ from sqlalchemy.types import TypeEngine
 
 from gateway.errors import BadUserInput
 from gateway.stores.base import Type, Value
-from gateway.stores.sql.forms import TEXT, UNFIT, Expression, Form, Held, checked, fit, item_of, json_text
+from gateway.stores.sql.forms import NO_NUMBER, TEXT, UNFIT, Expression, Form, Held, checked, finite, fit, item_of, json_text
 from gateway.stores.sql.tables import Named
 from gateway.stores.types import INFINITY, MINUS_INFINITY, NO_VALUE, NoValue, value_of
 from gateway.stores.values import Unreadable
@@ -32,7 +32,7 @@ TIMESTAMP = postgresql.TIMESTAMP(timezone=True)
 _UTC: Expression = sa.literal_column("'UTC'")
 _C = "C"
 _FRACTIONS = {0: "", 3: ".MS", 6: ".US", 9: '.US"000"'}
-FIRST_YEAR, LAST_YEAR = -4711, 294_275  # whole years of a TIME; of a DATE there are more
+FIRST_YEAR, LAST_YEAR = -4712, 294_276  # whole years of a TIME; of a DATE there are more
 
 
 def form_of(column: Held) -> Form:
@@ -51,7 +51,7 @@ def form_of(column: Held) -> Form:
         case Type.FLOAT:
             return _Plain(column, sent=sa.Double()) if column.managed else _Float(column)
         case Type.DECIMAL:
-            return _Decimal(column)
+            return _Decimal(column) if column.managed or declared.scale is None else _FiniteDecimal(column)
         case Type.TIME | Type.DATE:
             return _Moment(column)
         case Type.CLOCK:
@@ -150,6 +150,13 @@ class _Text(_Plain):
 
     def __init__(self, column: Held) -> None:
         super().__init__(column, checked(column.column) if column.column.type is Type.OBJECT_ID else None)
+        self.own = Named("bpchar") if column.is_padded else None
+
+    def _text(self, name: str) -> Expression:
+        return sa.cast(sa.bindparam(name, type_=TEXT), TEXT)
+
+    def ordered_parameter(self, name: str) -> Expression:
+        return self._text(name)
 
     def _by_code_point(self, column: Expression) -> Expression:
         return sa.collate(sa.cast(column, TEXT), _C)
@@ -161,10 +168,10 @@ class _Text(_Plain):
         return self._by_code_point(column)
 
     def contains(self, column: Expression, name: str) -> Expression:
-        return super().contains(sa.cast(column, TEXT), name)
+        return sa.func.strpos(sa.cast(column, TEXT), self._text(name)) > sa.literal_column("0")
 
     def starts_with(self, column: Expression, name: str) -> Expression:
-        return super().starts_with(sa.cast(column, TEXT), name)
+        return sa.func.starts_with(sa.cast(column, TEXT), self._text(name), type_=sa.Boolean())
 
     def shown(self, expression: Expression) -> Expression:
         return sa.cast(expression, TEXT)
@@ -196,6 +203,9 @@ class _NoCase(PgForm):
     def shown(self, expression: Expression) -> Expression:
         return sa.cast(expression, TEXT)
 
+    def grouped(self, column: Expression) -> Expression:
+        return sa.cast(column, TEXT)
+
     def least(self, column: Expression) -> Expression:
         return sa.cast(column, self.own)
 
@@ -203,34 +213,38 @@ class _NoCase(PgForm):
         return sa.cast(expression, postgresql.ARRAY(TEXT))
 
 
-class _Float(_Plain):
-    """Floats of others: NaN is none of ours."""
+class _Finite(PgForm):
+    """Numbers of others: what is not finite is an error of its field, has a null's place in an order, and equals nothing."""
 
     is_guarded = True
+    _test = "{x} > '-Infinity' AND {x} < 'Infinity'"  # NaN is greater than all else to PostgreSQL
 
-    def __init__(self, column: Held) -> None:
-        super().__init__(column, sent=sa.Double())
-        self.decode = self.decode_least = _number
+    def _is_one(self, column: Expression) -> Expression:
+        return sa.literal_column(f"({self._test.format(x=sql(column))})")
 
-    def _but_nan(self, column: Expression) -> Expression:
-        return sa.func.nullif(column, sa.literal_column("'NaN'"))
+    def _or_null(self, column: Expression) -> Expression:
+        return sa.case((self._is_one(column), column))
 
     def ordered(self, column: Expression, *, descending: bool = False) -> Expression:  # noqa: ARG002
-        return self._but_nan(column)
+        return self._or_null(column)
 
     def ranged(self, column: Expression, compare: Callable[[Any, Any], Any], name: str) -> Expression:
-        # NaN is greater than all else to PostgreSQL; the column itself stays in the comparison, for its index.
+        # The column itself stays in the comparison, for its index.
         plain: Expression = compare(column, self.parameter(name))
-        return sa.and_(plain, column != sa.literal_column("'NaN'"))
+        return sa.and_(plain, self._is_one(column))
 
     def least(self, column: Expression) -> Expression:
-        return self._but_nan(column)
+        return self._or_null(column)
 
     counted = least
 
 
-def _number(value: Any) -> Value:
-    return Unreadable("a float that is no number") if math.isnan(value) else value
+class _Float(_Finite, _Plain):
+    """Floats of others: neither NaN nor an infinity is one of ours."""
+
+    def __init__(self, column: Held) -> None:
+        super().__init__(column, sent=sa.Double())
+        self.decode = self.decode_least = self.decode_key = finite
 
 
 class _Decimal(PgForm):
@@ -250,6 +264,14 @@ class _Decimal(PgForm):
 
     def shown_key(self, expression: Expression) -> Expression:
         return self.shown(expression) if self.column.scale is not None else sa.cast(sa.func.trim_scale(expression), TEXT)
+
+
+class _FiniteDecimal(_Finite, _Decimal):
+    """Numbers of others with a scale: NaN, which PostgreSQL keeps there, has none."""
+
+    def __init__(self, column: Held) -> None:
+        super().__init__(column)
+        self.decode = self.decode_least = self.decode_key = lambda value: Unreadable(NO_NUMBER) if value == "NaN" else value
 
 
 class _Moment(PgForm):
@@ -295,25 +317,30 @@ _UNUSUAL = (
 
 
 def _time_text(value: Value) -> Value | NoValue:
-    return value if value[:1].isdigit() else _unusual(value, FIRST_YEAR, LAST_YEAR, "T")
+    return value if _is_usual(value) else _unusual(value, FIRST_YEAR, LAST_YEAR, "T")
 
 
 def _date_text(value: Value) -> Value | NoValue:
-    return value if value[:1].isdigit() else _unusual(value, FIRST_YEAR, 999_999, "\0")
+    return value if _is_usual(value) else _unusual(value, FIRST_YEAR, 999_999, "")
 
 
-def _unusual(value: str, first: int, last: int, until: str) -> Value | NoValue:
-    """Return a moment with a sign before its year as PostgreSQL has it; the first or the last that it has where it has it not."""
+def _is_usual(value: str) -> bool:
+    return value[:1].isdigit() and value[:4] != "0000"
+
+
+def _unusual(value: str, first: int, last: int, separator: str) -> Value | NoValue:
+    """Return a moment of another year than 1 to 9999 as PostgreSQL has it; the first or the last that it has where it has it not."""
     if value in (INFINITY, MINUS_INFINITY):
         return value
-    year_text, mark, rest = value[1:].partition("-")
-    if value[0] not in "+-" or not mark or not year_text.isdigit():
+    signed = value if value[:1] in "+-" else f"+{value}"
+    year_text, mark, rest = signed[1:].partition("-")
+    if not mark or not year_text.isdigit():
         return NO_VALUE
-    year = int(year_text) if value[0] == "+" else -int(year_text)
+    year = int(year_text) if signed[0] == "+" else -int(year_text)
     if year < first:
-        year, rest = first, f"01-01{f'{until}00:00:00Z' if until == 'T' else ''}"
+        year, rest = first, f"01-01{separator and 'T00:00:00Z'}"
     elif year > last:
-        year, rest = last, f"12-31{f'{until}23:59:59.999999Z' if until == 'T' else ''}"
+        year, rest = last, f"12-31{separator and 'T23:59:59.999999Z'}"
     return f"{year:04}-{rest}" if year > 0 else f"{1 - year:04}-{rest} BC"
 
 
@@ -376,8 +403,9 @@ class _Enum(PgForm):
         sent = sa.cast(sa.bindparam(name, type_=TEXT), TEXT)
         return self._where(lambda text: text == sent).scalar_subquery()
 
-    def equals(self, column: Expression, other: Expression) -> Expression:
-        return column == other
+    def is_value(self, column: Expression, name: str) -> Expression:
+        sent = sa.cast(sa.bindparam(name, type_=TEXT), TEXT)
+        return column == sa.any_(sa.func.array(self._where(lambda text: text == sent).scalar_subquery()))
 
     def items(self, name: str) -> Expression:
         return sa.func.array(self._where(lambda text: text == sa.any_(self.sent_items(name))).scalar_subquery())
@@ -388,9 +416,6 @@ class _Enum(PgForm):
         each = sa.func.unnest(texts).table_valued("key", with_ordinality="place").render_derived("each_key")
         value = self._where(lambda text: text == each.c.key).correlate(each).scalar_subquery()
         return sa.func.array(sa.select(value).select_from(each).order_by(each.c.place).scalar_subquery())
-
-    def one_of(self, column: Expression, name: str) -> Expression:
-        return column == sa.any_(self.items(name))
 
     def shown(self, expression: Expression) -> Expression:
         return sa.cast(expression, TEXT)
@@ -436,6 +461,7 @@ class _List(PgForm):
         item = form_of(item_of(column))
         assert isinstance(item, PgForm)
         self.item = item
+        self.send, self.send_item = item.send, item.send_item
         # A domain or varchar[] of others is an array of texts where it has to be one.
         self.own = postgresql.ARRAY(item.type)
 

@@ -3,7 +3,8 @@
 It knows integers, floats, texts and bytes. In columns of ours a DECIMAL is a number that is exact in EXACT_DIGITS, BYTES are bytes, BOOL is
 0 or 1, and all else is text as the wire has it. In those of others values stand as others wrote them, and may be of any type: what they are
 compared with and ordered by is NULL for what is none of the column's type, by ``typeof`` or by a function of ``functions``, which costs the
-index where it is more than a condition beside the comparison.
+index where it is more than a condition beside the comparison. Longer than 400 lines: who adds a type, or asks what is done with one, finds
+all of them side by side.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite.base import SQLiteDialect
 
 from gateway.stores.base import Column, Type, Value
-from gateway.stores.sql.forms import TEXT, Expression, Form, Held, checked, fit, item_of, json_text
+from gateway.stores.sql.forms import TEXT, Expression, Form, Held, checked, finite, fit, item_of, json_text
 from gateway.stores.sql.functions import ANY_SCALE, decimal_of, decimal_of_order, decimal_order, moment_order
 from gateway.stores.types import INT_MAX, INT_MIN, NO_VALUE, NoValue, fits, value_of
 
@@ -29,6 +30,7 @@ DIALECT = _SQLITE_DIALECT(paramstyle="qmark")
 _JSON_TEXT = "{0} || ''"  # JSON as text: what a JSON function made would be put in as it is
 UUID_GLOB = "-".join("[0-9a-f]" * count for count in (8, 4, 4, 4, 12))
 EXACT_DIGITS = 15  # that a float and SQLite's text of it have in common
+_IS_FINITE = "typeof({x}) IN ('integer', 'real') AND {x} BETWEEN -1.7976931348623157e308 AND 1.7976931348623157e308"
 _ZERO: Expression = sa.literal_column("0")
 _ANY_DECIMAL = Column("decimal", Type.DECIMAL)
 
@@ -43,11 +45,11 @@ def form_of(column: Held) -> Form:
         return _of_ours(column)
     match declared.type:
         case Type.TEXT:
-            return _NoCase(column) if declared.collation == "nocase" else _Guarded(column, "typeof({x}) = 'text'")
+            return _NoCase(column) if declared.collation == "nocase" else _Text(column)
         case Type.INT:
             return _Guarded(column, "typeof({x}) = 'integer'")
         case Type.FLOAT:
-            return _Guarded(column, "typeof({x}) IN ('integer', 'real')", in_json=None)
+            return _Guarded(column, _IS_FINITE, in_json=None, decode=lambda value: finite(value) if isinstance(value, float) else value)
         case Type.BOOL:
             return _Guarded(column, "{x} IN (0, 1)", decode=bool_of)
         case Type.DECIMAL:
@@ -108,7 +110,7 @@ class _Plain(Form):
     ) -> None:
         super().__init__(column)
         self.send = self.send_item = self.send_ordered = send
-        self.decode = self.decode_least = decode
+        self.decode = self.decode_least = self.decode_key = decode
         self.in_json = in_json
         self._write = write
 
@@ -156,7 +158,7 @@ class _Guarded(_Plain):
         self._is_in_order = column.is_key and column.column.type in (Type.TEXT, Type.INT)
 
     def is_one(self, column: Expression) -> Expression:
-        return sa.literal_column(self._test.format(x=sql(column)), type_=sa.Boolean())
+        return sa.literal_column(f"({self._test.format(x=sql(column))})")
 
     def _or_null(self, column: Expression) -> Expression:
         return sa.literal_column(f"CASE WHEN {self._test.format(x=sql(column))} THEN {sql(column)} END")
@@ -177,6 +179,9 @@ class _Guarded(_Plain):
     def starts_with(self, column: Expression, name: str) -> Expression:
         return sa.and_(super().starts_with(column, name), self.is_one(column))
 
+    def may_be_null(self, descending: bool) -> bool:
+        return self.column.nullable or (self.is_guarded and (descending or not self._is_in_order))
+
     def ordered(self, column: Expression, *, descending: bool = False) -> Expression:
         return column if self._is_in_order and not descending else self._or_null(column)
 
@@ -186,15 +191,17 @@ class _Guarded(_Plain):
     counted = least
 
 
-class _NoCase(_Guarded):
-    """Without regard to the case of A to Z, as the collation NOCASE has it, whose index is used."""
+class _Text(_Guarded):
+    """Texts of others, by code point, whatever their column's collation is; an index of that collation serves them."""
+
+    collation = "BINARY"
 
     def __init__(self, column: Held) -> None:
         super().__init__(column, "typeof({x}) = 'text'")
         self.is_guarded = not column.managed
 
     def _collated(self, column: Expression) -> Expression:
-        return sa.literal_column(f"{sql(column)} COLLATE NOCASE")
+        return sa.literal_column(f"{sql(column)} COLLATE {self.collation}")
 
     def equals(self, column: Expression, other: Expression) -> Expression:
         return super().equals(self._collated(column), other)
@@ -205,8 +212,20 @@ class _NoCase(_Guarded):
     def ranged(self, column: Expression, compare: Callable[[Any, Any], Any], name: str) -> Expression:
         return super().ranged(self._collated(column), compare, name)
 
-    def ordered(self, column: Expression, *, descending: bool = False) -> Expression:  # noqa: ARG002
-        return self._collated(column if self.held.managed else self._or_null(column))
+    def ordered(self, column: Expression, *, descending: bool = False) -> Expression:
+        return self._collated(column if self.held.managed else super().ordered(column, descending=descending))
+
+    def least(self, column: Expression) -> Expression:
+        return self._collated(super().least(column))
+
+    def grouped(self, column: Expression) -> Expression:
+        return sa.literal_column(f"{sql(column)} COLLATE BINARY")
+
+
+class _NoCase(_Text):
+    """Without regard to the case of A to Z, as the collation NOCASE has it."""
+
+    collation = "NOCASE"
 
     def contains(self, column: Expression, name: str) -> Expression:
         return sa.func.instr(sa.func.lower(column), sa.func.lower(self.parameter(name))) > _ZERO
@@ -214,9 +233,6 @@ class _NoCase(_Guarded):
     def starts_with(self, column: Expression, name: str) -> Expression:
         text = sa.func.lower(self.parameter(name))
         return sa.func.substr(sa.func.lower(column), sa.literal_column("1"), sa.func.length(text)) == text
-
-    def least(self, column: Expression) -> Expression:
-        return self._collated(column)
 
 
 class _Decimal(_Plain):
@@ -299,6 +315,7 @@ class _AnyDecimal(_Normal):
         scale = column.column.scale
         super().__init__(column, send=_decimal_key, decode=lambda value: _decimal(value, scale), in_json=None)
         self.decode_least = lambda value: decimal_of_order(value, scale)
+        self.decode_key = lambda value: decimal_of_order(_marked(value), scale)
         self._scale = ANY_SCALE if scale is None else scale
 
     def encoder(self) -> Callable[[Value], Value]:
@@ -307,6 +324,18 @@ class _AnyDecimal(_Normal):
 
     def normal(self, column: Expression) -> Expression:
         return sa.func.decimal_order(column, sa.literal_column(str(self._scale)))
+
+    def grouped(self, column: Expression) -> Expression:
+        return sa.func.coalesce(sa.func.char(sa.literal_column(str(_MARK))).op("||")(self.normal(column)), column)
+
+
+_MARK = 1  # the character before what ``decimal_order`` made, which nothing else has
+
+
+def _marked(value: Any) -> str:
+    if not isinstance(value, str) or value[:1] != chr(_MARK):
+        raise ValueError("no number")
+    return value[1:]
 
 
 def _decimal_key(text: Value) -> Value | NoValue:
@@ -379,9 +408,6 @@ class _Uuid(_Normal):
 
     def shown_key(self, expression: Expression) -> Expression:
         return expression
-
-    def tested(self, column: Expression) -> Expression:
-        return column
 
 
 class _Bytes(_Guarded):

@@ -1,7 +1,8 @@
 """Turn what is asked of a store into SQL text and the values bound to it. Pure: no I/O.
 
 Text is made once per *shape* (what is asked, without keys, values and limits) and kept; a call only binds. How PostgreSQL
-and SQLite spell the parts in which they differ is in ``postgresql`` and ``sqlite``.
+and SQLite spell the parts in which they differ is in ``postgresql`` and ``sqlite``. Longer than 400 lines: all requests are put together
+from the same pieces, of which each is here once.
 """
 
 from __future__ import annotations
@@ -34,11 +35,12 @@ from gateway.stores.base import (
 )
 from gateway.stores.measures import HALF, Part, parts
 from gateway.stores.placeholders import filled, prefix_of
-from gateway.stores.sql.conditions import Shape, Values, between, condition_of, order_of, page_shape, where_shape
+from gateway.stores.sql.conditions import Shape, Values, between, bound_senders, condition_of, order_of, page_shape, where_shape
 from gateway.stores.sql.dialects import NO_OFFSET, Conditions, Decoder, Dialect, Expression
+from gateway.stores.sql.forms import Sender, fit
 from gateway.stores.sql.keys import Keys, Named, keys_of
 from gateway.stores.sql.tables import table
-from gateway.stores.values import decoded
+from gateway.stores.values import Unreadable, decoded
 
 STATEMENTS_KEPT = 1_024
 STATEMENTS_LIMIT_BYTES = 8 * 1024 * 1024
@@ -54,8 +56,10 @@ class Statement:
     text: str
     names: tuple[str, ...] = ()
     decoders: tuple[tuple[int, Decoder], ...] = ()
+    match: Keys | None = None  # what its keys are
     keys: Named = "key"  # what stands in its rows for the parent's key
     is_json: bool = False  # its one row is a JSON array of all rows
+    senders: tuple[tuple[int, Sender], ...] = ()  # places of what is bound, and how it is sent
     plain: str = ""  # the text that gives row by row what ``text`` gives as JSON
 
     @property
@@ -64,7 +68,16 @@ class Statement:
         return replace(self, text=self.plain, is_json=False)
 
     def bind(self, values: Mapping[str, Value]) -> tuple[Value, ...]:
-        return tuple([values[name] for name in self.names])
+        if not self.senders:
+            return tuple([values[name] for name in self.names])
+        bound = [values[name] for name in self.names]
+        for place, send in self.senders:
+            bound[place] = fit(send(bound[place]))
+        return tuple(bound)
+
+    def has_unreadable(self, rows: Sequence[Row]) -> bool:
+        """Return whether a value could not be decoded."""
+        return any(isinstance(row[position], Unreadable) for position, _ in self.decoders for row in rows)
 
     def decode(self, rows: Sequence[Row]) -> Sequence[Row]:
         """Return ``rows`` as wire values, column by column."""
@@ -87,23 +100,30 @@ class Statements:
     def __init__(self, dialect: Dialect, kept: int = STATEMENTS_KEPT) -> None:
         self.compiled = 0  # how often text was made; a test watches it
         self._dialect = dialect
+        self._kept = kept
         self._statements: Lru[Shape, Statement] = Lru(kept, STATEMENTS_LIMIT_BYTES)
+
+    def forget(self) -> None:
+        """Make all texts anew: something is known now of what they are about."""
+        self._statements = Lru(self._kept, STATEMENTS_LIMIT_BYTES)
 
     def get(self, get: Get) -> tuple[Statement, Values]:
         values: Values = {}
         where = where_shape(get.collection, get.where, values, self._dialect)
         shape = ("get", get.collection, get.columns, get.column, where)
-        return self._once(shape, lambda: self._get(get.collection, get.columns, get.column, where)), values
+        return self._once(
+            shape, lambda: self._keyed_by(get.collection, get.column, self._get(get.collection, get.columns, get.column, where))
+        ), values
 
     def rows(self, fetch: Fetch) -> tuple[Statement, Values]:
         """The rows of a page, or all; with a match, behind the asked columns the parent they belong to."""
         values: Values = {}
         match, page = fetch.match, fetch.page
         where = where_shape(fetch.collection, fetch.where, values, self._dialect)
-        bounds = page_shape(fetch.collection, fetch.order, page, values, self._dialect)
+        bounds = page_shape(page, values)
         column = match.column if match else None
         shape = ("rows", type(match), column, fetch.collection, fetch.columns, where, fetch.order, bounds)
-        return self._once(shape, lambda: self._rows(fetch, where, bounds)), values
+        return self._once(shape, lambda: self._keyed_by(fetch.collection, column, self._page(fetch, where, bounds))), values
 
     def totals(self, fetch: Fetch) -> tuple[Statement, Values]:
         """The number of rows that match, per parent: rows of (parent, total)."""
@@ -111,7 +131,7 @@ class Statements:
         where = where_shape(fetch.collection, fetch.where, values, self._dialect)
         column = fetch.match.column if fetch.match else None
         shape = ("totals", type(fetch.match), column, fetch.collection, where)
-        return self._once(shape, lambda: self._totals(fetch, where)), values
+        return self._once(shape, lambda: self._keyed_by(fetch.collection, column, self._totals(fetch, where))), values
 
     def aggregate(self, aggregate: Aggregate) -> tuple[Statement, Values]:
         """The groups and measures; behind them the parent they belong to."""
@@ -119,7 +139,7 @@ class Statements:
         where = where_shape(aggregate.collection, aggregate.where, values, self._dialect)
         column = aggregate.match.column if aggregate.match else None
         shape = ("aggregate", column, aggregate.collection, aggregate.groups, aggregate.measures, where, aggregate.most)
-        return self._once(shape, lambda: self._aggregate(aggregate, where)), values
+        return self._once(shape, lambda: self._keyed_by(aggregate.collection, column, self._aggregate(aggregate, where))), values
 
     def native(self, call: NativeCall) -> tuple[Statement, Values]:
         """The query's own statement, with the conditions of the collections that the call is narrowed on."""
@@ -150,6 +170,9 @@ class Statements:
             self._statements.put(shape, statement, weight_of_text(statement.text) + weight_of_text(statement.plain))
         return statement
 
+    def _keyed_by(self, collection: Collection, column: str | None, statement: Statement) -> Statement:
+        return statement if column is None else replace(statement, match=keys_of(self._dialect, collection, column))
+
     def _table(self, collection: Collection) -> sa.Table:
         return table(collection, self._dialect.kind)
 
@@ -165,7 +188,7 @@ class Statements:
         plain = text
         decoders = tuple([(position, decode) for position, (decode, _) in enumerate(cells) if decode is not None])
         text, is_json = self._dialect.at_once(text, [*[in_json for _, in_json in cells], *["{0}"] * (width - len(cells))])
-        return Statement(text, names, decoders, "key", is_json, plain)
+        return Statement(text, names, decoders, is_json=is_json, plain=plain)
 
     def _get(self, collection: Collection, columns: tuple[str, ...], by: str, where: Shape | None) -> Statement:
         source, keys = self._table(collection), keys_of(self._dialect, collection, by)
@@ -185,6 +208,13 @@ class Statements:
             cells = [*self._cells(collection, columns), cell]
         conditions = [keys.forms[0].one_of_keys(source.c[by]), *wanted(source)]
         return self._compile(query.where(*conditions), cells, "key" if keys.is_plain else "value")
+
+    def _page(self, fetch: Fetch, where: Shape | None, bounds: Shape | None) -> Statement:
+        statement = self._rows(fetch, where, bounds)
+        if bounds is None:
+            return statement
+        senders = bound_senders(fetch.collection, total_order(fetch.collection, fetch.order), self._dialect)
+        return replace(statement, senders=tuple([(place, senders[name]) for place, name in enumerate(statement.names) if name in senders]))
 
     def _rows(self, fetch: Fetch, where: Shape | None, bounds: Shape | None) -> Statement:
         collection, columns, match = fetch.collection, fetch.columns, fetch.match
@@ -251,7 +281,7 @@ class Statements:
     def _parent(self, source: sa.Table, keys: Keys) -> tuple[Expression, Cell]:
         """Return the key's value as a result, and how it comes."""
         column, form = source.c[keys.names[0]], keys.forms[0]
-        return (column, _AS_IT_IS) if keys.is_plain else (form.shown_key(form.grouped(column)), (form.decode, form.in_json))
+        return (form.shown(column), _AS_IT_IS) if keys.is_plain else (form.shown_key(form.grouped(column)), (form.decode_key, form.in_json))
 
     def _rows_by_pair(
         self,
@@ -301,7 +331,7 @@ class Statements:
             return self._compile(sa.select(place, total).select_from(joined).where(condition).group_by(place), (), "place")
         found = keys.forms[0].one_of_keys(source.c[match.column])
         parent, cell = self._parent(source, keys)
-        grouped = parent if keys.is_plain else keys.forms[0].grouped(source.c[match.column])
+        grouped = keys.forms[0].grouped(source.c[match.column])
         query = sa.select(parent, total).select_from(source).where(found, condition).group_by(grouped)
         return self._compile(query, [cell], "key" if keys.is_plain else "value")
 
@@ -328,7 +358,7 @@ class Statements:
         if keys is not None and match is not None:
             if keys.is_one:
                 parent, cell = self._parent(source, keys)
-                by_parent = [parent if keys.is_plain else keys.forms[0].grouped(source.c[match.column])]
+                by_parent = [keys.forms[0].grouped(source.c[match.column])]
                 cells.append(cell)
                 conditions.append(keys.forms[0].one_of_keys(source.c[match.column]))
                 named = "key" if keys.is_plain else "value"
@@ -355,7 +385,7 @@ class Statements:
             start = self._dialect.bucket(column, group.interval, form)
             return start, form.shown(start), self._dialect.ordered_bucket(start, form), cell
         by = form.grouped(column)
-        return by, form.shown_key(by), form.ordered(column, descending=True), cell
+        return by, form.shown_key(by), form.ordered(column, descending=True), (form.decode_key, form.in_json)
 
     def _native(self, native: Native, narrowings: Sequence[tuple[Collection, Shape | None]]) -> Statement:
         query = native.query(self._dialect.kind)

@@ -7,9 +7,8 @@ dialect (``postgresql``, ``sqlite``); ``asyncpg`` and ``aiosqlite`` run it; ``mi
 from __future__ import annotations
 
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import orjson
 
@@ -45,7 +44,7 @@ from gateway.stores.sql.aiosqlite import AiosqliteDriver, is_unfit_for_json
 from gateway.stores.sql.asyncpg import AsyncpgDriver
 from gateway.stores.sql.described import described
 from gateway.stores.sql.dialects import Dialect
-from gateway.stores.sql.keys import Keys, Sent, keys_of
+from gateway.stores.sql.keys import keys_of
 from gateway.stores.sql.postgresql import PostgreSQL
 from gateway.stores.sql.sqlite import SQLite
 from gateway.stores.sql.statements import Statement, Statements
@@ -94,13 +93,12 @@ class SqlStore:
     async def _get(self, get: Get) -> Rows:
         if not get.keys:
             return {}
-        keys = keys_of(self._dialect, get.collection, get.column)
-        sent = keys.send(get.keys)
-        if sent is None:
-            return {}
         width = len(get.columns)
         statement, values = self.statements.get(get)
-        rows = await self._read(statement, values | sent.values)
+        keys = statement.match
+        if keys is None or (sent := keys.send(get.keys, values)) is None:
+            return {}
+        rows = await self._read(statement, values)
         if statement.keys == "key":
             key = get.columns.index(get.column) if get.column in get.columns else width
             return {row[key]: row[:width] for row in rows}
@@ -109,31 +107,33 @@ class SqlStore:
     async def _fetch(self, fetch: Fetch) -> Slices:
         if _asks_nothing(fetch.match):
             return {}
+        statement, values = self.statements.rows(fetch)
         width, page = len(fetch.columns), fetch.page
         if fetch.match is None:
-            statement, values = self.statements.rows(fetch)
             rows = await self._read(statement, values)
             slices = pages({None: [row[:width] for row in rows]}, page)
         else:
-            match = self._matched(fetch.collection, fetch.match)
-            if match is None:
+            sent = _send(statement, fetch.match, values)
+            if sent is None:
                 return {}
-            statement, values = self.statements.rows(fetch)
-            rows = await self._read(statement, values | match.values)
-            by_parent: dict[Key | None, list[Row]] = match.named(statement, grouped_by_last(rows, width))
-            slices = pages(by_parent, page)
+            by_parent: dict[Any, list[Row]] = grouped_by_last(await self._read(statement, values), width)
+            by_key: dict[Key | None, list[Row]] = _named(statement, sent, by_parent)
+            slices = pages(by_key, page)
         return await self._with_totals(fetch, slices) if fetch.count else slices
 
     async def _aggregate(self, aggregate: Aggregate) -> Groups:
-        match = self._matched(aggregate.collection, aggregate.match)
-        if match is None or _asks_nothing(aggregate.match):
+        if _asks_nothing(aggregate.match):
             return {}
         statement, values = self.statements.aggregate(aggregate)
-        rows = await self._read(statement, values | match.values)
+        sent = _send(statement, aggregate.match, values)
+        if sent is None:
+            return {}
+        rows = await self._read(statement, values)
         if not rows:
             return {}
-        by_parent: dict[Key | None, list[Row]] = match.named(statement, grouped_by_last(rows, len(rows[0]) - 1))
-        return joined(aggregate, by_parent)
+        by_parent: dict[Any, list[Row]] = grouped_by_last(rows, len(rows[0]) - 1)
+        by_key: dict[Key | None, list[Row]] = _named(statement, sent, by_parent)
+        return joined(aggregate, by_key)
 
     async def _native(self, call: NativeCall) -> Groups:
         statement, values = self.statements.native(call)
@@ -154,7 +154,18 @@ class SqlStore:
             await self._driver.write(self.statements.delete(delete).text, self._dialect.delete_values(delete.collection, keys))
 
     async def describe(self, collections: Sequence[Collection]) -> Description:
-        return await described(self._driver, self.kind, collections)
+        description = await described(self._driver, self.kind, collections)
+        # An index on a char(n) serves what is of that type, which no declaration says.
+        padded = frozenset(
+            (collection, name)
+            for collection in collections
+            for name, column in getattr(description[collection.name], "columns", {}).items()
+            if column.type.startswith("character(") and name in collection.declared
+        )
+        if self.kind == "postgresql" and self._dialect.learn(padded):
+            keys_of.cache_clear()
+            self.statements.forget()
+        return description
 
     async def migrate(self, name: str, collections: Sequence[Collection], scripts: Path | None) -> list[str]:
         # Imported late: Alembic takes memory and time to load, and a server that does not migrate needs neither.
@@ -179,24 +190,16 @@ class SqlStore:
     async def _read(self, statement: Statement, values: Mapping[str, Value]) -> Sequence[Row]:
         note(statement.text)
         try:
-            return statement.decode(await self._driver.fetch(statement.text, statement.bind(values)))
+            rows = statement.decode(await self._driver.fetch(statement.text, statement.bind(values)))
+            if self.enforces_types and statement.decoders and statement.has_unreadable(rows):
+                self.enforces_types = False  # from now on answers are looked at
+            return rows
         except (StoreUnavailable, orjson.JSONDecodeError) as error:
             if not statement.is_json or not is_unfit_for_json(error):
                 raise
         statement = statement.row_by_row
         note(statement.text)
         return statement.decode(await self._driver.fetch(statement.text, statement.bind(values)))
-
-    def _matched(self, collection: Collection, match: Match | Pairs | None) -> _Matched | None:
-        """Return what a match binds, and how its answer is named; None where nothing can match."""
-        if match is None:
-            return _EVERYTHING
-        keys = keys_of(self._dialect, collection, match.column)
-        if isinstance(match, Pairs):
-            values = keys.send_pairs(match.pairs)
-            return None if values is None else _Matched(values)
-        sent = keys.send(match.keys)
-        return None if sent is None else _Matched(sent.values, keys, sent)
 
     async def _with_totals(self, fetch: Fetch, slices: dict[Key | None, Slice]) -> Slices:
         """Return ``slices`` with totals. The database counts only for parents whose page may not hold all their rows."""
@@ -206,29 +209,28 @@ class SqlStore:
         known = {parent: part._replace(total=len(part.rows)) for parent, part in slices.items()}
         if uncounted == []:
             return known
-        match = self._matched(fetch.collection, _only(fetch.match, uncounted))
-        if match is None:
-            return known
+        match = _only(fetch.match, uncounted)
         statement, values = self.statements.totals(fetch)
-        totals = match.named(statement, dict(cast("Sequence[tuple[Any, int]]", await self._read(statement, values | match.values))))
+        sent = _send(statement, match, values)
+        if sent is None:
+            return known
+        counted: dict[Any, int] = dict(await self._read(statement, values))  # type: ignore[arg-type]
+        totals = _named(statement, sent, counted)
         return known | {parent: known.get(parent, EMPTY)._replace(total=total) for parent, total in totals.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class _Matched:
-    """What is bound for a match, and by which keys it is answered."""
-
-    values: dict[str, Value]
-    keys: Keys | None = None
-    sent: Sent | None = None
-
-    def named(self, statement: Statement, answer: dict[Any, _T]) -> dict[Any, _T]:
-        if statement.keys == "key" or self.keys is None or self.sent is None:
-            return answer
-        return cast("dict[Any, _T]", self.keys.named(statement.keys, self.sent, answer))
+def _send(statement: Statement, match: Match | Pairs | None, values: dict[str, Value]) -> Sequence[Key] | None:
+    """Add what a match binds to ``values``. Return the keys that are sent; None where nothing can match."""
+    if match is None or statement.match is None:
+        return ()
+    if isinstance(match, Match):
+        return statement.match.send(match.keys, values)
+    return () if statement.match.send_pairs(match.pairs, values) else None
 
 
-_EVERYTHING = _Matched({})
+def _named(statement: Statement, sent: Sequence[Key], answer: dict[Any, _T]) -> dict[Any, _T]:
+    """Return an answer by the keys that were asked."""
+    return answer if statement.keys == "key" or statement.match is None else statement.match.named(statement.keys, sent, answer)
 
 
 def _asks_nothing(match: Match | Pairs | None) -> bool:

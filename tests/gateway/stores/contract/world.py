@@ -42,8 +42,8 @@ things = Collection(
     indexes=(Index(("code",), unique=True), Index(("parent_id", "id")), Index(("parent_id", "made_at", "id")), Index(("made_at", "id"))),
 )
 
-# What tests write to. The same columns; empty before and after each test.
-drafts = replace(things, name="drafts", label="DraftRecord")
+# What tests write to. The same columns; empty before and after each test. It is managed, and ``things`` are not: statements may differ.
+drafts = replace(things, name="drafts", label="DraftRecord", managed=True)
 
 links = Collection(
     name="links",

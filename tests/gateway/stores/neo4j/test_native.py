@@ -40,7 +40,8 @@ from gateway.stores.base import (
     Where,
     total_order,
 )
-from gateway.stores.neo4j.cypher import aggregate_statement, fetch_statement, get_statement
+from gateway.stores.neo4j.aggregates import aggregate_statement
+from gateway.stores.neo4j.cypher import fetch_statement, get_statement
 from gateway.stores.neo4j.store import Neo4jStore
 from gateway.stores.values import Unreadable, found_in_place_of
 from tests.kinds import NEO4J, needs, url_of
@@ -705,11 +706,11 @@ async def test_a_graph_that_is_as_declared_has_no_problems(store: Counted) -> No
 
 async def test_more_digits_than_are_declared_are_told(store: Counted) -> None:
     assert await problems(store, listeners) == [
-        "expected a column 'joined' of at most 6 digits of a second, got others in 1 of the 5 rows looked at"
+        "expected a column 'joined' of at most 6 digits of a second (its precision), got LOCAL DATETIME or ZONED DATETIME"
     ]
-    assert await problems(store, plays) == ["expected a column 'price' of at most 2 decimals, got others in 1 of the 6 rows looked at"]
+    assert await problems(store, plays) == ["expected a column 'price' of at most 2 decimals (its scale), got FLOAT or INTEGER or STRING"]
     narrow = replace(listeners, columns=(replace(listeners.columns[0], bits=32), *listeners.columns[1:3]))
-    assert await problems(store, narrow) == ["expected a column 'id' of 32 bits, got others in 1 of the 5 rows looked at"]
+    assert await problems(store, narrow) == ["expected a column 'listenerId' of 32 bits, got INTEGER"]
 
 
 async def test_a_key_that_several_rows_have_is_told(store: Counted) -> None:
@@ -723,7 +724,9 @@ async def test_values_of_an_enum_that_are_not_declared_are_told() -> None:
     text = "UNWIND ['low', 'high', 'mid'] AS v CREATE (:{Value} {id: v, v: v})"
     levels = Collection("levels", "s", (Column("id"), column(Type.ENUM, values=("low", "high"))), label="Value")
     async with graph_of(text) as store:
-        assert await problems(store, levels) == ["expected a column 'v' of the values low, high, got others in 1 of the 3 rows looked at"]
+        assert await problems(store, levels) == [
+            "expected a column 'v' with the values low, high in this order, got STRING (high, low, mid)"
+        ]
         assert await problems(store, replace(levels, columns=(Column("id"), column(Type.ENUM, values=("low", "mid", "high"))))) == []
 
 
@@ -736,3 +739,53 @@ async def test_every_type_is_known_as_itself_and_no_other_is(name: str) -> None:
         other = Type.BOOL if case.column.type is not Type.BOOL else Type.INT
         [line] = await problems(store, Collection("values", "s", (Column("id", Type.INT), column(other)), label="Value"))
         assert line.startswith(f"expected a column 'v' for {other.upper()}, got ")
+
+
+# --------------------------------------------------------------------------------------------------------- what is ours
+
+rated = Collection(
+    "rated",
+    "s",
+    (
+        Column("nr", Type.UUID),
+        Column("critic", Type.INT),
+        Column("film", Type.INT),
+        Column("stars", Type.DECIMAL, nullable=True, scale=1, at="how many"),
+    ),
+    key=("nr",),
+    relationship=Relationship("RATED", "Critic", "critic", "Film", "film", "no", "no"),
+    managed=True,
+)
+NR = [f"00000000-0000-0000-0000-00000000000{number}" for number in range(5)]
+
+
+async def test_managed_relationships_have_a_key_of_their_own_and_ends_of_any_type() -> None:
+    async with url_of("neo4j") as url:
+        store = Counted("tested", url)
+        await store.open()
+        prefix = store._address.prefix
+        try:
+            assert await store.migrate("s", [rated], None) == [
+                f"s: created unique constraint on node {prefix}Critic (no)",
+                f"s: created unique constraint on node {prefix}Film (no)",
+                f"s: created unique constraint on relationship {prefix}RATED (nr)",
+            ]
+            assert await store.migrate("s", [rated], None) == []
+            await store.answer(Upsert(rated, [(NR[0], 1, 2, "4.5"), (NR[1], 1, 2, "3.0"), (NR[2], 1, 2, None), (NR[3], 4, 2, "0.5")]))
+            await store.answer(Upsert(rated, [(NR[3], 5, 2, "0.5")]))
+            fetch = Fetch(rated, ("nr", "stars"), order=(Order("stars", descending=True),))
+            for backward in (False, True):
+                assert [row[0] for row in await walked(store, fetch, backward=backward)] == [NR[0], NR[1], NR[3], NR[2]]
+            found = await store.answer(Fetch(rated, ("nr",), Match("critic", ["1", "4", "5"]), page=Page(2), count=True))
+            assert {key: (part.rows, part.total) for key, part in found.items()} == {"1": ([[NR[0]], [NR[1]]], 3), "5": ([[NR[3]]], 1)}
+            assert [str(problem) for problem in problems_of([rated], await store.describe([rated]))] == []
+            got = await store.answer(Get(rated, ("film", "stars"), [NR[1], NR[4], "x"], "nr"))
+            assert {key: tuple(row) for key, row in got.items()} == {NR[1]: (2, "3.0")}
+            sums = await store.answer(Aggregate(rated, (), (Measure("sum", "stars"), Measure("avg", "stars")), Match("film", ["2", "3"])))
+            assert {key: [tuple(row) for row in rows] for key, rows in sums.items()} == {
+                "2": [("8.0", "2.666666666666666666666666666666667")]
+            }
+            await store.answer(Delete(rated, [(NR[0],), (NR[3],)]))
+            assert [row[0] for row in await rows(store, Fetch(rated, ("nr",)))] == [NR[1], NR[2]]
+        finally:
+            await store.close()

@@ -49,7 +49,7 @@ from gateway.stores.sql.dialects import Dialect
 from gateway.stores.sql.postgresql import ROWS_PER_STATEMENT, PostgreSQL
 from gateway.stores.sql.sqlite import SQLite
 from gateway.stores.sql.statements import Statements
-from gateway.stores.sql.store import SqlStore
+from gateway.stores.sql.store import SqlStore, _send
 from tests.gateway.stores.proxies import Proxy
 from tests.kinds import kinds, url_of
 
@@ -265,9 +265,8 @@ async def _explain(url: str, store: SqlStore, fetch: Fetch) -> dict[str, Any]:
     try:
         await connection.execute("ANALYZE notes")
         await connection.set_type_codec("json", encoder=str, decoder=orjson.loads, schema="pg_catalog")
-        match = store._matched(fetch.collection, fetch.match)
-        assert match is not None
-        bound = statement.bind(values | match.values)
+        _send(statement, fetch.match, values)
+        bound = statement.bind(values)
         found = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement.text}", *bound)
     finally:
         await connection.close()
