@@ -18,7 +18,7 @@ ifneq (ok,$(shell $(PY) -c 'print("ok")' 2>/dev/null))
 $(shell rm -rf $(VENV))
 endif
 
-.PHONY: run test check format lint types imports fuzz fuzz-bodies soak bench bench-edges bench-executors bench-growth bench-hostile bench-pair bench-start bench-validation screenshot lock clean help
+.PHONY: run test check format lint types imports existing fuzz fuzz-bodies soak bench bench-edges bench-executors bench-growth bench-hostile bench-pair bench-start bench-validation screenshot lock clean help
 
 run: $(RUN)  ## start the gateway on PORT (8000), with demo data on the first start
 	@exec $(VENV)/bin/gateway serve --port $(PORT)
@@ -45,6 +45,11 @@ imports: $(DEV)
 fuzz: export FUZZ_EXAMPLES ?= 5000
 fuzz: $(DEV)  ## 20,000 random operations, 5,000 in each of four tests, each answered by the engine and by the oracle
 	$(PY) -m pytest -q tests/gateway/engine/test_differential.py
+
+existing: export CHINOOK_EXAMPLES = $(or $(EXAMPLES),3000)
+existing: export CHINOOK_SEED = $(or $(SEED),1)
+existing: $(DEV)  ## EXAMPLES (3,000) random operations over databases that exist, against the oracle over their rows; SEED for others
+	$(PY) -m pytest -q -n $(WORKERS) tests/existing/test_generated.py
 
 fuzz-bodies: $(DEV)  ## COUNT (100,000) mutated bodies and documents, in PROCESSES (1): every answer is checked; SEED for others
 	$(PY) -m tests.fuzzing --count $(or $(COUNT),100000) --seed $(or $(SEED),1) --processes $(or $(PROCESSES),1) $(FUZZ)

@@ -43,6 +43,13 @@ import pytest
 def test_of_the_wheel() -> None: ...
 """
 
+OF_CHINOOK = """
+from pathlib import Path
+
+def test_with_the_databases(chinook_dir: Path) -> None:
+    assert (chinook_dir / "load.py").is_file()
+"""
+
 NO_MODULES = """
 import tests.conftest
 tests.conftest.find_spec = lambda _: None
@@ -53,7 +60,7 @@ def run(folder: Path, tests: str = TESTS, workers: int = 0, /, **variables: str)
     """The exit status and the lines of a run of ``tests`` with these variables and no others of ours."""
     (folder / "test_some.py").write_text(tests)
     (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n  live\n  node\n  wheel\n")
-    ours = {"REQUIRE_LIVE", "TEST_SNB_DIR", *(server.variable for server in SERVERS)}
+    ours = {"REQUIRE_LIVE", "TEST_SNB_DIR", "CHINOOK_DATA", *(server.variable for server in SERVERS)}
     environment = {name: value for name, value in os.environ.items() if name not in ours}
     command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", "-q", "-n", str(workers), str(folder)]
     done = subprocess.run(command, cwd=ROOT, env=environment | variables, capture_output=True, text=True, check=False)
@@ -102,6 +109,23 @@ def test_a_test_of_the_wheel_is_left_out_without_hatchling(tmp_path: Path) -> No
     status, lines = run(tmp_path, f"{NO_MODULES}{OF_THE_WHEEL}", REQUIRE_LIVE="1")
     assert status == 1
     assert "    1 tests that need hatchling (it is not installed: pip install hatchling)" in lines
+
+
+@pytest.mark.parametrize(("require", "status"), [("", 0), ("1", 1)])
+def test_tests_of_existing_databases_are_left_out_without_their_data_or_psql(tmp_path: Path, require: str, status: int) -> None:
+    got, lines = run(tmp_path, OF_CHINOOK, CHINOOK_DATA=str(tmp_path), PATH=str(tmp_path), REQUIRE_LIVE=require)
+    assert got == status
+    assert "    1 tests that need the databases of Chinook (CHINOOK_DATA names no folder with its load.py)" in lines
+    assert "    1 tests that need psql (it is not installed, or not on the PATH)" in lines
+    assert "  export CHINOOK_DATA=<the folder with load.py, chinook.sqlite and the files beside them>" in lines
+
+
+def test_tests_of_existing_databases_run_with_them(tmp_path: Path) -> None:
+    (tmp_path / "load.py").touch()
+    (tmp_path / "psql").touch(mode=0o755)
+    got, lines = run(tmp_path, OF_CHINOOK, CHINOOK_DATA=str(tmp_path), PATH=str(tmp_path), REQUIRE_LIVE="1")
+    assert got == 0
+    assert lines[-1].startswith("1 passed")
 
 
 @pytest.mark.parametrize("require", ["", "1"])

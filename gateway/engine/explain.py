@@ -63,7 +63,8 @@ def _levels(plan: Plan) -> list[list[dict[str, Any]]]:
 
 
 def _line(batch: dict[str, Any]) -> str:
-    where = f"{batch['store']}.{batch['collection']}" if "store" in batch else batch.get("function", "graphql-core")
+    elsewhere = batch.get("function") or batch.get("column") or "graphql-core"
+    where = f"{batch['store']}.{batch['collection']}" if "store" in batch else elsewhere
     notes: Sequence[str] = [
         note
         for note in (

@@ -75,7 +75,18 @@ def one(collection: Collection, *, by: Names, to: Names | None = None, drop: boo
 
     Their types may differ: an INT in one store is the key "42" of a TEXT in another.
     """
+    _require_collection("one", collection)
     return _field(One(collection, _joined(by), drop, None if to is None else _joined(to)), description)
+
+
+def _require_collection(function: str, given: object) -> None:
+    if isinstance(given, StrawberryField):
+        raise TypeError(
+            f"{function}(): expected a Collection, got a field: in the body of a class the name means the field of that name above, "
+            "and no longer the collection; give one of the two another name"
+        )
+    if not isinstance(given, Collection):
+        raise TypeError(f"{function}(): expected a Collection, got a {type(given).__name__}")
 
 
 def _joined(names: Names) -> str:
@@ -84,6 +95,7 @@ def _joined(names: Names) -> str:
 
 def each(collection: Collection, *, by: str, assumed_size: int = 10, semantic_non_null: bool = True, description: str | None = None) -> Any:
     """Return a field for the rows whose keys a column lists. ``semantic_non_null=False``: the column may be null, and then the field is."""
+    _require_collection("each", collection)
     return _field(Each(collection, by, assumed_size, semantic_non_null), description)
 
 
@@ -110,6 +122,7 @@ def many(
 
     ``by`` is the column of ``collection``, or are the columns, with the parent's key; or with what the parent has in ``to``.
     """
+    _require_collection("many", collection)
     if through is not None and not isinstance(through, Through):
         form = 'through=Through(edges, parent="…", node="…")'
         if isinstance(through, tuple) and len(through) == 3:
@@ -157,6 +170,7 @@ def _page_arguments(where: Any, order: Any) -> list[StrawberryArgument]:
 
 def lookup(collection: Collection, *, by: Mapping[str, str], description: str | None = None) -> Any:
     """Return a root field for one row. One argument is required; of several, exactly one must be given."""
+    _require_collection("lookup", collection)
     names = list(by)
     ids = {name: _argument_type(collection, names) for name, names in by.items()}
     arguments = [_argument(name, ids[name] if len(names) == 1 else Optional[ids[name]], f"Its {name.replace('_', ' ')}.") for name in names]
@@ -231,6 +245,7 @@ def stats(
     as ``bucket`` in the rows. They have the measures by their names: ``measures={"count": count(), "paid": total("amount")}``. Of a
     column that may be null a measure may be null.
     """
+    _require_collection("stats", collection)
     if not measures or not isinstance(measures, Mapping) or not all(isinstance(measure, Measure) for measure in measures.values()):
         got = "none" if not measures else repr(measures)
         raise TypeError(f"stats({collection.name}): expected measures by name, got {got}; write {_stats_form(collection, by, time)}")

@@ -83,3 +83,4 @@ async def existing(chinook_dir: Path, tmp_path_factory: pytest.TempPathFactory) 
             yield Existing(urls, before, rows, stores, Service(GRAPH, stores, LIMITS))
         finally:
             await stores.close()
+        assert await dump(urls) == before, "something was changed in the databases by the tests above"

@@ -98,15 +98,22 @@ def holds(column: Column, op: str, value: Any, operand: Any) -> bool:
     if column.type is Type.ENUM:
         return bool(value == operand)
     mine, its = comparable(column, value), comparable(column, operand)
-    return {
-        "eq": lambda: mine == its,
-        "gt": lambda: mine > its,
-        "gte": lambda: mine >= its,
-        "lt": lambda: mine < its,
-        "lte": lambda: mine <= its,
-        "contains": lambda: its in mine,
-        "startsWith": lambda: mine.startswith(its),
-    }[op]()  # type: ignore[no-any-return]
+    match op:
+        case "eq":
+            return bool(mine == its)
+        case "gt":
+            return bool(mine > its)
+        case "gte":
+            return bool(mine >= its)
+        case "lt":
+            return bool(mine < its)
+        case "lte":
+            return bool(mine <= its)
+        case "contains":
+            return its in mine
+        case "startsWith":
+            return bool(mine.startswith(its))
+    raise NotImplementedError(op)
 
 
 def in_order(collection: Collection, rows: Iterable[Record], order: Sequence[tuple[str, bool]]) -> list[Record]:
@@ -290,7 +297,7 @@ class Oracle:
         made = []
         for values, members in groups.items():
             stat: dict[str, Any] = dict.fromkeys([*collection.names, *([source.bucket] if source.bucket else [])])
-            stat.update(zip((source.bucket if name == "time" else name for name in asked.groups), values, strict=True))
+            stat.update(zip(((source.bucket or "") if name == "time" else name for name in asked.groups), values, strict=True))
             for name, measure in source.measures:
                 stat[name] = _measured(measure.function, [one[measure.column] for one in members] if measure.column else members)
             made.append(stat)

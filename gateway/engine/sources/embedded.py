@@ -96,7 +96,7 @@ class Embedded(Source):
         return out_of_values(place, building)
 
     def explain(self, place: Place) -> Iterable[tuple[int, dict[str, Any]]]:
-        yield place.level, self.line(place, "embedded", by=self.column)
+        yield place.level, self.line(place, "embedded", column=self.column)
 
 
 class _Reading:

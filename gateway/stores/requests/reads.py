@@ -154,14 +154,8 @@ class Fetch(Request[Slices]):
 
     @property
     def needs(self) -> frozenset[Ability]:
-<<<<<<< HEAD
         filters = self.where is not None or self.collection.where is not None
         return PAGE | (COUNT if self.count else NOTHING) | (FILTER if filters else NOTHING)
-=======
-        return (
-            PAGE | (COUNT if self.count else NOTHING) | (FILTER if self.where is not None or self.collection.where is not None else NOTHING)
-        )
->>>>>>> edges
 
     @property
     def keys_count(self) -> int:

@@ -110,6 +110,17 @@ def test_nothing_is_wrong_with_the_graph() -> None:
     assert check(GRAPH) == []
 
 
+async def test_a_plan_says_which_column_objects_are_in() -> None:
+    served = await service()
+    text = "{ invoices { nodes { lines { price discount { percent } } } } }"
+    told = orjson.loads((await served.answer(Request(text, explain="plan"))).body)["extensions"]["explain"]["plan"]
+    lines = [line for level in told["levels"] for line in level if line["kind"] == "embedded"]
+    assert [(line["path"], line["column"], line.get("store")) for line in lines] == [
+        ("invoices.lines", "lines", None),
+        ("invoices.lines.discount", "discount", None),
+    ]
+
+
 async def test_objects_and_lists_of_them() -> None:
     served = await service((IDS[0], GOOD, LINES, SURE), (IDS[1], None, [], SURE), (IDS[2], {}, None, SURE))
     found, errors = await answer(served, "id lines { trackId price tags at discount { percent } } sure { zip }")

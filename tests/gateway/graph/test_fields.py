@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -199,3 +199,20 @@ async def test_a_store_that_does_not_answer_is_the_error_of_promised_fields_as_o
         data={"ride": {"bus": None, "dropped": None, "stops": None}},
         errors={"ride.bus": down, "ride.dropped": down, "ride.stops": down},
     )
+
+
+def test_a_collection_hidden_by_a_field_of_its_name_is_told() -> None:
+    invoices = Collection("invoices", "s", (Column("id", refers="Invoice"),))
+    hidden = many(invoices, by="id", where=Named, order=Sorted)
+    calls: Sequence[tuple[str, Callable[[], Any]]] = (
+        ("stats", lambda: stats(hidden, measures={"count": count()}, where=Named, group=By, default=[])),
+        ("many", lambda: many(hidden, by="id", where=Named, order=Sorted)),
+        ("one", lambda: one(hidden, by="id")),
+        ("each", lambda: each(hidden, by="id")),
+        ("lookup", lambda: lookup(hidden, by={"id": "id"})),
+    )
+    for function, call in calls:
+        with pytest.raises(TypeError, match=rf"^{function}\(\): expected a Collection, got a field: in the body of a class"):
+            call()
+    with pytest.raises(TypeError, match=r"^one\(\): expected a Collection, got a str$"):
+        one("invoices", by="id")  # type: ignore[arg-type]
