@@ -1,4 +1,7 @@
-"""Connections: a page of rows per parent, directly or through edges, and the ten parts that are made of a page."""
+"""Connections: a page of rows per parent, directly or through edges, and the ten parts that are made of a page.
+
+Longer than 400 lines: a page is the same whether its rows are found directly or through edges, and both ways share it.
+"""
 
 from __future__ import annotations
 

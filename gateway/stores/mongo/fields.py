@@ -3,6 +3,8 @@
 In a collection of ours every value is null or of its column's type, in the one form that ``values.py`` writes. In documents of others a
 column may hold anything, so what is asked about it is guarded there: MongoDB compares numbers of all its types, finds what is in an array
 where a value is asked for, and has an order for values of different types.
+
+Longer than 400 lines: who adds a type finds all that is done with one side by side.
 """
 
 from __future__ import annotations

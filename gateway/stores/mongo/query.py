@@ -3,6 +3,8 @@
 Every pipeline answers documents ``{"k": parent, "r": [values], "n": total}``; those without parents have no ``k``, those
 without a count no ``n``. Names come from the declaration alone, and a client's value only ever stands behind an operator
 that takes it as it is (``$eq``, ``$in``, ``$gt`` …, ``$literal``). Valid on MongoDB 6.0 and later.
+
+Longer than 400 lines: the pipelines of all requests are put together from the same stages, of which each is here once.
 """
 
 from __future__ import annotations

@@ -12,6 +12,8 @@ where nulls do, and is shown as a map that says what it is, for the driver canno
     BYTES                    a byte array
     JSON                     STRING
     lists                    a list of such values
+
+Longer than 400 lines: who adds a type finds all that is done with one side by side.
 """
 
 from __future__ import annotations

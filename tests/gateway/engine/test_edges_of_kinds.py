@@ -19,8 +19,8 @@ from tests.gateway.engine.graphs import Named, Sorted, graph, respond
 from tests.kinds import kinds, store_of
 from tests.oracle.executor import Executor
 
-FANS = Collection("fans", "tested", (Column("id", refers="Fan"), Column("name")))
-SONGS = Collection("songs", "tested", (Column("id", refers="Song"), Column("name")))
+FANS = Collection("fans", "tested", (Column("id", refers="Fan"), Column("name")), managed=True)
+SONGS = Collection("songs", "tested", (Column("id", refers="Song"), Column("name")), managed=True)
 STARS = Collection(
     "stars",
     "tested",
@@ -33,6 +33,7 @@ STARS = Collection(
     key=("fan", "song"),
     indexes=(Index(("song", "fan")),),
     relationship=Relationship("STARRED", start="Fan", start_column="fan", end="Song", end_column="song"),
+    managed=True,
 )
 StarFilter, StarOrder = filter_of(STARS), order_of(STARS)
 
