@@ -28,6 +28,7 @@ from gateway.stores.base import (
     Get,
     Groups,
     Handlers,
+    Index,
     Key,
     NativeCall,
     Request,
@@ -41,12 +42,13 @@ from gateway.stores.base import (
 )
 from gateway.stores.described import Description
 from gateway.stores.measures import joined
+from gateway.stores.migrating import GRAPH, LOCK_TIMEOUT_S, Owner, Script, State
 from gateway.stores.neo4j.address import address_of
 from gateway.stores.neo4j.conditions import Parameters, split
 from gateway.stores.neo4j.cypher import aggregate_statement, delete_text, fetch_statement, get_statement, upsert_text, written
 from gateway.stores.neo4j.described import described
+from gateway.stores.neo4j.migrations import Neo4jMigrations, index_statement
 from gateway.stores.neo4j.native import NativeText
-from gateway.stores.neo4j.schema import AWAIT, SHOW, existing, wanted
 from gateway.stores.neo4j.sources import CarefulSource, Source, quoted
 from gateway.stores.neo4j.values import load_json, require_values, to_wire
 from gateway.stores.placeholders import prefix_of
@@ -222,14 +224,31 @@ class Neo4jStore:
     async def describe(self, collections: Sequence[Collection]) -> Description:
         return await described(self._read, self._address.prefix, collections)
 
-    async def migrate(self, name: str, collections: Sequence[Collection], scripts: Path | None) -> list[str]:  # noqa: ARG002 - the port's signature
-        there = existing(await self._schema(SHOW))
-        missing = [rule for rule in wanted(self._address.prefix, collections) if rule not in there]
-        for rule in missing:
-            await self._schema(rule.statement)
-        for rule in missing:
-            await self._schema(AWAIT, {"name": rule.name})
-        return [f"{name}: created {rule}" for rule in missing]
+    async def migrate(
+        self,
+        name: str,
+        collections: Sequence[Collection],
+        scripts: Path | None,
+        *,
+        owner: Owner = GRAPH,
+        lock_timeout_s: float = LOCK_TIMEOUT_S,
+    ) -> list[str]:
+        return await self._migrations().migrate(name, collections, scripts, owner, lock_timeout_s)
+
+    async def planned(self, name: str, collections: Sequence[Collection], scripts: Path | None, *, owner: Owner = GRAPH) -> list[str]:
+        return await self._migrations().planned(name, collections, scripts, owner)
+
+    async def state(self, name: str, collections: Sequence[Collection], scripts: Path | None, *, owner: Owner = GRAPH) -> State:
+        return await self._migrations().state(name, collections, scripts, owner)
+
+    async def drafted(self, name: str, collections: Sequence[Collection], scripts: Path, text: str) -> list[Script]:
+        return await self._migrations().drafted(name, collections, scripts, text)
+
+    def index_statement(self, collection: Collection, index: Index) -> str | None:
+        return index_statement(self._address.prefix, collection, index)
+
+    def _migrations(self) -> Neo4jMigrations:
+        return Neo4jMigrations(self._schema, self._address.prefix)
 
     async def drop_everything(self) -> None:
         """Remove all nodes, relationships, indexes and constraints with this store's prefix. Refuses to do so without one."""

@@ -7,7 +7,7 @@ instead of asyncpg's records are 0.01 ms; a record's ``in`` looks at names, so r
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -27,6 +27,7 @@ IDLE_IN_TRANSACTION_TIMEOUT_S = 10.0
 WRITE_ATTEMPTS = 3
 STATEMENTS_PREPARED = 256  # per connection, here and in the server
 PREPARED_LIMIT_BYTES = 16 * 1024  # of a statement's text; longer ones are rarely asked twice
+LOOK_TIMEOUT_S = 30.0  # of a statement over the catalogue, before and without a migration
 RELEASE_TIMEOUT_S = 1.0  # for cancelling what a connection still does; then it is closed
 
 # JIT costs more than it gives for statements that read a few hundred rows.
@@ -129,8 +130,15 @@ class AsyncpgDriver:
             raise
         pool.release(connection)
 
-    def migration_engine(self) -> AsyncEngine:
+    def migration_engine(self, lock_timeout_s: float = 0.0) -> AsyncEngine:  # noqa: ARG002 - the wait for the lock is the statement's
         """Return an engine whose one connection may wait for locks, and work, as long as a migration does."""
+        return self._engine({})
+
+    def looking_engine(self) -> AsyncEngine:
+        """Return an engine whose transactions can change nothing."""
+        return self._engine({"default_transaction_read_only": "on", "statement_timeout": f"{LOOK_TIMEOUT_S * 1000:.0f}"})
+
+    def _engine(self, session: Mapping[str, str]) -> AsyncEngine:
         # Imported late: it brings SQLAlchemy's ORM along, a quarter of the time that this module takes to load.
         from sqlalchemy.ext.asyncio import create_async_engine
         from sqlalchemy.pool import NullPool
@@ -139,7 +147,7 @@ class AsyncpgDriver:
             return await asyncpg.connect(
                 self._dsn,
                 timeout=self._connect_timeout_s,
-                server_settings={"application_name": "crossgraph migrate", "timezone": "UTC"},
+                server_settings={"application_name": "crossgraph migrate", "timezone": "UTC", **session},
             )
 
         return create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
