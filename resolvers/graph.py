@@ -7,6 +7,7 @@ from gateway.stores.base import Collection, Column, Index, Relationship, Type
 follows = Collection(
     name="follows",
     store="recommendations",
+    managed=True,
     columns=(Column("follower_id", refers="User"), Column("followee_id", refers="User"), Column("since", Type.TIME)),
     key=("follower_id", "followee_id"),
     indexes=(Index(("followee_id", "follower_id")),),
@@ -16,6 +17,7 @@ follows = Collection(
 likes = Collection(
     name="likes",
     store="recommendations",
+    managed=True,
     columns=(Column("user_id", refers="User"), Column("post_id", refers="Post"), Column("since", Type.TIME)),
     key=("user_id", "post_id"),
     indexes=(Index(("post_id", "user_id")),),
@@ -25,6 +27,7 @@ likes = Collection(
 wrote = Collection(
     name="wrote",
     store="recommendations",
+    managed=True,
     columns=(Column("author_id", refers="User"), Column("post_id", refers="Post")),
     key=("post_id", "author_id"),
     indexes=(Index(("author_id", "post_id")),),

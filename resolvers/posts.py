@@ -7,6 +7,7 @@ from gateway.stores.base import Collection, Column, Index, Type
 posts = Collection(
     name="posts",
     store="posts",
+    managed=True,
     label="PostRecord",
     columns=(
         Column("id", refers="Post", description="The post's id."),

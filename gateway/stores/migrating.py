@@ -52,6 +52,10 @@ class Script:
 class Migrates(Protocol):
     """A store that keeps histories. ``scripts`` is an owner's folder; None, or one with nothing for the kind: from the declarations."""
 
+    def scripts_in(self, folder: Path) -> Path:
+        """Return where the scripts of this kind lie in an owner's folder: there itself, or in one below it."""
+        ...
+
     async def migrate(
         self,
         name: str,

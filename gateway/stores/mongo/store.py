@@ -266,6 +266,9 @@ class MongoStore:
             names = await self._database().list_collection_names(authorizedCollections=True)
             return await described(self._read, lambda name: self._database()[name].index_information(), names, collections)
 
+    def scripts_in(self, folder: Path) -> Path:
+        return folder / self.kind
+
     async def migrate(
         self,
         name: str,

@@ -224,6 +224,9 @@ class Neo4jStore:
     async def describe(self, collections: Sequence[Collection]) -> Description:
         return await described(self._read, self._address.prefix, collections)
 
+    def scripts_in(self, folder: Path) -> Path:
+        return folder / self.kind
+
     async def migrate(
         self,
         name: str,

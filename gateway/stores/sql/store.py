@@ -153,6 +153,9 @@ class SqlStore:
 
     # -------------------------------------------------------------------------------------------------------- migration
 
+    def scripts_in(self, folder: Path) -> Path:
+        return folder
+
     async def migrate(
         self,
         name: str,
