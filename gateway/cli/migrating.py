@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 StoreOption = Annotated[str, typer.Option("--store", metavar="NAME", help="The store.")]
 
-migrate_cli = typer.Typer(help="Make and change what is managed in the stores.", invoke_without_command=True)
+migrate_cli = typer.Typer(invoke_without_command=True)
 
 
 @migrate_cli.callback()

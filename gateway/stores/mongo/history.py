@@ -1,13 +1,13 @@
 """What a MongoDB database keeps of its migrations: the steps that were run, and the lock of who runs them.
 
-Both are collections of the database itself: ``crossgraph_migrations``, a document per step, and ``crossgraph_lock``, one document while
-somebody migrates. A step is given the database, as PyMongo's asyncio client has it (or Motor's).
+Both are collections of the database itself: ``crossgraph_migrations``, a document per step, and ``crossgraph_lock``, one document,
+which has a holder while somebody migrates. A step is given the database, as PyMongo's asyncio client has it (or Motor's).
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 from pymongo import ReadPreference, WriteConcern, errors
@@ -24,30 +24,43 @@ _ID = "migrations"  # of the one lock
 
 
 class MongoLease:
-    """The lock as a document, in the server's own time: ``$$NOW``."""
+    """The lock as a document, which stays; its time is the server's own, ``$$NOW``. Each change compares what was there before."""
 
     def __init__(self, database: Any, translated: Callable[[], AbstractContextManager[None]]) -> None:
-        self._lock = database.get_collection(LOCK, write_concern=WriteConcern("majority"), read_preference=ReadPreference.PRIMARY)
+        self._lock = database.get_collection(
+            LOCK, write_concern=WriteConcern("majority"), read_preference=ReadPreference.PRIMARY, read_concern=ReadConcern("local")
+        )
+        self._database = database
         self._translated = translated
+        self._is_made = False
 
     async def take(self, holder: str, seconds: float) -> bool:
         with self._translated():
-            try:
-                found = await self._lock.update_one(
-                    {"_id": _ID, "$expr": {"$lte": ["$until", "$$NOW"]}}, _held_by(holder, seconds), upsert=True
-                )
-            except errors.DuplicateKeyError:  # it is there, and its time is not up
-                return False
-        return bool(found.matched_count or found.upserted_id is not None)
+            if not self._is_made:
+                with suppress(errors.DuplicateKeyError):
+                    await self._lock.insert_one({"_id": _ID, "holder": None, "until": None})
+                self._is_made = True
+            if await self._changed({"holder": None}, _held_by(holder, seconds)):
+                return True
+            late = await self._late()
+            return late is not None and await self._changed(late, _held_by(holder, seconds))
 
     async def renew(self, holder: str, seconds: float) -> bool:
         with self._translated():
-            found = await self._lock.update_one({"_id": _ID, "holder": holder}, _held_by(holder, seconds))
-        return bool(found.matched_count)
+            return await self._changed({"holder": holder}, _held_by(holder, seconds))
 
     async def release(self, holder: str) -> None:
         with self._translated():
-            await self._lock.delete_one({"_id": _ID, "holder": holder})
+            await self._changed({"holder": holder}, {"$set": {"holder": None, "until": None}})
+
+    async def _changed(self, before: Mapping[str, Any], change: Any) -> bool:
+        return bool((await self._lock.update_one({"_id": _ID, **before}, change)).matched_count)
+
+    async def _late(self) -> Mapping[str, Any] | None:
+        """Return the holder and the time of the lock where that is up."""
+        now = (await self._database.command("hello"))["localTime"]
+        found = await self._lock.find_one({"_id": _ID}, {"_id": 0, "holder": 1, "until": 1})
+        return found if found is not None and found["until"] is not None and found["until"] <= now else None
 
 
 def _held_by(holder: str, seconds: float) -> list[dict[str, Any]]:

@@ -52,7 +52,7 @@ class Neo4jLease:
 
     def __init__(self, run: Run, prefix: str) -> None:
         self._run = run
-        self._lock = f"(l:{quoted(prefix + LOCK)} {{id: 'migrations'}}) SET l.asked = $holder WITH l"
+        self._lock = f"(l:{quoted(prefix + LOCK)} {{id: 'migrations'}}) SET l.asked = true WITH l"
         self._constraint = _unique(prefix + LOCK, "id")
         self._is_unique = False
 

@@ -99,6 +99,8 @@ class Histories:
     async def _disposed(self, engine: AsyncEngine) -> AsyncIterator[None]:
         try:
             yield
+        except GatewayError:
+            raise
         except Exception as error:
             translated = self._driver.translated(error)
             if translated is None:
