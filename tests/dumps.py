@@ -37,7 +37,8 @@ async def _postgresql(url: str) -> Any:
         catalogue = [tuple(row) for row in await connection.fetch(_CATALOGUE)]
         names = [row["name"] for row in await connection.fetch("SELECT oid::regclass::text AS name FROM pg_class WHERE relkind = 'r'")]
         own = [name for name in names if not name.startswith(("pg_", "information_schema"))]
-        rows = {name: [tuple(row) for row in await connection.fetch(f"SELECT xmin::text, * FROM {name} ORDER BY 1")] for name in sorted(own)}
+        texts = {name: f"SELECT xmin::text, * FROM {name} ORDER BY 1" for name in sorted(own)}
+        rows = {name: [tuple(row) for row in await connection.fetch(text)] for name, text in texts.items()}
     finally:
         await connection.close()
     return catalogue, rows

@@ -16,6 +16,7 @@ from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 from sqlalchemy.schema import CreateIndex, CreateSchema, CreateTable
 
@@ -168,7 +169,7 @@ def _refused(name: str) -> Iterator[None]:
     """Say in our words what Alembic finds wrong: a revision without its file, two heads."""
     try:
         yield
-    except CommandError as error:
+    except (CommandError, RevisionError) as error:
         raise MigrationRefused(f"store {name}: {str(error).rstrip('.')}") from error
 
 

@@ -344,7 +344,7 @@ async def test_a_history_begins_with_all_that_is_declared_and_goes_on_with_the_d
     scripts = Scripts(kind, tmp_path / "s")
     async with url_of(kind) as url, opened(url) as store:
         assert await _write(store, [NOTES], scripts, "Make notes") == ["0001_make_notes.py"]
-        with pytest.raises(MigrationRefused, match=r"^store s: expected all steps to be run before another is made, 0001 Make notes waits$"):
+        with pytest.raises(MigrationRefused, match=r"expected all steps to be run before another is made, 0001 Make notes waits$"):
             await _write(store, [AFTER], scripts, "too soon")
         assert await store.migrate("s", [NOTES], scripts.folder) == ["s: 0001 Make notes"]
         assert await store.planned("s", [NOTES], None) == [], "the script makes what is declared"
@@ -407,7 +407,8 @@ async def test_a_new_column_that_is_never_null_is_remarked_on(kind: str, tmp_pat
         await store.migrate("s", [NOTES], None)
         [_, script] = await store.drafted("s", [strict], scripts.folder, "add stars")
         assert script.remarks == (
-            "notes.stars is never null: rows that are there need a value, so give the column a server_default, or add it nullable and fill it",
+            "notes.stars is never null: rows that are there need a value,"
+            " so give the column a server_default, or add it nullable and fill it",
         )
         assert "from gateway.stores.sql.tables import INT\n" in script.text
 
@@ -421,11 +422,11 @@ async def test_steps_are_undone_one_by_one_or_down_to_a_revision(kind: str, tmp_
     for number in (1, 2, 3):
         scripts.write(number)
     async with url_of(kind) as url, opened(url) as store:
-        assert isinstance(store, Reverts)
+        assert issubclass(type(store), Reverts)
         assert await store.revert("s", scripts.folder, None) == []
         await store.migrate("s", [], scripts.folder)
         assert await store.revert("s", scripts.folder, None) == ["s: undid 0003 a step"]
-        with pytest.raises(MigrationRefused, match=r"^store s: expected one of the revisions that were run \(base, 0001, 0002\), got '0003'$"):
+        with pytest.raises(MigrationRefused, match=r"one of the revisions that were run \(base, 0001, 0002\), got '0003'$"):
             await store.revert("s", scripts.folder, "0003")
         assert await store.revert("s", scripts.folder, "base") == ["s: undid 0002 a step", "s: undid 0001 a step"]
         assert await store.migrate("s", [], scripts.folder) == [f"s: {number:04} a step" for number in (1, 2, 3)]

@@ -79,20 +79,28 @@ async def test_another_has_it_once_the_time_of_a_dead_process_is_up() -> None:
 
 async def test_who_lost_it_does_nothing_more() -> None:
     record = Record()
-    with pytest.raises(MigrationLocked, match="was lost to another process"):
+
+    async def run() -> None:
         async with held(record, "s", 0.0) as sure:
             record.holder = "another"
             await sure()
+
+    with pytest.raises(MigrationLocked, match="was lost to another process"):
+        await run()
     assert record.holder == "another"
 
 
 async def test_who_lost_it_while_a_step_runs_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "RENEWED_EVERY_S", 0.0)
     record = Record()
-    with pytest.raises(MigrationLocked, match="was lost to another process"):
+
+    async def run() -> None:
         async with held(record, "s", 0.0):
             record.holder = "another"
             await asyncio.Event().wait()  # for ever
+
+    with pytest.raises(MigrationLocked, match="was lost to another process"):
+        await run()
     assert record.renewed > 0
 
 
