@@ -235,6 +235,22 @@ async def test_nothing_is_written_to_a_file_that_is_read_only(tmp_path: Path) ->
     assert await dump("sqlite", url) == before
 
 
+async def test_a_file_that_its_owner_keeps_in_wal_mode_is_read_and_not_changed(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/theirs.db"
+    await their_database("sqlite", url)
+    writer = sqlite3.connect(tmp_path / "theirs.db", isolation_level=None)
+    writer.execute("PRAGMA journal_mode = WAL")
+    writer.execute("INSERT INTO notes VALUES ('2', 'in the WAL')")
+    before = (tmp_path / "theirs.db").read_bytes()
+    async with opened(settings_of(tmp_path, paper=url), graph_over(NOTES)) as stores:
+        rows = (await stores.ask(Fetch(NOTES, ("text",))))[None].rows
+        assert [row[0] for row in rows] == ["theirs", "in the WAL"]
+        writer.execute("INSERT INTO notes VALUES ('3', 'while it is open')")
+        assert len((await stores.ask(Fetch(NOTES, ("text",))))[None].rows) == 3
+    assert (tmp_path / "theirs.db").read_bytes() == before
+    writer.close()
+
+
 async def test_two_stores_of_one_file_share_it_as_the_one_that_is_written_to_needs_it(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/both.db"
     other = Collection("others", "own", MANAGED.columns, managed=True)

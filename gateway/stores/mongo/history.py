@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, suppress
-from typing import Any
+from typing import Any, Protocol
 
 from pymongo import ReadPreference, WriteConcern, errors
 from pymongo.read_concern import ReadConcern
@@ -20,13 +20,21 @@ from gateway.stores.steps import Applied, Step
 STEPS = "crossgraph_migrations"
 LOCK = "crossgraph_lock"
 
+STEP_TIMEOUT_S = 86_400.0  # a step may go over all documents
+
 _ID = "migrations"  # of the one lock
+
+
+class Translated(Protocol):
+    """A context in which the driver's errors become the gateway's, and what takes longer than some seconds ends."""
+
+    def __call__(self, seconds: float = ...) -> AbstractContextManager[None]: ...
 
 
 class MongoLease:
     """The lock as a document, which stays; its time is the server's own, ``$$NOW``. Each change compares what was there before."""
 
-    def __init__(self, database: Any, translated: Callable[[], AbstractContextManager[None]]) -> None:
+    def __init__(self, database: Any, translated: Translated) -> None:
         self._lock = database.get_collection(
             LOCK, write_concern=WriteConcern("majority"), read_preference=ReadPreference.PRIMARY, read_concern=ReadConcern("local")
         )
@@ -70,7 +78,7 @@ def _held_by(holder: str, seconds: float) -> list[dict[str, Any]]:
 class MongoLedger:
     """See ``steps.Ledger``."""
 
-    def __init__(self, database: Any, translated: Callable[[], AbstractContextManager[None]]) -> None:
+    def __init__(self, database: Any, translated: Translated) -> None:
         self._database = database
         self._translated = translated
         self._steps = database.get_collection(
@@ -84,7 +92,7 @@ class MongoLedger:
         return [Applied(int(its["_id"]["number"]), its["name"], its["checksum"]) for its in documents]
 
     async def run(self, upgrade: Callable[[Any], Awaitable[None]]) -> None:
-        with self._translated():
+        with self._translated(STEP_TIMEOUT_S):
             await upgrade(self._database)
 
     async def record(self, name: str, owner: Owner, step: Step) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from gateway.errors import ConfigError, MigrationRefused
 from gateway.stores.base import Collection, Index
 from gateway.stores.leases import held
 from gateway.stores.migrating import GRAPH, Owner, Script, State, next_number, slug
-from gateway.stores.mongo.history import MongoLedger
+from gateway.stores.mongo.history import MongoLedger, Translated
 from gateway.stores.mongo.indexes import MongoIndex, indexes
 from gateway.stores.mongo.query import field
 from gateway.stores.steps import folder_of, run_waiting, state_of
@@ -26,9 +25,9 @@ _NAMESPACE_EXISTS = 48
 
 
 class MongoMigrations:
-    """The histories of a database. ``translated`` gives a context in which the driver's errors become the gateway's."""
+    """The histories of a database."""
 
-    def __init__(self, database: Any, translated: Callable[[], AbstractContextManager[None]]) -> None:
+    def __init__(self, database: Any, translated: Translated) -> None:
         self._database = database
         self._translated = translated
         self._ledger = MongoLedger(database, translated)

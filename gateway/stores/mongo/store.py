@@ -296,8 +296,8 @@ class MongoStore:
         return MongoMigrations(self._database(), self._migrating)
 
     @contextmanager
-    def _migrating(self) -> Iterator[None]:
-        with self._translated(INDEX_TIMEOUT_S), pymongo.timeout(INDEX_TIMEOUT_S):
+    def _migrating(self, seconds: float = INDEX_TIMEOUT_S) -> Iterator[None]:
+        with self._translated(seconds), pymongo.timeout(seconds):
             yield
 
     # --------------------------------------------------------------------------------------------------------- the rest

@@ -22,6 +22,8 @@ from gateway.stores.steps import Applied, Step
 STEP = "CrossgraphMigration"
 LOCK = "CrossgraphLock"
 
+STEP_TIMEOUT_S = 86_400.0  # a statement of a step may go over all nodes
+
 _ATTEMPTS = 5  # two that make one constraint at once: one of them is told to try again
 
 _HELD = "SET l.holder = $holder, l.until = datetime.realtime() + duration({milliseconds: $milliseconds}) RETURN true"
@@ -32,7 +34,7 @@ _INDEXES = """SHOW INDEXES YIELD name, labelsOrTypes WHERE any(x IN labelsOrType
 class Run(Protocol):
     """Run one statement in a transaction of its own; return the one value of its one record."""
 
-    async def __call__(self, text: str, parameters: dict[str, Any] | None = None) -> Any: ...
+    async def __call__(self, text: str, parameters: dict[str, Any] | None = None, *, timeout_s: float = ...) -> Any: ...
 
 
 class Steps:
@@ -44,7 +46,7 @@ class Steps:
 
     async def run(self, text: str, parameters: dict[str, Any] | None = None) -> Any:
         """Run one statement. Other braces are doubled, as in native queries: ``SET n += {{seen: true}}``."""
-        return await self._run(labelled(text, self._prefix), parameters)
+        return await self._run(labelled(text, self._prefix), parameters, timeout_s=STEP_TIMEOUT_S)
 
 
 class Neo4jLease:

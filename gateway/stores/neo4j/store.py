@@ -309,9 +309,9 @@ class Neo4jStore:
                 else:
                     return
 
-    async def _schema(self, text: str, parameters: Parameters | None = None) -> Any:
-        with self._translated(SCHEMA_TIMEOUT_S):
-            _, records = await self._run(text, parameters or {}, neo4j.WRITE_ACCESS, SCHEMA_TIMEOUT_S)
+    async def _schema(self, text: str, parameters: Parameters | None = None, *, timeout_s: float = SCHEMA_TIMEOUT_S) -> Any:
+        with self._translated(timeout_s):
+            _, records = await self._run(text, parameters or {}, neo4j.WRITE_ACCESS, timeout_s)
         return records[0][0] if records else None
 
     async def _run(
