@@ -226,9 +226,16 @@ class StoreUnavailable(OperatorError):
 
     code = "STORE_UNAVAILABLE"
 
-    def __init__(self, store: str) -> None:
+    def __init__(self, store: str, reason: str = "", told: str = "") -> None:
         super().__init__(f"The store '{store}' is unavailable.", store=store)
         self.store = store
+        self.reason = reason  # a word (stores/reasons.py), where it is known
+        self.told = told  # what it means
+
+    @property
+    def detail(self) -> str:
+        """The message with the reason, for operators."""
+        return f"{self.message.rstrip('.')}: {self.told}." if self.told else self.message
 
 
 class StoreTimeout(OperatorError):

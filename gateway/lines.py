@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any
@@ -88,7 +87,7 @@ def _object(text: bytes) -> dict[str, Value]:
 def _converter(column: Column, *, is_key: bool) -> tuple[str, Callable[[Any], Value]]:
     """Return (what is expected, in words; the function to the wire value, which raises _WrongValue)."""
     if column.many and column.type is not Type.TEXTS:
-        expected, convert = _converter(replace(column, many=False), is_key=False)
+        expected, convert = _converter(column.item, is_key=False)
         return f"a list, each item of it {expected}", lambda value: _list(value, convert)
     match column.type:
         case Type.TEXT if is_key:

@@ -20,7 +20,7 @@ from gateway.stores.funnel import Layer
 from gateway.stores.kinds import kind_of
 from gateway.stores.migrating import LOCK_TIMEOUT_S
 
-__all__ = ["connect", "fill_embedded", "looked_into", "migrate", "migrate_at_start", "migrate_embedded", "opened"]
+__all__ = ["connect", "fill_embedded", "looked_into", "migrate", "migrate_at_start", "migrate_embedded", "opened", "url_named"]
 
 DEMO_USERS = 50
 DEMO_SEED = 1
@@ -126,10 +126,16 @@ async def migrate_at_start(stores: Stores, graph: Graph, settings: Settings, say
         try:
             done = await migrate(stores, graph, name, lock_timeout_s=settings.migrate_lock_timeout_s)
         except (StoreUnavailable, StoreTimeout) as error:
-            warn(f"Not migrated: {error.message.rstrip('.')} at {hidden(settings.urls[name])}.")
+            warn(f"Not migrated: {url_named(error, settings)}")
             continue
         for line in done:
             say(line)
+
+
+def url_named(error: StoreUnavailable | StoreTimeout, settings: Settings) -> str:
+    """Return what an operator is told of a store that is away: its URL, and the reason, where it is known."""
+    told = f": {error.told}" if isinstance(error, StoreUnavailable) and error.told else ""
+    return f"{error.message.rstrip('.')} at {hidden(settings.urls[error.store])}{told}."
 
 
 async def migrate_embedded(stores: Stores, graph: Graph, say: Say, *, lock_timeout_s: float = LOCK_TIMEOUT_S) -> None:

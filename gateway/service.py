@@ -107,7 +107,7 @@ class Service:
         self.stores = stores
         schema = graph.schema._schema  # Strawberry's way to graphql-core's schema
         mask_scalars(schema)
-        collections = {refers: c for c in graph.collections if len(c.key) == 1 and (refers := c[c.key[0]].refers) is not None}
+        collections = {name: collection for collection in graph.collections if (name := collection.type_name) is not None}
         self.limits = limits or Limits()
         self.openness = openness or Openness()
         self.binder = Binder(frozenset(collections), self.limits, Names(schema), tells_types=self.openness.type_names)

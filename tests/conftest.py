@@ -1,5 +1,5 @@
-"""Leave live tests out where their servers are not named, and those of clients and of the wheel where there is no Node.js or hatchling; say
-so at the end of the run. REQUIRE_LIVE=1 makes that a failure."""
+"""Leave live tests out where their servers are not named or their data is not there, and those of clients and of the wheel where there is
+no Node.js or hatchling; say so at the end of the run. REQUIRE_LIVE=1 makes that a failure."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from tests.kinds import MONGODB, SERVERS
 
 ROOT = Path(__file__).parent.parent
 SNB = "TEST_SNB_DIR"
+CHINOOK = "CHINOOK_DATA"
+PSQL = "psql"
 NODE = "node and npm"
 HATCHLING = "hatchling"
 LEFT_OUT = "left out for want of"
@@ -80,12 +82,23 @@ def snb_dir() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def chinook_dir() -> Path:
+    """The folder with the databases that already exist: CHINOOK_DATA, else where it lies beside the project."""
+    folder = _find_chinook()
+    assert folder is not None, "tests without the folder are left out before their fixtures are made"
+    return folder
+
+
 def _missing(item: pytest.Item) -> list[str]:
     """What would let this test run: variables, or programs. A ``live`` mark without arguments needs every server."""
     needed = [name for mark in item.iter_markers("live") for name in mark.args or [s.variable for s in SERVERS]]
     missing = [name for name in dict.fromkeys(needed) if not os.environ.get(name)]
     if "snb_dir" in getattr(item, "fixturenames", ()) and _find_snb() is None:
         missing.append(SNB)
+    if "chinook_dir" in getattr(item, "fixturenames", ()):
+        missing += [CHINOOK] if _find_chinook() is None else []
+        missing += [] if shutil.which(PSQL) else [PSQL]
     if item.get_closest_marker("node") and not (shutil.which("node") and shutil.which("npm")):
         missing.append(NODE)
     if item.get_closest_marker("wheel") and find_spec(HATCHLING) is None:
@@ -99,6 +112,12 @@ def _find_snb() -> Path | None:
     return folder if folder.is_dir() else None
 
 
+def _find_chinook() -> Path | None:
+    named = os.environ.get(CHINOOK)
+    folder = Path(named) if named else ROOT.parent / "shared" / "data" / "chinook"
+    return folder if (folder / "load.py").is_file() else None
+
+
 def live_is_required() -> bool:
     """Return whether a test that is left out is a failure."""
     return os.environ.get("REQUIRE_LIVE", "") not in ("", "0")
@@ -109,6 +128,10 @@ def _how_to_run(left_out: Counter[str]) -> list[str]:
     lines = [f"{left_out[s.variable]:5} tests that need {s.name} ({s.variable} is not set)" for s in servers]
     if left_out[SNB]:
         lines.append(f"{left_out[SNB]:5} tests that need the LDBC sample ({SNB} names no folder)")
+    if left_out[CHINOOK]:
+        lines.append(f"{left_out[CHINOOK]:5} tests that need the databases of Chinook ({CHINOOK} names no folder with its load.py)")
+    if left_out[PSQL]:
+        lines.append(f"{left_out[PSQL]:5} tests that need {PSQL} (it is not installed, or not on the PATH)")
     if left_out[NODE]:
         lines.append(f"{left_out[NODE]:5} tests that need {NODE} (they are not installed, or not on the PATH)")
     if left_out[HATCHLING]:
@@ -120,4 +143,6 @@ def _how_to_run(left_out: Counter[str]) -> list[str]:
             "To run those of the sample:",
             f"  export {SNB}=<the folder with users.ndjson, posts.ndjson, events.ndjson, follows.ndjson>",
         ]
+    if left_out[CHINOOK]:
+        lines += ["To run those of Chinook:", f"  export {CHINOOK}=<the folder with load.py, chinook.sqlite and the files beside them>"]
     return lines

@@ -19,9 +19,12 @@ async def dump(kind: str, url: str) -> Any:
 
 
 async def _sqlite(url: str) -> Any:
-    """The files beside the database, its own included, to the last byte."""
+    """The files beside the database, its own included, to the last byte, without those that SQLite needs to read one in WAL mode."""
     folder = Path(make_url(url).database or "").parent
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())} if folder.is_dir() else None
+    if not folder.is_dir():
+        return None
+    files = {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if not path.name.endswith("-shm")}
+    return {name: hashlib.sha256(its).hexdigest() for name, its in files.items() if its or not name.endswith("-wal")}
 
 
 _CATALOGUE = """

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gateway.cli.telling import say, say_error
+from gateway.cli.telling import say, say_error, url_named
 from gateway.errors import BadData, ConfigError
 
 if TYPE_CHECKING:
@@ -34,10 +34,8 @@ def listed(head: str, problems: Sequence[Problem]) -> str:
 
 def conclude(looked: Looked, settings: Settings) -> None:
     """Say which stores were not looked at, and why, and end with all in which the others differ from what the graph declares."""
-    from gateway.config import hidden
-
-    for name, error in looked.away.items():
-        say_error(f"Not checked: {error.message.rstrip('.')} at {hidden(settings.urls[name])}.")
+    for error in looked.away.values():
+        say_error(f"Not checked: {url_named(error, settings)}")
     for name, reason in looked.silent.items():
         say_error(f"Not checked: the store '{name}', as {reason}.")
     problems = looked.problems

@@ -55,11 +55,11 @@ def naming_urls(settings: Settings) -> Iterator[None]:
 
 
 def url_named(error: Exception, settings: Settings) -> str:
-    """Return what an error says, with the URL of a store that was not there."""
-    from gateway.config import hidden
-
+    """Return what an error says, with the URL of a store that was not there, and the reason, where it is known."""
     if isinstance(error, StoreUnavailable | StoreTimeout):
-        return f"{error.message.rstrip('.')} at {hidden(settings.urls[error.store])}."
+        from gateway.preparing import url_named as with_url
+
+        return with_url(error, settings)
     return error.message if isinstance(error, GatewayError) else f"{type(error).__name__}: {error}"
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 import orjson
 
 from gateway.errors import BadUserInput, CursorTooLong
-from gateway.graph.scalars import parse_date, parse_time
-from gateway.stores.base import Collection, Column, Order, Type, Value
+from gateway.stores.base import Collection, Column, Order, Value
+from gateway.stores.types import fits
 
 CURSOR_MAX = 65_536  # characters: so long a cursor is given out and taken, and no longer one
 
@@ -25,12 +25,19 @@ def cursor_of(collection: Collection, order: tuple[Order, ...]) -> str:
 def write_cursor(cursor_of: str, values: Sequence[Value]) -> str:
     """Return the cursor of a row: base64url, without padding, of the order's name and the row's values in it.
 
+    What could not be read has the place of a null in every order, and is one in a cursor.
+
     CursorTooLong where ``read_cursor`` would not take it; TypeError where a value is none that JSON can hold.
     """
-    text = base64.urlsafe_b64encode(orjson.dumps((cursor_of, *values))).rstrip(b"=").decode()
+    text = base64.urlsafe_b64encode(orjson.dumps((cursor_of, *values), default=_place_of)).rstrip(b"=").decode()
     if len(text) > CURSOR_MAX:
         raise CursorTooLong(CURSOR_MAX, len(text))
     return text
+
+
+def _place_of(value: Any) -> None:
+    if not isinstance(value, Exception):
+        raise TypeError(f"a cursor cannot hold a {type(value).__name__}")
 
 
 def read_cursor(argument: str, text: str, cursor_of: str, collection: Collection, order: Sequence[Order]) -> tuple[Value, ...]:
@@ -52,29 +59,7 @@ def read_cursor(argument: str, text: str, cursor_of: str, collection: Collection
 
 
 def _fits(column: Column, value: Value) -> bool:
-    if value is None:
-        return True
-    match column.type:
-        case Type.TEXT:
-            return isinstance(value, str) and "\0" not in value
-        case Type.TIME:
-            return _is(parse_time, value)
-        case Type.DATE:
-            return _is(parse_date, value)
-        case Type.BOOL:
-            return isinstance(value, bool)
-        case Type.INT:
-            return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
-        case Type.FLOAT:
-            return isinstance(value, (int, float)) and not isinstance(value, bool)
-    return False
-
-
-def _is(parse: Callable[[object], str], value: object) -> bool:
-    try:
-        return parse(value) == value
-    except ValueError:
-        return False
+    return value is None or (not column.many and fits(column, value))
 
 
 def shown_text(text: str) -> str:

@@ -9,7 +9,9 @@ from typing import Any
 from graphql import GraphQLField, get_named_type, get_nullable_type, is_list_type, is_non_null_type, is_object_type
 
 from gateway.graph.inputs import COLUMN
-from gateway.stores.base import Collection, Column
+from gateway.graph.operators import takes_values
+from gateway.stores.base import Collection, Column, Type
+from gateway.stores.types import joins
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,45 @@ class Declared:
         if columns is not None and name not in columns:
             yield self.problem(f"{what} of {self.rows.of} ({', '.join(columns) or 'none'})", repr(name))
 
+    def of_columns_in(self, collection: Collection, names: str, what: str) -> Iterator[Problem]:
+        for name in names.split(","):
+            yield from self.of_column_in(collection, name, what)
+
+    def of_unique(self, collection: Collection, names: str, where: str = "") -> Iterator[Problem]:
+        """Give what is wrong with the column, or columns, by which one row is asked."""
+        unknown = [problem for name in names.split(",") for problem in self.of_column_in(collection, name, "a unique column")]
+        yield from unknown
+        columns = tuple(names.split(","))
+        unique = {collection.key, *(index.columns for index in collection.indexes if index.unique)}
+        if not unknown and columns not in unique:
+            got = f"{names!r}{where}, which is neither the key nor has a unique index"
+            yield self.problem(f"a unique column of {collection.name}", got)
+
+    def of_join(self, here: str, collection: Collection, there: str) -> Iterator[Problem]:
+        """Give what is wrong with the columns of the rows above whose keys are looked for in others of a collection."""
+        above = self.rows.columns
+        names, others = here.split(","), there.split(",")
+        if above is None or any(name not in above for name in names) or any(name not in collection.declared for name in others):
+            return  # of which there is another problem
+        yield from self._of_keys([above[name] for name in names], self.rows.of, collection, others)
+
+    def of_keys(self, edges: Collection, here: str, collection: Collection, there: str) -> Iterator[Problem]:
+        """Give the same of columns of edges."""
+        names, others = here.split(","), there.split(",")
+        if all(name in edges.declared for name in names) and all(name in collection.declared for name in others):
+            yield from self._of_keys([edges[name] for name in names], edges.name, collection, others)
+
+    def _of_keys(self, here: Sequence[Column], of: str, collection: Collection, others: Sequence[str]) -> Iterator[Problem]:
+        if len(here) != len(others):
+            expected = f"as many columns as they are compared with, {len(others)} ({', '.join(others)} of {collection.name})"
+            yield self.problem(expected, f"{len(here)} ({', '.join(column.name for column in here)} of {of})")
+            return
+        for column, name in zip(here, others, strict=True):
+            other = collection[name]
+            if not joins(column, other):
+                expected = f"a column whose values can be those of {name!r} of {collection.name}, of type {other.type.upper()}"
+                yield self.problem(expected, f"{column.name!r} of type {column.type.upper()} of {of}")
+
     def of_column_in(self, collection: Collection, name: str, what: str = "a column") -> Iterator[Problem]:
         if name not in collection.declared:
             yield self.problem(f"{what} of {collection.name} ({', '.join(collection.names)})", repr(name))
@@ -111,11 +152,12 @@ class Declared:
         if self.rows.is_root:
             yield self.problem(f"a parent whose row has the key ({instead})", f"{source} at the root")
 
-    def of_key_above(self) -> Iterator[Problem]:
-        """Give what is wrong with the rows above, where a source knows them by their key."""
+    def of_key_above(self, to: str | None = None) -> Iterator[Problem]:
+        """Give what is wrong with the rows above, where a source knows them by their key, or by the columns ``to``."""
         columns = self.rows.columns
-        if columns is not None and self.rows.key not in columns and not self.rows.is_root:
-            yield self.problem(f"rows above with a key, {self.rows.key!r}", f"{self.rows.of} with {', '.join(columns) or 'no columns'}")
+        key = to or self.rows.key
+        if columns is not None and any(name not in columns for name in key.split(",")) and not self.rows.is_root:
+            yield self.problem(f"rows above with a key, {key!r}", f"{self.rows.of} with {', '.join(columns) or 'no columns'}")
 
     def of_objects(self, collection: Collection | None, *, many: bool) -> Iterator[Problem]:
         """Give what is wrong with the field's type, where its objects are rows of a collection, one or a list of them."""
@@ -144,11 +186,13 @@ class Declared:
         if names and type_.name not in names and other is not None:
             yield self.problem(f"the type of {collection.name}, {names[0]}", type_.name)
 
-    def of_key_column(self, by: str, collection: Collection) -> Iterator[Problem]:
-        """Give what is wrong with the column that holds the key of another collection."""
-        yield from self.of_column(by, "a column with the key")
+    def of_key_column(self, by: str, collection: Collection, there: str) -> Iterator[Problem]:
+        """Give what is wrong with the column, or columns, that have what is in the columns ``there`` of another collection."""
+        for name in by.split(","):
+            yield from self.of_column(name, "a column with the key")
+        yield from self.of_join(by, collection, there)
         column = self.column(by)
-        key = collection.declared.get(collection.key[0]) if collection.key else None
+        key = collection.declared.get(there)
         if column is not None and key is not None and column.refers and key.refers and column.refers != key.refers:
             yield self.problem(
                 f"a column that refers to {key.refers}, as the key of {collection.name} does", f"{by!r}, which refers to {column.refers}"
@@ -193,7 +237,7 @@ def _of_order(field: Declared, named: Any, collection: Collection) -> Iterator[P
         column = collection.declared.get(raw) if isinstance(raw, str) else None
         if column is None:
             yield Problem(where, f"a column of {collection.name} ({', '.join(collection.names)})", repr(raw))
-        elif column.type.value in ("json", "texts"):
+        elif column.many or column.type is Type.JSON:
             yield Problem(where, "a column that can be ordered by", f"{raw!r} of type {column.type.value.upper()}")
 
 
@@ -205,38 +249,47 @@ def python_name_of(its: Any) -> str | None:
     return str(getattr(strawberry_field, "metadata", {}).get(COLUMN, strawberry_field.python_name))
 
 
-# Which scalars the conditions of a filter may have, by the type of the column.
-_OPERANDS = {
-    "text": {"String", "ID"},
-    "int": {"Int", "Float", "ID"},
-    "float": {"Float", "Int"},
-    "bool": {"Boolean"},
+# Which scalars the conditions of a filter may have, by the type of the column. Enums and scalars of the graph's own may be of any.
+_OPERANDS: Mapping[Type, frozenset[str]] = {
+    Type.TEXT: frozenset({"String", "ID"}),
+    Type.INT: frozenset({"Int", "BigInt", "Float", "ID"}),
+    Type.FLOAT: frozenset({"Float", "Int"}),
+    Type.BOOL: frozenset({"Boolean"}),
+    Type.DECIMAL: frozenset({"Decimal", "Int", "Float"}),
+    Type.TIME: frozenset({"DateTime"}),
+    Type.DATE: frozenset({"Date"}),
+    Type.CLOCK: frozenset({"LocalTime"}),
+    Type.UUID: frozenset({"UUID", "ID", "String"}),
+    Type.OBJECT_ID: frozenset({"ObjectID", "ID", "String"}),
+    Type.BYTES: frozenset({"Base64"}),
+    Type.ENUM: frozenset({"String"}),
 }
-_STANDARD = {"String", "ID", "Int", "Float", "Boolean"}
-_OPERATORS = {"eq", "ne", "in", "gt", "gte", "lt", "lte", "contains", "startsWith", "isNull"}
+_KNOWN = frozenset().union(*_OPERANDS.values())
+_OPERATORS = {"eq", "ne", "in", "gt", "gte", "lt", "lte", "contains", "startsWith", "isNull", "containsAny", "isEmpty"}
 
 
 def filter_problem(type_: Any, column: Column) -> str | None:
     """Return what was expected of a filter on a column; None where it fits."""
-    kind = column.type.value
-    wanted = _OPERANDS.get(kind)
+    base = Type.TEXT if column.type is Type.TEXTS else column.type
+    kind = column.type.upper() if column.type is Type.TEXTS or not column.many else f"a list of {column.type.upper()}"
+    wanted = frozenset({"ID", "String"}) if column.refers is not None else _OPERANDS.get(base, frozenset())
     conditions = getattr(type_, "fields", None)
     if conditions is None:  # the value itself, as eq
-        if wanted is not None and type_.name in _STANDARD and type_.name not in wanted:
-            return f"a filter on {kind.upper()}"
-        return f"a filter with isNull, as {kind.upper()} does not compare" if kind in ("json", "texts") else None
+        if not takes_values(column):
+            return f"a filter with isNull, as {kind} does not compare"
+        return f"a filter on {kind}" if type_.name in _KNOWN and type_.name not in wanted else None
     for name, its in conditions.items():
         operand = get_named_type(its.type).name
         if name not in _OPERATORS:
             return f"the conditions {', '.join(sorted(_OPERATORS))}"
-        if name == "isNull":
+        if name in ("isNull", "isEmpty"):
             continue
-        if kind in ("json", "texts"):
-            return f"a filter with isNull alone, as {kind.upper()} does not compare"
-        if name in ("contains", "startsWith") and kind != "text":
-            return f"a filter on {kind.upper()}, which has no {name}"
-        if wanted is not None and operand in _STANDARD and operand not in wanted:
-            return f"a filter on {kind.upper()}"
-        if wanted is None and operand in _STANDARD:  # times and dates have scalars of their own
-            return f"a filter on {kind.upper()}"
+        if column.type is Type.JSON:
+            return f"a filter with isNull alone, as {kind} does not compare"
+        if column.many and name not in ("contains", "containsAny"):
+            return f"a filter with contains, containsAny, isEmpty and isNull alone, as {kind} does not compare"
+        if not column.many and name in ("contains", "startsWith") and column.type is not Type.TEXT:
+            return f"a filter on {kind}, which has no {name}"
+        if operand in _KNOWN and operand not in wanted:
+            return f"a filter on {kind}"
     return None

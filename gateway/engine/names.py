@@ -24,7 +24,8 @@ from graphql import (
 
 from gateway.engine.sources.source import Source, source_in
 from gateway.errors import ConfigError
-from gateway.graph.inputs import COLUMN, COMBINING, comparison, takes_values
+from gateway.graph.inputs import COLUMN, COMBINING
+from gateway.graph.operators import comparison, takes_values
 from gateway.stores.base import Collection, Column
 
 _DEFINITION = "strawberry-definition"

@@ -15,7 +15,7 @@ from weakref import ReferenceType
 from graphql import GraphQLOutputType, OperationType, get_nullable_type, is_list_type, is_non_null_type
 
 from gateway.errors import CallerError, LimitExceeded
-from gateway.stores.base import Collection, Column
+from gateway.stores.base import Collection, Column, Row
 
 if TYPE_CHECKING:  # a place names its source, and sources make places
     from gateway.engine.code import Code
@@ -32,13 +32,15 @@ ROOT = -1  # the index of the place of the root's only row; it is in no level
 class Layout:
     """The columns of rows, in order. Slots are given out while a plan is made, and never move: columns come behind the others.
 
-    Places whose rows come from one call share one, so that nobody has to pick its columns out of the others'.
+    Places whose rows come from one call share one, so that nobody has to pick its columns out of the others'. Keys of another type than
+    text, and of several columns, are columns of a row that no store is asked for: they are made of those in ``asked``.
     """
 
-    __slots__ = ("_of", "columns")
+    __slots__ = ("_made", "_of", "asked", "columns")
 
     def __init__(self, columns: Sequence[str] = (), *, of: str = "") -> None:
-        self.columns = tuple(columns)
+        self.columns = self.asked = tuple(columns)
+        self._made: dict[str, tuple[Sequence[str], Callable[..., Any]]] = {}  # by name: of which columns, and how
         self._of = of  # whose columns these are, where there can be no others
 
     def need(self, column: str) -> int:
@@ -47,7 +49,33 @@ class Layout:
             if self._of:
                 raise LookupError(f"{self._of}: {column!r} is none of its columns, {', '.join(self.columns)}")
             self.columns = (*self.columns, column)
+            self.asked = (*self.asked, column)
         return self.columns.index(column)
+
+    def make(self, name: str, of: Sequence[str], function: Callable[..., Any]) -> int:
+        """Return the slot of what ``function`` makes of the values of columns, which are asked for."""
+        for column in of:
+            self.need(column)
+        if name not in self._made:
+            self._made[name] = of, function
+            self.columns = (*self.columns, name)
+        return self.columns.index(name)
+
+    def completed(self) -> Callable[[Row], Row] | None:
+        """Return the function from a row as a store gives it, and what stands behind it, to one of all columns; None where it is that."""
+        if not self._made:
+            return None
+        names: dict[str, Any] = {}
+        items: list[str] = []
+        for place, name in enumerate(self.columns):
+            of, function = self._made.get(name, ((name,), None))
+            values = ", ".join(f"row[{self.asked.index(column)}]" for column in of)
+            if function is not None:
+                names[f"f{place}"] = function
+                values = f"f{place}({values})"
+            items.append(values)
+        made: Callable[[Row], Row] = eval(f"lambda row: ({', '.join(items)}, *row[{len(self.asked)}:])", names)  # noqa: S307 - our own text
+        return made
 
     def __len__(self) -> int:
         return len(self.columns)
@@ -117,9 +145,9 @@ class View:
 
     @property
     def key(self) -> str:
-        """The column that is the key of its rows."""
+        """The column that is the key of its rows, or several with commas between their names."""
         home = self.place.collection
-        return "id" if home is None else home.key[0]
+        return "id" if home is None else home.key_name
 
 
 # ---------------------------------------------------------------------------------------------------------------- places
@@ -142,6 +170,7 @@ class Place:
     drops: list[Dropping] = field(default_factory=list)  # fields without which a row is left out
     arguments: Callable[[Coerced], Mapping[str, Any]] | None = None  # where variables are in them
     below_objects: bool = False  # its keys are attributes of objects that code gave
+    completes: Callable[[Row], Row] | None = None  # adds the keys that are made of a row's columns, where there are some
 
     @property
     def starts(self) -> int:

@@ -45,6 +45,7 @@ from gateway.engine.sources.objects import OBJECT
 from gateway.engine.values import Binder
 from gateway.errors import BadUserInput, CallerError
 from gateway.stores.base import Collection, Column
+from gateway.stores.types import each_key_between, keys_between
 
 P = TypeVar("P", bound=Place)
 
@@ -98,6 +99,9 @@ class Planning:
             home = place.collection
             if home is not None and not place.layout and place.source is not None and place.source.needs_column:
                 place.layout.need(home.key[0])  # a row needs a column
+        completing = {id(place.layout): made for place in places if (made := place.layout.completed()) is not None}
+        for place in places:
+            place.completes = completing.get(id(place.layout))
         rounds = max((place.level for place in places), default=-1) + 1
         bindings = [place for place in places if place.arguments is not None]
         limits = self._binder.limits
@@ -137,12 +141,18 @@ class Planning:
         source: Source,
         *,
         by: str | None = None,
+        there: Sequence[Column] = (),
+        many: bool = False,
         slot: int | None = None,
         layout: Layout | None = None,
         declared: Mapping[str, Column] | None = None,
     ) -> Place:
-        """Return a new place below ``view``; its key is the parent's column ``by``, or a slot of its own at the root, or ``slot``."""
-        return self.place_of(Place, view, asked, source, by=by, slot=slot, layout=layout, declared=declared)
+        """Return a new place below ``view``; its key is the parent's column ``by``, or a slot of its own at the root, or ``slot``.
+
+        The key is what is in ``by``, one column or several with commas between them, as it is in the columns ``there`` (a list of such
+        keys with ``many``).
+        """
+        return self.place_of(Place, view, asked, source, by=by, there=there, many=many, slot=slot, layout=layout, declared=declared)
 
     def place_of(
         self,
@@ -152,6 +162,8 @@ class Planning:
         source: Source,
         *,
         by: str | None = None,
+        there: Sequence[Column] = (),
+        many: bool = False,
         slot: int | None = None,
         layout: Layout | None = None,
         declared: Mapping[str, Column] | None = None,
@@ -161,8 +173,10 @@ class Planning:
         path = (*above.path, asked.key)
         index = len(self._places)
         if slot is None:
-            by = f"{'.'.join(path)}#{index}" if above.index == ROOT else by
-            slot = 0 if by is None else above.layout.need(by)
+            if above.index == ROOT:
+                slot = above.layout.need(f"{'.'.join(path)}#{index}")
+            else:
+                slot = 0 if by is None else self.key_slot(above, by, there, many=many)
         level = above.level + source.rounds
         layout = Layout() if layout is None else layout
         place = sort(index, level, path, source, above.index, slot, layout, declared or {}, asked.definition.type)
@@ -170,6 +184,20 @@ class Planning:
         self._places.append(place)
         self._bounds.append(NO_ARGUMENTS)
         return place
+
+    def key_slot(self, above: Place, by: str, there: Sequence[Column] = (), *, many: bool = False) -> int:
+        """Return the slot of the key that rows have in ``by``, as it is in the columns ``there``; without, as it is in its own."""
+        if by == "id" and above.collection is not None and "id" not in above.declared:
+            by = above.collection.key_name
+        names = by.split(",")
+        if any(name not in above.declared for name in names):  # attributes of objects, which are keys as they are
+            return above.layout.need(by)
+        here = [above.declared[name] for name in names]
+        made = each_key_between(here[0], there[0]) if many else keys_between(here, there)
+        if made is None:
+            return above.layout.need(by)
+        kinds = "|".join(f"{column.type}.{column.precision}.{'.'.join(column.values)}" for column in there or here)
+        return above.layout.make(f"{by}#{'each ' if many else ''}{kinds}", names, made)
 
     def layout_by_key(self, view: View, collection: Collection) -> Layout:
         """Return the layout that rows by key of one collection share at a level: they come from one call."""

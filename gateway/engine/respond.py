@@ -69,7 +69,7 @@ def _shown(error: GraphQLError, request_id: str, type_names: bool, logged: set[i
         formatted["message"] = original.message
         formatted["extensions"] = original.extensions
         if original.__cause__ is not None and not is_logged:
-            _log.warning("%s: %s (%r)", request_id, original.message, original.__cause__)
+            _log.warning("%s: %s (%r)", request_id, getattr(original, "detail", original.message), original.__cause__)
         return formatted
     if original is None or isinstance(original, GraphQLError) or _is_null(error.message):
         if not type_names:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         computed,
         count,
         each,
+        embedded,
         field_of,
         lookup,
         many,
@@ -35,18 +36,20 @@ if TYPE_CHECKING:
         stats,
         total,
     )
-    from gateway.graph.inputs import BASIC, FULL, Direction, Interval, filter_of, order_of
-    from gateway.graph.scalars import SCALARS, Date, DateTime, Json
+    from gateway.graph.inputs import Direction, Interval, filter_of, order_of
+    from gateway.graph.operators import BASIC, FULL
+    from gateway.graph.scalars import SCALARS, Base64, BigInt, Date, DateTime, Json, LocalTime, ObjectID
 
 _NAMES = {
     "datasets": ("Dataset", "Derived", "Line"),
     "fields": (
         *("Connection", "Edge", "Graph", "Node", "PageInfo", "SemanticNonNull", "Through"),
-        *("average", "batched", "column", "computed", "count", "each", "field_of", "lookup", "many", "maximum", "minimum"),
+        *("average", "batched", "column", "computed", "count", "each", "embedded", "field_of", "lookup", "many", "maximum", "minimum"),
         *("node", "nodes", "one", "part", "stats", "total"),
     ),
-    "inputs": ("BASIC", "FULL", "Direction", "Interval", "filter_of", "order_of"),
-    "scalars": ("SCALARS", "Date", "DateTime", "Json"),
+    "inputs": ("Direction", "Interval", "filter_of", "order_of"),
+    "operators": ("BASIC", "FULL"),
+    "scalars": ("SCALARS", "Base64", "BigInt", "Date", "DateTime", "Json", "LocalTime", "ObjectID"),
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
 
@@ -54,6 +57,8 @@ __all__ = [
     "BASIC",
     "FULL",
     "SCALARS",
+    "Base64",
+    "BigInt",
     "Connection",
     "Dataset",
     "Date",
@@ -65,7 +70,9 @@ __all__ = [
     "Interval",
     "Json",
     "Line",
+    "LocalTime",
     "Node",
+    "ObjectID",
     "PageInfo",
     "SemanticNonNull",
     "Through",
@@ -75,6 +82,7 @@ __all__ = [
     "computed",
     "count",
     "each",
+    "embedded",
     "field_of",
     "filter_of",
     "lookup",

@@ -17,7 +17,7 @@ from graphql import GraphQLField, is_abstract_type, is_object_type
 from gateway.engine.declared import ROOT, Declared, Problem, Rows
 from gateway.engine.sources import Part, Resolver, source_of
 from gateway.graph.fields import Graph
-from gateway.stores.base import Ability, Collection
+from gateway.stores.base import Ability, Collection, Type
 from gateway.stores.kinds import Kind, listed
 
 
@@ -28,7 +28,8 @@ def check(graph: Graph, kinds: Mapping[str, Kind] | None = None) -> list[Problem
     """
     known = kinds or {}
     declared = (*_of_collections(graph.collections), *_of_schema(graph), *_of_context(graph.context))
-    found = dict.fromkeys([*declared, *_of_fields(graph, known), *_of_data(graph, known)])
+    held = _of_columns(graph.collections, known)
+    found = dict.fromkeys([*declared, *held, *_of_fields(graph, known), *_of_data(graph, known)])
     return list(found)
 
 
@@ -51,10 +52,24 @@ def _of_collections(collections: Sequence[Collection]) -> Iterator[Problem]:
         for name in collection.key:
             if collection[name].nullable:
                 yield Problem(where, "a key that is never null", f"{name!r}, which may be")
-        if len(collection.key) == 1 and (type_name := collection[collection.key[0]].refers) is not None:
+        if collection.key and (type_name := collection.type_name) is not None:
             other = referred.setdefault(type_name, collection.name)
             if other != collection.name:
                 yield Problem(where, f"a type of its own for its key to refer to, as {other} refers to {type_name}", type_name)
+
+
+def _of_columns(collections: Sequence[Collection], kinds: Mapping[str, Kind]) -> Iterator[Problem]:
+    """Give what the databases of a kind cannot hold or compare, whatever is in them."""
+    for collection in collections:
+        kind = kinds.get(collection.store)
+        for column in collection.columns if kind is not None else ():
+            assert kind is not None
+            where = f"collection {collection.name}: column {column.name}"
+            if column.type is Type.TIME and column.precision > kind.time_digits:
+                expected = f"a TIME of at most {kind.time_digits} digits of a second (precision), which is what {kind.name} holds"
+                yield Problem(where, expected, str(column.precision))
+            if column.collation not in kind.collations:
+                yield Problem(where, f"a collation that {kind.name} has: {', '.join(sorted(kind.collations))}", column.collation)
 
 
 def _of_schema(graph: Graph) -> Iterator[Problem]:
@@ -85,11 +100,7 @@ def _of_context(function: Any) -> Iterator[Problem]:
 
 def _of_fields(graph: Graph, kinds: Mapping[str, Kind]) -> Iterator[Problem]:
     schema: Any = graph.schema._schema
-    node_types = {
-        refers: collection
-        for collection in graph.collections
-        if len(collection.key) == 1 and (refers := collection[collection.key[0]].refers) is not None
-    }
+    node_types = {name: collection for collection in graph.collections if collection.key and (name := collection.type_name) is not None}
     roots = [type_ for type_ in (schema.query_type, schema.mutation_type) if type_ is not None]
     waiting: list[tuple[Any, Rows]] = [(type_, ROOT) for type_ in roots]
     seen: set[tuple[str, str]] = set()

@@ -15,8 +15,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Generic, Optional, TypeVar, cast
+from uuid import UUID
 
 import strawberry
 from starlette.middleware import Middleware
@@ -32,6 +34,7 @@ from gateway.engine.sources import (
     BatchFunction,
     Computed,
     Each,
+    Embedded,
     FromColumn,
     Lookup,
     Many,
@@ -47,6 +50,7 @@ from gateway.engine.sources import Through as Through
 from gateway.engine.sources.source import SOURCE
 from gateway.engine.values import raw
 from gateway.graph.datasets import Dataset
+from gateway.graph.scalars import Base64, BigInt, Date, DateTime, LocalTime, ObjectID
 from gateway.stores.base import Collection, Column, Measure, Row, Type
 
 # --------------------------------------------------------------------------------------------------------------- fields
@@ -62,8 +66,19 @@ def computed(function: Callable[..., Any], *, needs: Sequence[str], description:
     return _field(Computed(function, tuple(needs)), description)
 
 
-def one(collection: Collection, *, by: str, drop: bool = False, description: str | None = None) -> Any:
-    return _field(One(collection, by, drop), description)
+Names = str | Sequence[str]  # of a column, or of several that are one key
+
+
+def one(collection: Collection, *, by: Names, to: Names | None = None, drop: bool = False, description: str | None = None) -> Any:
+    """Return a field for the row whose key, or unique column ``to``, has what the parent's column ``by`` has. Both may be several columns.
+
+    Their types may differ: an INT in one store is the key "42" of a TEXT in another.
+    """
+    return _field(One(collection, _joined(by), drop, None if to is None else _joined(to)), description)
+
+
+def _joined(names: Names) -> str:
+    return names if isinstance(names, str) else ",".join(names)
 
 
 def each(collection: Collection, *, by: str, assumed_size: int = 10, semantic_non_null: bool = True, description: str | None = None) -> Any:
@@ -71,16 +86,29 @@ def each(collection: Collection, *, by: str, assumed_size: int = 10, semantic_no
     return _field(Each(collection, by, assumed_size, semantic_non_null), description)
 
 
+def embedded(column: str, *, columns: Sequence[Column], assumed_size: int = 10, description: str | None = None) -> Any:
+    """Return a field for the object, or the list of objects, in a JSON column: a subdocument, a jsonb, a map.
+
+    ``columns`` say what is in it, by ``at`` under other names or deeper (``Column("city", at="address.city")``). Its type's fields come
+    from them as from a row's columns: leaves, and ``one``, ``many`` … by the keys that are in it.
+    """
+    return _field(Embedded(column, tuple(columns), assumed_size), description)
+
+
 def many(
     collection: Collection,
     *,
-    by: str | None = None,
+    by: Names | None = None,
+    to: Names | None = None,
     through: Through | None = None,
     where: Any,
     order: Any,
     description: str | None = None,
 ) -> Any:
-    """Return a connection field with the arguments where, orderBy, first, after, last, before."""
+    """Return a connection field with the arguments where, orderBy, first, after, last, before.
+
+    ``by`` is the column of ``collection``, or are the columns, with the parent's key; or with what the parent has in ``to``.
+    """
     arguments = {
         "where": (Optional[where], "Which rows; all of them without."),
         "order_by": (Optional[list[order]], "The order; by key without. The key, ascending, breaks ties."),
@@ -95,16 +123,41 @@ def many(
             edges, parent, its_node = through
             form = f"through=Through({getattr(edges, 'name', edges)}, parent={parent!r}, node={its_node!r})"
         raise TypeError(f"many({collection.name}): expected a Through, got a {type(through).__name__}; write {form}")
-    source = Many(collection, by) if through is None else ManyThrough(collection, through=through)
+    above = None if to is None else _joined(to)
+    if through is None:
+        source = Many(collection, None if by is None else _joined(by), above)
+    else:
+        source = ManyThrough(collection, None, above, through=through)
     return _field(source, description, [_argument(*item) for item in _flat(arguments)])
 
 
 def lookup(collection: Collection, *, by: Mapping[str, str], description: str | None = None) -> Any:
     """Return a root field for one row. One argument is required; of several, exactly one must be given."""
     names = list(by)
-    ids = {name: strawberry.ID if collection[c].refers else str for name, c in by.items()}
+    ids = {name: _argument_type(collection, names) for name, names in by.items()}
     arguments = [_argument(name, ids[name] if len(names) == 1 else Optional[ids[name]], f"Its {name.replace('_', ' ')}.") for name in names]
     return _field(Lookup(collection, dict(by)), description, arguments)
+
+
+def _argument_type(collection: Collection, names: str) -> Any:
+    if names == collection.key_name and collection.type_name is not None:
+        return strawberry.ID
+    columns = [collection.declared[name] for name in names.split(",") if name in collection.declared]
+    if len(columns) != 1:  # several columns are one key; one that there is not is told by the checks
+        return str
+    return strawberry.ID if columns[0].refers else _SCALAR_OF.get(columns[0].type, str)
+
+
+_SCALAR_OF: Mapping[Type, Any] = {
+    Type.INT: BigInt,
+    Type.DECIMAL: Decimal,
+    Type.UUID: UUID,
+    Type.OBJECT_ID: ObjectID,
+    Type.BYTES: Base64,
+    Type.TIME: DateTime,
+    Type.DATE: Date,
+    Type.CLOCK: LocalTime,
+}
 
 
 def count() -> Measure:
@@ -135,7 +188,8 @@ def average(column: str) -> Measure:
 def stats(
     collection: Collection,
     *,
-    by: str | None = None,
+    by: Names | None = None,
+    to: Names | None = None,
     time: str | None = None,
     bucket: str | None = None,
     measures: Mapping[str, Measure] | None = None,
@@ -146,7 +200,8 @@ def stats(
     assumed_size: int = 10,
     description: str | None = None,
 ) -> Any:
-    """Return a field of rows that are measured by groups, for all rows of ``collection`` or those whose column ``by`` has the parent's key.
+    """Return a field of rows that are measured by groups, for all rows of ``collection`` or those whose ``by`` has the
+    parent's key, or what it has in ``to``.
 
     ``group`` is an enum of columns; its value "time" is a bucket of the column ``time``, of the size of the argument interval, and stands
     as ``bucket`` in the rows. They have the measures by their names: ``measures={"count": count(), "paid": total("amount")}``. Of a
@@ -166,14 +221,15 @@ def stats(
     ]
     if interval is not None:
         arguments.append(_argument("interval", Optional[interval], "The size of a time bucket, with TIME."))
-    return _field(Stats(collection, by, tuple(measures.items()), time, bucket, assumed_size), description, arguments)
+    own, above = (None if names is None else _joined(names) for names in (by, to))
+    return _field(Stats(collection, own, tuple(measures.items()), time, bucket, assumed_size, above), description, arguments)
 
 
-def _stats_form(collection: Collection, by: str | None, time: str | None) -> str:
+def _stats_form(collection: Collection, by: Names | None, time: str | None) -> str:
     """Return a call of stats() that could be meant."""
     times = [column.name for column in collection.columns if column.type is Type.TIME]
     time = time or (times[0] if times else "…")
-    parent = "" if by is None else f'by="{by}", '
+    parent = "" if by is None else f'by="{_joined(by)}", '
     measured = f'{{"count": count(), "first_at": minimum("{time}"), "last_at": maximum("{time}")}}'
     return f'stats({collection.name}, {parent}time="{time}", bucket="day", measures={measured}, where=…, group=…, default=…, interval=…)'
 

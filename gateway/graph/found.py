@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 
 from gateway.engine.declared import Problem
-from gateway.stores.base import Collection, Column
-from gateway.stores.described import Description, Found, Missing
+from gateway.stores.base import Collection, Column, Type
+from gateway.stores.described import Description, Found, FoundColumn, Missing
 from gateway.stores.migrating import is_ours
 
 NAMES_SHOWN = 10
@@ -25,6 +25,9 @@ def problems_of(collections: Sequence[Collection], description: Description) -> 
         where = f"collection {collection.name} of the store {collection.store}"
         found = description[collection.name]
         problems += [_missing(where, collection, found)] if isinstance(found, Missing) else _of_collection(where, collection, found)
+        if isinstance(found, Found) and found.repeated:
+            got = f"one that {found.repeated} of {_rows(found)} have in common with another"
+            problems.append(Problem(where, f"a key ({', '.join(collection.key)}) that is unique", got))
     return problems
 
 
@@ -42,20 +45,58 @@ def _of_collection(where: str, collection: Collection, found: Found) -> Iterator
         its = found.columns.get(column.name)
         if its is None:
             yield from _without(where, column, found)
-        elif column.type not in its.fits:
+        elif column.type not in its.fits or (its.many is not None and its.many is not column.many and column.type is not Type.JSON):
             got = its.type if found.sampled is None else f"{its.type} in all of {_rows(found)}"
-            yield Problem(where, f"a column {column.name!r} for {column.type.upper()}", got)
+            wanted = f"lists of {column.type.upper()}" if column.many and column.type is not Type.TEXTS else column.type.upper()
+            yield Problem(where, f"a column {column.path!r} for {wanted}", got)
+        elif expected := _beyond_type(column, its, collection.managed):
+            yield Problem(where, f"a column {column.path!r} {expected}", _shown(its))
+        elif its.misfit is not None:
+            expected, got = its.misfit
+            yield Problem(where, f"a column {column.path!r} {expected}", got)
         elif found.is_enforced and its.nullable and not column.nullable:
-            yield Problem(where, f"a column {column.name!r} that is never null", "one that may be")
+            yield Problem(where, f"a column {column.path!r} that is never null", "one that may be")
     if found.is_enforced and not _is_unique(collection, found):
         yield Problem(where, f"a key ({', '.join(collection.key)}) that is unique", f"a {found.what} without a unique index of just these")
 
 
+def _beyond_type(column: Column, its: FoundColumn, is_managed: bool) -> str | None:
+    """Return what was expected of values that are of the right type; None where they are that. What there is is never cut."""
+    match column.type:
+        case Type.TIME | Type.CLOCK if its.precision is not None and its.precision > column.precision:
+            return f"of at most {column.precision} digits of a second (its precision)"
+        case Type.TIME | Type.CLOCK if column.precision > its.finest:
+            return f"of {column.precision} digits of a second (its precision)"
+        case Type.DECIMAL if its.scale is not None and column.scale is not None and its.scale > column.scale:
+            return f"of at most {column.scale} decimals (its scale)"
+        case Type.INT if its.bits is not None and its.bits > column.bits:
+            return f"of {column.bits} bits"
+        case Type.ENUM if its.values is not None and its.values != column.values:
+            return f"with the values {', '.join(column.values)} in this order"
+        case Type.TEXT if its.collation is not None and not _is_collated(column, its.collation, is_managed):
+            return f"with the collation {column.collation}"
+    return None
+
+
+def _is_collated(column: Column, collation: str, is_managed: bool) -> bool:
+    """Return whether texts are compared as declared. Equal are the same texts in all collations but some; those order as asked, unless
+    it is our own column, which is taken at its word.
+    """
+    if column.collation == "nocase" or collation in ("C", "nocase"):
+        return collation == column.collation
+    return not is_managed and not collation.startswith("not deterministic")
+
+
+def _shown(its: FoundColumn) -> str:
+    details = its.values if its.values is not None else (its.collation,) if its.collation is not None else ()
+    return f"{its.type} ({', '.join(details)})" if details else its.type
+
+
 def _without(where: str, column: Column, found: Found) -> Iterator[Problem]:
     if found.sampled is None:
-        yield Problem(where, f"a column {column.name!r}", _instead(column.name, found))
+        yield Problem(where, f"a column {column.path!r}", _instead(column.path, found))
     elif found.sampled and not column.nullable:
-        yield Problem(where, f"a column {column.name!r} that is never null", f"none in all of {_rows(found)}")
+        yield Problem(where, f"a column {column.path!r} that is never null", f"none in all of {_rows(found)}")
 
 
 def _instead(name: str, found: Found) -> str:

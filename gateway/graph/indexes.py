@@ -59,11 +59,11 @@ def _searched(graph: Graph) -> Iterator[tuple[Collection, Index]]:
     for type_ in graph.schema._schema.type_map.values():
         if is_object_type(type_):
             for definition in type_.fields.values():
-                yield from ((collection, Index((column,))) for collection, column in _looked_for(source_of(definition)))
+                yield from ((collection, Index(tuple(key.split(",")))) for collection, key in _looked_for(source_of(definition)))
 
 
 def _looked_for(source: Source) -> Iterator[tuple[Collection, str]]:
-    """Give the columns by whose values a field finds its rows, other than by key."""
+    """Give the columns by whose values a field finds its rows, other than by key; several have commas between them."""
     match source:
         case ManyThrough():
             yield source.through.edges, source.through.parent

@@ -22,168 +22,13 @@ from typing import Any, Optional
 import strawberry
 from strawberry.utils.str_converters import to_camel_case
 
-from gateway.graph.scalars import Date, DateTime
+from gateway.graph.operators import FULL, comparison, inputs_of, operator, takes_values
 from gateway.stores.base import Collection, Column, Type
 
 COLUMN = "gateway.column"  # the key in a field's metadata: the column, where it is not the attribute's name
 COMBINING = ("and", "or", "not")  # fields of every filter
 
 _NAME = re.compile(r"(?!__)[_A-Za-z][_0-9A-Za-z]*")
-
-# ------------------------------------------------------------------------------------------------------------ operators
-
-_EQ = "Equal; null matches null."
-_IN = "One of these; none of an empty list."
-
-
-def _operator(description: str, name: str | None = None) -> Any:
-    return strawberry.field(name=name, default=strawberry.UNSET, description=description)
-
-
-def _negated(noun: str) -> Any:
-    return _operator(f"The exact negation of eq: nulls differ from every {noun}.")
-
-
-@strawberry.input(description="Filter an id. Bare keys are accepted as well as `Type:key`. The given conditions must all hold.")
-class IDFilter:
-    eq: strawberry.ID | None = _operator(_EQ)
-    ne: strawberry.ID | None = _negated("id")
-    in_: list[strawberry.ID] | None = _operator(_IN, "in")
-
-
-@strawberry.input(description="Filter a text, case-sensitively and by code point. The given conditions must all hold.")
-class StringFilter:
-    eq: str | None = _operator(_EQ)
-    ne: str | None = _negated("text")
-    in_: list[str] | None = _operator(_IN, "in")
-    contains: str | None = _operator("Has this text somewhere; nothing in it is a wildcard.")
-    starts_with: str | None = _operator("Begins with this text; nothing in it is a wildcard.")
-
-
-@strawberry.input(description="Filter a text, case-sensitively and by code point. The given conditions must all hold.")
-class TextFilter(StringFilter):
-    gt: str | None = _operator("Behind it in the order of code points.")
-    gte: str | None = _operator("Equal or behind it.")
-    lt: str | None = _operator("Before it in the order of code points.")
-    lte: str | None = _operator("Equal or before it.")
-
-
-@strawberry.input(description="Filter a time. The given conditions must all hold.")
-class DateTimeFilter:
-    eq: DateTime | None = _operator(_EQ)
-    gt: DateTime | None = _operator("Later than.")
-    gte: DateTime | None = _operator("At or later than.")
-    lt: DateTime | None = _operator("Earlier than.")
-    lte: DateTime | None = _operator("At or earlier than.")
-
-
-@strawberry.input(description="Filter a time. The given conditions must all hold.")
-class TimeFilter(DateTimeFilter):
-    ne: DateTime | None = _negated("time")
-    in_: list[DateTime] | None = _operator(_IN, "in")
-
-
-@strawberry.input(description="Filter a date. The given conditions must all hold.")
-class DateFilter:
-    eq: Date | None = _operator(_EQ)
-    ne: Date | None = _negated("date")
-    in_: list[Date] | None = _operator(_IN, "in")
-    gt: Date | None = _operator("Later than.")
-    gte: Date | None = _operator("On that day or later.")
-    lt: Date | None = _operator("Earlier than.")
-    lte: Date | None = _operator("On that day or earlier.")
-
-
-@strawberry.input(description="Filter a whole number. The given conditions must all hold.")
-class IntFilter:
-    eq: int | None = _operator(_EQ)
-    ne: int | None = _negated("number")
-    in_: list[int] | None = _operator(_IN, "in")
-    gt: int | None = _operator("Greater than.")
-    gte: int | None = _operator("Greater than or equal.")
-    lt: int | None = _operator("Less than.")
-    lte: int | None = _operator("Less than or equal.")
-
-
-@strawberry.input(description="Filter a number. The given conditions must all hold.")
-class FloatFilter:
-    eq: float | None = _operator(_EQ)
-    ne: float | None = _negated("number")
-    in_: list[float] | None = _operator(_IN, "in")
-    gt: float | None = _operator("Greater than.")
-    gte: float | None = _operator("Greater than or equal.")
-    lt: float | None = _operator("Less than.")
-    lte: float | None = _operator("Less than or equal.")
-
-
-@strawberry.input(description="Filter true or false. The given conditions must all hold.")
-class BooleanFilter:
-    eq: bool | None = _operator(_EQ)
-    ne: bool | None = _operator("The exact negation of eq: nulls are neither true nor false.")
-
-
-@strawberry.input(description="Filter by whether there is a value.")
-class NullFilter:
-    is_null: bool | None = _operator("True: there is none. False: there is one. Null: either.")
-
-
-FULL: Mapping[Type, Any] = {
-    Type.TEXT: TextFilter,
-    Type.BOOL: BooleanFilter,
-    Type.INT: IntFilter,
-    Type.FLOAT: FloatFilter,
-    Type.TIME: TimeFilter,
-    Type.DATE: DateFilter,
-    Type.JSON: NullFilter,
-    Type.TEXTS: NullFilter,
-}
-"""All that the stores can do, by type of column. A column that refers to a type has an IDFilter."""
-
-BASIC: Mapping[Type, Any] = {**FULL, Type.TEXT: StringFilter, Type.TIME: DateTimeFilter, Type.BOOL: bool}
-"""Texts are not ordered, times are compared by range, and a Boolean is given as such."""
-
-OPERATORS: Mapping[str, str] = {
-    "eq": "eq",
-    "ne": "ne",
-    "in_": "in",
-    "gt": "gt",
-    "gte": "gte",
-    "lt": "lt",
-    "lte": "lte",
-    "contains": "contains",
-    "starts_with": "starts_with",
-    "is_null": "is_null",
-}
-"""Comparisons by the attribute that an operator input has for them; ``is_null`` is eq or ne null."""
-
-_EQUALITY = ("eq", "ne", "in", "is_null")
-_ORDERED = (*_EQUALITY, "gt", "gte", "lt", "lte")
-_COMPARED: Mapping[Type, Sequence[str]] = {
-    Type.TEXT: (*_ORDERED, "contains", "starts_with"),
-    Type.BOOL: _EQUALITY,
-    Type.INT: _ORDERED,
-    Type.FLOAT: _ORDERED,
-    Type.TIME: _ORDERED,
-    Type.DATE: _ORDERED,
-    Type.JSON: ("is_null",),
-    Type.TEXTS: ("is_null",),
-}
-
-
-def comparison(column: Column, attribute: str) -> str:
-    """Return which comparison an operator's attribute is; ValueError where a column of this type has none of that name."""
-    found = OPERATORS.get(attribute)
-    possible = _COMPARED[column.type]
-    if found is None or found not in possible:
-        names = ", ".join(name for name, op in OPERATORS.items() if op in possible)
-        raise ValueError(f"column {column.name} ({column.type}): expected operators of {names}, got {attribute}")
-    return found
-
-
-def takes_values(column: Column) -> bool:
-    """Return whether the values of a column can be compared with others, and ordered."""
-    return column.type not in (Type.JSON, Type.TEXTS)
-
 
 # -------------------------------------------------------------------------------------------------------------- filters
 
@@ -205,7 +50,7 @@ def filter_of(
     annotations: dict[str, Any] = {}
     members: dict[str, Any] = {}
     for column in _columns(collection, "filter_of", fields, collection.names):
-        kind = IDFilter if column.refers is not None else operators.get(column.type)
+        kind = inputs_of(column, operators)
         _check_operators(collection, column, kind)
         attribute = f"{column.name}_" if keyword.iskeyword(column.name) else column.name
         annotations[attribute] = Optional[kind]
@@ -215,9 +60,9 @@ def filter_of(
             description=column.description or None,
             metadata={COLUMN: column.name},
         )
-    members["and_"] = _operator("All of these; an empty list holds.", "and")
-    members["or_"] = _operator("One of these; an empty list does not hold.", "or")
-    members["not_"] = _operator("The exact negation.", "not")
+    members["and_"] = operator("All of these; an empty list holds.", "and")
+    members["or_"] = operator("One of these; an empty list does not hold.", "or")
+    members["not_"] = operator("The exact negation.", "not")
     made = type(name, (), members)
     annotations |= {"and_": Optional[list[made]], "or_": Optional[list[made]], "not_": Optional[made]}  # type: ignore[valid-type]
     made.__annotations__ = annotations
@@ -295,8 +140,7 @@ class Interval(Enum):
 
 
 def _type_name(collection: Collection) -> str:
-    refers = collection[collection.key[0]].refers if len(collection.key) == 1 else None
-    return refers or "".join(part[:1].upper() + part[1:] for part in re.split(r"[^0-9A-Za-z]+", collection.name))
+    return collection.type_name or "".join(part[:1].upper() + part[1:] for part in re.split(r"[^0-9A-Za-z]+", collection.name))
 
 
 def _columns(collection: Collection, function: str, fields: Iterable[str] | None, possible: Sequence[str]) -> list[Column]:

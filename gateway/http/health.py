@@ -15,8 +15,9 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.errors import StoreMismatch
+from gateway.errors import StoreMismatch, StoreTimeout
 from gateway.stores import Stores
+from gateway.stores.reasons import Reason
 
 PING_TIMEOUT_S = 1.0
 
@@ -51,11 +52,14 @@ class Ready:
 
     def _state(self, name: str, ping: asyncio.Task[float]) -> dict[str, Any]:
         store = {"name": name, "kind": self._stores.kind(name)}
-        # The reason is for the log of the calls that fail, not for whoever can reach this address.
+        # Why it is down is one word, and no address or name: anybody may be able to reach this one.
         if not ping.done() or ping.cancelled():
-            return {**store, "state": "down"}
+            return {**store, "state": "down", "reason": Reason.TIMED_OUT.value}
         if (error := ping.exception()) is not None:
-            return {**store, "state": "mismatch" if isinstance(error, StoreMismatch) else "down"}
+            if isinstance(error, StoreMismatch):
+                return {**store, "state": "mismatch"}
+            reason = getattr(error, "reason", "") or (Reason.TIMED_OUT.value if isinstance(error, StoreTimeout) else "")
+            return {**store, "state": "down"} | ({"reason": reason} if reason else {})
         return {**store, "state": "up", "latencyMs": ping.result()}
 
     def _give_up(self, late: set[asyncio.Task[float]]) -> None:

@@ -24,9 +24,12 @@ Years before 0001 and after 9999 are written as ISO 8601 has them, with a sign (
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from gateway.stores.requests.conditions import Where
 
 Key = str
 Value = Any
@@ -95,6 +98,11 @@ class Column:
             raise ValueError(f"column {self.name}: expected a collation of TEXT alone, got one of {self.type.upper()}")
 
     @property
+    def item(self) -> Column:
+        """The column that an item of its lists would have; itself where it has no lists."""
+        return replace(self, type=Type.TEXT if self.type is Type.TEXTS else self.type, many=False) if self.many else self
+
+    @property
     def path(self) -> str:
         """What the database calls it."""
         return self.at or self.name
@@ -131,7 +139,9 @@ class Collection:
 
     ``name`` is the table, the MongoDB collection and, in the form ``label``, the Neo4j label; ``table`` what the database calls it, where
     that is another name, with its schema before a dot where it has one that is not the default (``"music.track"``). ``managed``: it is
-    the graph's own, and migrations may make and change it; what is not managed is somebody else's, and is never altered.
+    the graph's own, and migrations may make and change it; what is not managed is somebody else's, and is never altered. ``type`` is the
+    GraphQL type of its rows, where no column of its key says it by ``refers``: that of a key of several columns. Rows for which ``where``
+    does not hold are not there, for whoever reads (a soft delete); native queries see what they select.
     """
 
     name: str
@@ -143,6 +153,8 @@ class Collection:
     relationship: Relationship | None = None
     table: str = ""
     managed: bool = False
+    type: str = ""
+    where: Where | None = None
     _by_name: dict[str, Column] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -160,6 +172,13 @@ class Collection:
     def columns_of(self, name: str) -> tuple[Column, ...]:
         """Return the columns of a key: one, or several whose names stand in ``name`` with commas between them."""
         return tuple([self[part] for part in name.split(",")])
+
+    @property
+    def type_name(self) -> str | None:
+        """The GraphQL type that its rows are, and whose ids have its keys: ``type``, or what its one key column refers to."""
+        if self.type:
+            return self.type
+        return self[self.key[0]].refers if len(self.key) == 1 else None
 
     @property
     def key_name(self) -> str:

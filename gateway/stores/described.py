@@ -12,6 +12,7 @@ from typing import Protocol, runtime_checkable
 
 from gateway.stores.declarations import Collection, Index, Type
 
+UNBOUNDED = 1_000_000
 SAMPLED = 100  # rows of a collection, at most, where no catalogue says what they hold
 
 
@@ -19,12 +20,22 @@ SAMPLED = 100  # rows of a collection, at most, where no catalogue says what the
 class FoundColumn:
     """``type`` is what the database calls it, ``fits`` are the declared types that its values can be read, compared and written as.
 
-    Of a sample they are those that at least one value fits, and the column is not there at all where no row has a value.
+    Of a sample they are those that at least one value fits, and the column is not there at all where no row has a value. ``misfit`` is
+    what of the declaration is expected beyond the type, and what is there instead, as a sample shows it; the rest is what a catalogue
+    says of the values beyond their type, None where it says nothing.
     """
 
     type: str
     fits: frozenset[Type]
     nullable: bool = True
+    misfit: tuple[str, str] | None = None
+    many: bool | None = None  # whether its values are lists
+    precision: int | None = None  # TIME and CLOCK: digits of a second
+    finest: int = 9  # … that the database can have at all
+    scale: int | None = None  # DECIMAL: decimals; UNBOUNDED where there may be any number of them
+    bits: int | None = None  # INT
+    values: tuple[str, ...] | None = None  # ENUM: in their order
+    collation: str | None = None  # TEXT: "C", "nocase", or what the database calls another
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +43,8 @@ class Found:
     """What is there. ``columns`` are by the names that are declared; those that are not declared may be left out.
 
     ``is_enforced``: the database itself keeps nulls out of columns that are not nullable, and keys unique (tables; no views, no samples).
-    ``sampled`` is the number of rows that were looked at; None where a catalogue was asked.
+    ``sampled`` is the number of rows that were looked at; None where a catalogue was asked. ``repeated`` is how many of them have the
+    key of another.
     """
 
     what: str  # in the database's words: "table", "view", "collection", "label" …
@@ -40,6 +52,7 @@ class Found:
     indexes: tuple[Index, ...] = ()
     is_enforced: bool = False
     sampled: int | None = None
+    repeated: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The one way to a store: layers, composed once at the start, that every request of every kind goes through.
 
-    trace -> the layers that were given -> wait -> refuse -> split -> count and limit -> store.answer(request)
+    trace -> the layers that were given -> wait -> refuse -> filter and split -> count and limit -> store.answer(request)
 
 ``wait`` is there only while a store has not been checked, as it was away at the start (``unchecked.py``), ``refuse`` only where a store's
 kind declares that it cannot do everything (``kinds.py``).
@@ -158,7 +158,7 @@ class Funnel:
             return request.joined(await asyncio.gather(*(next_(part, caller) for part in parts)))
 
         def split(request: Request[Any], caller: Caller) -> Awaitable[Any]:
-            parts = request.split()
+            parts = request.filtered().split()
             return next_(parts[0], caller) if len(parts) == 1 else in_parts(request, parts, caller)
 
         return split
@@ -220,7 +220,7 @@ def _is_as_asked(error: Exception, store: str) -> bool:
 def _named(error: Exception, store: str, seconds: float) -> Exception:
     """Return the error with the name of the store that was asked."""
     if isinstance(error, StoreUnavailable):
-        return StoreUnavailable(store)
+        return StoreUnavailable(store, error.reason, error.told)
     if isinstance(error, GatewayError) and not isinstance(error, StoreTimeout):
         return type(error)(error.message, **{n: value for n, value in error.extensions.items() if n not in ("code", "store")}, store=store)
     return StoreTimeout(store, error.seconds if isinstance(error, StoreTimeout) else seconds)

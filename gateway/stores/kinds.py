@@ -40,6 +40,8 @@ class Kind:
     connect: Connect
     _: KW_ONLY
     can: frozenset[Ability] = ABILITIES
+    time_digits: int = 9  # of a second, in the TIMEs that it can hold
+    collations: frozenset[str] = frozenset({"C", "nocase"})  # of the TEXT that it can compare
     driver: str | None = None  # the scheme that all its schemes stand for; None: each for itself
     shown: tuple[str, ...] = ()  # the beginnings of its URLs in errors; none: its schemes
     place: str = ""  # what has to be in a URL, in errors: "with a host"
@@ -224,6 +226,8 @@ def _built_in() -> Iterator[Kind]:
         "mongodb",
         ("mongodb", "mongodb+srv", "mongodb+motor"),
         _mongo,
+        time_digits=3,
+        collations=frozenset({"C"}),
         shown=("mongodb://",),
         place="with a host",
         has_place=_has_hosts,

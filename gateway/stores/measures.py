@@ -55,7 +55,7 @@ def misfit(collection: Collection, measure: Measure) -> tuple[str, str] | None:
 def measured(collection: Collection, measure: Measure, name: str = "") -> Column:
     """Return the column that a measure gives."""
     if measure.column is None:
-        return Column(name, Type.INT)
+        return Column(name, Type.INT, bits=32)
     of = collection[measure.column]
     if measure.function == "avg":
         return Column(name, Type.DECIMAL if of.type is Type.DECIMAL else Type.FLOAT, nullable=of.nullable)

@@ -2,7 +2,7 @@
 
 Wire values are in ``declarations.py``. Above the stores a key is text, the canonical form of its column's type: ``"42"``, a uuid in lower
 case, an ObjectId's 24 digits. So an INT in one database joins a TEXT in another. Of several columns it is one text,
-``"part,part"``, with ``%`` as ``%25`` and ``,`` as ``%2C`` in its parts.
+``"part,part"``, with ``%`` as ``%25`` and ``,`` as ``%2C`` in its parts. Longer than 400 lines: so whoever adds a type finds all of it.
 """
 
 from __future__ import annotations
@@ -59,11 +59,23 @@ def canonical(column: Column, text: str) -> Key | None:
     return found
 
 
+def canonical_key(columns: Sequence[Column], text: str) -> Key | None:
+    """Return ``canonical`` for a key of one or several columns."""
+    if len(columns) == 1:
+        return canonical(columns[0], text)
+    parts = split_key(text, len(columns))
+    if parts is None:
+        return None
+    found = [canonical(column, part) for column, part in zip(columns, parts, strict=True)]
+    return None if None in found else join_key([part for part in found if part is not None])
+
+
 def key_between(here: Column, there: Column) -> Callable[[Value], Key | None] | None:
     """Return the function from a wire value of ``here``, never null, to the key that it is in ``there``; None where it is that key.
 
     The function returns None for what is a key of nothing there: the text ``"abc"`` where keys are INT.
     """
+    here = here.item
     to_text = key_text(here)
     if _is_alike(here, there):
         return to_text
@@ -74,6 +86,58 @@ def key_between(here: Column, there: Column) -> Callable[[Value], Key | None] | 
         return canonical(there, value if to_text is None else to_text(value))
 
     return key
+
+
+def keys_between(here: Sequence[Column], there: Sequence[Column]) -> Callable[..., Key | None] | None:
+    """Return the function from a row's values of ``here`` to the key that they are in ``there``; None where the one value is that key.
+
+    A null in them is no key, and an error in them (a value that could not be read) is itself. ``there`` may be empty: the keys are those
+    of ``here``.
+    """
+    texts = [key_between(one, other) for one, other in zip(here, there or here, strict=True)]
+    if len(texts) == 1:
+        text = texts[0]
+        return None if text is None else _of_one(text)
+
+    def key(*values: Value) -> Any:
+        parts: list[Key] = []
+        for text, value in zip(texts, values, strict=True):
+            if value is None or isinstance(value, Exception):
+                return value
+            part = value if text is None else text(value)
+            if part is None:
+                return None
+            parts.append(part)
+        return join_key(parts)
+
+    return key
+
+
+def _of_one(text: Callable[[Value], Key | None]) -> Callable[[Value], Any]:
+    return lambda value: value if value is None or isinstance(value, Exception) else text(value)
+
+
+def each_key_between(here: Column, there: Column) -> Callable[[Value], Any] | None:
+    """Return ``keys_between`` for a column that lists keys: what is a key of nothing there is left out."""
+    text = key_between(here, there)
+    if text is None:
+        return None
+
+    def keys(values: Value) -> Any:
+        if values is None or isinstance(values, Exception):
+            return values
+        return [key for value in values if (key := text(value)) is not None]
+
+    return keys
+
+
+def joins(here: Column, there: Column) -> bool:
+    """Return whether any value of the one can be a key of the other."""
+    if Type.JSON in (here.type, there.type):
+        return False
+    if Type.TEXT in (here.type, there.type) or Type.TEXTS in (here.type, there.type) or here.type is there.type:
+        return True
+    return {here.type, there.type} <= {Type.INT, Type.FLOAT, Type.DECIMAL}
 
 
 class KeyForm:

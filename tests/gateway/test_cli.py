@@ -171,7 +171,7 @@ def test_a_store_that_is_not_there_is_one_line_with_its_place_and_no_password_an
         port = closing.getsockname()[1]
     ended = spawn("migrate", DATABASE_URL=f"postgresql://me:secret@127.0.0.1:{port}/x")
     assert ended.returncode == 1
-    away = f"is unavailable at 'postgresql+asyncpg://me:***@127.0.0.1:{port}/x'."
+    away = f"is unavailable at 'postgresql+asyncpg://me:***@127.0.0.1:{port}/x': nobody listens there (connection refused)."
     assert ended.stderr.splitlines() == [f"{name}: failed: The store '{name}' {away}" for name in ("users", "posts")]
     assert ended.stdout.splitlines() == ["events: 0001 create events", "recommendations: 0001 create the graph"]
 
@@ -404,7 +404,7 @@ def test_check_says_which_stores_are_away_and_where() -> None:
     assert run("migrate").exit_code == 0
     ended = spawn("check", DATABASE_URL=f"postgresql://me:secret@127.0.0.1:{port}/x")
     assert ended.returncode == 0
-    at = f"'postgresql+asyncpg://me:***@127.0.0.1:{port}/x'"
+    at = f"'postgresql+asyncpg://me:***@127.0.0.1:{port}/x': nobody listens there (connection refused)"
     assert ended.stderr.splitlines() == [f"Not checked: The store '{name}' is unavailable at {at}." for name in ("users", "posts")]
     assert ended.stdout.splitlines()[1:] == ["Stores that have what is declared: events, recommendations."]
 

@@ -3,6 +3,7 @@
 from gateway.engine.sources.batched import Batched, BatchFunction
 from gateway.engine.sources.column import Computed, FromColumn
 from gateway.engine.sources.connection import Many, ManyThrough, Through
+from gateway.engine.sources.embedded import Embedded
 from gateway.engine.sources.found import source_of
 from gateway.engine.sources.key import Each, Lookup, One
 from gateway.engine.sources.node import NodeById, NodesByIds
@@ -21,6 +22,7 @@ __all__ = [
     "Call",
     "Computed",
     "Each",
+    "Embedded",
     "FromColumn",
     "Lookup",
     "Many",

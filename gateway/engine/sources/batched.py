@@ -81,7 +81,9 @@ class Batched(Source):
             if field.rows.is_root:
                 yield field.problem("a key from an argument (key_argument), as the root has no row", "none")
             else:
-                yield from field.of_column(self.by, "a column with the key")
+                key = field.rows.key if self.by == "id" and field.column("id") is None else self.by
+                for name in key.split(","):
+                    yield from field.of_column(name, "a column with the key")
         elif not field.rows.is_root:
             yield field.problem("a key from the parent's row (by)", f"one from the argument {self.key_argument!r}")
 
@@ -129,7 +131,7 @@ class Batched(Source):
         given, told = names.given(arguments), names.told
         key = None
         if self.key_argument is not None:
-            key = binder.scalar(told[self.key_argument], Column("", refers=self.refers), given.pop(self.key_argument))
+            key = binder.key_of(told[self.key_argument], self.refers, given.pop(self.key_argument))
         for name in self.page:
             if given.get(name) is not None:
                 binder.size(told[name], given[name])
@@ -159,7 +161,7 @@ class Batched(Source):
         bound: BoundCall = run.bound(place)
         answer: Sequence[Any] = yield _Call(self.function, keys, bound.arguments)
         self.check_answer(answer, len(keys), lists=place.lists)
-        return taken(place, run, dict(zip(keys, answer, strict=True)))
+        return taken(place, run, dict(zip(keys, _completed(place, answer), strict=True)))
 
     def check_answer(self, answer: Any, keys: int, *, lists: bool) -> None:
         """Hold the function to its word: a result for each key, and rows of as many values as there are columns; BatchMismatch."""
@@ -188,6 +190,18 @@ class Batched(Source):
 
     def explain(self, place: Place) -> Iterable[tuple[int, dict[str, Any]]]:
         yield place.level, self.line(place, "batch function", function=self.name)
+
+
+def _completed(place: Place, answer: Sequence[Any]) -> Sequence[Any]:
+    """Return results whose rows have the keys that are made of their columns."""
+    complete = place.completes
+    if complete is None:
+        return answer
+
+    def row(given: Any) -> Any:
+        return complete(given) if is_row(given) else given
+
+    return [list(map(row, part)) if place.lists and is_row(part) else row(part) for part in answer]
 
 
 def _widths(answer: Sequence[Any], *, lists: bool) -> set[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gateway.engine.planner import Planning
 
 # Leaves whose wire value is the answer's value: nothing to serialize. A FLOAT may be infinite or not a number, which JSON has not.
+_TEXTS = (Type.TIME, Type.DATE, Type.CLOCK, Type.DECIMAL, Type.UUID, Type.OBJECT_ID, Type.BYTES, Type.ENUM)  # whose wire values are texts
 _AS_IS = {
     ("String", Type.TEXT),
     ("ID", Type.TEXT),
@@ -29,6 +30,13 @@ _AS_IS = {
     ("Date", Type.DATE),
     ("JSON", Type.JSON),
     ("String", Type.TEXTS),
+    ("ID", Type.TEXTS),
+    ("LocalTime", Type.CLOCK),
+    ("Decimal", Type.DECIMAL),
+    ("UUID", Type.UUID),
+    ("ObjectID", Type.OBJECT_ID),
+    ("Base64", Type.BYTES),
+    *((name, type_) for name in ("String", "ID") for type_ in _TEXTS),
 }
 # Numbers whose wire value is the answer's within what GraphQL can say (spec 3.5.1 and 3.5.2).
 _AS_IS_IF = {("Int", Type.INT): "-2147483648 <= {v} <= 2147483647", ("Float", Type.FLOAT): "finite({v})"}
@@ -39,20 +47,31 @@ _FITTING = {
     "Int": (Type.INT,),
     "Float": (Type.FLOAT, Type.INT),
     "Boolean": (Type.BOOL,),
-    "String": (Type.TEXT, Type.TEXTS, Type.TIME, Type.DATE, Type.INT),
-    "ID": (Type.TEXT, Type.TEXTS, Type.INT),
+    "String": (Type.TEXT, Type.TEXTS, *_TEXTS, Type.INT),
+    "ID": (Type.TEXT, Type.TEXTS, Type.INT, *_TEXTS),
+    "BigInt": (Type.INT,),
+    "Decimal": (Type.DECIMAL, Type.INT),
+    "UUID": (Type.UUID,),
+    "ObjectID": (Type.OBJECT_ID,),
+    "Base64": (Type.BYTES,),
+    "LocalTime": (Type.CLOCK,),
+    "DateTime": (Type.TIME,),
+    "Date": (Type.DATE,),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class FromColumn(Source):
-    """A leaf: the parent row's column. For a GraphQL ID it is written ``<refers>:<key>`` where the column refers to a type."""
+    """A leaf: the parent row's column. For a GraphQL ID it is written ``<type>:<key>`` where the column refers to a type, or is the key."""
 
     column: str
 
     def check(self, field: Declared) -> Iterator[Problem]:
         if field.rows.is_root:
             yield field.problem("a source or a resolver, as the root has no row", f"the column {self.column!r}")
+            return
+        if self._is_key(field.rows.columns):
+            yield from field.of_key_above()
             return
         yield from field.of_column(self.column)
         column = field.column(self.column)
@@ -63,24 +82,35 @@ class FromColumn(Source):
             return
         if column.nullable and field.is_required:
             yield field.problem(f"a type that may be null, as the column {self.column!r} may", field.shape)
-        if column.type is not Type.JSON and field.is_list is not (column.type is Type.TEXTS):
-            yield field.problem(
-                "a list" if column.type is Type.TEXTS else "no list", f"{field.shape} from {self.column!r} of type {column.type.upper()}"
-            )
+        if (column.many or column.type is not Type.JSON) and field.is_list is not column.many:
+            kind = column.type.upper() if column.type is Type.TEXTS or not column.many else f"{column.type.upper()}, many"
+            yield field.problem("a list" if column.many else "no list", f"{field.shape} from {self.column!r} of type {kind}")
         elif (fitting := _FITTING.get(field.named.name)) is not None and column.type not in fitting:
             expected = " or ".join(type_.upper() for type_ in fitting)
             yield field.problem(f"a column of type {expected} for {field.named.name}", f"{self.column!r} of type {column.type.upper()}")
 
     def plan(self, planning: Planning, view: View, asked: Asked) -> FieldPlan:
         place = view.place
-        declared = place.declared.get(self.column)
         leaf: Any = get_named_type(asked.definition.type)
-        slot = place.layout.need(self.column)
+        home = place.collection
+        if home is not None and self._is_key(place.declared):
+            prefix = None if home.type_name is None else f"{home.type_name}:"
+            return Leaf(*asked.common, planning.key_slot(place, home.key_name), leaf, prefix, is_as_is=True)
+        declared = place.declared.get(self.column)
         if declared is None:
-            return Leaf(*asked.common, slot, leaf)
+            return Leaf(*asked.common, place.layout.need(self.column), leaf)
         sort = (leaf.name, declared.type)
-        prefix = f"{declared.refers}:" if declared.refers is not None and leaf.name == "ID" else None
-        return Leaf(*asked.common, slot, leaf, prefix, sort in _AS_IS, _AS_IS_IF.get(sort))
+        as_is_if = None if declared.many else _AS_IS_IF.get(sort)
+        refers = declared.refers
+        if refers is None and home is not None and home.key == (self.column,):
+            refers = home.type_name
+        if refers is None or leaf.name != "ID" or declared.many:
+            return Leaf(*asked.common, place.layout.need(self.column), leaf, None, sort in _AS_IS, as_is_if)
+        return Leaf(*asked.common, planning.key_slot(place, self.column), leaf, f"{refers}:", is_as_is=True)
+
+    def _is_key(self, columns: Mapping[str, Any] | None) -> bool:
+        """Return whether the id is meant of rows that have no column of that name: their key."""
+        return self.column == "id" and columns is not None and "id" not in columns
 
 
 @dataclass(slots=True, eq=False)

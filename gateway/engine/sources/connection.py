@@ -19,7 +19,8 @@ from gateway.engine.sources.edges import page_of_edges
 from gateway.engine.sources.key import Child, rows_of
 from gateway.engine.sources.parts import PARTS, TYPENAME, Part, PartField, compile_connection
 from gateway.engine.sources.source import Asked, Bound, Source, Steps, source_in
-from gateway.stores.base import EMPTY, Ability, Collection, Fetch, Match, Order, Page, Pairs, Row, Slice, Where
+from gateway.stores.base import EMPTY, Ability, Collection, Column, Fetch, Match, Order, Page, Pairs, Row, Slice, Where
+from gateway.stores.types import keys_between
 
 if TYPE_CHECKING:
     from gateway.engine.complete import Building
@@ -58,7 +59,8 @@ class Through:
     parent: str
     node: str
 
-    def __init__(self, edges: Collection, *unnamed: str, parent: str = "", node: str = "") -> None:
+    def __init__(self, edges: Collection, *unnamed: str, parent: str | Sequence[str] = "", node: str | Sequence[str] = "") -> None:
+        parent, node = (names if isinstance(names, str) else ",".join(names) for names in (parent, node))
         if unnamed or not parent or not node:
             rest = iter([*unnamed, "…", "…"])
             parent, node = parent or next(rest), node or next(rest)
@@ -82,6 +84,13 @@ class ConnectionPlace(Place):
             return columns
         return (*columns, *(item.column for item in order if item.column not in columns))
 
+    def asked(self, order: Sequence[Order]) -> tuple[str, ...]:
+        """Return those of them that a store is asked for, in the order of its rows."""
+        columns = self.layout.asked
+        if not self.has_cursors:
+            return columns
+        return (*columns, *(item.column for item in order if item.column not in columns))
+
     @property
     def has_tail(self) -> bool:
         return self.has_cursors
@@ -92,10 +101,11 @@ class ConnectionPlace(Place):
 
 @dataclass(frozen=True, slots=True)
 class Many(Source):
-    """A connection: rows of ``collection`` whose ``by`` is the parent's key; all rows at the root (``by`` None)."""
+    """A connection: rows of ``collection`` whose ``by`` is the parent's key, or its column ``to``; all rows at the root (``by`` None)."""
 
     collection: Collection
     by: str | None = None
+    to: str | None = None
 
     filters: ClassVar[bool] = True
     orders: ClassVar[bool] = True
@@ -127,8 +137,9 @@ class Many(Source):
                 )
             return
         yield from field.below_rows("many() with by", "without it all rows are meant")
-        yield from field.of_column_in(self.collection, self.by, "a column with the parent's key")
-        yield from field.of_key_above()
+        yield from field.of_columns_in(self.collection, self.by, "a column with the parent's key")
+        yield from field.of_key_above(self.to)
+        yield from field.of_join(self.to or field.rows.key, self.collection, self.by)
 
     def _check_parts(self, field: Declared, type_: Any) -> Iterator[Problem]:
         for name, definition in type_.fields.items():
@@ -160,13 +171,15 @@ class Many(Source):
     # ------------------------------------------------------------------------------------------------------------- plan
 
     def plan(self, planning: Planning, view: View, asked: Asked) -> FieldPlan:
-        place = planning.place_of(ConnectionPlace, view, asked, self, by=self._key_of(view), declared=self.collection.declared)
+        by, there = self._keys_of(view)
+        place = planning.place_of(ConnectionPlace, view, asked, self, by=by, there=there, declared=self.collection.declared)
         planning.arguments(place, asked)
         place.parts = self._parts(planning, place, planning.collect(place, asked), asked)
         return Connected(*asked.common, place, place.slot)
 
-    def _key_of(self, view: View) -> str | None:
-        return None if self.by is None else view.key
+    def _keys_of(self, view: View) -> tuple[str | None, tuple[Column, ...]]:
+        """Return the columns of the parent that have its key, and those that have it in what is asked for it."""
+        return (None, ()) if self.by is None else (self.to or view.key, self.collection.columns_of(self.by))
 
     def _parts(self, planning: Planning, place: ConnectionPlace, found: Iterable[Asked], above: Asked) -> list[PartField]:
         made: list[PartField] = []
@@ -218,11 +231,12 @@ class Many(Source):
                 return Result()
             match = Match(self.by, keys)
         groups: Mapping[Any, Slice] = yield self._fetch(place, run.bound(place), match)
+        groups = completed(place, groups)
         return Result(rows=_rows_of(groups), groups=groups)
 
     def _fetch(self, place: ConnectionPlace, bound: BoundPage, match: Match | Pairs | None) -> Fetch:
         page = bound.page if place.has_rows else _NO_ROWS
-        return Fetch(self.collection, place.columns(bound.order), match, bound.where, bound.order, page, place.counts)
+        return Fetch(self.collection, place.asked(bound.order), match, bound.where, bound.order, page, place.counts)
 
     def parts(self, result: Result) -> Iterable[tuple[Any, Sequence[Row]]]:
         return ((key, part.rows) for key, part in result.groups.items())
@@ -262,17 +276,18 @@ class ManyThrough(Many):
 
     rounds: ClassVar[int] = 2
 
-    def _key_of(self, view: View) -> str | None:
-        return view.key
+    def _keys_of(self, view: View) -> tuple[str | None, tuple[Column, ...]]:
+        return self.to or view.key, self.through.edges.columns_of(self.through.parent)
 
     def _check_match(self, field: Declared) -> Iterator[Problem]:
         through = self.through
         yield from field.below_rows("many() through edges", "whose edges are followed")
         yield from field.of_collection(through.edges)
-        yield from field.of_single_key(self.collection)
-        yield from field.of_column_in(through.edges, through.parent, "a column with the parent's key")
-        yield from field.of_column_in(through.edges, through.node, "a column with the node's key")
-        yield from field.of_key_above()
+        yield from field.of_columns_in(through.edges, through.parent, "a column with the parent's key")
+        yield from field.of_columns_in(through.edges, through.node, "a column with the node's key")
+        yield from field.of_key_above(self.to)
+        yield from field.of_join(self.to or field.rows.key, through.edges, through.parent)
+        yield from field.of_keys(through.edges, through.node, self.collection, self.collection.key_name)
 
     def demands(self, field: Declared) -> Iterable[tuple[Collection, frozenset[Ability]]]:
         yield self.through.edges, _PAGE
@@ -283,17 +298,24 @@ class ManyThrough(Many):
         keys = run.keys(place)
         if not keys:
             return Result()
-        found: Mapping[Any, Slice] = yield Fetch(through.edges, (through.node,), Match(through.parent, keys))
+        names = tuple(through.node.split(","))
+        found: Mapping[Any, Slice] = yield Fetch(through.edges, names, Match(through.parent, keys))
         # An edge whose node's key is none leads nowhere, as one to a node that is gone does.
-        edges = {parent: [row[0] for row in part.rows if not isinstance(row[0], Exception)] for parent, part in found.items()}
+        made = keys_between(through.edges.columns_of(through.node), self.collection.columns_of(self.collection.key_name))
+        if made is None:
+            edges = {parent: [row[0] for row in part.rows if not isinstance(row[0], Exception)] for parent, part in found.items()}
+        else:
+            nodes_of = {parent: [made(*row) for row in part.rows] for parent, part in found.items()}
+            edges = {parent: [key for key in nodes if isinstance(key, str)] for parent, nodes in nodes_of.items()}
         pairs = [(parent, node) for parent, nodes in edges.items() for node in nodes]
         if not pairs:
             return Result(edges=edges)
         bound: BoundPage = run.bound(place)
         try:
-            groups: Mapping[Any, Slice] = yield self._fetch(place, bound, Pairs(self.collection.key[0], pairs))
+            groups: Mapping[Any, Slice] = yield self._fetch(place, bound, Pairs(self.collection.key_name, pairs))
         except Exception as exc:  # what the edges tell stands without the nodes
             return Result(error=exc, edges=edges)
+        groups = completed(place, groups)
         return Result(rows=_rows_of(groups), groups=groups, edges=edges)
 
     def _without_rows(self, place: ConnectionPlace, result: Result, error: Exception, bound: BoundPage, building: Building) -> Any:
@@ -336,6 +358,14 @@ def _rows_of(groups: Mapping[Any, Slice]) -> Sequence[Row]:
     return [row for part in groups.values() for row in part.rows]
 
 
+def completed(place: Place, groups: Mapping[Any, Slice]) -> Mapping[Any, Slice]:
+    """Return pages whose rows have the keys that are made of their columns."""
+    complete = place.completes
+    if complete is None:
+        return groups
+    return {parent: Slice(list(map(complete, part.rows)), part.more, part.total) for parent, part in groups.items()}
+
+
 def _cursor_of_key(bound: BoundPage, row: Row) -> str:
     """Return the cursor of a row of ``page_of_edges``, the same as that of its node."""
     return write_cursor(bound.cursor_of, row)
@@ -347,13 +377,14 @@ def cursor_writer(place: ConnectionPlace, bound: BoundPage, *, is_careful: bool)
     slots = [columns.index(item.column) for item in bound.order]
     cursor_of = bound.cursor_of
     if is_careful:
+        home = place.collection
+        keys = [slot for slot, item in zip(slots, bound.order, strict=True) if home is not None and item.column in home.key]
 
         def cursor(row: Row) -> str:
-            values = [row[slot] for slot in slots]
-            for value in values:
-                if isinstance(value, Exception):
-                    raise value
-            return write_cursor(cursor_of, values)
+            for slot in keys:  # without its key a row has no place
+                if isinstance(row[slot], Exception):
+                    raise row[slot]
+            return write_cursor(cursor_of, [row[slot] for slot in slots])
 
         return guarded(cursor)
     if len(slots) == 1:

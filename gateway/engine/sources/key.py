@@ -12,7 +12,7 @@ from gateway.engine.plan import Dropping, FieldPlan, Place
 from gateway.engine.results import Failed, Result
 from gateway.engine.sources.source import Asked, Bound, Source, Steps
 from gateway.errors import BadUserInput
-from gateway.stores.base import Collection, Get, Key, Row, Type, UniqueKeys
+from gateway.stores.base import Collection, Get, Key, Row, UniqueKeys
 
 if TYPE_CHECKING:
     from gateway.engine.complete import Building
@@ -33,6 +33,11 @@ class ByKey(Source):
     def home(self) -> Collection:
         return self.collection
 
+    @property
+    def column(self) -> str:
+        """The unique column by which its rows are asked, or several with commas between them."""
+        return self.collection.key_name
+
     def rows_below(self, field: Declared) -> Iterable[tuple[Any, Rows]]:
         yield field.named, rows_of(self.collection)
 
@@ -44,9 +49,10 @@ class ByKey(Source):
             return None  # a row is left out without it, but nobody asked to see it
         return dict(zip(result.keys, building.objects(place.views[0], result.rows), strict=True))
 
-    def _place(self, planning: Planning, view: View, asked: Asked, by: str | None, *, shares: bool = True) -> Place:
+    def _place(self, planning: Planning, view: View, asked: Asked, by: str | None, *, many: bool = False, shares: bool = True) -> Place:
         layout = planning.layout_by_key(view, self.collection) if shares else None
-        place = planning.place(view, asked, self, by=by, layout=layout, declared=self.collection.declared)
+        there = self.collection.columns_of(self.column)
+        place = planning.place(view, asked, self, by=by, there=there, many=many, layout=layout, declared=self.collection.declared)
         planning.arguments(place, asked)
         planning.objects(place, asked)
         return place
@@ -54,28 +60,34 @@ class ByKey(Source):
     def _get(self, place: Place, keys: UniqueKeys) -> Steps:
         if not keys:
             return Result()
-        found: Mapping[Key, Row] = yield Get(self.collection, place.layout.columns, keys, self.collection.key[0])
-        return rows_by_key(keys, found)
+        found: Mapping[Key, Row] = yield Get(self.collection, place.layout.asked, keys, self.column)
+        return rows_by_key(place, keys, found)
 
 
 def rows_of(collection: Collection) -> Rows:
     """Return what the rows of a collection have."""
-    return Rows(collection.name, collection.declared, collection.key[0] if collection.key else "")
+    return Rows(collection.name, collection.declared, collection.key_name)
 
 
-def rows_by_key(keys: Sequence[Key], found: Mapping[Key, Row]) -> Result:
+def rows_by_key(place: Place, keys: Sequence[Key], found: Mapping[Key, Row]) -> Result:
     """Return the rows of these keys; a call that was shared holds others' too."""
     own = found if len(found) == len(keys) else {key: found[key] for key in keys if key in found}
-    return Result(rows=list(own.values()), keys=list(own))
+    rows = list(own.values())
+    return Result(rows=rows if place.completes is None else list(map(place.completes, rows)), keys=list(own))
 
 
 @dataclass(frozen=True, slots=True)
 class One(ByKey):
-    """The row of ``collection`` whose key is in the parent's column ``by``. ``drop``: without it the parent is left out of its list,
-    and where there is no list to leave it out of, that is an error."""
+    """The row of ``collection`` whose key, or unique column ``to``, has what the parent's column ``by`` has. ``drop``: without it the
+    parent is left out of its list, and where there is no list to leave it out of, that is an error."""
 
     by: str
     drop: bool = False
+    to: str | None = None
+
+    @property
+    def column(self) -> str:
+        return self.collection.key_name if self.to is None else self.to
 
     @property
     def leaves_out(self) -> bool:
@@ -87,13 +99,13 @@ class One(ByKey):
 
     def check(self, field: Declared) -> Iterator[Problem]:
         yield from field.of_collection(self.collection)
-        yield from field.of_single_key(self.collection)
         yield from field.below_rows("one()", "lookup() takes it from an argument")
         yield from field.of_objects(self.collection, many=False)
+        yield from field.of_unique(self.collection, self.column)
         if not field.rows.is_root:
-            yield from field.of_key_column(self.by, self.collection)
+            yield from field.of_key_column(self.by, self.collection, self.column)
         column = field.column(self.by)
-        if column is not None and column.type is Type.TEXTS:
+        if column is not None and column.many:
             yield field.problem("a column with one key", f"{self.by!r}, which has a list of them (each() takes it)")
         if column is not None and column.nullable and field.is_required:
             yield field.problem(f"a type that may be null, as the key {self.by!r} may", field.shape)
@@ -106,12 +118,12 @@ class One(ByKey):
         return self._get(place, run.keys(place))
 
     def explain(self, place: Place) -> Iterable[tuple[int, dict[str, Any]]]:
-        yield place.level, self.line(place, "one", by=self.collection.key[0])
+        yield place.level, self.line(place, "one", by=self.column)
 
 
 @dataclass(frozen=True, slots=True)
 class Each(ByKey):
-    """The rows of the keys that the parent's column ``by`` (TEXTS) lists, in that order; keys without a row are left out.
+    """The rows of the keys that the parent's column ``by`` lists, in that order; keys without a row are left out.
 
     ``assumed_size`` is how many rows a parent has as a rule: what the cost of an operation counts, as no argument says how many there are.
     ``semantic_non_null``: a null in place of the list of keys is an error; else it is null.
@@ -133,13 +145,13 @@ class Each(ByKey):
         if not field.rows.is_root:
             yield from field.of_column(self.by, "a column with the keys")
         column = field.column(self.by)
-        if column is not None and column.type is not Type.TEXTS:
-            yield field.problem("a column of type TEXTS with the keys", f"{self.by!r} of type {column.type.upper()}")
+        if column is not None and not column.many:
+            yield field.problem("a column with a list of keys (many, or TEXTS)", f"{self.by!r} of type {column.type.upper()}")
         if column is not None and column.nullable and field.is_required:
             yield field.problem(f"a type that may be null, as the keys {self.by!r} may", field.shape)
 
     def plan(self, planning: Planning, view: View, asked: Asked) -> FieldPlan:
-        place = self._place(planning, view, asked, self.by)
+        place = self._place(planning, view, asked, self.by, many=True)
         return EachChild(*asked.common, place, place.slot)
 
     def size(self, place: Place, bounds: Any, page_default: int) -> int:
@@ -156,7 +168,7 @@ class Each(ByKey):
         return self._get(place, UniqueKeys(dict.fromkeys([key for keys in lists for key in keys or ()])))
 
     def explain(self, place: Place) -> Iterable[tuple[int, dict[str, Any]]]:
-        yield place.level, self.line(place, "each", by=self.collection.key[0])
+        yield place.level, self.line(place, "each", by=self.column)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,12 +190,8 @@ class Lookup(ByKey):
         yield from field.of_objects(self.collection, many=False)
         if not self.by:
             yield field.problem("at least one argument that names a row", "none")
-        unique = {self.collection.key, *(index.columns for index in self.collection.indexes if index.unique)}
         for argument, name in self.by.items():
-            yield from field.of_column_in(self.collection, name, "a unique column")
-            if name in self.collection.declared and (name,) not in unique:
-                got = f"{name!r} for {argument}, which is neither the key nor has a unique index"
-                yield field.problem(f"a unique column of {self.collection.name}", got)
+            yield from field.of_unique(self.collection, name, f" for {argument}")
         if field.is_required:
             yield field.problem("a type that may be null, as there may be no such row", field.shape)
 
@@ -199,14 +207,16 @@ class Lookup(ByKey):
             got = " and ".join(name for name in told if arguments.get(name) is not None) or "none"
             raise BadUserInput(f"expected exactly one of {', '.join(told)}, got {got}", argument=told[0])
         name, value = given[0]
-        column = self.collection[self.by[names.python[name]]]
-        return ByColumn(binder.scalar(name, column, value), column.name)
+        column = self.by[names.python[name]]
+        return ByColumn(binder.key(name, self.collection, column, value), column)
 
     def steps(self, place: Place, run: Run) -> Steps:
         bound: ByColumn = run.bound(place)
+        if bound.key is None:  # what was given is the key of no row that there can be
+            return Result()
         keys = UniqueKeys((bound.key,))
-        found: Mapping[Key, Row] = yield Get(self.collection, place.layout.columns, keys, bound.column)
-        return rows_by_key(keys, found)
+        found: Mapping[Key, Row] = yield Get(self.collection, place.layout.asked, keys, bound.column)
+        return rows_by_key(place, keys, found)
 
     def explain(self, place: Place) -> Iterable[tuple[int, dict[str, Any]]]:
         yield place.level, self.line(place, "lookup", by=" or ".join(self.by.values()))

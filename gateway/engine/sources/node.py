@@ -15,6 +15,7 @@ from gateway.engine.sources.key import ByKey, Failing, rows_by_key, rows_of
 from gateway.engine.sources.source import KEPT, Asked, Bound, Source, Steps
 from gateway.errors import BadUserInput
 from gateway.stores.base import Get, Key, Row, UniqueKeys
+from gateway.stores.types import canonical_key
 
 if TYPE_CHECKING:
     from gateway.engine.declared import Declared, Problem, Rows
@@ -59,7 +60,7 @@ class NodeById(Source):
                 declared=collection.declared,
             )
             planning.view(place, type_, asked)
-            place.layout.need(collection.key[0])
+            place.layout.need(collection.key[0])  # a row needs a column
             places[type_.name] = place
         return NodeChild(*asked.common, places, ids.slot)
 
@@ -113,16 +114,21 @@ class OfType(ByKey):
 
     def steps(self, place: Place, run: Run) -> Steps:
         prefix = f"{self.type_name}:"
-        keys = UniqueKeys(dict.fromkeys(text.removeprefix(prefix) for text in self._ids(run.state.bounds)))
+        given: dict[Key, list[str]] = {}  # the ids that are one key, however they are written
+        for text in dict.fromkeys(self._ids(run.state.bounds)):
+            key = canonical_key(self.collection.columns_of(self.column), text.removeprefix(prefix))
+            if key is not None:
+                given.setdefault(key, []).append(text)
+        keys = UniqueKeys(given)
         if not keys:
             return Result()
-        found: Mapping[Key, Row] = yield Get(self.collection, place.layout.columns, keys, self.collection.key[0])
-        result = rows_by_key(keys, found)
-        result.keys = [prefix + key for key in result.keys]
-        return result
+        found: Mapping[Key, Row] = yield Get(self.collection, place.layout.asked, keys, self.column)
+        result = rows_by_key(place, keys, found)
+        told = [(text, row) for key, row in zip(result.keys, result.rows, strict=True) for text in given[key]]
+        return Result(rows=[row for _, row in told], keys=[text for text, _ in told])
 
     def explain(self, place: Place) -> Iterable[tuple[int, dict[str, Any]]]:
-        yield place.level, self.line(place, "one", by=self.collection.key[0])
+        yield place.level, self.line(place, "one", by=self.column)
 
 
 @dataclass(slots=True, eq=False)

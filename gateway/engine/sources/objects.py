@@ -46,9 +46,9 @@ class ObjectPlace(Place):
         assert isinstance(self.layout, ObjectLayout)
         possible: Sequence[GraphQLObjectType] = planning.possible_types(named)
         for type_ in possible:
-            self.layout.asked = set()
+            self.layout.wanted = set()
             self.types[type_.name] = planning.view(self, type_, asked)
-            self.needs[type_.name] = frozenset(self.layout.asked)
+            self.needs[type_.name] = frozenset(self.layout.wanted)
 
     def row_of(self, value: Any, info: Any) -> Row:
         """Return an object's row. An attribute that cannot be read has its error there, for whom it concerns."""
@@ -86,16 +86,16 @@ class ObjectPlace(Place):
 
 
 class ObjectLayout(Layout):
-    """The attributes that somebody needs of objects, behind the object itself. ``asked``: those that were needed since it was emptied."""
+    """The attributes that somebody needs of objects, behind the object itself. ``wanted``: those that were needed since it was emptied."""
 
-    __slots__ = ("asked",)
+    __slots__ = ("wanted",)
 
     def __init__(self) -> None:
         super().__init__((OBJECT,))
-        self.asked: set[str] = set()
+        self.wanted: set[str] = set()
 
     def need(self, column: str) -> int:
-        self.asked.add(column)
+        self.wanted.add(column)
         return super().need(column)
 
 

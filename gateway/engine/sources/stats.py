@@ -53,6 +53,7 @@ class Stats(Source):
     time: str | None = None
     bucket: str | None = None
     assumed_size: int = 10
+    to: str | None = None
 
     needs_column: ClassVar[bool] = False
     filters: ClassVar[bool] = True
@@ -82,8 +83,9 @@ class Stats(Source):
                 )
         else:
             yield from field.below_rows("stats() with by", "without it all rows are meant")
-            yield from field.of_column_in(self.collection, self.by, "a column with the parent's key")
-            yield from field.of_key_above()
+            yield from field.of_columns_in(self.collection, self.by, "a column with the parent's key")
+            yield from field.of_key_above(self.to)
+            yield from field.of_join(self.to or field.rows.key, self.collection, self.by)
         group = field.argument("group_by")
         enum: Any = None if group is None else get_named_type(group.type)
         for value_name, value in getattr(enum, "values", {}).items():
@@ -112,7 +114,8 @@ class Stats(Source):
         """Return the columns of its rows by name. A group that was not asked is null."""
         columns = {name: replace(column, nullable=True) for name, column in self.collection.declared.items()}
         if self.bucket is not None:
-            columns[self.bucket] = Column(self.bucket, Type.TIME, nullable=True)
+            time = self.collection.declared.get(self.time or "")
+            columns[self.bucket] = Column(self.bucket, Type.TIME, nullable=True, precision=3 if time is None else time.precision)
         fit = [(name, measure) for name, measure in self.measures if misfit(self.collection, measure) is None]
         return columns | {name: measured(self.collection, measure, name) for name, measure in fit}
 
@@ -120,8 +123,8 @@ class Stats(Source):
         yield field.named, Rows(f"an aggregate of {self.collection.name}", self._columns(), key="")
 
     def plan(self, planning: Planning, view: View, asked: Asked) -> FieldPlan:
-        by = None if self.by is None else view.key
-        place = planning.place(view, asked, self, by=by, declared=self._columns())
+        by, there = (None, ()) if self.by is None else (self.to or view.key, self.collection.columns_of(self.by))
+        place = planning.place(view, asked, self, by=by, there=there, declared=self._columns())
         planning.arguments(place, asked)
         planning.objects(place, asked)
         return Counted(*asked.common, place, place.slot)
@@ -154,14 +157,16 @@ class Stats(Source):
             match = Match(self.by, keys)
         bound: BoundGroups = run.bound(place)
         # Without groups a row exists only where something matched, which takes a measure to find out.
-        asked = [item for item in self.measures if item[0] in place.layout.columns] or [_TO_FIND_OUT]
+        asked = [item for item in self.measures if item[0] in place.layout.asked] or [_TO_FIND_OUT]
         measures = tuple([measure for _, measure in asked])
         found: Mapping[Any, Sequence[Row]] = yield Aggregate(
             self.collection, bound.groups, measures, match, bound.where, run.limits.objects_max + 1
         )
         run.take(sum(map(len, found.values())))
         has = [cast("str", self.bucket) if isinstance(group, Bucket) else group for group in bound.groups] + [name for name, _ in asked]
-        groups = _picked(found, has, place.layout.columns)
+        groups = _picked(found, has, place.layout.asked)
+        if place.completes is not None:
+            groups = {key: list(map(place.completes, rows)) for key, rows in groups.items()}
         return Result(rows=[row for rows in groups.values() for row in rows], groups=groups)
 
     def parts(self, result: Result) -> Iterable[tuple[Any, Sequence[Row]]]:

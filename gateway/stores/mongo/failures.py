@@ -5,22 +5,27 @@ from __future__ import annotations
 import bson
 from pymongo import errors
 
-from gateway.errors import BadUserInput, Conflict, GatewayError, StoreMisbehaved, StoreTimeout, StoreUnavailable
+from gateway.errors import BadUserInput, Conflict, GatewayError, StoreMisbehaved, StoreTimeout
 from gateway.stores.base import Collection
 from gateway.stores.mongo.answers import Document
+from gateway.stores.mongo.fields import field_of
+from gateway.stores.reasons import Reason, unavailable
 from gateway.stores.shared import conflict
 
-_UNAUTHORIZED, _AUTHENTICATION_FAILED, _DUPLICATE_KEY = 13, 18, 11000
+_REASONS = {13: Reason.NO_RIGHT, 18: Reason.PASSWORD, 14031: Reason.DISK_FULL}
+_DUPLICATE_KEY = 11000
 
 
 def translation(exc: Exception, store: str, seconds: float, collection: Collection | None) -> GatewayError:
     match exc:
         case errors.NetworkTimeout() | errors.ExecutionTimeout() | errors.WTimeoutError():
             return StoreTimeout(store, seconds)
+        case errors.NotPrimaryError() | errors.OperationFailure(code=10107 | 13435):
+            return unavailable(store, exc, Reason.READ_ONLY)
         case errors.ConnectionFailure() | errors.ConfigurationError() | errors.InvalidOperation():
-            return StoreUnavailable(store)
-        case errors.OperationFailure(code=code) if code in {_UNAUTHORIZED, _AUTHENTICATION_FAILED}:
-            return StoreUnavailable(store)
+            return unavailable(store, exc)
+        case errors.OperationFailure(code=code) if code in _REASONS:
+            return unavailable(store, exc, _REASONS[code])
         case errors.OperationFailure() if (duplicate := duplicate_in(exc)) is not None:
             return _conflict(duplicate, store, collection)
         case errors.OperationFailure(code=code):
@@ -44,4 +49,5 @@ def duplicate_in(exc: errors.OperationFailure) -> Document | None:
 def _conflict(duplicate: Document, store: str, collection: Collection | None) -> Conflict:
     if collection is None:
         return conflict(store, "a collection", ())
-    return conflict(store, collection.name, [collection.key[0] if name == "_id" else name for name in duplicate.get("keyPattern", {})])
+    names = {field_of(collection, name).name: name for name in collection.names}
+    return conflict(store, collection.name, [names.get(name, name) for name in duplicate.get("keyPattern", {})])

@@ -6,12 +6,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from bson.binary import UUID_SUBTYPE, Binary
+from bson.decimal128 import Decimal128
+from bson.objectid import ObjectId
+
 from gateway.stores.base import Collection, Index, Type
-from gateway.stores.mongo.query import field
+from gateway.stores.mongo.fields import field_of
 
 _LEAST: dict[Type, Any] = {
     Type.TEXT: "",
     Type.DATE: "",
+    Type.CLOCK: "",
+    Type.ENUM: "",
+    Type.BYTES: "",
+    Type.DECIMAL: Decimal128("-Infinity"),
+    Type.UUID: Binary(b"\x00" * 16, UUID_SUBTYPE),
+    Type.OBJECT_ID: ObjectId("0" * 24),
     Type.BOOL: False,
     Type.INT: float("-inf"),
     Type.FLOAT: float("-inf"),
@@ -43,8 +53,7 @@ class MongoIndex:
 def indexes(collection: Collection) -> list[MongoIndex]:
     """Return the indexes a collection needs besides that of ``_id``, each once."""
     wanted: dict[tuple[tuple[str, int], ...], MongoIndex] = {}
-    keys = (Index(collection.key, unique=True),) if len(collection.key) > 1 else ()
-    for index in (*keys, *collection.indexes):
+    for index in (Index(collection.key, unique=True), *collection.indexes):
         for one in (_index(collection, index), _newest_first(collection, index)):
             if one is not None and one.fields != (("_id", 1),):
                 wanted.setdefault(one.fields, one)
@@ -52,9 +61,9 @@ def indexes(collection: Collection) -> list[MongoIndex]:
 
 
 def _index(collection: Collection, index: Index) -> MongoIndex:
-    fields = tuple((field(collection, name), 1) for name in index.columns)
+    fields = tuple((field_of(collection, name).name, 1) for name in index.columns)
     nullable = [collection[name] for name in index.columns if collection[name].nullable] if index.unique else []
-    return MongoIndex(fields, index.unique, tuple((field(collection, column.name), _LEAST[column.type]) for column in nullable))
+    return MongoIndex(fields, index.unique, tuple((field_of(collection, column.name).name, _LEAST[column.type]) for column in nullable))
 
 
 def _newest_first(collection: Collection, index: Index) -> MongoIndex | None:
@@ -67,4 +76,4 @@ def _newest_first(collection: Collection, index: Index) -> MongoIndex | None:
     time = index.columns[-2]
     if collection[time].type is not Type.TIME:
         return None
-    return MongoIndex(tuple((field(collection, name), -1 if name == time else 1) for name in index.columns))
+    return MongoIndex(tuple((field_of(collection, name).name, -1 if name == time else 1) for name in index.columns))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from base64 import b64encode
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import orjson
+from bson import Binary, Decimal128, ObjectId
 from pymongo import errors
 
 from gateway.errors import ConfigError, MigrationRefused
@@ -165,8 +168,26 @@ def index_statement(collection: Collection, index: Index) -> str:
 
 def shell_statement(name: str, index: MongoIndex) -> str:
     fields = ", ".join(f"{_quoted(field)}: {direction}" for field, direction in index.fields)
-    options = f", {orjson.dumps(index.options, default=str).decode()}" if index.options else ""
+    options = f", {_shell(index.options)}" if index.options else ""
     return f"db.getCollection({_quoted(name)}).createIndex({{{fields}}}{options})"
+
+
+def _shell(value: Any) -> str:
+    match value:
+        case dict():
+            return f"{{{', '.join(f'{_quoted(name)}: {_shell(its)}' for name, its in value.items())}}}"
+        case float() if math.isinf(value):
+            return "Infinity" if value > 0 else "-Infinity"
+        case datetime():
+            return f"ISODate({_quoted(value.strftime('%Y-%m-%dT%H:%M:%SZ').zfill(20))})"
+        case Decimal128():
+            return f"NumberDecimal({_quoted(str(value))})"
+        case ObjectId():
+            return f"ObjectId({_quoted(str(value))})"
+        case Binary():
+            return f"BinData({value.subtype}, {_quoted(b64encode(value).decode())})"
+        case _:
+            return orjson.dumps(value).decode()
 
 
 def _code(collection: Collection) -> list[str]:

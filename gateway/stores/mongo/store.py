@@ -1,7 +1,8 @@
 """A store in MongoDB: one pool of PyMongo's asyncio client, or of Motor for those who still have it.
 
-A collection with a key of one column keeps it as ``_id``. One with a longer key (edges) has a unique index over it, and the
-``_id`` that MongoDB makes. All other columns have their own names. What is asked goes to the server as one aggregation.
+A collection of ours with a key of one column keeps it as ``_id``. One with a longer key (edges), or whose key is ``at`` another place, has
+a unique index over it, and the ``_id`` that MongoDB makes. All other columns have their own names, or are where ``at`` says. What is
+asked goes to the server as one aggregation, and as a second one at the end of rows in an order that MongoDB does not have (``order.py``).
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from collections import Counter
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote
 
 import bson
 import pymongo
 from bson.codec_options import CodecOptions, DatetimeConversion
-from pymongo import AsyncMongoClient, InsertOne, errors
+from pymongo import AsyncMongoClient, errors
 
 from gateway.errors import ConfigError, StoreMisbehaved, StoreUnavailable
 from gateway.stores.base import (
@@ -42,16 +43,30 @@ from gateway.stores.base import (
     note,
 )
 from gateway.stores.described import Description
-from gateway.stores.measures import joined, parts
+from gateway.stores.measures import joined
 from gateway.stores.migrating import GRAPH, LOCK_TIMEOUT_S, Owner, Script, State
 from gateway.stores.mongo import query
-from gateway.stores.mongo.answers import Document, group_columns, group_values, narrowed, rows_of, slices_of, slices_of_pairs
+from gateway.stores.mongo.answers import (
+    Document,
+    group_rows,
+    in_order,
+    keys_of,
+    narrowed,
+    paged_in_order,
+    parents_of,
+    rows_of,
+    slices_of,
+    slices_of_pairs,
+    with_keys,
+)
 from gateway.stores.mongo.described import described
 from gateway.stores.mongo.failures import duplicate_in, translation
 from gateway.stores.mongo.migrations import MongoMigrations, index_statement
+from gateway.stores.mongo.order import is_in_parts
+from gateway.stores.mongo.refusals import Refusals, hosts_in
 from gateway.stores.mongo.values import decode
-from gateway.stores.mongo.writes import deletions, documents_of, replacements
-from gateway.stores.shared import grouped, nulls_last, page_of
+from gateway.stores.mongo.writes import deletions, documents_of, insertions, replacements
+from gateway.stores.shared import grouped, in_order_of, page_of
 from gateway.stores.values import sorted_anyhow
 
 DEFAULT_DATABASE = "crossgraph"
@@ -59,11 +74,13 @@ WRITE_TIMEOUT_S = 5.0
 POOL_WAIT_S = 1.0
 INDEX_TIMEOUT_S = 600.0  # an index over a large collection takes its time
 WRITES_PER_COMMAND = 250  # so that no single command of a large write comes near WRITE_TIMEOUT_S
+_T = TypeVar("_T")
+
 ALL_IN_ONE_BATCH = 100_000  # rows; the server still cuts a batch at 16 MiB
 
 
-# A date that Python cannot hold must not make its neighbours unreadable, nor must a broken text.
-_CODEC: CodecOptions[Document] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_CLAMP, unicode_decode_error_handler="replace")
+# A date that Python has no datetime for comes as its milliseconds; a broken text must not make its neighbours unreadable.
+_CODEC: CodecOptions[Document] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO, unicode_decode_error_handler="replace")
 
 
 class MongoStore:
@@ -84,6 +101,7 @@ class MongoStore:
         self._timeout_s = timeout_s
         options = _driver_options(pool_size, connect_timeout_s, timeout_s)
         self._options = {option: value for option, value in options.items() if option.lower() not in told}
+        self._refusals = Refusals(hosts_in(self._url))
         self._client: Any = None  # PyMongo's or Motor's: the same methods, but for what _now() evens out
         self._has_transactions: bool | None = None
         self._writes: set[asyncio.Task[None]] = set()
@@ -101,15 +119,19 @@ class MongoStore:
     async def open(self) -> None:
         # Here and not in __init__: a client belongs to the loop it was made in. It connects with the first call.
         try:
-            self._client = self._client_class(self._url, **self._options)
+            self._client = self._client_class(self._url, event_listeners=[self._refusals], **self._options)
         except (errors.PyMongoError, ValueError, TypeError) as exc:
             raise ConfigError(f"stores.{self.name}.url: expected a MongoDB URL: {exc}") from exc
 
     async def ping(self) -> None:
+        await self._unless_refused(self._ping())
+
+    async def _ping(self) -> None:
         with self._translated(self._timeout_s):
             await self._opened().admin.command("ping")
 
     async def close(self) -> None:
+        await self._refusals.close()
         client, self._client = self._client, None
         for task in self._writes:
             task.cancel()
@@ -119,14 +141,19 @@ class MongoStore:
     # ------------------------------------------------------------------------------------------------------------ reads
 
     def answer(self, request: Request[A]) -> Coroutine[Any, Any, A]:
-        return self._handlers[type(request)](request)
+        call = self._handlers[type(request)](request)
+        return call if self._refusals.is_known else self._unless_refused(call)
+
+    def _unless_refused(self, call: Coroutine[Any, Any, _T]) -> Coroutine[Any, Any, _T]:
+        return self._refusals.unless_refused(self.name, call, self._ping)
 
     async def _get(self, get: Get) -> Rows:
         if not get.keys:
             return {}
         with self._translated(self._timeout_s):
-            documents = await self._read(get.collection.name, query.get(get))
-        return dict(zip((document["k"] for document in documents), rows_of(get.collection, get.columns, documents), strict=True))
+            documents = await self._read(get.collection.place, query.get(get))
+        keys = keys_of(get.collection, get.column, [document["k"] for document in documents])
+        return dict(zip(keys, rows_of(get.collection, get.columns, documents), strict=True))
 
     async def _fetch(self, fetch: Fetch) -> Slices:
         with self._translated(self._timeout_s):
@@ -137,8 +164,8 @@ class MongoStore:
             return await self._fetch_by_parent(fetch, fetch.match)
 
     async def _fetch_alone(self, fetch: Fetch) -> Slice:
-        name, page = fetch.collection.name, fetch.page
-        documents = await self._read(name, query.rows(fetch))
+        name, page = fetch.collection.place, fetch.page
+        documents = await self._alone_in_parts(fetch) if is_in_parts(fetch) else await self._read(name, query.rows(fetch))
         slice_ = page_of(rows_of(fetch.collection, fetch.columns, documents), page)
         if not fetch.count:
             return slice_
@@ -147,37 +174,50 @@ class MongoStore:
         counts = await self._read(name, query.count(fetch))
         return slice_._replace(total=int(counts[0]["n"]) if counts else 0)
 
+    async def _alone_in_parts(self, fetch: Fetch) -> list[Document]:
+        """Return the documents of a page whose order is put together here; most pages are in the first part of it."""
+        if fetch.page is None:
+            return in_order(fetch, await self._read(fetch.collection.place, query.rows(fetch)))
+        documents: list[Document] = []
+        for pipeline in query.parts_of_page(fetch):
+            documents += paged_in_order(fetch, await self._read(fetch.collection.place, pipeline))
+            if len(documents) > fetch.page.limit:
+                break
+        return documents
+
     async def _fetch_by_parent(self, fetch: Fetch, match: Match) -> Slices:
         if not match.keys:
             return {}
         if fetch.page is None:
-            return slices_of(fetch, await self._read(fetch.collection.name, query.rows_by_parent(fetch, match)))
-        return slices_of(fetch, await self._read("", query.pages_by_parent(fetch, match)))
+            documents = await self._read(fetch.collection.place, query.rows_by_parent(fetch, match))
+            return slices_of(fetch, with_keys(fetch, match.column, documents))
+        pipeline = query.pages_by_parent(fetch, match)
+        return slices_of(fetch, with_keys(fetch, match.column, await self._read("", pipeline), "p")) if pipeline else {}
 
     async def _fetch_by_pairs(self, fetch: Fetch, pairs: Pairs) -> Slices:
         if not pairs.pairs:
             return {}
-        name, page = fetch.collection.name, fetch.page
-        documents = await self._read(name, query.children(fetch, pairs))
+        name, page = fetch.collection.place, fetch.page
+        documents = with_keys(fetch, pairs.column, await self._read(name, query.children(fetch, pairs)))
+        if is_in_parts(fetch):
+            documents = in_order(fetch, documents, cut=True)
         if not fetch.count:
             return slices_of_pairs(fetch, pairs, documents, None)
         if page is None or (page.after is None and page.before is None):
             return slices_of_pairs(fetch, pairs, documents, Counter(document["k"] for document in documents))
         counts = await self._read(name, query.count_by_child(fetch, pairs))
-        return slices_of_pairs(fetch, pairs, documents, {count["_id"]: int(count["n"]) for count in counts})
+        children = keys_of(fetch.collection, pairs.column, [count["_id"] for count in counts])
+        return slices_of_pairs(fetch, pairs, documents, dict(zip(children, (int(count["n"]) for count in counts), strict=True)))
 
     async def _aggregate(self, aggregate: Aggregate) -> Groups:
         collection, match = aggregate.collection, aggregate.match
         if match is not None and not match.keys:
             return {}
         with self._translated(self._timeout_s):
-            documents = await self._read(collection.name, query.groups(aggregate))
-        parents = [None] * len(documents) if match is None else [document["_id"][0] for document in documents]
-        measured = [f"m{place}" for place in range(len(parts(collection, aggregate.measures)))]
-        raw = [group_values(aggregate, measured, document) for document in documents]
-        rows = decode(group_columns(aggregate), raw)
-        width = len(aggregate.groups)
-        return joined(aggregate, grouped(sorted_anyhow(zip(parents, rows, strict=True), key=lambda item: nulls_last(item[1][:width]))))
+            documents = await self._read(collection.place, query.groups(aggregate))
+        parents, rows = parents_of(aggregate, documents), group_rows(aggregate, documents)
+        place_of = in_order_of(aggregate.group_columns)
+        return joined(aggregate, grouped(sorted_anyhow(zip(parents, rows, strict=True), key=lambda item: place_of(item[1]))))
 
     async def _native(self, call: NativeCall) -> Groups:
         function = call.native.query(self.kind)
@@ -221,7 +261,7 @@ class MongoStore:
         # PERF: most calls bring new rows only, and 3,000 edges take 0.7 s inserted, 1.9 to 3.2 s replaced one by one (on the server that
         # stands in for MongoDB in tests; bulk_write of both in a transaction shows it again). The first row that is there ends the try.
         try:
-            await self._in_transaction(collection, [InsertOne({**document}) for document in documents])
+            await self._in_transaction(collection, insertions(documents))
         except errors.BulkWriteError as exc:
             if duplicate_in(exc) is None:
                 raise
@@ -232,7 +272,7 @@ class MongoStore:
             await session.with_transaction(lambda session: self._write(collection, writes, session))
 
     async def _write(self, collection: Collection, writes: Sequence[Any], session: Any = None) -> None:
-        target = self._database()[collection.name]
+        target = self._database()[collection.place]
         for start in range(0, len(writes), WRITES_PER_COMMAND):
             await target.bulk_write(writes[start : start + WRITES_PER_COMMAND], ordered=session is not None, session=session)
 

@@ -1,30 +1,67 @@
-"""From rows and keys to the writes of a bulk."""
+"""From rows and keys to the writes of a bulk.
+
+A document of ours is replaced whole. In one of others the declared columns are set, and all else stays as it is.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pymongo import DeleteMany, DeleteOne, ReplaceOne
+from pymongo import DeleteMany, DeleteOne, InsertOne, ReplaceOne, UpdateOne
 
-from gateway.stores.base import Collection, Key, Row
-from gateway.stores.mongo import query
+from gateway.stores.base import Collection, Row, Type, Value
 from gateway.stores.mongo.answers import Document
+from gateway.stores.mongo.fields import Field, field_of
 from gateway.stores.mongo.values import encode
 from gateway.stores.shared import to_write
 
 
 def documents_of(collection: Collection, rows: Sequence[Row]) -> list[Document]:
-    """Return one document per key; where a key repeats, its last row counts."""
-    columns = [(column, query.field(collection, column.name)) for column in collection.columns]
-    return [{name: encode(column, value) for (column, name), value in zip(columns, row, strict=True)} for row in to_write(collection, rows)]
+    """Return one document per key, its values by their paths; where a key repeats, its last row counts."""
+    fields = [field_of(collection, column.name) for column in collection.columns]
+    return [{field.name: _written(field, value) for field, value in zip(fields, row, strict=True)} for row in to_write(collection, rows)]
 
 
-def replacements(collection: Collection, documents: Sequence[Document]) -> list[ReplaceOne[Document]]:
-    key = [query.field(collection, name) for name in collection.key]
-    return [ReplaceOne({name: {"$eq": document[name]} for name in key}, document, upsert=True) for document in documents]
+def insertions(documents: Sequence[Document]) -> list[InsertOne[Document]]:
+    return [InsertOne(_nested(document)) for document in documents]
 
 
-def deletions(collection: Collection, keys: Sequence[tuple[Key, ...]]) -> list[DeleteOne | DeleteMany]:
-    if len(collection.key) > 1:
-        return [DeleteOne({name: {"$eq": value} for name, value in zip(collection.key, key, strict=True)}) for key in keys]
-    return [DeleteMany({"_id": {"$in": [key for (key,) in keys]}})]
+def replacements(collection: Collection, documents: Sequence[Document]) -> list[ReplaceOne[Document] | UpdateOne]:
+    key = [field_of(collection, name).name for name in collection.key]
+    return [_replacement(collection, key, document) for document in documents]
+
+
+def deletions(collection: Collection, keys: Sequence[tuple[Value, ...]]) -> list[DeleteOne | DeleteMany]:
+    fields = [field_of(collection, name) for name in collection.key]
+    if len(fields) > 1:
+        return [DeleteOne({field.name: {"$eq": _written(field, value)} for field, value in zip(fields, key, strict=True)}) for key in keys]
+    return [DeleteMany({fields[0].name: {"$in": fields[0].natives([key for (key,) in keys])}})]
+
+
+def _replacement(collection: Collection, key: Sequence[str], document: Document) -> ReplaceOne[Document] | UpdateOne:
+    its_key = {name: {"$eq": document[name]} for name in key}
+    if collection.managed:
+        return ReplaceOne(its_key, _nested(document), upsert=True)
+    others = {name: value for name, value in document.items() if name not in key}
+    return UpdateOne(its_key, {"$set": others} if others else {"$setOnInsert": {name: document[name] for name in key}}, upsert=True)
+
+
+def _written(field: Field, value: Value) -> object:
+    """Return what a document holds for a value: a Binary for BYTES of others' documents, which are in none of our forms."""
+    if field.is_guarded and field.column.type is Type.BYTES and value is not None and not field.column.many:
+        return field.natives([value])[0]
+    return encode(field.column, value)
+
+
+def _nested(document: Document) -> Document:
+    """Return a document with subdocuments in place of paths."""
+    if not any("." in path for path in document):
+        return {**document}
+    nested: Document = {}
+    for path, value in document.items():
+        *steps, last = path.split(".")
+        place = nested
+        for step in steps:
+            place = place.setdefault(step, {})
+        place[last] = value
+    return nested

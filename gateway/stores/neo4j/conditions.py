@@ -6,18 +6,33 @@ A shape is what was asked with a mark in the place of each value; the text is ma
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any, Literal
 
-import orjson
-
-from gateway.stores.base import And, Column, Compare, Not, Order, Type, Value, Where
-from gateway.stores.neo4j.sources import Source, native_value
+from gateway.stores.base import And, Compare, Not, Or, Order, Type, Value, Where
+from gateway.stores.neo4j.forms import Form
+from gateway.stores.neo4j.sources import Source
 
 WIDE_BUDGET = 100_000  # characters of prefixes sent along with one wide text
+WIDEST = 16  # conditions side by side
 
 Parameters = dict[str, Any]
 Mark = Literal["null", "plain", "wide"]  # what stands in a shape in the place of a value
+
+
+@dataclass(frozen=True, slots=True)
+class Many:
+    """In a shape: that one, or each, of conditions of one shape holds. Their values are one parameter, a list of lists.
+
+    PERF: a condition costs the server's planner 5 ms, whatever it is: 1,000 of two columns as ORs of ANDs take 4 s and more, in this form
+    40 ms; filters of 100 conditions, which is the default limit, 0.1 to 0.6 s where no two are of one shape. Once per shape.
+    """
+
+    item: Where
+
+
+MANY = 8  # conditions of one shape in one level, from which on they are bound as a list
 
 
 def split(source: Source, where: Where | None, prefix: str = "") -> tuple[Where | None, Parameters]:
@@ -27,35 +42,86 @@ def split(source: Source, where: Where | None, prefix: str = "") -> tuple[Where 
     """
     if where is None:
         return None, {}
-    parameters: Parameters = {}
-    shape = _split(source, where, parameters)
-    parameters["never"] = False
-    return shape, {prefix + name: value for name, value in parameters.items()} if prefix else parameters
+    shape, values = _split(source, where)
+    parameters: Parameters = {f"{prefix}w{i}": value for i, value in enumerate(values)}
+    parameters[f"{prefix}never"] = False
+    return shape, parameters
 
 
-def _split(source: Source, where: Where, parameters: Parameters) -> Where:
+def _split(source: Source, where: Where) -> tuple[Where, list[Any]]:
     if isinstance(where, Compare):
-        return _split_compare(source, where, parameters)
+        mark, value = marked(source.form(where.column), where.value, where.op)
+        return replace(where, value=mark), [] if mark == "null" else [value]
     if isinstance(where, Not):
-        return Not(_split(source, where.item, parameters))
-    return type(where)(tuple(_split(source, item, parameters) for item in where.items))
+        shape, values = _split(source, where.item)
+        return Not(shape), values
+    kind = type(where)
+    items = _flat(where, kind)
+    if len(items) >= MANY:
+        items = _with_lists(items, kind)
+    found = [_split(source, item) for item in items]
+    if len(found) < MANY:
+        return kind(tuple([shape for shape, _ in found])), [value for _, values in found for value in values]
+    by_shape: dict[Where, list[list[Any]]] = {}
+    for shape, values in found:
+        by_shape.setdefault(shape, []).append(values)
+    shapes: list[Any] = []
+    bound: list[Any] = []
+    for shape, every in by_shape.items():
+        if not every[0]:  # there is no value in it: it is the same condition again
+            shapes.append(shape)
+        elif len(every) >= MANY:
+            shapes.append(Many(shape))
+            bound.append(every)
+        else:
+            shapes += [shape] * len(every)
+            bound += [value for values in every for value in values]
+    return kind(tuple(shapes)), bound
 
 
-def _split_compare(source: Source, where: Compare, parameters: Parameters) -> Compare:
-    column = source.collection[where.column]
-    mark, value = marked(column, where.value, ordered=where.op in _COMPARISONS)
-    if mark != "null":
-        parameters[f"w{len(parameters)}"] = value
-    return replace(where, value=mark)
+def _flat(where: And | Or, kind: type[And | Or]) -> list[Where]:
+    """Its items, and those of items that combine theirs in the same way."""
+    items: list[Where] = []
+    for item in where.items:
+        items += _flat(item, kind) if type(item) is kind else [item]
+    return items
 
 
-def marked(column: Column, value: Value, *, ordered: bool) -> tuple[Mark, Any]:
-    """What stands for the value in a shape, and what is bound. ``ordered`` when it is compared by more than equality."""
+def _with_lists(items: list[Where], kind: type[And | Or]) -> list[Where]:
+    """The same, with all that ask whether a column has one of some values as one, in the place of the first: an index can serve that."""
+    op = "eq" if kind is Or else "ne"
+    by_column: dict[str, list[Value]] = {}
+    for item in items:
+        if isinstance(item, Compare) and item.op == op and item.value is not None:
+            by_column.setdefault(item.column, []).append(item.value)
+    found: list[Where] = []
+    for item in items:
+        values = by_column.get(item.column, []) if isinstance(item, Compare) and item.op == op and item.value is not None else []
+        if len(values) < MANY:
+            found.append(item)
+        elif isinstance(item, Compare) and item.value is values[0]:
+            listed = Compare(item.column, "in", tuple(values))
+            found.append(listed if kind is Or else Not(listed))
+            values[0] = _TAKEN
+    return found
+
+
+_TAKEN = object()  # in the place of the first value of a list that has been written
+
+
+def marked(form: Form, value: Value, op: str) -> tuple[Mark, Any]:
+    """What stands for the value in a shape, and what is bound. ``op`` is that of a comparison, or "cursor"."""
     if value is None:
         return "null", None
-    if column.type is Type.TEXT and ordered and not value.isascii() and max(value) > "\ud7ff":
-        return "wide", _wide(value)
-    return "plain", to_parameter(column.type, value)
+    if op in ("in", "has_any"):  # a null in it matches nothing
+        return "plain", [form.sent(item) for item in value if item is not None]
+    if op == "is_empty":
+        return "plain", value
+    ordered = op in _COMPARISONS or op == "cursor"
+    bound = form.sent(value, is_ordered=ordered, op=op)
+    if ordered and form.type is Type.TEXT and not bound.isascii() and max(bound) > "\ud7ff":
+        return "wide", _wide(bound)
+    return "plain", bound
 
 
 def _wide(text: str) -> Parameters:
@@ -82,19 +148,6 @@ def _wide(text: str) -> Parameters:
     return {"text": text, "above": above, "below": below}
 
 
-def to_parameter(type_: Type, value: Value) -> Any:
-    if value is None:
-        return None
-    match type_:
-        case Type.JSON:
-            return orjson.dumps(value).decode()
-        case Type.FLOAT:
-            return [float(v) for v in value if v is not None] if isinstance(value, (tuple, list)) else float(value)
-        case _:
-            # `in` takes a tuple; a null in it matches nothing.
-            return [v for v in value if v is not None] if isinstance(value, (tuple, list)) else value
-
-
 # -------------------------------------------------------------------------------------------------------------- filters
 
 _COMPARISONS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
@@ -112,45 +165,87 @@ def _condition(source: Source, where: Where, name: Callable[[], str], *, negated
         return _condition(source, where.item, name, negated=not negated)
     all_of = isinstance(where, And) != negated
     neutral, final = ("true", "false") if all_of else ("false", "true")
-    parts = [_condition(source, item, name, negated=negated) for item in where.items]
+    parts = [_part(source, item, name, all_of=all_of, negated=negated) for item in where.items]
     parts = [final] if final in parts else [part for part in parts if part != neutral]
     if len(parts) < 2:
         return parts[0] if parts else neutral
-    return "(" + (" AND " if all_of else " OR ").join(parts) + ")"
+    return "(" + _balanced(" AND " if all_of else " OR ", parts) + ")"
+
+
+def _part(source: Source, item: Where | Many, name: Callable[[], str], *, all_of: bool, negated: bool) -> str:
+    if not isinstance(item, Many):
+        return _condition(source, item, name, negated=negated)
+    values = name()
+    level = 0 if values.startswith("$") else int(values[2 : values.index("[")]) + 1
+    variable = f"_v{level}"
+    places = count()
+    one = _condition(source, item.item, lambda: f"{variable}[{next(places)}]", negated=negated)
+    return f"{'all' if all_of else 'any'}({variable} IN {values} WHERE {one})"
+
+
+def _balanced(joint: str, parts: Sequence[str]) -> str:
+    """The parts joined; many of them in brackets, so that their tree is not as deep as they are many."""
+    if len(parts) <= WIDEST:
+        return joint.join(parts)
+    middle = len(parts) // 2
+    return f"({_balanced(joint, parts[:middle])}){joint}({_balanced(joint, parts[middle:])})"
 
 
 def _compare(source: Source, where: Compare, name: Callable[[], str], *, negated: bool) -> str:
-    column, ref, op, mark = source.collection[where.column], source.ref(where.column), where.op, where.value
+    form, ref, op, mark = source.form(where.column), source.ref(where.column), where.op, where.value
     if op in ("eq", "ne"):
         equal = (op == "eq") != negated
         if mark == "null":
             return f"{ref} IS NULL" if equal else f"{ref} IS NOT NULL"
-        value = native_value(column.type, f"${name()}")
-        return f"{ref} = {value}" if equal else f"coalesce({ref} <> {value}, true)"
+        value = form.bound(name())
+        if equal:
+            return form.equals(ref, value)
+        if form.is_raw and not form.guarded:
+            return f"coalesce({ref} <> {value}, true)"
+        return f"NOT coalesce({form.equals(ref, value)}, false)"
     if mark == "null":
         return "true" if negated else "false"
-    test = _test(column.type, ref, op, f"${name()}", mark)
+    test = _test(form, ref, op, name(), mark)
     return f"NOT coalesce({test}, false)" if negated else test
 
 
-def _test(type_: Type, ref: str, op: str, parameter: str, mark: Mark) -> str:
+def _test(form: Form, ref: str, op: str, parameter: str, mark: Mark) -> str:
     match op:
-        case "in" if type_ in (Type.TIME, Type.DATE):
-            return f"{ref} IN [x IN {parameter} | {native_value(type_, 'x')}]"
         case "in":
-            return f"{ref} IN {parameter}"
+            return form.is_one_of(ref, _items(form, parameter))
         case "contains":
-            return f"{ref} CONTAINS {parameter}"
+            return f"{ref if form.is_raw else form.comparable(ref)} CONTAINS {parameter}"
         case "starts_with":
-            return f"{ref} STARTS WITH {parameter}"
+            return f"{ref if form.is_raw else form.comparable(ref)} STARTS WITH {parameter}"
+        case "has":
+            return f"any(_one IN [{_item(form, parameter)}] WHERE _one IN {form.value(ref)})"
+        case "has_any":
+            return f"any(_one IN {_items(form, parameter)} WHERE _one IN {form.value(ref)})"
+        case "is_empty":
+            return f"(size({form.value(ref)}) = 0) = {parameter}"
         case _:
-            return _ordered(type_, ref, _COMPARISONS[op], parameter, mark)
+            sign = _COMPARISONS[op]
+            if form.is_ordered or (form.type in (Type.TEXT, Type.INT) and form.is_raw and mark != "wide"):
+                return f"{_ordered(form, ref, sign, parameter, mark)}{form.guard(ref)}"
+            return _ordered(form, form.comparable(ref), sign, parameter, mark)
 
 
-def _ordered(type_: Type, ref: str, sign: str, parameter: str, mark: Mark) -> str:
+def _item(form: Form, parameter: str) -> str:
+    """A bound value as an item of a list that the column is."""
+    return form.bound(f"[{parameter}]") + "[0]" if form.bound("x") != "x" else parameter
+
+
+def _items(form: Form, parameter: str) -> str:
+    if form.column.many:
+        return form.bound(parameter)
+    one = form.bound("x")
+    return parameter if one == "x" else f"[x IN {parameter} | {one}]"
+
+
+def _ordered(form: Form, ref: str, sign: str, parameter: str, mark: Mark) -> str:
     """``ref`` compared with a parameter by <, <=, > or >=."""
     if mark != "wide":
-        return f"{ref} {sign} {native_value(type_, parameter)}"
+        return f"{ref} {sign} {form.bound(parameter)}"
     # An index would compare by code point; `+ ''` keeps it, and the stored form of the text, out.
     x = f"({ref} + '')"
     greater = (
@@ -178,7 +273,7 @@ class _Names:
 
     def __call__(self) -> str:
         self._next += 1
-        return f"{self._prefix}w{self._next - 1}"
+        return f"${self._prefix}w{self._next - 1}"
 
 
 def conditions(source: Source, where: Where | None, prefix: str = "") -> list[str]:
@@ -204,28 +299,35 @@ def beyond(source: Source, order: Sequence[Order], marks: Sequence[Mark], cursor
         step = _step(source, order[i], marks[i], parameter, after=after)
         last = i == len(order) - 1
         beyond = step if last else f"CASE WHEN {_same(source, order[i], marks[i], parameter)} THEN {beyond} ELSE {step} END"
-    first = source.collection[order[0].column]
-    if len(order) == 1 or first.nullable or marks[0] != "plain":
+    first, form = order[0].column, source.form(order[0].column)
+    if len(order) == 1 or source.may_be_null(first) or marks[0] != "plain" or not form.is_ordered:
         return [beyond]
     # Says nothing new, but in a form that an index can begin at.
     sign = "<=" if order[0].descending == after else ">="
-    return [_ordered(first.type, source.ref(first.name), sign, f"${cursor}0", "plain"), beyond]
+    return [_ordered(form, source.ref(first), sign, f"${cursor}0", "plain"), beyond]
+
+
+def in_order(source: Source, column: str) -> str:
+    """What the column is ordered by."""
+    form, ref = source.form(column), source.ref(column)
+    return ref if form.is_ordered else form.comparable(ref)
 
 
 def _step(source: Source, item: Order, mark: Mark, parameter: str, *, after: bool) -> str:
     """The column's value is beyond the cursor's."""
-    column, ref = source.collection[item.column], source.ref(item.column)
+    ref = in_order(source, item.column)
     if mark == "null":  # nulls are last
         return "false" if after else f"{ref} IS NOT NULL"
-    beyond = _ordered(column.type, ref, "<" if item.descending == after else ">", parameter, mark)
-    return f"({beyond} OR {ref} IS NULL)" if after and column.nullable else beyond
+    beyond = _ordered(source.form(item.column), ref, "<" if item.descending == after else ">", parameter, mark)
+    return f"({beyond} OR {ref} IS NULL)" if after and source.may_be_null(item.column) else beyond
 
 
 def _same(source: Source, item: Order, mark: Mark, parameter: str) -> str:
+    ref = in_order(source, item.column)
     if mark == "null":
-        return f"{source.ref(item.column)} IS NULL"
-    value = f"{parameter}.text" if mark == "wide" else native_value(source.collection[item.column].type, parameter)
-    return f"{source.ref(item.column)} = {value}"
+        return f"{ref} IS NULL"
+    value = f"{parameter}.text" if mark == "wide" else source.form(item.column).bound(parameter)
+    return f"{ref} = {value}"
 
 
 def marked_cursor(
@@ -235,6 +337,6 @@ def marked_cursor(
         return None
     marks: list[Mark] = []
     for i, (item, value) in enumerate(zip(order, values, strict=True)):
-        mark, parameters[f"{cursor}{i}"] = marked(source.collection[item.column], value, ordered=True)
+        mark, parameters[f"{cursor}{i}"] = marked(source.form(item.column), value, "cursor")
         marks.append(mark)
     return tuple(marks)

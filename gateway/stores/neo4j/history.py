@@ -14,7 +14,7 @@ from neo4j import exceptions as driver_errors
 
 from gateway.errors import GatewayError, MigrationRefused
 from gateway.stores.migrating import Owner
-from gateway.stores.neo4j.cypher import labelled
+from gateway.stores.neo4j.native import labelled
 from gateway.stores.neo4j.schema import AWAIT
 from gateway.stores.neo4j.sources import quoted
 from gateway.stores.steps import Applied, Step

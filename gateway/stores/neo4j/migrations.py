@@ -92,5 +92,5 @@ def index_statement(prefix: str, collection: Collection, index: Index) -> str | 
     source = Source(prefix, collection)
     if not all(source.is_property(name) for name in index.columns):
         return None
-    properties = tuple(collection[name].path for name in index.columns)
+    properties = tuple(map(source.path, index.columns))
     return Rule(index.unique, "node" if source.edge is None else "relationship", source.label, properties).statement

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from gateway.errors import NarrowingRefused, StoreMisbehaved
 from gateway.stores.base import Collection, Native, Where
 from gateway.stores.neo4j.conditions import conditions
-from gateway.stores.neo4j.cypher import labelled
 from gateway.stores.neo4j.sources import Source, quoted
 from gateway.stores.placeholders import filled, prefix_of
 
@@ -44,3 +44,22 @@ def _source_of(native: Native, prefix: str, collection: Collection, variables: S
     if len(variables) != (1 if collection.relationship is None else 3):
         raise NarrowingRefused(native.name, collection.name, f"expected {expected}, got {', '.join(variables)}")
     return Source(prefix, collection, variables)
+
+
+def labelled(template: str, prefix: str) -> str:
+    """Return a native query's text, or a step's statement, with its labels, relationship types and names of indexes prefixed."""
+    return template.format_map(_Labels(prefix))
+
+
+class _Labels(Mapping[str, str]):
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+
+    def __getitem__(self, label: str) -> str:
+        return quoted(self._prefix + label)
+
+    def __iter__(self) -> Any:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0

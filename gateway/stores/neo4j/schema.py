@@ -63,8 +63,18 @@ def wanted(prefix: str, collections: Iterable[Collection]) -> list[Rule]:
 
 
 def _require_own_labels(sources: Sequence[Source]) -> None:
-    """A relationship makes nodes that have nothing but an id; in a collection with the same label they would be rows."""
-    ends = {label: s.collection.name for s in sources if s.edge is not None for label in (s.start_label, s.end_label)}
+    """A managed relationship makes nodes that have nothing but an id; in a collection with the same label they would be rows."""
+    ends: dict[str, str] = {}
+    for source in sources:
+        if source.edge is None:
+            continue
+        for which, labels in (("start", source.start_labels), ("end", source.end_labels)):
+            if len(labels) != 1:
+                raise ValueError(
+                    f"collection {source.collection.name}: expected one label of its {which}, for a migration makes that end's property"
+                    f" unique; got {' or '.join(labels) or 'none'}"
+                )
+            ends[labels[0]] = source.collection.name
     for source in sources:
         if source.edge is None and source.label in ends:
             name = source.collection.name
@@ -76,16 +86,19 @@ def _require_own_labels(sources: Sequence[Source]) -> None:
 def _rules(source: Source) -> Iterable[Rule]:
     collection = source.collection
     on: Literal["node", "relationship"] = "node"
+    key = tuple(map(source.path, collection.key))
     if source.edge is None:
-        yield Rule(True, on, source.label, collection.key)
+        yield Rule(True, on, source.label, key)
     else:
-        yield Rule(True, on, source.start_label, ("id",))
-        yield Rule(True, on, source.end_label, ("id",))
+        yield Rule(True, on, source.start_labels[0], (source.edge.start_property,))
+        yield Rule(True, on, source.end_labels[0], (source.edge.end_property,))
         on = "relationship"
+        if source.own_key and all(map(source.is_property, collection.key)):
+            yield Rule(True, on, source.label, key)
     for index in collection.indexes:
         # A relationship is found through its nodes, by either column: no index holds them, and none is missed.
         if all(source.is_property(name) for name in index.columns):
-            yield Rule(index.unique, on, source.label, index.columns)
+            yield Rule(index.unique, on, source.label, tuple(map(source.path, index.columns)))
 
 
 def existing(shown: Sequence[Sequence[object]]) -> set[Rule]:

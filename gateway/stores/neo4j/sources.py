@@ -9,7 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gateway.stores.base import Collection, Type
+from gateway.stores.base import Collection, Relationship
+from gateway.stores.neo4j.forms import Decode, Form, form_of
+from gateway.stores.types import KeyForm
+
+ELEMENT_ID = "elementId()"  # as a column's ``at``: the identity that the database itself gave the node or relationship
+
+COLUMNS_KEPT = 1_000  # sets of columns that were asked of a collection
 
 
 def quoted(name: str) -> str:
@@ -22,72 +28,128 @@ class Source:
     ``variables`` are the node's, or those of a relationship's start, itself and its end.
     """
 
+    is_careful = False
+
     def __init__(self, prefix: str, collection: Collection, variables: Sequence[str] = ()) -> None:
         self.collection = collection
         self.edge = collection.relationship
         self.variables = tuple(variables) or (("n",) if self.edge is None else ("s", "r", "e"))
+        self.is_careful = self.is_careful or not collection.managed
+        self._prefix = prefix
+        self._forms: dict[str, Form] = {}
+        self._decoders: dict[tuple[str, ...], list[tuple[int, Decode]]] = {}
+        self._require_paths()
         if self.edge is None:
-            self.label = prefix + (collection.label or collection.name)
+            self.label = prefix + (collection.label or collection.place)
             self.pattern = f"({self.variables[0]}:{quoted(self.label)})"
             return
-        if {*collection.key} != {self.edge.start_column, self.edge.end_column}:
+        self.own_key = {*collection.key} != {self.edge.start_column, self.edge.end_column}
+        if self.own_key and {*collection.key} & {self.edge.start_column, self.edge.end_column}:
             raise ValueError(
-                f"collection {collection.name}: as a relationship its key must be {self.edge.start_column}, {self.edge.end_column}"
+                f"collection {collection.name}: as a relationship its key must be {self.edge.start_column}, {self.edge.end_column},"
+                f" or properties of its own, or {ELEMENT_ID}; got {', '.join(collection.key)}"
             )
         self.label = prefix + self.edge.type
-        self.start_label, self.end_label = prefix + self.edge.start, prefix + self.edge.end
+        self.start_labels, self.end_labels = self._labels(self.edge.start), self._labels(self.edge.end)
         s, r, e = self.variables
-        self.pattern = f"({s}:{quoted(self.start_label)})-[{r}:{quoted(self.label)}]->({e}:{quoted(self.end_label)})"
+        start, end = node(s, self.start_labels), node(e, self.end_labels)
+        self.pattern = f"{start}-[{r}:{quoted(self.label)}]->{end}"
+
+    def _require_paths(self) -> None:
+        for column in self.collection.columns:
+            if column.path.endswith("()") and (column.path != ELEMENT_ID or column.type.value != "text" or column.collation != "C"):
+                raise ValueError(
+                    f"collection {self.collection.name}: column {column.name}: expected a property, or {ELEMENT_ID} as a TEXT,"
+                    f" got {column.path} as {column.type.upper()}"
+                )
+
+    def _labels(self, labels: str) -> tuple[str, ...]:
+        return tuple([self._prefix + label for label in labels.split("|")]) if labels else ()
+
+    @property
+    def relationship(self) -> Relationship:
+        assert self.edge is not None
+        return self.edge
 
     def ref(self, column: str) -> str:
         """The column in an expression; in the database's own type."""
-        name = self.collection[column].name
+        name, path = self.collection[column].name, self.collection[column].path
         if self.edge is None:
-            return f"{self.variables[0]}.{quoted(name)}"
+            return _of(self.variables[0], path)
         start, relationship, end = self.variables
         if name == self.edge.start_column:
-            return f"{start}.id"
-        return f"{end}.id" if name == self.edge.end_column else f"{relationship}.{quoted(name)}"
+            return f"{start}.{plain(self.edge.start_property)}"
+        return f"{end}.{plain(self.edge.end_property)}" if name == self.edge.end_column else _of(relationship, path)
+
+    def path(self, column: str) -> str:
+        """The name of the property that the column is."""
+        if self.edge is not None and column == self.edge.start_column:
+            return self.edge.start_property
+        if self.edge is not None and column == self.edge.end_column:
+            return self.edge.end_property
+        return self.collection[column].path
 
     def is_property(self, column: str) -> bool:
         """Whether the column is a property of the node or relationship itself, so that an index can hold it."""
+        if self.collection[column].path == ELEMENT_ID:
+            return False
         return self.edge is None or column not in (self.edge.start_column, self.edge.end_column)
 
-    def wire(self, column: str) -> str:
-        """The column as its wire value."""
-        return self.wire_value(self.collection[column].type, self.ref(column))
+    def form(self, column: str) -> Form:
+        """What the column's values are in Cypher. The database's own identities are of their type always."""
+        form = self._forms.get(column)
+        if form is None:
+            declared = self.collection[column]
+            form = self._forms[column] = form_of(declared, self.is_careful and declared.path != ELEMENT_ID)
+        return form
 
-    def wire_value(self, type_: Type, expression: str) -> str:
-        """A value of that type as its wire value."""
-        return wire_value(type_, expression)
+    def may_be_null(self, column: str) -> bool:
+        """Whether a row may have nothing there that could be compared."""
+        return self.may_be_missing(column) or (self.is_careful and self.collection[column].path != ELEMENT_ID)
 
-    def wire_list(self, columns: Sequence[str]) -> str:
-        return "[" + ", ".join(map(self.wire, columns)) + "]"
+    def may_be_missing(self, column: str) -> bool:
+        """Whether a row may have no such property. Without its key it is no row: nothing could tell it from others."""
+        declared = self.collection[column]
+        if declared.path == ELEMENT_ID or declared.name in self.collection.key:
+            return False
+        return declared.nullable or self.is_careful
+
+    @property
+    def is_row(self) -> list[str]:
+        """What has to be said of a node or relationship for it to be a row."""
+        if not self.is_careful:
+            return []
+        return [f"{self.ref(name)} IS NOT NULL" for name in self.collection.key if self.collection[name].path != ELEMENT_ID]
+
+    def shown_list(self, columns: Sequence[str]) -> str:
+        return "[" + ", ".join([self.form(name).shown(self.ref(name)) for name in columns]) + "]"
+
+    def decoders(self, columns: tuple[str, ...]) -> list[tuple[int, Decode]]:
+        """The functions from what the driver gives to wire values, by the columns' places."""
+        known = self._decoders.get(columns)
+        if known is None:
+            known = [(place, decode) for place, name in enumerate(columns) if (decode := self.form(name).decode) is not None]
+            if len(self._decoders) < COLUMNS_KEPT:
+                self._decoders[columns] = known
+        return known
+
+    def key_form(self, column: str) -> KeyForm:
+        return KeyForm(self.collection.columns_of(column))
 
 
 class CarefulSource(Source):
-    """The same, for a collection that holds values of other types than its columns': these are given as they are."""
+    """The same, for a managed collection that holds values of other types than its columns' after all."""
 
-    def wire_value(self, type_: Type, expression: str) -> str:
-        native = _NATIVE.get(type_)
-        if native is None:
-            return expression
-        is_one = " OR ".join(f"{expression} IS :: {name}" for name in native)
-        return f"CASE WHEN {is_one} THEN {wire_value(type_, expression)} ELSE {expression} END"
+    is_careful = True
 
 
-_NATIVE = {Type.TIME: ("ZONED DATETIME", "LOCAL DATETIME"), Type.DATE: ("DATE",)}
+def _of(variable: str, path: str) -> str:
+    return f"elementId({variable})" if path == ELEMENT_ID else f"{variable}.{quoted(path)}"
 
 
-def wire_value(type_: Type, expression: str) -> str:
-    if type_ is Type.TIME:
-        # toString leaves zeros at the end out (…:42Z, …:42.1Z). With a nanosecond more there are always nine decimals.
-        return f"left(toString({expression} + duration({{nanoseconds: 1}})), 23) + 'Z'"
-    return f"toString({expression})" if type_ is Type.DATE else expression
+def plain(name: str) -> str:
+    return name if name == "id" else quoted(name)
 
 
-def native_value(type_: Type, expression: str) -> str:
-    """A bound wire value in the database's own type; null stays null."""
-    if type_ is Type.TIME:
-        return f"datetime({expression})"
-    return f"date({expression})" if type_ is Type.DATE else expression
+def node(variable: str, labels: Sequence[str]) -> str:
+    return f"({variable}{':' if labels else ''}{'|'.join(map(quoted, labels))})"

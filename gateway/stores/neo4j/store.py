@@ -44,15 +44,18 @@ from gateway.stores.described import Description
 from gateway.stores.measures import joined
 from gateway.stores.migrating import GRAPH, LOCK_TIMEOUT_S, Owner, Script, State
 from gateway.stores.neo4j.address import address_of
+from gateway.stores.neo4j.aggregates import aggregate_decoders, aggregate_statement
 from gateway.stores.neo4j.conditions import Parameters, split
-from gateway.stores.neo4j.cypher import aggregate_statement, delete_text, fetch_statement, get_statement, upsert_text, written
+from gateway.stores.neo4j.cypher import fetch_statement, get_statement
 from gateway.stores.neo4j.described import described
 from gateway.stores.neo4j.migrations import Neo4jMigrations, index_statement
 from gateway.stores.neo4j.native import NativeText
 from gateway.stores.neo4j.sources import CarefulSource, Source, quoted
-from gateway.stores.neo4j.values import load_json, require_values, to_wire
+from gateway.stores.neo4j.values import decode_rows, require_values, to_wire
+from gateway.stores.neo4j.writes import delete_text, deleted, upsert_text, written
 from gateway.stores.placeholders import prefix_of
-from gateway.stores.shared import conflict, grouped, nulls_last, pages
+from gateway.stores.reasons import Reason, unavailable
+from gateway.stores.shared import conflict, grouped, in_order_of, pages
 from gateway.stores.values import sorted_anyhow
 
 WRITE_TIMEOUT_S = 30.0  # a load's batches are large
@@ -67,7 +70,8 @@ NATIVE_LIMIT_BYTES = 8 * 1024 * 1024
 DELETED_AT_ONCE = 10_000
 
 UNFIT = "A value cannot be kept in or compared with its column."
-_UNFIT = ("cannot be parsed to a", "Invalid value for", "Invalid date", "too large to index")  # in what the server says of such a value
+# In what the server says of such a value; the last of an end of a relationship that is the key of no node.
+_UNFIT = ("cannot be parsed to a", "Invalid value for", "Invalid date", "too large to index", "Failed to create relationship")
 _MINE = {
     kind: f"SHOW {plural} YIELD name, labelsOrTypes WHERE any(x IN labelsOrTypes WHERE x STARTS WITH $prefix) RETURN collect(name)"
     for kind, plural in (("CONSTRAINT", "CONSTRAINTS"), ("INDEX", "INDEXES"))
@@ -151,25 +155,27 @@ class Neo4jStore:
         return self._handlers[type(request)](request)
 
     async def _get(self, get: Get) -> Rows:
-        found = await self._asked(get_statement, get)
+        source, found = await self._asked(get_statement, get)
         rows: dict[Key, Row] = dict(found)
-        load_json(get.collection, get.columns, rows.values())
+        decode_rows(source.decoders(get.columns), rows.values())
         return rows
 
     async def _fetch(self, fetch: Fetch) -> Slices:
-        records = await self._asked(fetch_statement, fetch)
+        source, records = await self._asked(fetch_statement, fetch)
         slices = pages({parent: rows for parent, rows, _ in records}, fetch.page)
+        decoders = source.decoders(fetch.columns)
         for parent, _, total in records:
             part = slices[parent]
-            load_json(fetch.collection, fetch.columns, part.rows)
+            decode_rows(decoders, part.rows)
             if fetch.count:
                 slices[parent] = part._replace(total=len(part.rows) if fetch.page is None else total)
         return slices
 
     async def _aggregate(self, aggregate: Aggregate) -> Groups:
-        width = len(aggregate.groups)
-        answer = grouped(await self._asked(aggregate_statement, aggregate))
-        return joined(aggregate, {parent: sorted_anyhow(rows, key=lambda row: nulls_last(row[:width])) for parent, rows in answer.items()})
+        source, records = await self._asked(aggregate_statement, aggregate)
+        decode_rows(aggregate_decoders(source, aggregate), [row for _, row in records])
+        in_order = in_order_of(aggregate.group_columns)
+        return joined(aggregate, {parent: sorted_anyhow(rows, key=in_order) for parent, rows in grouped(records).items()})
 
     async def _native(self, call: NativeCall) -> Groups:
         text, parameters = self._native_text(call)
@@ -218,8 +224,8 @@ class Neo4jStore:
 
     async def _delete(self, delete: Delete) -> None:
         if delete.keys:
-            keys = [list(key) for key in sorted({tuple(key) for key in delete.keys})]
-            await self._write(delete_text(self._source(delete.collection)), {"keys": keys}, delete.collection)
+            source = self._source(delete.collection)
+            await self._write(delete_text(source), {"keys": deleted(source, delete.keys)}, delete.collection)
 
     async def describe(self, collections: Sequence[Collection]) -> Description:
         return await described(self._read, self._address.prefix, collections)
@@ -269,15 +275,19 @@ class Neo4jStore:
 
     # -------------------------------------------------------------------------------------------------------- statements
 
-    async def _asked(self, statement: Callable[[Source, Any], tuple[str, Parameters]], request: Any) -> Any:
-        """The answer to a request. Where a value is of a type that its column's way to the wire cannot take, it is asked carefully."""
+    async def _asked(self, statement: Callable[[Source, Any], tuple[str, Parameters]], request: Any) -> tuple[Source, Any]:
+        """The answer to a request, and what it was asked of. Where a managed collection has a value that its column's way to the wire
+        cannot take, it is asked carefully.
+        """
+        source = self._source(request.collection)
         try:
-            return await self._read(*statement(self._source(request.collection), request))
+            return source, await self._read(*statement(source, request))
         except StoreMisbehaved as exc:
             cause = exc.__cause__
-            if not isinstance(cause, driver_errors.Neo4jError) or cause.code not in _OF_TYPES:
+            if source.is_careful or not isinstance(cause, driver_errors.Neo4jError) or cause.code not in _OF_TYPES:
                 raise
-        return await self._read(*statement(self._careful_source(request.collection), request))
+        source = self._careful_source(request.collection)
+        return source, await self._read(*statement(source, request))
 
     async def _read(self, text: str, parameters: Parameters) -> Any:
         """The one value of the one record."""
@@ -345,7 +355,7 @@ class Neo4jStore:
             driver_errors.ConfigurationError,
             OSError,
         ) as exc:
-            raise StoreUnavailable(self.name) from exc
+            raise unavailable(self.name, exc) from exc
         except (OverflowError, UnicodeEncodeError) as exc:  # more than 64 bits, half of a surrogate pair: nothing was sent
             raise BadUserInput(UNFIT, store=self.name) from exc
         except driver_errors.DriverError as exc:
@@ -355,16 +365,24 @@ class Neo4jStore:
         code = error.code or ""
         if "TransactionTimedOut" in code or "LockClientStopped" in code:
             return StoreTimeout(self.name, timeout_s)
-        unavailable = (driver_errors.TransientError, driver_errors.AuthError)
-        if isinstance(error, unavailable) or code.endswith(("DatabaseUnavailable", "DatabaseNotFound", "TransactionTerminated")):
-            return StoreUnavailable(self.name)
+        passing = (driver_errors.TransientError, driver_errors.AuthError)
+        if isinstance(error, passing) or code.endswith(("DatabaseUnavailable", "DatabaseNotFound", "TransactionTerminated")):
+            return unavailable(self.name, error, _reason_of(error, code))
         if any(words in (error.message or "") for words in _UNFIT):
             return BadUserInput(UNFIT, store=self.name)
         return StoreMisbehaved(f"store {self.name}: {code}: {error.message}")
 
 
+def _reason_of(error: driver_errors.Neo4jError, code: str) -> Reason | None:
+    if isinstance(error, driver_errors.AuthError):
+        return Reason.NO_RIGHT if isinstance(error, driver_errors.Forbidden) else Reason.PASSWORD
+    if code.endswith("DatabaseNotFound"):
+        return Reason.NO_DATABASE
+    return Reason.STARTING if code.endswith("DatabaseUnavailable") else None
+
+
 def _unique_columns(collection: Collection, message: str) -> Sequence[str]:
     """Return the columns of the constraint that a message tells of: ``… and property `code` = 'x'``, ``… and properties `a` = …``."""
     known = [index.columns for index in collection.indexes if index.unique] + [collection.key]
-    told = [columns for columns in known if all(f"`{name}` = " in message for name in columns)]
+    told = [columns for columns in known if all(f"`{collection[name].path}` = " in message for name in columns)]
     return max(told, key=len, default=())

@@ -72,7 +72,7 @@ class Aggregate(Request[Groups]):
 
     @property
     def needs(self) -> frozenset[Ability]:
-        return AGGREGATE | (FILTER if self.where is not None else NOTHING)
+        return AGGREGATE | (FILTER if self.where is not None or self.collection.where is not None else NOTHING)
 
     @property
     def keys_count(self) -> int:
@@ -87,6 +87,10 @@ class Aggregate(Request[Groups]):
             return self
         keys = union(cast("Match", aggregate.match).keys for aggregate in (self, *others))
         return replace(self, match=Match(self.match.column, keys))
+
+    def filtered(self) -> Self:
+        own = self.collection.where
+        return self if own is None else replace(self, where=both(own, self.where))
 
     def split(self) -> Sequence[Self]:
         match = self.match

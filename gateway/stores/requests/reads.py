@@ -79,7 +79,7 @@ class Get(Request[Rows]):
 
     @property
     def needs(self) -> frozenset[Ability]:
-        return FILTER if self.where is not None else NOTHING
+        return FILTER if self.where is not None or self.collection.where is not None else NOTHING
 
     @property
     def keys_count(self) -> int:
@@ -93,6 +93,10 @@ class Get(Request[Rows]):
             return self
         every = (self, *others)
         return replace(self, columns=tuple(union(get.columns for get in every)), keys=union(get.keys for get in every))
+
+    def filtered(self) -> Self:
+        own = self.collection.where
+        return self if own is None else replace(self, where=both(own, self.where))
 
     def split(self) -> Sequence[Self]:
         if is_fit(self.keys):
@@ -155,7 +159,8 @@ class Fetch(Request[Slices]):
 
     @property
     def needs(self) -> frozenset[Ability]:
-        return PAGE | (COUNT if self.count else NOTHING) | (FILTER if self.where is not None else NOTHING)
+        filters = self.where is not None or self.collection.where is not None
+        return PAGE | (COUNT if self.count else NOTHING) | (FILTER if filters else NOTHING)
 
     @property
     def keys_count(self) -> int:
@@ -180,6 +185,10 @@ class Fetch(Request[Slices]):
             return replace(self, columns=columns)
         keys = union(cast("Match", fetch.match).keys for fetch in every)
         return replace(self, columns=columns, match=Match(self.match.column, keys))
+
+    def filtered(self) -> Self:
+        own = self.collection.where
+        return self if own is None else replace(self, where=both(own, self.where))
 
     def split(self) -> Sequence[Self]:
         match = self.match

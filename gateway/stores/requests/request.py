@@ -79,6 +79,10 @@ class Request(ABC, Generic[A]):
             )
         return self
 
+    def filtered(self) -> Self:
+        """Return it as if rows were not there for which their collection's own condition does not hold."""
+        return self
+
     def split(self) -> Sequence[Self]:
         """Return it in parts that a store takes: unique keys, not too many. None at all where there is nothing to ask."""
         return (self,)

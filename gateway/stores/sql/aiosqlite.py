@@ -1,6 +1,7 @@
 """Run statements on a SQLite file: a few readers with a thread each, one writer, and what the errors mean.
 
-The file is in WAL mode: readers and the writer do not wait for each other, and a write is on disk before it is answered.
+A file that is made here is in WAL mode: readers and the writer do not wait for each other, and a write is on disk before it is answered.
+One that somebody else made stays in the mode it has.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import math
 import sqlite3
 import threading
 import time
-from array import array
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,10 +21,12 @@ from typing import TYPE_CHECKING, Any
 import aiosqlite
 from sqlalchemy import URL, event, make_url
 
-from gateway.errors import BadUserInput, GatewayError, StoreMisbehaved, StoreTimeout, StoreUnavailable
+from gateway.errors import BadUserInput, GatewayError, StoreMisbehaved, StoreTimeout
 from gateway.stores.base import Row, Value
+from gateway.stores.reasons import Reason, unavailable
 from gateway.stores.shared import conflict
-from gateway.stores.sql.dialects import UNFIT
+from gateway.stores.sql.forms import UNFIT
+from gateway.stores.sql.functions import register
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -100,7 +102,10 @@ class AiosqliteDriver:
         from sqlalchemy.pool import NullPool
 
         self._refuse_when_read_only()
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _connect(self._path).close()  # which makes the file, if there is none
+        except _FAILURES as error:
+            raise self._translated(error) from error
         url = URL.create("sqlite+aiosqlite", database=str(self._path))
         engine = create_async_engine(url, poolclass=NullPool, connect_args={"isolation_level": None, "timeout": lock_timeout_s})
 
@@ -147,9 +152,18 @@ class AiosqliteDriver:
             return StoreTimeout(self._name, BUSY_TIMEOUT_S)
         if isinstance(error, sqlite3.ProgrammingError) or text.endswith("syntax error"):
             return StoreMisbehaved(f"the store '{self._name}' refused a statement: {text}")
-        return StoreUnavailable(self._name)
+        reason = next((reason for words, reason in _REASONS if words in text), None)
+        return unavailable(self._name, error, reason)
 
 
+_REASONS = (
+    ("unable to open", Reason.NO_FILE),
+    ("not a database", Reason.NO_DATABASE),
+    ("no such table", Reason.NO_TABLE),
+    ("no such column", Reason.NO_TABLE),
+    ("readonly", Reason.READ_ONLY),
+    ("disk is full", Reason.DISK_FULL),
+)
 _NOT_UNIQUE = "UNIQUE constraint failed: "
 
 
@@ -297,41 +311,19 @@ def _connect(path: Path, *more_pragmas: str, is_read_only: bool = False) -> sqli
         check_same_thread=False,
     )
     try:
-        if not is_read_only:
+        if not is_read_only and connection.execute("PRAGMA page_count").fetchone() == (0,):
             _switch_to_wal(connection)
         for pragma in ("synchronous = FULL", f"cache_size = -{CACHE_KIB}", "temp_store = MEMORY", *more_pragmas):
             connection.execute(f"PRAGMA {pragma}").close()
-        connection.create_aggregate("float_sum", 1, _FloatSum)  # type: ignore[arg-type]  # its stub knows sums of int alone
+        register(connection)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-class _FloatSum:
-    """An aggregate of SQL: the exact sum rounded once; infinite beyond what a float holds, text where a value is no number."""
-
-    def __init__(self) -> None:
-        self._values = array("d")  # 8 bytes a row
-        self._stranger: str | None = None
-
-    def step(self, value: object) -> None:
-        if isinstance(value, int | float):
-            self._values.append(value)
-        elif value is not None:
-            self._stranger = str(value)
-
-    def finalize(self) -> float | str:
-        if self._stranger is not None:
-            return self._stranger
-        try:
-            return math.fsum(self._values)
-        except OverflowError:
-            return math.inf
-
-
 def _switch_to_wal(connection: sqlite3.Connection) -> None:
-    """Switch the file to WAL, where it stays. SQLite does not wait for other connections here, so this does."""
+    """Switch a new file to WAL, where it stays. SQLite does not wait for other connections here, so this does."""
     deadline = time.monotonic() + BUSY_TIMEOUT_S
     while True:
         try:

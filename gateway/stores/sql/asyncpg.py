@@ -7,14 +7,16 @@ instead of asyncpg's records are 0.01 ms; a record's ``in`` looks at names, so r
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import orjson
+from sqlalchemy import event
 
-from gateway.errors import BadUserInput, GatewayError, StoreMisbehaved, StoreTimeout, StoreUnavailable
+from gateway.errors import BadUserInput, ConfigError, GatewayError, StoreMisbehaved, StoreTimeout, StoreUnavailable
 from gateway.stores.base import Row, Value
+from gateway.stores.reasons import Reason, unavailable
 from gateway.stores.shared import conflict
 from gateway.stores.sql.dialects import UNFIT
 from gateway.stores.sql.pool import Pool
@@ -39,6 +41,9 @@ _SESSION = {
     "lock_timeout": f"{LOCK_TIMEOUT_S * 1000:.0f}",
     "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_TIMEOUT_S * 1000:.0f}",
 }
+# What a pooler in transaction mode takes for a session: it keeps these for each of its clients, and refuses the others. The server's own
+# guards are those of its user then (ALTER ROLE … SET statement_timeout = '3s'); the gateway's own limit of each call stands.
+_POOLED = {name: _SESSION[name] for name in ("application_name", "timezone", "datestyle")}
 _FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, UnicodeError, OverflowError)
 
 
@@ -47,7 +52,8 @@ class AsyncpgDriver:
 
     def __init__(self, name: str, url: str, *, pool_size: int, connect_timeout_s: float, timeout_s: float) -> None:
         self._name = name
-        self._dsn = "postgresql://" + url.partition("://")[2]
+        address, self._prepares = _without_prepared(name, url.partition("://")[2])
+        self._dsn = f"postgresql://{address}"
         self._pool_size = pool_size
         self._connect_timeout_s = connect_timeout_s
         self._statement_timeout_s = timeout_s
@@ -57,16 +63,16 @@ class AsyncpgDriver:
     async def open(self) -> None:
         if self._pool is not None:
             return
-        self._pool = Pool(self._connect, self._pool_size)
+        self._pool = Pool(self._connect, self._pool_size, is_full=_takes_no_more)
 
     async def _connect(self) -> Any:
         connection = await asyncpg.connect(
             self._dsn,
             timeout=self._connect_timeout_s,
-            statement_cache_size=STATEMENTS_PREPARED,
+            statement_cache_size=STATEMENTS_PREPARED if self._prepares else 0,
             max_cached_statement_lifetime=0,
             max_cacheable_statement_size=PREPARED_LIMIT_BYTES,
-            server_settings={**_SESSION, "statement_timeout": f"{self._statement_timeout_s * 1000:.0f}"},
+            server_settings={**_SESSION, "statement_timeout": f"{self._statement_timeout_s * 1000:.0f}"} if self._prepares else _POOLED,
         )
         try:
             await _decode_json(connection)
@@ -132,13 +138,15 @@ class AsyncpgDriver:
 
     def migration_engine(self, lock_timeout_s: float = 0.0) -> AsyncEngine:  # noqa: ARG002 - the wait for the lock is the statement's
         """Return an engine whose one connection may wait for locks, and work, as long as a migration does."""
-        return self._engine({})
+        return self._engine()
 
     def looking_engine(self) -> AsyncEngine:
         """Return an engine whose transactions can change nothing."""
-        return self._engine({"default_transaction_read_only": "on", "statement_timeout": f"{LOOK_TIMEOUT_S * 1000:.0f}"})
+        # For the transaction and not the session, which a pooler may keep for others.
+        return self._engine("SET TRANSACTION READ ONLY", f"SET LOCAL statement_timeout = {LOOK_TIMEOUT_S * 1000:.0f}")
 
-    def _engine(self, session: Mapping[str, str]) -> AsyncEngine:
+    def _engine(self, *first: str) -> AsyncEngine:
+        """Return an engine each of whose transactions begins with the statements ``first``."""
         # Imported late: it brings SQLAlchemy's ORM along, a quarter of the time that this module takes to load.
         from sqlalchemy.ext.asyncio import create_async_engine
         from sqlalchemy.pool import NullPool
@@ -147,10 +155,18 @@ class AsyncpgDriver:
             return await asyncpg.connect(
                 self._dsn,
                 timeout=self._connect_timeout_s,
-                server_settings={"application_name": "crossgraph migrate", "timezone": "UTC", **session},
+                server_settings={"application_name": "crossgraph migrate", "timezone": "UTC"},
+                statement_cache_size=STATEMENTS_PREPARED if self._prepares else 0,
             )
 
-        return create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
+        engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
+
+        @event.listens_for(engine.sync_engine, "begin")
+        def begin(connection: Any) -> None:
+            for statement in first:
+                connection.exec_driver_sql(statement)
+
+        return engine
 
     def translated(self, error: BaseException) -> GatewayError | None:
         """Return the error of ours that ``error``, or what caused it, means; None when it is not the driver's."""
@@ -187,11 +203,42 @@ class AsyncpgDriver:
             return BadUserInput(UNFIT, store=self._name)
         if state[:2] == "42" and state not in _NOT_MIGRATED:
             return StoreMisbehaved(f"the store '{self._name}' refused a statement: {error}")
-        return StoreUnavailable(self._name)
+        return unavailable(self._name, error, _REASONS.get(state))
 
 
+_REASONS = {
+    "28P01": Reason.PASSWORD,
+    "28000": Reason.PASSWORD,
+    "3D000": Reason.NO_DATABASE,
+    "3F000": Reason.NO_TABLE,
+    "42P01": Reason.NO_TABLE,
+    "42703": Reason.NO_TABLE,
+    "42501": Reason.NO_RIGHT,
+    "25006": Reason.READ_ONLY,
+    "53100": Reason.DISK_FULL,
+    "53300": Reason.TOO_MANY,
+    "57P03": Reason.STARTING,
+    "57P01": Reason.LOST,
+    "57P02": Reason.LOST,
+}
 _BAD_DATA = ("22", "23", "54")  # data exception, integrity violation, program limit exceeded
 _NOT_MIGRATED = ("42P01", "42703", "42501")  # undefined table, undefined column, insufficient privilege
+
+
+def _without_prepared(name: str, address: str) -> tuple[str, bool]:
+    """Return an address without ``prepared=on|off``, and whether statements are prepared: not behind a pooler in transaction mode, which
+    gives each transaction a server connection that may not have them.
+    """
+    place, _, query = address.partition("?")
+    rest = [part for part in query.split("&") if part and not part.startswith("prepared=")]
+    said = {part.removeprefix("prepared=") for part in query.split("&") if part.startswith("prepared=")}
+    if not said <= {"on", "off"} or len(said) > 1:
+        raise ConfigError(f"stores.{name}.url: expected prepared=on or prepared=off, got prepared={', '.join(sorted(said))}")
+    return f"{place}?{'&'.join(rest)}" if rest else place, "off" not in said
+
+
+def _takes_no_more(error: BaseException) -> bool:
+    return isinstance(error, asyncpg.TooManyConnectionsError)
 
 
 async def _execute_all(connection: Any, text: str, calls: Sequence[Sequence[Value]]) -> None:
@@ -205,10 +252,11 @@ async def _execute_all(connection: Any, text: str, calls: Sequence[Sequence[Valu
 
 
 async def _release(pool: Pool, connection: Any, error: BaseException) -> None:
-    """End what the connection still does, within ``RELEASE_TIMEOUT_S``. One whose call was given up is closed: its answer may come yet."""
+    """End what the connection still does, within ``RELEASE_TIMEOUT_S``. Only after an error that the server told is it used again."""
     try:
         async with asyncio.timeout(RELEASE_TIMEOUT_S):
-            if isinstance(error, asyncio.CancelledError | TimeoutError):
+            if not isinstance(error, asyncpg.PostgresError):
+                # The driver's own errors, between what it sends, may leave the connection in a state that nobody sees.
                 await connection.close()
             elif connection.is_in_transaction():
                 await connection.execute("ROLLBACK")

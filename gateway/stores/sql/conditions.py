@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
+from operator import ge, gt, le, lt
 from typing import Any
 
 import sqlalchemy as sa
 
-from gateway.stores.base import And, Collection, Compare, Not, Order, Page, Type, Value, Where
+from gateway.stores.base import And, Collection, Compare, Not, Order, Page, Value, Where
 from gateway.stores.sql.dialects import Dialect, Expression
+from gateway.stores.sql.forms import Form, Sender, each
+from gateway.stores.types import NO_VALUE
 
 Shape = tuple[Any, ...]
 Values = dict[str, Value]
@@ -22,25 +25,41 @@ Values = dict[str, Value]
 # ----------------------------------------------------------------------------------------------------- shapes and values
 
 
-def where_shape(where: Where | None, values: Values, dialect: Dialect, prefix: str = "") -> Shape | None:
-    """Return ``where`` without its values; those are added to ``values`` under the names that ``condition_of`` gives them."""
+def where_shape(collection: Collection, where: Where | None, values: Values, dialect: Dialect, prefix: str = "") -> Shape | None:
+    """Return ``where`` without its values; those are added to ``values`` as they are sent, by the names that ``condition_of`` gives them.
+
+    A comparison with what can be no value of the column is one that nothing matches.
+    """
     own: Values = {}
-    shape = _shape_of(where, own, dialect, f"{prefix}w")
+    shape = _shape_of(collection, where, own, dialect, f"{prefix}w")
     values.update(own)
     return shape
 
 
-def _shape_of(where: Where | None, values: Values, dialect: Dialect, letter: str) -> Shape | None:
+def _shape_of(collection: Collection, where: Where | None, values: Values, dialect: Dialect, letter: str) -> Shape | None:
     if where is None:
         return None
     if isinstance(where, Compare):
-        if where.value is not None:
-            many = where.op == "in"
-            values[f"{letter}{len(values)}"] = dialect.many([v for v in where.value if v is not None]) if many else where.value
-        return (where.op, where.column, where.value is None)
+        return _compare_shape(collection, where, values, dialect, letter)
     if isinstance(where, Not):
-        return ("not", _shape_of(where.item, values, dialect, letter))
-    return ("and" if isinstance(where, And) else "or", tuple([_shape_of(item, values, dialect, letter) for item in where.items]))
+        return ("not", _shape_of(collection, where.item, values, dialect, letter))
+    items = tuple([_shape_of(collection, item, values, dialect, letter) for item in where.items])
+    return ("and" if isinstance(where, And) else "or", items)
+
+
+def _compare_shape(collection: Collection, where: Compare, values: Values, dialect: Dialect, letter: str) -> Shape:
+    op, name, value = where.op, where.column, where.value
+    if value is None or op == "is_empty":
+        return (op, name, value is None)
+    form = dialect.form(collection, name)
+    if op in ("in", "has_any"):
+        value = dialect.many(each(form.send_item)(value))
+    else:
+        send = form.send_ordered if op in _RANGES else form.send
+        if send is not None and (value := send(value)) is NO_VALUE:
+            return ("not", ("in", name, True)) if op == "ne" else ("in", name, True)
+    values[f"{letter}{len(values)}"] = value
+    return (op, name, False)
 
 
 def page_shape(page: Page | None, values: Values) -> Shape | None:
@@ -53,6 +72,12 @@ def page_shape(page: Page | None, values: Values) -> Shape | None:
         bounds.append(None if bound is None else tuple([value is None for value in bound]))
         values.update((f"{letter}{i}", value) for i, value in enumerate(bound or ()) if value is not None)
     return (page.backward, *bounds)
+
+
+def bound_senders(collection: Collection, order: Sequence[Order], dialect: Dialect) -> dict[str, Sender]:
+    """Return how the values of a page's bounds are sent, by their names, where that is otherwise than they are."""
+    sends = [dialect.form(collection, item.column).send_ordered for item in order]
+    return {f"{letter}{place}": send for letter in "ab" for place, send in enumerate(sends) if send is not None}
 
 
 # -------------------------------------------------------------------------------------------------------------- conditions
@@ -89,21 +114,26 @@ def _comparison(
         return column.is_not(None) if negated else column.is_(None)
     if is_null:
         return sa.true() if negated else sa.false()
-    comparison = _OPERATORS[op](dialect, column, next(names), declared.type)
+    form = dialect.form(collection, name)
+    comparison = form.is_empty(column) if op == "is_empty" else _OPERATORS[op](form, column, next(names))
     if not negated:
         return comparison
-    return sa.or_(column.is_(None), sa.not_(comparison)) if declared.nullable else sa.not_(comparison)
+    tested = form.tested(column)
+    return sa.or_(tested.is_(None), sa.not_(comparison)) if declared.nullable or tested is not column else sa.not_(comparison)
 
 
-_OPERATORS: dict[str, Callable[[Dialect, Expression, str, Type], Expression]] = {
-    "eq": lambda d, column, name, type_: column == d.value(name, type_),
-    "gt": lambda d, column, name, type_: column > d.value(name, type_),
-    "gte": lambda d, column, name, type_: column >= d.value(name, type_),
-    "lt": lambda d, column, name, type_: column < d.value(name, type_),
-    "lte": lambda d, column, name, type_: column <= d.value(name, type_),
-    "in": lambda d, column, name, type_: d.is_one_of(column, name, type_),
-    "contains": lambda d, column, name, type_: d.contains(column, d.value(name, type_)),
-    "starts_with": lambda d, column, name, type_: d.starts_with(column, d.value(name, type_)),
+_RANGES: dict[str, Callable[[Any, Any], Any]] = {"gt": gt, "gte": ge, "lt": lt, "lte": le}
+_OPERATORS: dict[str, Callable[[Form, Expression, str], Expression]] = {
+    "eq": lambda form, column, name: form.is_value(column, name),
+    "gt": lambda form, column, name: form.ranged(column, gt, name),
+    "gte": lambda form, column, name: form.ranged(column, ge, name),
+    "lt": lambda form, column, name: form.ranged(column, lt, name),
+    "lte": lambda form, column, name: form.ranged(column, le, name),
+    "in": lambda form, column, name: form.one_of(column, name),
+    "contains": lambda form, column, name: form.contains(column, name),
+    "starts_with": lambda form, column, name: form.starts_with(column, name),
+    "has": lambda form, column, name: form.has(column, name),
+    "has_any": lambda form, column, name: form.has_any(column, name),
 }
 
 
@@ -116,6 +146,16 @@ def ordering_of(column: Expression, nullable: bool, descending: bool, backward: 
     if not nullable:
         return item
     return sa.nulls_first(item) if backward else sa.nulls_last(item)
+
+
+def order_of(collection: Collection, source: sa.FromClause, order: Sequence[Order], backward: bool, dialect: Dialect) -> list[Expression]:
+    """Return ORDER BY."""
+    found = []
+    for item in order:
+        form = dialect.form(collection, item.column)
+        ordered = form.ordered(source.c[item.column], descending=item.descending)
+        found.append(ordering_of(ordered, form.may_be_null(item.descending), item.descending, backward))
+    return found
 
 
 def between(collection: Collection, source: sa.FromClause, order: Sequence[Order], bounds: Shape, dialect: Dialect) -> Expression:
@@ -164,16 +204,12 @@ def _beyond(
     is_after: bool,
     dialect: Dialect,
 ) -> Expression:
-    steps = [
-        _Step(
-            source.c[item.column],
-            None if is_null else dialect.value(f"{letter}{position}", collection[item.column].type),
-            collection[item.column].nullable,
-            item.descending != is_after,
-            is_after,
-        )
-        for position, (item, is_null) in enumerate(zip(order, nulls, strict=True))
-    ]
+    steps = []
+    for position, (item, is_null) in enumerate(zip(order, nulls, strict=True)):
+        form = dialect.form(collection, item.column)
+        ordered = form.ordered(source.c[item.column], descending=item.descending)
+        value = None if is_null else form.ordered_parameter(f"{letter}{position}")
+        steps.append(_Step(ordered, value, form.may_be_null(item.descending), item.descending != is_after, is_after))
     plain = not any(step.nullable or step.value is None for step in steps)
     if plain and len(steps) > 1 and len({step.greater for step in steps}) == 1:
         # One comparison of rows, which is one range of an index.

@@ -7,14 +7,17 @@ store, and does nothing in this one (``if_not_exists``).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import sqlalchemy as sa
 from alembic.autogenerate import produce_migrations, render_python_code
 from alembic.autogenerate.api import AutogenContext
+from alembic.autogenerate.render import _repr_type
 from alembic.operations import ops
 from alembic.runtime.migration import MigrationContext
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeEngine
 
 from gateway.errors import MigrationRefused
@@ -22,9 +25,13 @@ from gateway.stores.base import Collection
 from gateway.stores.migrating import GRAPH, Script, next_number, slug
 from gateway.stores.sql import tables as types
 from gateway.stores.sql.migrations import has_scripts, state, version_table
-from gateway.stores.sql.tables import tables
+from gateway.stores.sql.needs import Need, needs_of
+from gateway.stores.sql.tables import Named, place_of, tables
 
-_NAMES = {id(value): name for name, value in vars(types).items() if isinstance(value, TypeEngine) and not name.startswith("_")}
+_NAMES: dict[int, str] = {}  # the first of each type's
+for _name, _value in vars(types).items():
+    if isinstance(_value, TypeEngine) and not _name.startswith("_"):
+        _NAMES.setdefault(id(_value), _name)
 
 _Change = ops.CreateTableOp | ops.CreateIndexOp | ops.AddColumnOp
 
@@ -40,7 +47,7 @@ def drafted(
             raise MigrationRefused(f"store {name}: expected all steps to be run before another is made, {', '.join(known.waiting)} waits")
         before = known.applied[-1].partition(" ")[0] if known.applied else None
     number = next_number(scripts)
-    metadata = tables(collections)
+    metadata = tables([_by_default(connection, each) for each in collections], dialect.name)
     changes = list(_changes(connection, name, metadata))
     drafts: list[tuple[str, list[_Change]]] = []
     if before is None and connection is not None:
@@ -55,6 +62,13 @@ def drafted(
         written.append(Script(f"{own}_{slug(title)}.py", _script(title, own, before, its, dialect), tuple(_remarks(its))))
         before = own
     return written
+
+
+def _by_default(connection: sa.Connection | None, collection: Collection) -> Collection:
+    """Return a collection whose schema is the default one as one without a schema, as what is there is told."""
+    default = connection.dialect.default_schema_name if connection is not None else None
+    schema, name = place_of(collection, "" if connection is None else connection.dialect.name)
+    return replace(collection, table=name) if schema is not None and schema == default else collection
 
 
 def _changes(connection: sa.Connection | None, name: str, metadata: sa.MetaData) -> Iterator[_Change]:
@@ -127,6 +141,19 @@ def _remarks(changes: Iterable[_Change]) -> Iterator[str]:
             )
 
 
+def _needs(changes: Iterable[_Change]) -> list[Need]:
+    """Return what must be there before the changes. It stays when they are undone, as others may have come to use it."""
+    columns: list[sa.Column[Any]] = []
+    schemas: list[str | None] = []
+    for change in changes:
+        if isinstance(change, ops.CreateTableOp):
+            columns += [item for item in change.columns if isinstance(item, sa.Column)]
+            schemas.append(change.schema)
+        elif isinstance(change, ops.AddColumnOp):
+            columns.append(change.column)
+    return needs_of(columns, schemas)
+
+
 # ------------------------------------------------------------------------------------------------------------------- text
 
 _SCRIPT = '''"""{text}"""
@@ -151,12 +178,25 @@ def downgrade() -> None:
 
 def _script(text: str, revision: str, before: str | None, changes: Sequence[_Change], dialect: sa.Dialect) -> str:
     names: set[str] = set()
+    needs = _needs(changes)
     imports: set[str] = set()
 
     def rendered(what: str, item: Any, autogenerating: AutogenContext) -> str | Literal[False]:
         imports.update(autogenerating.imports)
         autogenerating.imports = imports  # what any part of the script needs
-        if what != "type" or id(item) not in _NAMES:
+        if what != "type":
+            return False
+        if isinstance(item, postgresql.ENUM):  # made before the table, once for all that have it
+            imports.add("from sqlalchemy.dialects import postgresql")
+            schema = "" if item.schema is None else f", schema={item.schema!r}"
+            return f"postgresql.ENUM({', '.join(map(repr, item.enums))}, name={item.name!r}{schema}, create_type=False)"
+        if isinstance(item, postgresql.ARRAY):
+            imports.add("from sqlalchemy.dialects import postgresql")
+            return f"postgresql.ARRAY({_repr_type(item.item_type, autogenerating)})"
+        if isinstance(item, Named):
+            names.add("Named")
+            return f"Named({item.name!r})"
+        if id(item) not in _NAMES:
             return False
         names.add(_NAMES[id(item)])
         return _NAMES[id(item)]
@@ -168,15 +208,22 @@ def _script(text: str, revision: str, before: str | None, changes: Sequence[_Cha
         lines = [line for line in found.splitlines() if not line.strip().startswith("#")]
         return "\n".join(lines).strip() or "pass"
 
+    def making(its: Sequence[Need]) -> list[str]:
+        return [f"ensure_{need.what}(op.get_bind(), {', '.join(map(repr, (need.name, *need.values)))})" for need in its]
+
     upgrade, downgrade = code(changes), code([change.reverse() for change in reversed(changes)])
     lines = sorted(imports)
+    if needs or names:
+        lines.append("")
+    if needs:
+        lines.append(f"from gateway.stores.sql.needs import {', '.join(sorted({f'ensure_{need.what}' for need in needs}))}")
     if names:
-        lines.append(f"\nfrom gateway.stores.sql.tables import {', '.join(sorted(names))}")
+        lines.append(f"from gateway.stores.sql.tables import {', '.join(sorted(names))}")
     return _SCRIPT.format(
         text=text.replace('"', "'").replace("\\", "/"),
         imports="".join(f"{line}\n" for line in lines),
         revision=revision,
         before=f'"{before}"' if before else None,
-        upgrade=upgrade,
+        upgrade="\n    ".join([*making(needs), upgrade]),
         downgrade=downgrade,
     )

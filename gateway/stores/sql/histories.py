@@ -12,12 +12,14 @@ import sqlalchemy as sa
 from gateway.errors import GatewayError, StoreTimeout
 from gateway.stores.base import Collection, Index
 from gateway.stores.migrating import Owner, Script, State
+from gateway.stores.sql.tables import place_of
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 P = ParamSpec("P")
 T = TypeVar("T")
+E = TypeVar("E", bound="AsyncEngine | None")
 
 _IDENTIFIER_BYTES = 63  # PostgreSQL cuts longer names
 
@@ -72,7 +74,7 @@ class Histories:
         if has_scripts(scripts):
             assert scripts is not None
             return await self._seen(state, self._name, scripts, owner)
-        lacking = await self._seen(missing, collections) if collections else []
+        lacking = await self._seen(missing, self._dialect.name, collections) if collections else []
         return State(owner, waiting=tuple(statements(self._dialect, lacking)), is_declared=True)
 
     async def drafted(self, collections: Sequence[Collection], scripts: Path, text: str) -> list[Script]:
@@ -83,22 +85,23 @@ class Histories:
     # ------------------------------------------------------------------------------------------------------- connections
 
     async def _changed(self, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        engine = self._driver.migration_engine(self._lock_timeout_s)
-        async with self._disposed(engine), engine.begin() as connection:
+        async with self._engine(lambda: self._driver.migration_engine(self._lock_timeout_s)) as engine, engine.begin() as connection:
             return await connection.run_sync(work, *args, **kwargs)
 
     async def _seen(self, work: Callable[Concatenate[Any, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call ``work`` with a connection that can change nothing, or with None where there is no database yet."""
-        engine = self._driver.looking_engine()
-        if engine is None:
-            return work(None, *args, **kwargs)
-        async with self._disposed(engine), engine.connect() as connection:
-            return await connection.run_sync(work, *args, **kwargs)
+        async with self._engine(self._driver.looking_engine) as engine:
+            if engine is None:
+                return work(None, *args, **kwargs)
+            async with engine.connect() as connection:
+                return await connection.run_sync(work, *args, **kwargs)
 
     @asynccontextmanager
-    async def _disposed(self, engine: AsyncEngine) -> AsyncIterator[None]:
+    async def _engine(self, make: Callable[[], E]) -> AsyncIterator[E]:
+        engine: E | None = None
         try:
-            yield
+            engine = make()
+            yield engine
         except GatewayError:
             raise
         except Exception as error:
@@ -111,18 +114,15 @@ class Histories:
                 raise locked(self._name, self._lock_timeout_s) from error
             raise translated from error
         finally:
-            await engine.dispose()
+            if engine is not None:
+                await engine.dispose()
 
 
 def index_statement(dialect: sa.Dialect, collection: Collection, index: Index) -> str:
     """Return the statement that makes an index of a table that is not ours, by the database's own names."""
     quote: Callable[[str], str] = dialect.identifier_preparer.quote
-    *schema, table = collection.place.split(".")
+    schema, table = place_of(collection, dialect.name)
     columns = [collection[name].path for name in index.columns]
     name = "_".join(("uq" if index.unique else "ix", table, *columns)).encode()[:_IDENTIFIER_BYTES].decode(errors="ignore")
-    place = ".".join(map(quote, (*schema, table)))
-    if dialect.name == "sqlite" and schema:  # the schema stands before the index there
-        place, name = quote(table), ".".join(map(quote, (*schema, name)))
-    else:
-        name = quote(name)
-    return f"CREATE {'UNIQUE ' if index.unique else ''}INDEX {name} ON {place} ({', '.join(map(quote, columns))})"
+    place = quote(table) if schema is None else f"{quote(schema)}.{quote(table)}"
+    return f"CREATE {'UNIQUE ' if index.unique else ''}INDEX {quote(name)} ON {place} ({', '.join(map(quote, columns))})"

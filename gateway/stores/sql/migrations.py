@@ -6,6 +6,7 @@ at the same time wait for each other.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,17 +19,21 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.script.revision import RevisionError
 from alembic.util import CommandError
-from sqlalchemy.schema import CreateIndex, CreateSchema, CreateTable
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from gateway.errors import MigrationLocked, MigrationRefused
 from gateway.stores.base import Collection
 from gateway.stores.migrating import GATEWAY, GRAPH, Owner, State
+from gateway.stores.sql.needs import Need, needs_of
 from gateway.stores.sql.tables import tables
 
 BASE = "base"
 
 _LOCK = 7_411_802_367  # any number, the same for all gateways
 _LOCK_NOT_AVAILABLE = "55P03"
+_LINES = re.compile(r"\s*\n\s*")  # between the lines of a statement; what is quoted keeps its blanks
+
+Missing = Need | sa.Table | sa.Index
 
 
 def version_table(name: str, owner: Owner = GRAPH) -> str:
@@ -65,15 +70,17 @@ def downgrade(connection: sa.Connection, name: str, scripts: Path, to: str | Non
 
 
 def create_missing(connection: sa.Connection, name: str, collections: Sequence[Collection], lock_timeout_s: float) -> list[str]:
-    """Create the tables and indexes that are declared and not there."""
-    if not missing(connection, collections):
+    """Create the tables and indexes that are declared and not there, with the schemas and types that they need."""
+    kind = connection.dialect.name
+    if not missing(connection, kind, collections):
         return []
     _wait_for_others(connection, name, lock_timeout_s)
     done: list[str] = []
-    for item in missing(connection, collections):
-        if isinstance(item, sa.Table):
-            if item.schema is not None and connection.dialect.name == "postgresql":
-                connection.execute(CreateSchema(item.schema, if_not_exists=True))
+    for item in missing(connection, kind, collections):
+        if isinstance(item, Need):
+            connection.execute(item.statement)
+            done.append(f"{name}: created {item}")
+        elif isinstance(item, sa.Table):
             item.create(connection)
             done.append(f"{name}: created table {item.fullname}")
         else:
@@ -85,32 +92,42 @@ def create_missing(connection: sa.Connection, name: str, collections: Sequence[C
 # ---------------------------------------------------------------------------------------------------------------- looks
 
 
-def missing(connection: sa.Connection | None, collections: Sequence[Collection]) -> list[sa.Table | sa.Index]:
-    """Return the tables that are not there, and the indexes that those that are do not have. None: there is no database yet."""
-    declared = tables(collections).sorted_tables
+def missing(connection: sa.Connection | None, kind: str, collections: Sequence[Collection]) -> list[Missing]:
+    """Return the tables that are not there, after what they need, and the indexes that those that are do not have.
+
+    ``kind`` is that of the database; without a connection there is none yet.
+    """
+    declared = tables(collections, kind).sorted_tables
     if connection is None:
         return list(declared)
-    found: list[sa.Table | sa.Index] = []
+    new: list[sa.Table] = []
+    found: list[Missing] = []
     inspector = sa.inspect(connection)
     there = {schema: set(inspector.get_table_names(schema=schema)) for schema in {table.schema for table in declared}}
     for table in declared:
         if table.name not in there[table.schema]:
+            new.append(table)
             found.append(table)
             continue
         indexes = {index["name"] for index in inspector.get_indexes(table.name, schema=table.schema)}
         found += sorted((index for index in table.indexes if index.name not in indexes), key=lambda index: str(index.name))
-    return found
+    if kind != "postgresql":
+        return found
+    needs = needs_of((column for table in new for column in table.columns), (table.schema for table in new))
+    return [*(need for need in needs if not need.is_there(connection)), *found]
 
 
-def statements(dialect: sa.Dialect, items: Sequence[sa.Table | sa.Index]) -> list[str]:
+def statements(dialect: sa.Dialect, items: Sequence[Missing]) -> list[str]:
     """Return the statements that make these, each in a line."""
     made: list[Any] = []
     for item in items:
-        if isinstance(item, sa.Table):
+        if isinstance(item, Need):
+            made.append(item.statement)
+        elif isinstance(item, sa.Table):
             made += [CreateTable(item), *map(CreateIndex, sorted(item.indexes, key=lambda index: str(index.name)))]
         else:
             made.append(CreateIndex(item))
-    return [" ".join(str(statement.compile(dialect=dialect)).split()) for statement in made]
+    return [_LINES.sub(" ", str(statement.compile(dialect=dialect)).strip()) for statement in made]
 
 
 def state(connection: sa.Connection | None, name: str, scripts: Path, owner: Owner) -> State:

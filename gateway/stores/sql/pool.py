@@ -10,15 +10,26 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from time import monotonic
 from typing import Any
+
+FULL_S = 1.0  # for which a server that took no more connections is not asked for another
 
 
 class Pool:
-    """At most ``size`` connections, made when first needed; one that has closed is forgotten, and another made in its place."""
+    """At most ``size`` connections, made when first needed; one that has closed is forgotten, and another made in its place.
 
-    def __init__(self, connect: Callable[[], Awaitable[Any]], size: int) -> None:
+    Where the server takes no more of them (``is_full`` of what connecting raised), those that are open are waited for: for ``FULL_S`` no
+    other is tried.
+    """
+
+    def __init__(
+        self, connect: Callable[[], Awaitable[Any]], size: int, *, is_full: Callable[[BaseException], bool] = lambda _: False
+    ) -> None:
         self._connect = connect
         self._size = size
+        self._is_full = is_full
+        self._full_until = 0.0
         self._open = 0  # handed out, idle or being made
         self._idle: list[Any] = []
         self._waiting: deque[asyncio.Future[Any]] = deque()
@@ -32,8 +43,14 @@ class Pool:
                 if not connection.is_closed():
                     return connection
                 self._open -= 1
-            if self._open < self._size:
-                return await self._make()
+            if self._open < self._size and (not self._open or monotonic() >= self._full_until):
+                try:
+                    return await self._make()
+                except Exception as error:
+                    if not self._open or not self._is_full(error):
+                        raise
+                    self._full_until = monotonic() + FULL_S
+                    continue  # one may have come back meanwhile
             connection = await self._wait()
             if connection is not None:
                 return connection

@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
+import base64
 import re
-from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
-from typing import Any
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from typing import Any, cast
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from gateway.errors import BadUserInput
-from gateway.stores.base import Collection, Interval, Key, Row, Type, Value
-from gateway.stores.sql.dialects import PARAMETER, TEXT, UNFIT, Conditions, Decoder, Dialect, Expression, encoder
+from gateway.stores.base import Collection, Column, Interval, Key, Row, Type, Value
+from gateway.stores.sql.dialects import NO_OFFSET, PARAMETER, TEXT, UNFIT, Conditions, Decoder, Dialect, Expression, KeyValues
+from gateway.stores.sql.forms import Form, Held
+from gateway.stores.sql.postgresql_forms import PgForm, array_literal, form_of, keys_literal
+from gateway.stores.types import INFINITY, MINUS_INFINITY, decimal_text
 
 ROWS_PER_STATEMENT = 2_500  # of an upsert in PostgreSQL: each statement stays far below the statement timeout
 
 _PG_DIALECT: Any = PGDialect  # not annotated by SQLAlchemy
-_TIME_FORMAT: Expression = sa.literal_column("""'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'""")
-_DATE_FORMAT: Expression = sa.literal_column("'YYYY-MM-DD'")
 _UTC: Expression = sa.literal_column("'UTC'")
 _INTERVALS: dict[Interval, Expression] = {
     "hour": sa.literal_column("'hour'"),
     "day": sa.literal_column("'day'"),
     "week": sa.literal_column("'week'"),
     "month": sa.literal_column("'month'"),
-}
-_SENT_AS: dict[Type, sa.types.TypeEngine[Any]] = {Type.BOOL: sa.Boolean(), Type.INT: sa.BigInteger(), Type.FLOAT: sa.Double()}
-_CAST_TO: dict[Type, sa.types.TypeEngine[Any]] = {
-    Type.TIME: postgresql.TIMESTAMP(timezone=True),
-    Type.DATE: sa.Date(),
-    Type.JSON: postgresql.JSON(),
-    Type.TEXTS: postgresql.ARRAY(sa.Text()),
 }
 _TEXTS = postgresql.ARRAY(TEXT)
 _SCALE = f"CAST({2**62} AS double precision)"
@@ -43,44 +39,30 @@ class PostgreSQL(Dialect):
     enforces_types = True
     sqlalchemy = _PG_DIALECT(paramstyle="numeric_dollar")
     by_name = _PG_DIALECT(paramstyle="named")
-    decoders: Mapping[Type, Decoder] = {}  # the driver decodes JSON, and times are formatted by the server
+    first_place = 1
 
-    def __init__(self) -> None:
-        self.native_decoders = {Type.INT: int, Type.FLOAT: float, Type.BOOL: bool, Type.TIME: _wire_time, Type.DATE: _wire_date}
+    def make_form(self, column: Held) -> Form:
+        return form_of(column)
+
+    def native_form(self, column: Column) -> tuple[Decoder | None, str | None]:
+        return native_decoder(column), None
 
     def many(self, values: Sequence[Value]) -> Value:
         return list(values)
 
     def keys(self, keys: Sequence[Key]) -> Value:
-        return _array_literal(keys)
+        return array_literal(keys)
 
-    def pairs_values(self, pairs: Sequence[tuple[Key, Key]]) -> dict[str, Value]:
-        return {"parents": _array_literal([parent for parent, _ in pairs]), "keys": _array_literal([key for _, key in pairs])}
+    def key_values(self, keys: Sequence[KeyValues]) -> dict[str, Value]:
+        columns = list(zip(*keys, strict=True))
+        if len(columns) == 1:
+            return {"keys": keys_literal(columns[0])}
+        return {f"keys{number}": keys_literal(column) for number, column in enumerate(columns)}
 
-    def value(self, name: str, type_: Type) -> Expression:
-        # Times go as text: the driver would want a datetime for a parameter of that type.
-        sent = _SENT_AS.get(type_, TEXT)
-        parameter = sa.cast(sa.bindparam(name, type_=sent), sent)
-        return sa.cast(parameter, _CAST_TO[type_]) if type_ in _CAST_TO else parameter
+    def pairs_values(self, parents: Sequence[Key], keys: Sequence[KeyValues]) -> dict[str, Value]:
+        return {"parents": array_literal(parents), **self.key_values(keys)}
 
-    def is_one_of(self, column: Expression, name: str, type_: Type) -> Expression:
-        return column == sa.any_(_array_of_keys(name) if name == "keys" else _array(name, type_))
-
-    def contains(self, column: Expression, text: Expression) -> Expression:
-        return sa.func.strpos(column, text) > sa.literal_column("0")
-
-    def starts_with(self, column: Expression, text: Expression) -> Expression:
-        return sa.func.starts_with(column, text, type_=sa.Boolean())
-
-    def shown(self, expression: Expression, type_: Type) -> Expression:
-        # PERF: formatting in the server took a flat list from 1,150 to 2,900 requests/s, against strftime here.
-        if type_ is Type.TIME:
-            return sa.func.to_char(sa.func.timezone(_UTC, expression), _TIME_FORMAT)
-        if type_ is Type.DATE:
-            return sa.func.to_char(expression, _DATE_FORMAT)
-        return expression
-
-    def bucket(self, column: Expression, interval: Interval) -> Expression:
+    def bucket(self, column: Expression, interval: Interval, form: Form) -> Expression:  # noqa: ARG002
         return sa.func.date_trunc(_INTERVALS[interval], column, _UTC)
 
     def float_sum(self, column: Expression) -> Expression:
@@ -101,61 +83,78 @@ class PostgreSQL(Dialect):
         rest = sum_of(f"CAST({x} AS text)", "numeric", f"NOT ({is_cut})")
         return sa.literal_column(f"CAST({cut[0]} + {cut[1]} * {_shift(62)} + {cut[2]} * {_shift(124)} + {rest} AS text)")
 
-    def pairs(self) -> sa.FromClause:
-        return sa.func.unnest(_array_of_keys("parents"), _array_of_keys("keys")).table_valued("parent", "key").render_derived("pairs")
+    def decimal_sum(self, column: Expression, form: Form) -> Expression:  # noqa: ARG002
+        return sa.cast(sa.func.sum(column), TEXT)
+
+    def pairs(self, forms: Sequence[Form]) -> tuple[sa.FromClause, Expression, list[Expression]]:
+        parents = sa.cast(sa.cast(sa.bindparam("parents", type_=TEXT), TEXT), _TEXTS)
+        whole = sa.cast(sa.select(parents).scalar_subquery(), _TEXTS)
+        names = _key_names(forms)
+        pairs = sa.func.unnest(whole, *_key_arrays(forms)).table_valued("parent", *names).render_derived("pairs")
+        return pairs, pairs.c.parent, [pairs.c[name] for name in names]
+
+    def keys_table(self, forms: Sequence[Form]) -> tuple[sa.FromClause, Expression, list[Expression]]:
+        names = _key_names(forms)
+        keys = sa.func.unnest(*_key_arrays(forms)).table_valued(*names, with_ordinality="place").render_derived("parents")
+        return keys, keys.c.place, [keys.c[name] for name in names]
 
     def page_per_parent(
         self,
         source: sa.Table,
-        parent: str,
-        columns: Sequence[str],
-        types: Sequence[Type],
+        parents: Sequence[tuple[str, Form]],
+        columns: Sequence[tuple[str, Form]],
         wanted: Conditions,
         ordering: Conditions,
-        limit: sa.BindParameter[int],
+        limit: sa.BindParameter[int] | None,
+        *,
+        is_plain: bool,
+        is_managed: bool,  # noqa: ARG002
     ) -> sa.Select[Any]:
-        # A lateral subquery with LIMIT can only run as a nested loop: for each key in turn the first rows of the index,
+        # A lateral subquery with LIMIT or OFFSET can only run as a nested loop: for each key in turn the first rows of the index,
         # so the rows of a parent come in order.
-        parents = sa.func.unnest(_array_of_keys("keys")).table_valued("key").render_derived("parents")
-        labelled = [source.c[name].label(f"c{i}") for i, name in enumerate(columns)]
-        page = (
-            sa.select(*(labelled or [sa.null().label("nothing")]))
-            .where(source.c[parent] == parents.c.key, *wanted(source))
-            .order_by(*ordering(source))
-            .limit(limit)
-            .lateral("page")
-        )
-        shown = [self.shown(page.c[f"c{i}"], type_).label(f"c{i}") for i, type_ in enumerate(types)]
-        return sa.select(*shown, parents.c.key).select_from(parents.join(page, sa.true()))
+        if is_plain:
+            keys: Any = sa.func.unnest(*_key_arrays([form for _, form in parents])).table_valued("key").render_derived("parents")
+            place, values = keys.c.key, [keys.c.key]
+        else:
+            keys, place, values = self.keys_table([form for _, form in parents])
+        labelled = [source.c[name].label(f"c{i}") for i, (name, _) in enumerate(columns)]
+        are_its = [form.equals(source.c[name], value) for (name, form), value in zip(parents, values, strict=True)]
+        query = sa.select(*(labelled or [sa.null().label("nothing")])).where(*are_its, *wanted(source)).order_by(*ordering(source))
+        page = (query.offset(NO_OFFSET) if limit is None else query.limit(limit)).lateral("page")
+        shown = [form.shown(page.c[f"c{i}"]).label(f"c{i}") for i, (_, form) in enumerate(columns)]
+        return sa.select(*shown, place).select_from(keys.join(page, sa.true()))
 
     def upsert(self, source: sa.Table, collection: Collection) -> sa.ClauseElement:
-        arrays = [_array(column.name, column.type, cast_items=False) for column in collection.columns]
+        forms = [cast("PgForm", self.form(collection, name)) for name in collection.names]
+        arrays = [form.sent_items(name) for form, name in zip(forms, collection.names, strict=True)]
         sent = sa.func.unnest(*arrays).table_valued(*collection.names).render_derived("sent")
-        items = [
-            sa.cast(sent.c[column.name], _CAST_TO[column.type]) if column.type in _CAST_TO else sent.c[column.name]
-            for column in collection.columns
-        ]
-        insert = postgresql.insert(source).from_select(list(collection.names), sa.select(*items))
+        items = [form.written(sent.c[name]) for form, name in zip(forms, collection.names, strict=True)]
+        insert = postgresql.insert(source).from_select([source.c[name] for name in collection.names], sa.select(*items))
         rest = {name: insert.excluded[name] for name in collection.names if name not in collection.key}
+        key = [source.c[name] for name in collection.key]
         if not rest:
-            return insert.on_conflict_do_nothing(index_elements=list(collection.key))
-        return insert.on_conflict_do_update(index_elements=list(collection.key), set_=rest)
+            return insert.on_conflict_do_nothing(index_elements=key)
+        return insert.on_conflict_do_update(index_elements=key, set_=rest)
 
     def upsert_values(self, collection: Collection, rows: Sequence[Row]) -> list[tuple[Value, ...]]:
-        encoders = [encoder(column, _array_literal) for column in collection.columns]
+        encoders = self.encoders(collection, collection.names)
+        moments = [number for number, column in enumerate(collection.columns) if _is_moment(column)] if collection.managed else []
         calls = []
         for start in range(0, len(rows), ROWS_PER_STATEMENT):
-            columns = zip(*rows[start : start + ROWS_PER_STATEMENT], strict=True)
+            columns = list(zip(*rows[start : start + ROWS_PER_STATEMENT], strict=True))
+            if any(INFINITY in columns[number] or MINUS_INFINITY in columns[number] for number in moments):
+                raise BadUserInput(UNFIT)
             calls.append(tuple(list(map(encode, column) if encode else column) for encode, column in zip(encoders, columns, strict=True)))
         return calls
 
     def delete(self, source: sa.Table, collection: Collection) -> sa.ClauseElement:
-        arrays = [_array(name, Type.TEXT) for name in collection.key]
+        forms = [cast("PgForm", self.form(collection, name)) for name in collection.key]
+        arrays = [form.items(name) for form, name in zip(forms, collection.key, strict=True)]
         sent = sa.func.unnest(*arrays).table_valued(*collection.key).render_derived("sent")
         return sa.delete(source).where(*(source.c[name] == sent.c[name] for name in collection.key))
 
-    def delete_values(self, keys: Sequence[tuple[Key, ...]]) -> list[tuple[Value, ...]]:
-        return [tuple(list(column) for column in zip(*keys, strict=True))] if keys else []
+    def delete_values(self, collection: Collection, keys: Sequence[tuple[Value, ...]]) -> list[tuple[Value, ...]]:
+        return [tuple(list(column) for column in zip(*self.deleted(collection, keys), strict=True))] if keys else []
 
     def native_text(self, query: str) -> tuple[str, tuple[str, ...]]:
         names: list[str] = []
@@ -177,41 +176,55 @@ def _shift(bits: int) -> str:
     return f"0.{5**bits:0{bits}}"
 
 
-def _array(name: str, type_: Type, *, cast_items: bool = True) -> Expression:
-    sent = postgresql.ARRAY(_SENT_AS.get(type_, TEXT))
-    parameter = sa.cast(sa.bindparam(name, type_=sent), sent)
-    return sa.cast(parameter, postgresql.ARRAY(_CAST_TO[type_])) if cast_items and type_ in _CAST_TO else parameter
+def _key_names(forms: Sequence[Form]) -> list[str]:
+    """Return the names of the columns of keys, which their parameters have too but for a letter."""
+    return ["key"] if len(forms) == 1 else [f"key{number}" for number in range(len(forms))]
 
 
-def _array_of_keys(name: str) -> Expression:
-    """Return the text[] that ``_array_literal`` writes: a subquery, so that it is read once, and not for each row that is compared.
-
-    PERF: asyncpg looks at each item of a list, which costs 0.2 µs a key, more than all else that is done for it; the server reads the
-    literal in less time than it saves (200 keys: 47 µs of CPU here instead of 85, and 205 µs in all instead of 243).
-    """
-    sent = sa.cast(sa.cast(sa.bindparam(name, type_=TEXT), TEXT), _TEXTS)
-    return sa.cast(sa.select(sent).scalar_subquery(), _TEXTS)
+def _key_arrays(forms: Sequence[Form]) -> list[Expression]:
+    names = ["keys"] if len(forms) == 1 else [f"keys{number}" for number in range(len(forms))]
+    return [cast("PgForm", form).keys(name) for form, name in zip(forms, names, strict=True)]
 
 
-def _array_literal(values: Sequence[str]) -> str:
-    """Return a text[] as PostgreSQL writes it: '{"a","b"}'."""
-    if not values:
-        return "{}"
-    try:
-        joined = '","'.join(values)
-    except TypeError as error:
-        raise BadUserInput(UNFIT) from error
-    if "\\" in joined or joined.count('"') != 2 * (len(values) - 1):
-        joined = '","'.join([value.replace("\\", "\\\\").replace('"', '\\"') for value in values])
-    return '{"' + joined + '"}'
+def _is_moment(column: Column) -> bool:
+    return column.type in (Type.TIME, Type.DATE) and not column.many
 
 
-def _wire_time(value: Any) -> Value:
+# -------------------------------------------------------------------------------------------------------- native queries
+
+
+def native_decoder(column: Column) -> Decoder | None:
+    """Return how the driver's value becomes a wire value; None where it is one."""
+    if column.type is Type.TEXTS or column.type not in (decoders := _decoders(column)):
+        return None
+    decode = decoders[column.type]
+    if column.many:
+        return lambda values: [decode(value) for value in values]
+    return decode
+
+
+def _decoders(column: Column) -> dict[Type, Decoder]:
+    precision, scale = column.precision, column.scale
+    return {
+        Type.INT: int,
+        Type.FLOAT: float,
+        Type.BOOL: bool,
+        Type.DECIMAL: lambda value: decimal_text(Decimal(value), scale),
+        Type.TIME: lambda value: _wire_time(value, precision),
+        Type.DATE: lambda value: value.isoformat() if isinstance(value, date) else value,
+        Type.CLOCK: lambda value: _digits(value.isoformat("microseconds"), precision) if isinstance(value, time) else value,
+        Type.UUID: str,
+        Type.BYTES: lambda value: base64.b64encode(value).decode() if isinstance(value, bytes) else value,
+    }
+
+
+def _wire_time(value: Any, precision: int) -> Value:
     if not isinstance(value, datetime):
         return value
     utc = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-    return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return f"{_digits(utc.replace(tzinfo=None).isoformat(timespec='microseconds'), precision)}Z"
 
 
-def _wire_date(value: Any) -> Value:
-    return value.isoformat() if isinstance(value, date) else value
+def _digits(text: str, precision: int) -> str:
+    """Return a text that ends with six digits of a second with as many as the precision."""
+    return text[:-7] if not precision else f"{text}000"[: len(text) - 6 + precision]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -44,13 +44,15 @@ from gateway.stores.migrating import GRAPH, LOCK_TIMEOUT_S, Owner, Script, State
 from gateway.stores.shared import grouped_by_first, grouped_by_last, pages, to_write
 from gateway.stores.sql.aiosqlite import AiosqliteDriver, is_unfit_for_json
 from gateway.stores.sql.asyncpg import AsyncpgDriver
-from gateway.stores.sql.conditions import Values
 from gateway.stores.sql.described import described
 from gateway.stores.sql.dialects import Dialect
 from gateway.stores.sql.histories import Histories, index_statement
+from gateway.stores.sql.keys import keys_of
 from gateway.stores.sql.postgresql import PostgreSQL
 from gateway.stores.sql.sqlite import SQLite
 from gateway.stores.sql.statements import Statement, Statements
+
+_T = TypeVar("_T")
 
 
 class SqlStore:
@@ -104,11 +106,15 @@ class SqlStore:
         if not get.keys:
             return {}
         width = len(get.columns)
-        key = get.columns.index(get.column) if get.column in get.columns else width
         statement, values = self.statements.get(get)
-        values["keys"] = self._dialect.keys(get.keys)
+        keys = statement.match
+        if keys is None or (sent := keys.send(get.keys, values)) is None:
+            return {}
         rows = await self._read(statement, values)
-        return {row[key]: row[:width] for row in rows}
+        if statement.keys == "key":
+            key = get.columns.index(get.column) if get.column in get.columns else width
+            return {row[key]: row[:width] for row in rows}
+        return keys.named(statement.keys, sent, {row[width]: row[:width] for row in rows})
 
     async def _fetch(self, fetch: Fetch) -> Slices:
         if _asks_nothing(fetch.match):
@@ -119,16 +125,27 @@ class SqlStore:
             rows = await self._read(statement, values)
             slices = pages({None: [row[:width] for row in rows]}, page)
         else:
-            rows = await self._read(statement, values | self._match_values(fetch.match))
-            slices = pages(grouped_by_last(rows, width), page)
+            sent = _send(statement, fetch.match, values)
+            if sent is None:
+                return {}
+            by_parent: dict[Any, list[Row]] = grouped_by_last(await self._read(statement, values), width)
+            by_key: dict[Key | None, list[Row]] = _named(statement, sent, by_parent)
+            slices = pages(by_key, page)
         return await self._with_totals(fetch, slices) if fetch.count else slices
 
     async def _aggregate(self, aggregate: Aggregate) -> Groups:
         if _asks_nothing(aggregate.match):
             return {}
         statement, values = self.statements.aggregate(aggregate)
-        rows = await self._read(statement, values | self._match_values(aggregate.match))
-        return joined(aggregate, grouped_by_last(rows, len(rows[0]) - 1)) if rows else {}
+        sent = _send(statement, aggregate.match, values)
+        if sent is None:
+            return {}
+        rows = await self._read(statement, values)
+        if not rows:
+            return {}
+        by_parent: dict[Any, list[Row]] = grouped_by_last(rows, len(rows[0]) - 1)
+        groups: Groups = _named(statement, sent, by_parent)
+        return joined(aggregate, groups)
 
     async def _native(self, call: NativeCall) -> Groups:
         statement, values = self.statements.native(call)
@@ -146,10 +163,21 @@ class SqlStore:
     async def _delete(self, delete: Delete) -> None:
         keys = sorted(set(delete.keys))
         if keys:
-            await self._driver.write(self.statements.delete(delete).text, self._dialect.delete_values(keys))
+            await self._driver.write(self.statements.delete(delete).text, self._dialect.delete_values(delete.collection, keys))
 
     async def describe(self, collections: Sequence[Collection]) -> Description:
-        return await described(self._driver, self.kind, collections)
+        description = await described(self._driver, self.kind, collections)
+        # An index on a char(n) serves what is of that type, which no declaration says.
+        padded = frozenset(
+            (collection, name)
+            for collection in collections
+            for name, column in getattr(description[collection.name], "columns", {}).items()
+            if column.type.startswith("character(") and name in collection.declared
+        )
+        if self.kind == "postgresql" and self._dialect.learn(padded):
+            keys_of.cache_clear()
+            self.statements.forget()
+        return description
 
     # -------------------------------------------------------------------------------------------------------- migration
 
@@ -190,20 +218,16 @@ class SqlStore:
     async def _read(self, statement: Statement, values: Mapping[str, Value]) -> Sequence[Row]:
         note(statement.text)
         try:
-            return statement.decode(await self._driver.fetch(statement.text, statement.bind(values)))
+            rows = statement.decode(await self._driver.fetch(statement.text, statement.bind(values)))
+            if self.enforces_types and statement.decoders and statement.has_unreadable(rows):
+                self.enforces_types = False  # from now on answers are looked at
+            return rows
         except (StoreUnavailable, orjson.JSONDecodeError) as error:
             if not statement.is_json or not is_unfit_for_json(error):
                 raise
         statement = statement.row_by_row
         note(statement.text)
         return statement.decode(await self._driver.fetch(statement.text, statement.bind(values)))
-
-    def _match_values(self, match: Match | Pairs | None) -> Values:
-        if match is None:
-            return {}
-        if isinstance(match, Match):
-            return {"keys": self._dialect.keys(match.keys)}
-        return self._dialect.pairs_values(list(dict.fromkeys(match.pairs)))
 
     async def _with_totals(self, fetch: Fetch, slices: dict[Key | None, Slice]) -> Slices:
         """Return ``slices`` with totals. The database counts only for parents whose page may not hold all their rows."""
@@ -215,8 +239,26 @@ class SqlStore:
             return known
         match = _only(fetch.match, uncounted)
         statement, values = self.statements.totals(fetch)
-        totals = await self._read(statement, values | self._match_values(match))
-        return known | {parent: known.get(parent, EMPTY)._replace(total=total) for parent, total in totals}
+        sent = _send(statement, match, values)
+        if sent is None:
+            return known
+        counted: dict[Any, int] = dict(await self._read(statement, values))  # type: ignore[arg-type]
+        totals = _named(statement, sent, counted)
+        return known | {parent: known.get(parent, EMPTY)._replace(total=total) for parent, total in totals.items()}
+
+
+def _send(statement: Statement, match: Match | Pairs | None, values: dict[str, Value]) -> Sequence[Key] | None:
+    """Add what a match binds to ``values``. Return the keys that are sent; None where nothing can match."""
+    if match is None or statement.match is None:
+        return ()
+    if isinstance(match, Match):
+        return statement.match.send(match.keys, values)
+    return () if statement.match.send_pairs(match.pairs, values) else None
+
+
+def _named(statement: Statement, sent: Sequence[Key], answer: dict[Any, _T]) -> dict[Any, _T]:
+    """Return an answer by the keys that were asked."""
+    return answer if statement.keys == "key" or statement.match is None else statement.match.named(statement.keys, sent, answer)
 
 
 def _asks_nothing(match: Match | Pairs | None) -> bool:

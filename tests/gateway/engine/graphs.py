@@ -12,7 +12,8 @@ import strawberry
 from strawberry.schema.config import StrawberryConfig
 
 from gateway.graph.fields import Graph
-from gateway.graph.inputs import Direction, StringFilter
+from gateway.graph.inputs import Direction
+from gateway.graph.operators import StringFilter
 from gateway.graph.scalars import SCALARS
 from gateway.service import Request, Response, Service
 from gateway.stores import Stores

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum
 from typing import Any
@@ -13,6 +14,7 @@ from graphql import GraphQLError
 from gateway.context import RequestContext
 from gateway.errors import StoreTimeout
 from gateway.graph.fields import Connection, Node, batched, column, computed, lookup, many, one
+from gateway.service import Request
 from gateway.stores.base import Collection, Column, Key, Type
 from tests.gateway.engine.graphs import MASKED, Both, Named, Sorted, both, graph
 
@@ -322,3 +324,36 @@ async def test_a_computed_field_that_raises_is_masked_and_null(blog: Both) -> No
 async def test_a_computed_field_without_a_value_nulls_where_it_must_have_one(blog: Both) -> None:
     await blog.answer('{ post(id: "2") { sureLoud } }', data={"post": None}, errors={"post.sureLoud": null("sureLoud")})
     await blog.answer('{ post(id: "3") { sureLoud } }', data={"post": None}, errors={"post.sureLoud": MASKED})
+
+
+# ------------------------------------------------------------------------------------------------------------ cancellation
+
+
+async def test_a_request_that_is_cancelled_ends_all_functions_that_it_waits_for() -> None:
+    started, ended = asyncio.Event(), []
+    waiting = 0
+
+    async def endless(_: RequestContext, keys: Sequence[Key]) -> list[Any]:
+        nonlocal waiting
+        waiting += 1
+        if waiting == 2:
+            started.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            ended.append(keys[0])
+            raise
+        return []
+
+    @strawberry.type
+    class Query:
+        first: str | None = batched(endless, key_argument="id")
+        second: str | None = batched(endless, key_argument="id")
+
+    pair = await both(graph(Query, POSTS), {})
+    request = asyncio.ensure_future(pair.engine.answer(Request('{ first(id: "1") second(id: "2") }')))
+    await started.wait()
+    request.cancel()
+    await asyncio.gather(request, return_exceptions=True)
+    await asyncio.sleep(0)
+    assert sorted(ended) == ["1", "2"]

@@ -84,7 +84,7 @@ def test_a_cursor_of_the_longest_is_taken_and_a_longer_one_is_not_made() -> None
         write_cursor(of, ("x" * (longest() + 1), "1"))
 
 
-KINDS = Collection("kinds", "books", (*(Column(str(type_), type_) for type_ in Type), Column("id")))
+KINDS = Collection("kinds", "books", (*(Column(str(type_), type_) for type_ in Type if type_ is not Type.ENUM), Column("id")))
 GOOD: list[tuple[Type, list[Any]]] = [
     (Type.TEXT, ["", "5"]),
     (Type.BOOL, [True, False]),

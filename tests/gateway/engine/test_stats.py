@@ -29,7 +29,7 @@ SALES = Collection(
         Column("kind", nullable=True),
         Column("sold_at", Type.TIME, nullable=True),
         Column("due", Type.DATE),
-        Column("pieces", Type.INT),
+        Column("pieces", Type.INT, bits=32),
         Column("price", Type.FLOAT, nullable=True),
     ),
 )

@@ -200,7 +200,7 @@ BELOW: dict[str, tuple[Any, Any, str]] = {
     "half of a key": (
         Post | None,
         one(PAIRS, by="name"),
-        "User.wrong: expected a collection with a key of one column, got pairs with the key (a, b), of which this would be a part",
+        "User.wrong: expected as many columns as they are compared with, 2 (a, b of pairs), got 1 (name of users)",
     ),
     "a collection left out": (
         Post | None,
@@ -210,7 +210,7 @@ BELOW: dict[str, tuple[Any, Any, str]] = {
     "one key for each": (
         list[Post] | None,
         each(POSTS, by="post_id"),
-        "User.wrong: expected a column of type TEXTS with the keys, got 'post_id' of type TEXT",
+        "User.wrong: expected a column with a list of keys (many, or TEXTS), got 'post_id' of type TEXT",
     ),
     "one for each": (Post | None, each(POSTS, by="tags"), "User.wrong: expected a list of objects, got Post"),
     "keys that may be null": (
@@ -276,17 +276,18 @@ BELOW: dict[str, tuple[Any, Any, str]] = {
     "a measure of an unknown column": (
         list[Count],
         counted(by="author_id", measures={"count": count(), "most": maximum("stars")}),
-        "User.wrong(measure most): expected a column of type INT, FLOAT, TIME, DATE or TEXT of posts (id, author_id, at), got 'stars'",
+        "User.wrong(measure most): expected a column of type INT, FLOAT, DECIMAL, TIME, DATE, CLOCK or TEXT of posts"
+        " (id, author_id, at), got 'stars'",
     ),
     "a sum of text": (
         list[Count],
         counted(by="author_id", measures={"count": count(), "sum": total("author_id")}),
-        "User.wrong(measure sum): expected a column of type INT or FLOAT of posts, got 'author_id' of type TEXT",
+        "User.wrong(measure sum): expected a column of type INT, FLOAT or DECIMAL of posts, got 'author_id' of type TEXT",
     ),
     "an average of times": (
         list[Count],
         counted(by="author_id", measures={"count": count(), "mean": average("at")}),
-        "User.wrong(measure mean): expected a column of type INT or FLOAT of posts, got 'at' of type TIME",
+        "User.wrong(measure mean): expected a column of type INT, FLOAT or DECIMAL of posts, got 'at' of type TIME",
     ),
     "a count of a column": (
         list[Count],

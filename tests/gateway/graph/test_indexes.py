@@ -109,7 +109,7 @@ def test_what_is_there_is_no_hint() -> None:
     ("url", "statement"),
     [
         ("postgresql://h/x", "CREATE INDEX ix_post_author ON blog.post (author)"),
-        ("sqlite:///x.db", "CREATE INDEX blog.ix_post_author ON post (author)"),
+        ("sqlite:///x.db", 'CREATE INDEX "ix_blog.post_author" ON "blog.post" (author)'),
     ],
 )
 def test_the_statement_has_the_database_s_own_names(url: str, statement: str) -> None:

@@ -14,7 +14,8 @@ from strawberry.schema.config import StrawberryConfig
 from gateway.context import RequestContext
 from gateway.errors import ConfigError
 from gateway.graph.fields import Connection, Graph, Node, batched, column, count, lookup, many, stats
-from gateway.graph.inputs import BASIC, FULL, Interval, StringFilter, filter_of, order_of
+from gateway.graph.inputs import Interval, filter_of, order_of
+from gateway.graph.operators import BASIC, FULL, StringFilter
 from gateway.graph.scalars import SCALARS, DateTime
 from gateway.stores.base import Collection, Column, Key, Type
 from tests.gateway.engine.graphs import Both, By, Named, both, graph, respond
@@ -102,25 +103,25 @@ def test_every_column_has_a_filter_with_the_operators_of_its_type() -> None:
         "line2": "TextFilter",
         "occurredAt": "TimeFilter",
         "born": "DateFilter",
-        "size": "IntFilter",
+        "size": "BigIntFilter",
         "ratio": "FloatFilter",
         "done": "BooleanFilter",
         "extra": "NullFilter",
-        "labels": "NullFilter",
+        "labels": "StringListFilter",
         "and": "[LineFilter!]",
         "or": "[LineFilter!]",
         "not": "LineFilter",
     }
     texts = {"eq": "String", "ne": "String", "in": "[String!]", "contains": "String", "startsWith": "String"}
     assert shown(GRAPH, "TextFilter") == texts | {"gt": "String", "gte": "String", "lt": "String", "lte": "String"}
-    assert shown(GRAPH, "IntFilter") == {
-        "eq": "Int",
-        "ne": "Int",
-        "in": "[Int!]",
-        "gt": "Int",
-        "gte": "Int",
-        "lt": "Int",
-        "lte": "Int",
+    assert shown(GRAPH, "BigIntFilter") == {
+        "eq": "BigInt",
+        "ne": "BigInt",
+        "in": "[BigInt!]",
+        "gt": "BigInt",
+        "gte": "BigInt",
+        "lt": "BigInt",
+        "lte": "BigInt",
     }
     assert shown(GRAPH, "BooleanFilter") == {"eq": "Boolean", "ne": "Boolean"}
     assert shown(GRAPH, "NullFilter") == {"isNull": "Boolean"}

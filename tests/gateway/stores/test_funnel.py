@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -18,6 +19,7 @@ from gateway.service import Request as Asked
 from gateway.service import Service
 from gateway.stores import Stores
 from gateway.stores.base import (
+    KEYS_PER_CALL,
     A,
     Aggregate,
     Collection,
@@ -25,11 +27,14 @@ from gateway.stores.base import (
     Compare,
     Fetch,
     Get,
+    Match,
     Measure,
     Native,
     NativeCall,
+    Page,
     Request,
     Slice,
+    Type,
     Upsert,
     statements,
 )
@@ -314,3 +319,22 @@ def test_two_sizes_of_the_settings_are_refused_and_a_default_is_none() -> None:
     assert store._driver._pool_size == 10
     with pytest.raises(ConfigError, match=r"stores\.posts\.pool_size: expected 3"):
         connect(settings(users=3, posts=4))
+
+
+# -------------------------------------------------------------------------------------------------- a collection's own condition
+
+
+async def test_rows_that_a_collections_own_condition_does_not_hold_for_are_not_there() -> None:
+    """For whoever reads: by key, in pages, counted and measured, below a layer that narrows on its own, and in parts."""
+    everything = Collection("things", "tested", (Column("id"), Column("owner"), Column("gone", Type.TIME, nullable=True)))
+    things = replace(everything, where=Compare("gone", "eq", None))
+    stores = Stores({"tested": MemoryStore("tested")})
+    await stores.ask(Upsert(everything, [("1", "a", None), ("2", "a", "2024-01-01T00:00:00.000Z"), ("3", "b", None)]))
+    ctx = RequestContext(stores)
+    assert set(await ctx.ask(Get(things, ("id",), ["1", "2", "3"], where=Compare("owner", "eq", "a")))) == {"1"}
+    page = (await ctx.ask(Fetch(things, ("id",), match=Match("owner", ["a", "b"]), page=Page(1), count=True)))["a"]
+    assert ([row[0] for row in page.rows], page.more, page.total) == (["1"], False, 1)
+    assert (await ctx.ask(Aggregate(things, (), (Measure("count"),))))[None] == [(2,)]
+    many = [str(number) for number in range(KEYS_PER_CALL + 5)]
+    assert set(await ctx.ask(Get(things, ("id",), many))) == {"1", "3"}
+    assert set(await ctx.ask(Get(everything, ("id",), ["1", "2"]))) == {"1", "2"}

@@ -6,12 +6,15 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from gateway.errors import MigrationLocked, MigrationRefused
+from gateway.graph.found import problems_of
 from gateway.stores import connect, steps
 from gateway.stores.base import Collection, Column, Fetch, Index, Type, Upsert
 from gateway.stores.leases import LEASE_S, held
@@ -363,8 +366,8 @@ async def test_a_history_begins_with_all_that_is_declared_and_goes_on_with_the_d
         assert await _described(store) == described
 
 
-async def _described(store: Any) -> dict[str, Any]:
-    found = await store.describe([AFTER, TAGS])
+async def _described(store: Any, *collections: Collection) -> dict[str, Any]:
+    found = await store.describe(collections or [AFTER, TAGS])
     return {name: (its.columns, frozenset(its.indexes)) for name, its in found.items()}
 
 
@@ -416,6 +419,139 @@ async def test_a_new_column_that_is_never_null_is_remarked_on(kind: str, tmp_pat
             " so give the column a server_default, or add it nullable and fill it",
         )
         assert "from gateway.stores.sql.tables import INT\n" in script.text
+
+
+EVERYTHING = Collection(
+    "everything",
+    "s",
+    (
+        Column("id", Type.UUID),
+        Column("part", Type.INT, at="Part No"),
+        Column("level", Type.ENUM, enum="store.level", values=("low", "it's  high")),
+        Column("levels", Type.ENUM, enum="store.level", values=("low", "it's  high"), many=True, nullable=True),
+        Column("name", collation="nocase"),
+        Column("price", Type.DECIMAL, scale=2),
+        Column("ratio", Type.DECIMAL, nullable=True),
+        Column("at", Type.TIME, precision=6),
+        Column("opens", Type.CLOCK, precision=0),
+        Column("file", Type.BYTES, nullable=True),
+        Column("mark", Type.OBJECT_ID),
+        Column("days", Type.DATE, many=True, nullable=True),
+    ),
+    key=("id", "part"),
+    table="shop.Every Thing",
+    indexes=(Index(("name",), unique=True), Index(("level", "part"))),
+    managed=True,
+)
+MORE = replace(
+    EVERYTHING,
+    columns=(
+        *EVERYTHING.columns,
+        Column("mood", Type.ENUM, enum="mood", values=("sad", "glad"), nullable=True),
+        Column("words", collation="nocase", at="Some Words", nullable=True),
+        Column("times", Type.TIME, precision=6, many=True, nullable=True),
+    ),
+    indexes=(*EVERYTHING.indexes, Index(("words",))),
+)
+OF_DEFAULT_SCHEMA = Collection("plain", "s", (Column("id"), Column("at_", Type.TIME, at="at")), table="public.plain", managed=True)
+
+
+@pytest.mark.parametrize("kind", kinds(SQL))
+async def test_scripts_have_every_type_by_the_database_s_own_names_and_what_these_need(kind: str, tmp_path: Path) -> None:
+    scripts = Scripts(kind, tmp_path / "s")
+    collections = [EVERYTHING, OF_DEFAULT_SCHEMA]
+    async with url_of(kind) as url, opened(url) as store:
+        planned = await store.planned("s", collections, None)
+        assert [line for line in planned if "CREATE TABLE" not in line and "INDEX" not in line] == (
+            [
+                "s: CREATE SCHEMA shop",
+                "s: CREATE SCHEMA store",
+                "s: CREATE EXTENSION citext",
+                "s: CREATE TYPE store.level AS ENUM ('low', 'it''s  high')",
+            ]
+            if kind == "postgresql"
+            else []
+        )
+        assert await _write(store, collections, scripts, "make") == ["0001_make.py"]
+        assert await store.migrate("s", collections, scripts.folder) == ["s: 0001 make"]
+        assert await store.planned("s", collections, None) == []
+        assert problems_of(collections, await store.describe(collections)) == []
+        assert await _write(store, [MORE, OF_DEFAULT_SCHEMA], scripts, "more") == ["0002_more.py"]
+        assert await store.migrate("s", [MORE], scripts.folder) == ["s: 0002 more"]
+        assert problems_of([MORE], await store.describe([MORE])) == []
+        assert await store.revert("s", scripts.folder, "base") == ["s: undid 0002 more", "s: undid 0001 make"]
+        assert await store.migrate("s", [MORE], scripts.folder) == ["s: 0001 make", "s: 0002 more"]
+        described = await _described(store, MORE)
+    async with url_of(kind) as url, opened(url) as store:
+        assert len(await store.migrate("s", [MORE], scripts.folder)) == 2, "a new store has both"
+        assert await _described(store, MORE) == described
+        assert problems_of([MORE, OF_DEFAULT_SCHEMA], await store.describe([MORE, OF_DEFAULT_SCHEMA])) == []
+
+
+@pytest.mark.parametrize("kind", kinds(SQL))
+async def test_what_was_made_from_the_declarations_is_in_the_first_script_with_its_types(kind: str, tmp_path: Path) -> None:
+    scripts = Scripts(kind, tmp_path / "s")
+    async with url_of(kind) as url, opened(url) as store:
+        await store.migrate("s", [EVERYTHING], None)
+        assert await _write(store, [MORE], scripts, "more") == ["0001_what_was_there.py", "0002_more.py"]
+        assert await store.migrate("s", [MORE], scripts.folder) == ["s: 0001 what was there", "s: 0002 more"]
+        assert problems_of([MORE], await store.describe([MORE])) == []
+    async with url_of(kind) as url, opened(url) as store:
+        assert len(await store.migrate("s", [MORE], scripts.folder)) == 2, "a new store has both"
+        assert problems_of([MORE], await store.describe([MORE])) == []
+
+
+@pytest.mark.parametrize("kind", kinds(("postgresql",)))
+async def test_what_waits_is_told_through_a_pooler_too_and_nothing_can_be_changed_meanwhile(kind: str, tmp_path: Path) -> None:
+    scripts = Scripts(kind, tmp_path / "s")
+    async with url_of(kind) as url, opened(f"{url}{'&' if '?' in url else '?'}prepared=off") as store:
+        engine = store._driver.looking_engine()
+        async with engine.connect() as connection:
+            with pytest.raises(DBAPIError, match="read-only transaction"):
+                await connection.exec_driver_sql("CREATE TABLE x (id text)")
+        await engine.dispose()
+        assert await _write(store, [EVERYTHING], scripts, "make") == ["0001_make.py"]
+        assert (await store.state("s", [EVERYTHING], scripts.folder)).waiting == ("0001 make",)
+        assert await store.migrate("s", [EVERYTHING], scripts.folder) == ["s: 0001 make"]
+        assert await store.planned("s", [EVERYTHING], None) == []
+
+
+UNIQUES = Collection(
+    "uniques",
+    "s",
+    (
+        Column("id"),
+        *(
+            Column(str(type_), type_, nullable=True, at=f"in.{type_}", values=("a",) if type_ is Type.ENUM else ())
+            for type_ in Type
+            if type_ not in (Type.JSON, Type.TEXTS)
+        ),
+    ),
+    table="some.Uniques",
+    indexes=tuple(Index((str(type_),), unique=True) for type_ in Type if type_ not in (Type.JSON, Type.TEXTS)),
+    managed=True,
+)
+
+
+@pytest.mark.parametrize("kind", kinds(("mongodb",)))
+async def test_unique_indexes_of_every_type_are_made_by_scripts_and_told_as_the_shell_has_them(kind: str, tmp_path: Path) -> None:
+    scripts = Scripts(kind, tmp_path / "s")
+    async with url_of(kind) as url, opened(url) as store:
+        planned = await store.planned("s", [UNIQUES], None)
+        assert planned[0] == 's: db.createCollection("some.Uniques")'
+        least = {line.partition('createIndex({"in.')[2].partition('"')[0]: line.rpartition('{"$gte": ')[2][:-4] for line in planned[1:]}
+        assert least == {
+            **dict.fromkeys(("text", "date", "clock", "enum", "bytes"), '""'),
+            **dict.fromkeys(("int", "float"), "-Infinity"),
+            "bool": "false",
+            "time": 'ISODate("0001-01-01T00:00:00Z")',
+            "decimal": 'NumberDecimal("-Infinity")',
+            "uuid": 'BinData(4, "AAAAAAAAAAAAAAAAAAAAAA==")',
+            "object_id": 'ObjectId("000000000000000000000000")',
+        }
+        assert await _write(store, [UNIQUES], scripts, "make") == ["0001_make.py"]
+        assert await store.migrate("s", [UNIQUES], scripts.folder) == ["s: 0001 make"]
+        assert await store.planned("s", [UNIQUES], None) == []
 
 
 # --------------------------------------------------------------------------------------------------------------------- down

@@ -105,7 +105,7 @@ VALUES: dict[Type, Value] = {
     Type.BOOL: True,
     Type.INT: 7,
     Type.FLOAT: 1.5,
-    Type.TIME: "2020-01-01T00:00:00.000Z",
+    Type.TIME: "2020-01-01T00:00:01.000Z",  # of no day's beginning, which in MongoDB is a DATE, too
     Type.DATE: "2020-01-01",
     Type.JSON: {"a": 1},
     Type.TEXTS: ["a"],

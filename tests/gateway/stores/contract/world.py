@@ -42,8 +42,8 @@ things = Collection(
     indexes=(Index(("code",), unique=True), Index(("parent_id", "id")), Index(("parent_id", "made_at", "id")), Index(("made_at", "id"))),
 )
 
-# What tests write to. The same columns; empty before and after each test.
-drafts = replace(things, name="drafts", label="DraftRecord")
+# What tests write to. The same columns; empty before and after each test. It is managed, and ``things`` are not: statements may differ.
+drafts = replace(things, name="drafts", label="DraftRecord", managed=True)
 
 links = Collection(
     name="links",
@@ -59,6 +59,7 @@ links = Collection(
     key=("source_id", "target_id"),
     indexes=(Index(("target_id", "source_id")),),
     relationship=Relationship("LINKS_TO", start="Person", start_column="source_id", end="Person", end_column="target_id"),
+    managed=True,
 )
 
 # Edges that tests write: the key is the other way round, as ``wrote`` has it, and the ends have different labels.
@@ -69,6 +70,7 @@ pins = Collection(
     key=("thing_id", "board_id"),
     indexes=(Index(("board_id", "thing_id")),),
     relationship=Relationship("PINNED", start="Board", start_column="board_id", end="Card", end_column="thing_id"),
+    managed=True,
 )
 
 # Unique values that a row need not have, one alone and two together.

@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from bson import DatetimeMS, ObjectId
 
 from gateway.stores.base import And, Collection, Column, Compare, Fetch, Match, Not, Or, Order, Page, Pairs, Type
 from gateway.stores.mongo import query
-from gateway.stores.mongo.query import NOTHING, where
+from gateway.stores.mongo.fields import NOTHING
+from gateway.stores.mongo.query import where
 
 notes = Collection(
     name="notes",
     store="tested",
     columns=(Column("id"), Column("author_id"), Column("title"), Column("mood", nullable=True), Column("rank", Type.INT)),
+    managed=True,
 )
 
 
@@ -116,7 +119,62 @@ def test_a_value_that_looks_like_an_operator_stays_a_value(op: Any) -> None:
 
 
 def test_a_null_of_json_is_no_array_with_a_null_in_it() -> None:
-    kept = Collection("kept", "tested", (Column("id"), Column("extra", Type.JSON, nullable=True)))
+    kept = Collection("kept", "tested", (Column("id"), Column("extra", Type.JSON, nullable=True)), managed=True)
     null = {"extra": {"$eq": None, "$not": {"$type": "array"}}}
     assert where(kept, Compare("extra", "eq", None)) == null
     assert where(kept, Compare("extra", "ne", None)) == {"$nor": [null]}
+
+
+# ------------------------------------------------------------------------------------------------------------- of others
+
+others = Collection(
+    "others",
+    "tested",
+    (
+        Column("id", Type.OBJECT_ID, at="_id"),
+        Column("city", at="address.city", nullable=True),
+        Column("made", Type.TIME),
+        Column("n", Type.INT),
+    ),
+)
+NO_ARRAY = {"$not": {"$type": "array"}}
+
+
+@pytest.mark.parametrize(
+    ("condition", "query"),
+    [
+        (Compare("id", "eq", "507f1f77bcf86cd799439011"), {"_id": {"$eq": ObjectId("507f1f77bcf86cd799439011")}}),
+        (Compare("city", "eq", "Rome"), {"$and": [{"address.city": {"$eq": "Rome", **NO_ARRAY}}, {"address": NO_ARRAY}]}),
+        (Compare("n", "eq", 5), {"n": {"$eq": 5, "$type": ["int", "long", "double"], **NO_ARRAY}}),
+    ],
+)
+def test_what_others_may_have_in_place_of_a_value_is_kept_out(condition: Any, query: dict[str, Any]) -> None:
+    assert where(others, condition) == query
+
+
+def test_years_that_python_does_not_know_are_compared() -> None:
+    ours = Collection("ours", "tested", (Column("id"), Column("made", Type.TIME)), managed=True)
+    assert where(ours, Compare("made", "gt", "+10000-01-01T00:00:00.000Z")) == {"made": {"$gt": DatetimeMS(253402300800000)}}
+    assert where(ours, Compare("made", "lt", "infinity")) == {"made": {"$type": "date"}}
+    assert where(ours, Compare("made", "gt", "infinity")) == NOTHING
+
+
+def test_a_key_of_several_columns_is_a_choice_of_conjunctions() -> None:
+    lines = Collection("lines", "tested", (Column("order", Type.INT), Column("label")), key=("order", "label"), managed=True)
+    assert query.of_keys(lines, "order,label", ["1,a", "2,b%2Cc", "x,y", "3"]) == {
+        "$or": [{"order": {"$eq": 1}, "label": {"$eq": "a"}}, {"order": {"$eq": 2}, "label": {"$eq": "b,c"}}]
+    }
+
+
+def test_a_page_is_cut_from_parts_that_are_in_order_as_they_are() -> None:
+    fetch = Fetch(others, ("n",), order=(Order("made", descending=True),), page=Page(1, after=("2020-01-01T00:00:00.000Z", "a" * 24)))
+    early, late = query.parts_of_page(fetch)
+    sorts = [[stage["$sort"] for stage in pipeline if "$sort" in stage] for pipeline in (early, late)]
+    assert sorts == [[{"made": -1, "_id": 1}], [{"_id": 1}]]
+    united = [stage["$unionWith"]["pipeline"] for stage in early if "$unionWith" in stage]
+    assert [[stage["$sort"] for stage in pipeline if "$sort" in stage] for pipeline in united] == [
+        [{"made": -1}],
+        [{"made": -1, "_id": 1}],  # times that are texts
+        [{"made": -1}],
+    ]
+    assert len(query.parts_of_page(Fetch(others, ("n",), order=fetch.order, page=Page(1, after=(None, "a" * 24))))) == 1, "behind all times"

@@ -57,6 +57,7 @@ notes = Collection(
         Column("code", nullable=True),
     ),
     indexes=(Index(("author_id", "made_at", "id")), Index(("code",), unique=True)),
+    managed=True,
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import asyncpg
 import pytest
@@ -15,6 +16,7 @@ from gateway.stores.base import Collection, Column, Get, Store, Type
 from gateway.stores.described import Describes, Found
 from tests.kinds import POSTGRESQL, needs, url_of
 
+DIGITS = "digits of a second (its precision)"
 WHERE = "collection notes of the store tested: expected"
 NOTES = Collection("notes", "tested", (Column("id"), Column("size", Type.INT)))
 
@@ -54,6 +56,10 @@ async def found(store: Store, collection: Collection) -> Found:
 
 def notes(*columns: Column) -> Collection:
     return Collection("notes", "tested", (Column("id"), *columns))
+
+
+def typed(type_: Type) -> Column:
+    return Column("size", type_, values=("a",) if type_ is Type.ENUM else (), precision=6)
 
 
 BOTH = pytest.mark.parametrize("kind", [pytest.param("sqlite"), pytest.param("postgresql", marks=needs(POSTGRESQL))])
@@ -116,22 +122,23 @@ async def test_the_case_of_names_is_nothing_to_sqlite() -> None:
 @pytest.mark.parametrize(
     ("declared", "fits"),
     [
-        ("VARCHAR(20)", "text time date json texts"),
-        ("INTEGER", "bool int float"),
-        ("REAL", "float"),
-        ("DECIMAL(10, 2)", "bool int float"),
+        ("VARCHAR(20)", "text time date json texts decimal clock uuid object_id enum"),
+        ("INTEGER", "bool int float decimal time"),
+        ("REAL", "float decimal time"),
+        ("DECIMAL(10, 2)", "bool int float decimal time"),
         ("BOOLEAN", "bool int"),
         ("DATETIME", "text time date"),
+        ("TIME", "text time date clock"),
         ("JSON", "json texts"),
-        ("BLOB", "json texts"),
-        ("UUID", "text bool int float time date json texts"),
-        ("", "text bool int float time date json texts"),
+        ("BLOB", "json texts bytes"),
+        ("UUID", " ".join(Type)),
+        ("", " ".join(Type)),
     ],
 )
 async def test_what_a_type_of_sqlite_is_for(declared: str, fits: str) -> None:
     async with database("sqlite", f"CREATE TABLE notes (id text PRIMARY KEY NOT NULL, size {declared} NOT NULL)") as store:
         for type_ in Type:
-            lines = await told(store, notes(Column("size", type_)))
+            lines = await told(store, notes(typed(type_)))
             expected = [] if type_ in fits.split() else [f"{WHERE} a column 'size' for {type_.upper()}, got {declared or 'no type'}"]
             assert lines == expected
 
@@ -176,23 +183,25 @@ async def test_materialized_views_partitions_and_foreign_tables_are_tables() -> 
 @pytest.mark.parametrize(
     ("made", "shown", "fits"),
     [
-        ("varchar(20)", "character varying(20)", Type.TEXT),
-        ("char(2)", "character(2)", Type.TEXT),
-        ("uuid", "uuid", None),
-        ("mood", "mood", None),
-        ("smallint", "smallint", Type.INT),
-        ("numeric(10, 2)", "numeric(10,2)", None),
-        ("real", "real", Type.FLOAT),
-        ("timestamp", "timestamp without time zone", Type.TIME),
-        ("date", "date", Type.DATE),
-        ("jsonb", "jsonb", Type.JSON),
-        ("text[]", "text[]", Type.TEXTS),
-        ("integer[]", "integer[]", None),
-        ("short", "short", Type.TEXT),
-        ("shorter", "shorter", Type.TEXT),
+        ("varchar(20)", "character varying(20)", "text object_id enum"),
+        ("char(2)", "character(2)", "text object_id enum"),
+        ("uuid", "uuid", "uuid"),
+        ("mood", "mood", ""),
+        ("smallint", "smallint", "int float"),
+        ("numeric(10, 2)", "numeric(10,2)", "decimal"),
+        ("real", "real", "float"),
+        ("timestamp", "timestamp without time zone", "time"),
+        ("date", "date", "date"),
+        ("time", "time without time zone", "clock"),
+        ("bytea", "bytea", "bytes"),
+        ("jsonb", "jsonb", "json"),
+        ("text[]", "text[]", "texts"),
+        ("integer[]", "integer[]", ""),
+        ("short", "short", "text object_id enum"),
+        ("shorter", "shorter", "text object_id enum"),
     ],
 )
-async def test_what_a_type_of_postgresql_is_for(made: str, shown: str, fits: Type | None) -> None:
+async def test_what_a_type_of_postgresql_is_for(made: str, shown: str, fits: str) -> None:
     statements = (
         "CREATE TYPE mood AS ENUM ('good', 'bad')",
         "CREATE DOMAIN short AS text CHECK (length(value) < 10)",
@@ -200,9 +209,75 @@ async def test_what_a_type_of_postgresql_is_for(made: str, shown: str, fits: Typ
         f"CREATE TABLE notes (id text PRIMARY KEY, size {made} NOT NULL)",
     )
     async with database("postgresql", *statements) as store:
-        for type_ in set(Type) - ({Type.FLOAT} if fits is Type.INT else set()):
-            expected = [] if type_ is fits else [f"{WHERE} a column 'size' for {type_.upper()}, got {shown}"]
-            assert await told(store, notes(Column("size", type_))) == expected
+        for type_ in Type:
+            expected = [] if type_ in fits.split() else [f"{WHERE} a column 'size' for {type_.upper()}, got {shown}"]
+            assert await told(store, notes(typed(type_))) == expected
+
+
+@needs(POSTGRESQL)
+@pytest.mark.parametrize(
+    ("made", "column", "line"),
+    [
+        ("timestamptz", Column("size", Type.TIME), f"of at most 3 {DIGITS}, got timestamp with time zone"),
+        ("timestamptz(3)", Column("size", Type.TIME), None),
+        ("timestamp(2)", Column("size", Type.TIME), None),
+        ("stamped", Column("size", Type.TIME), f"of at most 3 {DIGITS}, got stamped"),
+        ("timestamptz", Column("size", Type.TIME, precision=9), f"of 9 {DIGITS}, got timestamp with time zone"),
+        ("time(0)", Column("size", Type.CLOCK, precision=0), None),
+        (
+            "time(3)",
+            Column("size", Type.CLOCK, precision=0),
+            f"of at most 0 {DIGITS}, got time(3) without time zone",
+        ),
+        ("numeric(10,3)", Column("size", Type.DECIMAL, scale=2), "of at most 2 decimals (its scale), got numeric(10,3)"),
+        ("numeric", Column("size", Type.DECIMAL, scale=2), "of at most 2 decimals (its scale), got numeric"),
+        ("numeric(10,2)", Column("size", Type.DECIMAL, scale=2), None),
+        ("numeric", Column("size", Type.DECIMAL), None),
+        ("bigint", Column("size", Type.INT, bits=32), "of 32 bits, got bigint"),
+        ("integer", Column("size", Type.INT, bits=32), None),
+        ("mood", Column("size", Type.ENUM, enum="mood", values=("good", "bad")), None),
+        ("mood", Column("size", Type.ENUM, enum="public.mood", values=("good", "bad")), None),
+        (
+            "mood",
+            Column("size", Type.ENUM, enum="mood", values=("bad", "good")),
+            "with the values bad, good in this order, got mood (good, bad)",
+        ),
+        ("mood", Column("size", Type.ENUM, values=("good", "bad")), "for ENUM, got mood"),
+        ("text", Column("size", Type.ENUM, enum="mood", values=("good", "bad")), "for ENUM, got text"),
+        ("mood[]", Column("size", Type.ENUM, enum="mood", values=("good", "bad"), many=True), None),
+        ("citext", Column("size", collation="nocase"), None),
+        ("citext", Column("size"), "with the collation C, got citext (nocase)"),
+        ('text COLLATE "en-x-icu"', Column("size"), None),
+        ('text COLLATE "en-x-icu"', Column("size", collation="nocase"), "with the collation nocase, got text (en-x-icu)"),
+        ("text COLLATE caseless", Column("size"), "with the collation C, got text (not deterministic: caseless)"),
+        ("integer[]", Column("size", Type.INT, many=True), None),
+        ("integer", Column("size", Type.INT, many=True), "for lists of INT, got integer"),
+        ("integer[]", Column("size", Type.INT), "for INT, got integer[]"),
+    ],
+)
+async def test_what_there_is_beyond_its_type(made: str, column: Column, line: str | None) -> None:
+    statements = (
+        "CREATE EXTENSION citext",
+        "CREATE TYPE mood AS ENUM ('good', 'bad')",
+        "CREATE DOMAIN stamped AS timestamptz(6)",
+        "CREATE COLLATION caseless (provider = icu, locale = 'und-u-ks-level2', deterministic = false)",
+        f"CREATE TABLE notes (id text PRIMARY KEY, size {made} NOT NULL)",
+    )
+    async with database("postgresql", *statements) as store:
+        assert await told(store, notes(column)) == ([] if line is None else [f"{WHERE} a column 'size' {line}"])
+
+
+@needs(POSTGRESQL)
+async def test_names_of_the_database_are_looked_up() -> None:
+    statements = ("CREATE SCHEMA music", 'CREATE TABLE music."Track" ("TrackId" integer PRIMARY KEY, "Order" text NOT NULL)')
+    tracks = Collection("tracks", "tested", (Column("id", Type.INT, at="TrackId"), Column("order", at="Order")), table="music.Track")
+    async with database("postgresql", *statements) as store:
+        assert await told(store, tracks) == []
+        assert [index.columns for index in (await found(store, tracks)).indexes] == [("id",)]
+        [line] = await told(store, replace(tracks, table="music.track"))
+        assert line.endswith("expected a table music.track, got none; there is music.Track")
+        [line] = await told(store, replace(tracks, columns=(*tracks.columns, Column("title", at="Title"))))
+        assert line.endswith("expected a column 'Title', got a table with id, order")
 
 
 @needs(POSTGRESQL)

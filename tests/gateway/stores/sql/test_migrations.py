@@ -15,7 +15,8 @@ from alembic.script import ScriptDirectory
 
 import resolvers
 from gateway.errors import StoreUnavailable
-from gateway.stores.base import Collection, Column, Index, Type
+from gateway.graph.found import problems_of
+from gateway.stores.base import Collection, Column, Get, Index, Type, Upsert
 from gateway.stores.sql.store import SqlStore
 from gateway.stores.sql.tables import index_name, tables
 from resolvers.events import events
@@ -112,6 +113,69 @@ async def test_without_scripts_only_what_is_missing_is_made(kind: str) -> None:
         assert await store.migrate("s", [before], None) == ["s: created table notes"]
         assert await store.migrate("s", [after, more], None) == ["s: created index ix_notes_at_id", "s: created table tags"]
         assert await store.migrate("s", [after, more], None) == []
+
+
+EVERYTHING = Collection(
+    "everything",
+    "s",
+    (
+        Column("id", Type.UUID),
+        Column("part", Type.INT, at="Part No"),
+        Column("level", Type.ENUM, enum="store.level", values=("low", "it's high")),
+        Column("levels", Type.ENUM, enum="store.level", values=("low", "it's high"), many=True, nullable=True),
+        Column("name", collation="nocase"),
+        Column("price", Type.DECIMAL, scale=2),
+        Column("ratio", Type.DECIMAL, nullable=True),
+        Column("at", Type.TIME, precision=6),
+        Column("opens", Type.CLOCK, precision=0),
+        Column("file", Type.BYTES, nullable=True),
+        Column("mark", Type.OBJECT_ID),
+        Column("days", Type.DATE, many=True, nullable=True),
+    ),
+    key=("id", "part"),
+    table="shop.Every Thing",
+    indexes=(Index(("name",), unique=True), Index(("level", "price"))),
+    managed=True,
+)
+A_ROW = (
+    "123e4567-e89b-12d3-a456-426614174000",
+    7,
+    "it's high",
+    ["low", "it's high"],
+    "Ada",
+    "9.90",
+    "0.12345",
+    "2024-01-01T00:00:00.000001Z",
+    "09:30:00",
+    "AP8=",
+    "507f1f77bcf86cd799439011",
+    ["2024-01-01"],
+)
+
+
+@pytest.mark.parametrize("kind", SQL)
+async def test_every_type_is_made_with_what_it_needs_and_is_as_declared(kind: str) -> None:
+    async with url_of(kind) as url:
+        store = SqlStore("s", url)
+        await store.open()
+        try:
+            done = await store.migrate("s", [EVERYTHING], None)
+            assert done[-1] == ("s: created table shop.Every Thing")
+            if kind == "postgresql":
+                assert done[:-1] == [
+                    "s: created schema shop",
+                    "s: created schema store",
+                    "s: created extension citext",
+                    "s: created type store.level",
+                ]
+            assert await store.migrate("s", [EVERYTHING], None) == []
+            assert problems_of([EVERYTHING], await store.describe([EVERYTHING])) == []
+            await store.answer(Upsert(EVERYTHING, [A_ROW]))
+            found = await store.answer(Get(EVERYTHING, EVERYTHING.names, [f"{A_ROW[0]},7"], "id,part"))
+            assert {key: tuple(row) for key, row in found.items()} == {f"{A_ROW[0]},7": A_ROW}
+            assert {*(await store.answer(Get(EVERYTHING, ("part",), ["ADA", "ada", "bob"], "name")))} == {"ADA", "ada"}
+        finally:
+            await store.close()
 
 
 @pytest.mark.parametrize("kind", SQL)

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ from gateway.stores.sql.dialects import Dialect
 from gateway.stores.sql.postgresql import ROWS_PER_STATEMENT, PostgreSQL
 from gateway.stores.sql.sqlite import SQLite
 from gateway.stores.sql.statements import Statements
-from gateway.stores.sql.store import SqlStore
+from gateway.stores.sql.store import SqlStore, _send
 from tests.gateway.stores.proxies import Proxy
 from tests.kinds import kinds, url_of
 
@@ -65,6 +65,7 @@ notes = Collection(
         Column("at", Type.TIME),
     ),
     indexes=(Index(("slug",), unique=True), Index(("writer_id", "at", "id"))),
+    managed=True,
 )
 SQL = kinds(("sqlite", "postgresql"))
 both = pytest.mark.parametrize("kind", SQL)
@@ -264,7 +265,8 @@ async def _explain(url: str, store: SqlStore, fetch: Fetch) -> dict[str, Any]:
     try:
         await connection.execute("ANALYZE notes")
         await connection.set_type_codec("json", encoder=str, decoder=orjson.loads, schema="pg_catalog")
-        bound = statement.bind(values | store._match_values(fetch.match))
+        _send(statement, fetch.match, values)
+        bound = statement.bind(values)
         found = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement.text}", *bound)
     finally:
         await connection.close()
@@ -567,6 +569,21 @@ async def test_sqlite_makes_the_file_and_its_folder(scheme: str, tmp_path: Path)
     connection = sqlite3.connect(path)
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     connection.close()
+
+
+async def test_a_file_of_somebody_else_keeps_its_journal_mode(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE notes (id TEXT PRIMARY KEY)")
+        connection.commit()
+    before = path.read_bytes()
+    store = SqlStore("theirs", f"sqlite:///{path}")
+    await store.open()
+    await store.answer(Fetch(Collection("notes", "theirs", (Column("id"),)), ("id",)))
+    assert await store.migrate("theirs", [], None) == []
+    await store.close()
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["theirs.db"]
 
 
 async def test_a_file_locked_by_another_process_is_a_timeout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
