@@ -144,8 +144,8 @@ class SqlStore:
         if not rows:
             return {}
         by_parent: dict[Any, list[Row]] = grouped_by_last(rows, len(rows[0]) - 1)
-        groups: Groups = _named(statement, sent, by_parent)
-        return joined(aggregate, groups)
+        by_key: dict[Key | None, list[Row]] = _named(statement, sent, by_parent)
+        return joined(aggregate, by_key)
 
     async def _native(self, call: NativeCall) -> Groups:
         statement, values = self.statements.native(call)

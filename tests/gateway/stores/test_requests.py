@@ -270,7 +270,9 @@ NEEDS: list[tuple[Request[Any], set[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("request_", "needed"), NEEDS, ids=str)
+@pytest.mark.parametrize(
+    ("request_", "needed"), NEEDS, ids=[f"{request.operation}-{'+'.join(sorted(needed))}" for request, needed in NEEDS]
+)
 def test_each_says_what_a_kind_of_store_has_to_be_able_to_do(request_: Request[Any], needed: set[str]) -> None:
     assert request_.needs == needed
 
