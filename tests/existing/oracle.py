@@ -8,7 +8,7 @@ the gateway's engine or stores.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -90,7 +90,7 @@ def holds(column: Column, op: str, value: Any, operand: Any) -> bool:
     if value is None or value is DRIFT or operand is None:
         return False
     if column.refers is not None:
-        return key_of(value) in operand if op == "in" else key_of(value) == operand
+        return bool(key_of(value) in operand if op == "in" else key_of(value) == operand)
     if column.many:
         return operand in value if op == "contains" else any(item in value for item in operand)
     if op == "in":
@@ -98,7 +98,7 @@ def holds(column: Column, op: str, value: Any, operand: Any) -> bool:
     if column.type is Type.ENUM:
         return bool(value == operand)
     mine, its = comparable(column, value), comparable(column, operand)
-    return {
+    ways: Mapping[str, Callable[[], bool]] = {
         "eq": lambda: mine == its,
         "gt": lambda: mine > its,
         "gte": lambda: mine >= its,
@@ -106,7 +106,8 @@ def holds(column: Column, op: str, value: Any, operand: Any) -> bool:
         "lte": lambda: mine <= its,
         "contains": lambda: its in mine,
         "startsWith": lambda: mine.startswith(its),
-    }[op]()  # type: ignore[no-any-return]
+    }
+    return ways[op]()
 
 
 def in_order(collection: Collection, rows: Iterable[Record], order: Sequence[tuple[str, bool]]) -> list[Record]:
@@ -290,7 +291,7 @@ class Oracle:
         made = []
         for values, members in groups.items():
             stat: dict[str, Any] = dict.fromkeys([*collection.names, *([source.bucket] if source.bucket else [])])
-            stat.update(zip((source.bucket if name == "time" else name for name in asked.groups), values, strict=True))
+            stat.update(zip(((source.bucket or "") if name == "time" else name for name in asked.groups), values, strict=True))
             for name, measure in source.measures:
                 stat[name] = _measured(measure.function, [one[measure.column] for one in members] if measure.column else members)
             made.append(stat)

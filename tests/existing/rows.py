@@ -16,6 +16,7 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -59,7 +60,7 @@ async def _postgresql(url: str) -> dict[str, list[Record]]:
         for collection in _of(MUSIC):
             schema, _, table = collection.place.partition(".")
             records = await connection.fetch(f'select * from "{schema}"."{table}"')
-            found[collection.name] = [_row(collection, lambda column, record=record: record[column.path]) for record in records]
+            found[collection.name] = [_row(collection, partial(_at, record)) for record in records]
         kept = [row for row in found["kept_orders"] if row["deleted_at"] is None]
         return {**found, "kept_orders": kept}
     finally:
@@ -70,10 +71,7 @@ def _mongodb(url: str) -> dict[str, list[Record]]:
     with pymongo.MongoClient[dict[str, Any]](url) as client:
         database = client.get_default_database()
         return {
-            collection.name: [
-                _row(collection, lambda column, document=document: at_path(document, column.path))
-                for document in database[collection.place].find()
-            ]
+            collection.name: [_row(collection, partial(_in_document, document)) for document in database[collection.place].find()]
             for collection in _of(SHOP)
         }
 
@@ -91,9 +89,9 @@ async def _neo4j(url: str) -> dict[str, list[Record]]:
                 text = f"MATCH {match} RETURN elementId(x), properties(x), {ends}"
             records, _, _ = await driver.execute_query(text)
             rows: list[Record] = []
-            for identity, properties, *ends in records:
-                values = {**properties, **(ends[0] if ends else {}), "elementId()": identity}
-                rows.append(_row(collection, lambda column, values=values: values.get(column.path)))
+            for identity, properties, *of_ends in records:
+                values = {**properties, **(of_ends[0] if of_ends else {}), "elementId()": identity}
+                rows.append(_row(collection, partial(_of_entity, values)))
             found[collection.name] = rows
     return found
 
@@ -105,7 +103,7 @@ def _sqlite(path: str) -> dict[str, list[Record]]:
         found: dict[str, list[Record]] = {}
         for collection in _of(LAPTOP):
             records = connection.execute(f'select * from "{collection.place}"').fetchall()
-            found[collection.name] = [_row(collection, lambda column, record=record: record[column.path]) for record in records]
+            found[collection.name] = [_row(collection, partial(_at, record)) for record in records]
         return found
     finally:
         connection.close()
@@ -113,6 +111,18 @@ def _sqlite(path: str) -> dict[str, list[Record]]:
 
 def _of(store: str) -> list[Collection]:
     return [collection for collection in COLLECTIONS if collection.store == store]
+
+
+def _at(record: Any, column: Column) -> Any:
+    return record[column.path]
+
+
+def _in_document(document: Any, column: Column) -> Any:
+    return at_path(document, column.path)
+
+
+def _of_entity(values: Record, column: Column) -> Any:
+    return values.get(column.path)
 
 
 def _row(collection: Collection, value_at: Callable[[Column], Any]) -> Record:

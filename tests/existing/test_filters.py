@@ -34,9 +34,7 @@ def test_all_operators_are_tried(name: str) -> None:
     collection = collection_of(name)
     fields: Any = get_named_type(QUERY.fields[name].args["where"].type)
     offered = {
-        column: sorted(get_named_type(field.type).fields)
-        for column, field in fields.fields.items()  # type: ignore[attr-defined]
-        if column not in ("and", "or", "not")
+        column: sorted(get_named_type(field.type).fields) for column, field in fields.fields.items() if column not in ("and", "or", "not")
     }
     assert offered == {to_camel_case(column.name): sorted(operators_of(column)) for column in collection.columns}
 

@@ -35,7 +35,7 @@ def orders_of(type_: GraphQLObjectType, name: str) -> list[tuple[str, str]]:
     return [(name, getattr(value.value, "value", value.value)) for name, value in values.items()]
 
 
-QUERY = SCHEMA.query_type
+QUERY: Any = SCHEMA.query_type
 assert QUERY is not None
 ROOTS = [name for name, _ in connections(QUERY)]
 BELOW = [

@@ -125,8 +125,8 @@ def test_a_store_that_is_away_is_told_behind_the_others(monkeypatch: pytest.Monk
     for arguments in (["migrate", "--dry-run"], ["migrate", "status"], ["migrate"]):
         result = run(*arguments)
         assert result.exit_code == 1
-        away = f"posts: failed: The store 'posts' is unavailable at 'postgresql+asyncpg://me:***@127.0.0.1:{port}/x'.\n"
-        assert result.stderr == away
+        at = f"'postgresql+asyncpg://me:***@127.0.0.1:{port}/x': nobody listens there (connection refused)"
+        assert result.stderr == f"posts: failed: The store 'posts' is unavailable at {at}.\n"
         assert all(f"{name}: " in result.stdout for name in EXAMPLE if name != "posts")
 
 
