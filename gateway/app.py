@@ -22,7 +22,7 @@ def create_app(settings: Settings, graph: Graph, layers: Sequence[Layer] = (), *
     ``unchecked`` are the stores of which nobody knows yet whether they have what the graph declares: each is looked at before the first
     request to it is answered (``gateway/stores/unchecked.py``).
     """
-    stores = connect(settings, layers)
+    stores = connect(settings, layers, graph)
     stores.hold(looks_at(stores, graph, unchecked))
     service = Service(
         graph,

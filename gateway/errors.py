@@ -17,6 +17,8 @@ GatewayError
 ├── OperatorError           whoever runs the gateway must act
 │   ├── ConfigError         a setting; ends the start with one line
 │   ├── BadData             a file to load; ends the load with one line
+│   ├── MigrationRefused    a history is not what it was, or cannot be gone on with
+│   │   └── MigrationLocked     another process migrates, and went on for too long
 │   ├── StoreUnavailable    no connection, refused, reset, shutting down
 │   ├── StoreTimeout        no answer within the time given
 │   ├── StoreMismatch       the store has something else than the graph declares
@@ -209,6 +211,14 @@ class ConfigError(OperatorError):
 
 class BadData(OperatorError):
     """One line: the file, the number of the line, the column, what was expected and what is there."""
+
+
+class MigrationRefused(OperatorError):
+    """One line: the store, the step, what was expected and what is there. Nothing was changed after it."""
+
+
+class MigrationLocked(MigrationRefused):
+    """Another process holds the lock of the store's migrations, or took it over."""
 
 
 class StoreUnavailable(OperatorError):

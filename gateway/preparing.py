@@ -1,18 +1,26 @@
-"""Make stores ready to serve: create what is missing in them, and fill empty embedded ones with demo data."""
+"""Make stores ready to serve: create what is missing in them, and fill empty embedded ones with demo data.
+
+Both are for managed collections alone. A file in which nothing is managed, and that no file to load is written to, is opened read-only.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
-from gateway.config import Settings
-from gateway.errors import ConfigError
+from gateway.config import Settings, hidden
+from gateway.errors import ConfigError, StoreTimeout, StoreUnavailable
 from gateway.graph.fields import Graph
 from gateway.loading import write_batches
+from gateway.migrating import migrate
 from gateway.stores import Stores
-from gateway.stores.base import Collection, Fetch, Page
+from gateway.stores.base import Collection, Fetch, Page, Row
 from gateway.stores.funnel import Layer
 from gateway.stores.kinds import kind_of
+from gateway.stores.migrating import LOCK_TIMEOUT_S
+
+__all__ = ["connect", "fill_embedded", "looked_into", "migrate", "migrate_at_start", "migrate_embedded", "opened", "url_named"]
 
 DEMO_USERS = 50
 DEMO_SEED = 1
@@ -20,8 +28,8 @@ DEMO_SEED = 1
 Say = Callable[[str], None]
 
 
-def connect(settings: Settings, layers: Sequence[Layer] = ()) -> Stores:
-    """Return the stores of the settings, not open yet, with ``layers`` before them."""
+def connect(settings: Settings, layers: Sequence[Layer] = (), graph: Graph | None = None) -> Stores:
+    """Return the stores of the settings, not open yet, with ``layers`` before them; ``graph`` says which are read-only."""
     return Stores.connect(
         settings.urls,
         timeout_s=settings.store_timeout_s,
@@ -29,7 +37,15 @@ def connect(settings: Settings, layers: Sequence[Layer] = ()) -> Stores:
         connect_timeout_s=settings.connect_timeout_s,
         pool_sizes=_pool_sizes(settings),
         layers=layers,
+        read_only=() if graph is None else untouched(graph),
     )
+
+
+def untouched(graph: Graph) -> frozenset[str]:
+    """Return the stores in which a graph has nothing managed, and to which it writes nothing."""
+    loaded = {its for data in graph.datasets for its in (data.collection, *(derived.collection for derived in data.derived))}
+    written = {collection.store for collection in graph.collections if collection.managed or collection in loaded}
+    return frozenset(graph.store_names) - written
 
 
 def _pool_sizes(settings: Settings) -> dict[str, int]:
@@ -42,10 +58,28 @@ def _pool_sizes(settings: Settings) -> dict[str, int]:
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Stores]:
-    """Give the stores of the settings, open, with the folders that embedded ones want their files to be in."""
-    make_folders(settings)
-    stores = connect(settings)
+async def opened(settings: Settings, graph: Graph | None = None) -> AsyncIterator[Stores]:
+    """Give the stores of the settings, open, with the folders that embedded ones want their files to be in.
+
+    ConfigError where the file of a store is not there that ``graph`` only reads.
+    """
+    read_only = frozenset() if graph is None else untouched(graph)
+    refuse_missing_files(settings, read_only)
+    make_folders(settings, read_only)
+    async with _open(connect(settings, graph=graph)) as stores:
+        yield stores
+
+
+@asynccontextmanager
+async def looked_into(settings: Settings, graph: Graph) -> AsyncIterator[Stores]:
+    """Give the stores of the settings, open, for commands that change nothing: no folder is made, and no file where nobody asks it."""
+    refuse_missing_files(settings, untouched(graph))
+    async with _open(connect(settings, graph=graph)) as stores:
+        yield stores
+
+
+@asynccontextmanager
+async def _open(stores: Stores) -> AsyncIterator[Stores]:
     await stores.open()
     try:
         yield stores
@@ -53,11 +87,9 @@ async def opened(settings: Settings) -> AsyncIterator[Stores]:
         await stores.close()
 
 
-def make_folders(settings: Settings) -> None:
-    for name, url in settings.urls.items():
-        kind = kind_of(url)
-        path = None if kind is None else kind.file_of(url)
-        if path is None:
+def make_folders(settings: Settings, read_only: frozenset[str] = frozenset()) -> None:
+    for name, path in _files(settings).items():
+        if name in read_only:
             continue
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,26 +97,50 @@ def make_folders(settings: Settings) -> None:
             raise ConfigError(f"store {name}: expected a folder that can be made, {path.parent}: {error.strerror}") from error
 
 
-async def migrate(stores: Stores, graph: Graph, name: str) -> list[str]:
-    """Create what is missing in one store; return one line per thing done. StoreUnavailable at once where nobody answers.
-
-    Nothing is missing in a store whose kind cannot migrate: others make what is there.
-    """
-    await stores.ping(name)  # a migration itself has no deadline, as an index may take its time
-    kind = stores.kinds().get(name)
-    if kind is not None and "migrate" not in kind.can:
-        return []
-    folder = graph.migrations / name if graph.migrations else None
-    return await stores.migrate(name, collections_of(graph, name), folder if folder and folder.is_dir() else None)
+def refuse_missing_files(settings: Settings, read_only: frozenset[str]) -> None:
+    written = {path for name, path in _files(settings).items() if name not in read_only}
+    for name, path in not_made(settings).items():
+        if name in read_only and path not in written:
+            raise ConfigError(f"stores.{name}.url: expected a file that is there, as nothing in it is managed; {path} is not")
 
 
-def collections_of(graph: Graph, name: str) -> Sequence[Collection]:
-    return [collection for collection in graph.collections if collection.store == name]
+def not_made(settings: Settings) -> dict[str, Path]:
+    """Return the files of stores that are not there yet."""
+    return {name: path for name, path in _files(settings).items() if not path.exists()}
 
 
-async def migrate_embedded(stores: Stores, graph: Graph, say: Say) -> None:
+def _files(settings: Settings) -> dict[str, Path]:
+    files = {name: kind.file_of(url) for name, url in settings.urls.items() if (kind := kind_of(url)) is not None}
+    return {name: path for name, path in files.items() if path is not None}
+
+
+async def migrate_at_start(stores: Stores, graph: Graph, settings: Settings, say: Say, warn: Say) -> None:
+    """Migrate the embedded stores, and with the setting ``migrate`` all. One that is away is told, and looked at once it is there."""
+    await migrate_embedded(stores, graph, say, lock_timeout_s=settings.migrate_lock_timeout_s)
+    if not settings.migrate:
+        return
+    own = embedded(stores, graph)
+    for name in graph.store_names:
+        if name in own:
+            continue
+        try:
+            done = await migrate(stores, graph, name, lock_timeout_s=settings.migrate_lock_timeout_s)
+        except (StoreUnavailable, StoreTimeout) as error:
+            warn(f"Not migrated: {url_named(error, settings)}")
+            continue
+        for line in done:
+            say(line)
+
+
+def url_named(error: StoreUnavailable | StoreTimeout, settings: Settings) -> str:
+    """Return what an operator is told of a store that is away: its URL, and the reason, where it is known."""
+    told = f": {error.told}" if isinstance(error, StoreUnavailable) and error.told else ""
+    return f"{error.message.rstrip('.')} at {hidden(settings.urls[error.store])}{told}."
+
+
+async def migrate_embedded(stores: Stores, graph: Graph, say: Say, *, lock_timeout_s: float = LOCK_TIMEOUT_S) -> None:
     for name in embedded(stores, graph):
-        for line in await migrate(stores, graph, name):
+        for line in await migrate(stores, graph, name, lock_timeout_s=lock_timeout_s):
             say(line)
 
 
@@ -94,11 +150,13 @@ def embedded(stores: Stores, graph: Graph) -> list[str]:
 
 
 async def fill_embedded(stores: Stores, graph: Graph, settings: Settings, say: Say) -> None:
-    """In development, fill the stores with demo data when all are embedded and empty.
+    """In development, fill the stores with demo data when all are embedded and empty, and all collections managed.
 
     What was filled by half (the process was killed) is filled again: a file in the data folder marks it.
     """
     if len(embedded(stores, graph)) < len(graph.store_names) or graph.demo is None:
+        return
+    if not all(collection.managed for collection in graph.collections):
         return
     unfinished = settings.data_dir / ".filling"
     if not unfinished.exists() and not await are_empty(stores, graph):
@@ -121,3 +179,11 @@ async def are_empty(stores: Stores, graph: Graph) -> bool:
         if any(part.rows for part in answer.values()):
             return False
     return True
+
+
+def managed_alone(batches: Iterable[tuple[Collection, Sequence[Row]]]) -> Iterator[tuple[Collection, Sequence[Row]]]:
+    """Return demo data as it is. ConfigError at rows of a collection that is somebody else's."""
+    for collection, rows in batches:
+        if not collection.managed:
+            raise ConfigError(f"the demo data: expected rows of managed collections alone, got some of {collection.name}")
+        yield collection, rows

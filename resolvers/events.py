@@ -7,6 +7,7 @@ from gateway.stores.base import Collection, Column, Index, Type
 events = Collection(
     name="events",
     store="events",
+    managed=True,
     label="EventRecord",
     columns=(
         Column("id", refers="Event", description="The event's id."),
@@ -24,5 +25,4 @@ events = Collection(
         Index(("type", "id")),
         Index(("occurred_at", "id")),
     ),
-    managed=True,
 )

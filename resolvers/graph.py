@@ -7,29 +7,29 @@ from gateway.stores.base import Collection, Column, Index, Relationship, Type
 follows = Collection(
     name="follows",
     store="recommendations",
+    managed=True,
     columns=(Column("follower_id", refers="User"), Column("followee_id", refers="User"), Column("since", Type.TIME)),
     key=("follower_id", "followee_id"),
     indexes=(Index(("followee_id", "follower_id")),),
     relationship=Relationship("FOLLOWS", start="User", start_column="follower_id", end="User", end_column="followee_id"),
-    managed=True,
 )
 
 likes = Collection(
     name="likes",
     store="recommendations",
+    managed=True,
     columns=(Column("user_id", refers="User"), Column("post_id", refers="Post"), Column("since", Type.TIME)),
     key=("user_id", "post_id"),
     indexes=(Index(("post_id", "user_id")),),
     relationship=Relationship("LIKES", start="User", start_column="user_id", end="Post", end_column="post_id"),
-    managed=True,
 )
 
 wrote = Collection(
     name="wrote",
     store="recommendations",
+    managed=True,
     columns=(Column("author_id", refers="User"), Column("post_id", refers="Post")),
     key=("post_id", "author_id"),
     indexes=(Index(("author_id", "post_id")),),
     relationship=Relationship("WROTE", start="User", start_column="author_id", end="Post", end_column="post_id"),
-    managed=True,
 )

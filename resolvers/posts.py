@@ -7,6 +7,7 @@ from gateway.stores.base import Collection, Column, Index, Type
 posts = Collection(
     name="posts",
     store="posts",
+    managed=True,
     label="PostRecord",
     columns=(
         Column("id", refers="Post", description="The post's id."),
@@ -27,5 +28,4 @@ posts = Collection(
         Index(("created_at", "id")),
         Index(("updated_at", "id")),
     ),
-    managed=True,
 )

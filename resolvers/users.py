@@ -7,6 +7,7 @@ from gateway.stores.base import Collection, Column, Index, Type
 users = Collection(
     name="users",
     store="users",
+    managed=True,
     label="UserRecord",
     columns=(
         Column("id", refers="User", description="The user's id."),
@@ -25,5 +26,4 @@ users = Collection(
         Index(("created_at", "id")),
         Index(("updated_at", "id")),
     ),
-    managed=True,
 )

@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     data_dir: Annotated[Path, AfterValidator(folder)] = Field(default=Path("data"), description="a folder, or where one can be made")
     stores: dict[str, StoreSettings] = Field(default={}, description="a table of stores by name")
 
+    migrate: bool = Field(default=False, description="true or false: whether a start migrates all stores, and not the embedded alone")
+    migrate_lock_timeout_s: Seconds = 60.0
+
     page_max: int = Field(default=100, ge=1, le=10_000, description="rows of a page, from 1 to 10000")
     page_default: int = Field(
         default_factory=lambda data: min(10, data["page_max"]), ge=1, le=10_000, description="rows of a page, from 1 to page_max"

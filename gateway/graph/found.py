@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from gateway.engine.declared import Problem
 from gateway.stores.base import Collection, Column, Type
 from gateway.stores.described import Description, Found, FoundColumn, Missing
+from gateway.stores.migrating import is_ours
 
 NAMES_SHOWN = 10
 CLOSE = 0.6  # of difflib's measure
@@ -23,19 +24,20 @@ def problems_of(collections: Sequence[Collection], description: Description) -> 
     for collection in collections:
         where = f"collection {collection.name} of the store {collection.store}"
         found = description[collection.name]
-        problems += [_missing(where, found)] if isinstance(found, Missing) else _of_collection(where, collection, found)
+        problems += [_missing(where, collection, found)] if isinstance(found, Missing) else _of_collection(where, collection, found)
         if isinstance(found, Found) and found.repeated:
             got = f"one that {found.repeated} of {_rows(found)} have in common with another"
             problems.append(Problem(where, f"a key ({', '.join(collection.key)}) that is unique", got))
     return problems
 
 
-def _missing(where: str, missing: Missing) -> Problem:
+def _missing(where: str, collection: Collection, missing: Missing) -> Problem:
     expected = f"a {missing.what} {missing.name}"
-    if not missing.others:  # nobody has made anything there
-        return Problem(where, f"{expected}, which gateway migrate makes", "none")
-    close = _close(missing.name, missing.others)
-    return Problem(where, expected, f"none; there is {close}" if close else "none")
+    others = tuple(name for name in missing.others if not is_ours(name))
+    close = _close(missing.name, others)
+    if close:
+        return Problem(where, expected, f"none; there is {close}")
+    return Problem(where, f"{expected}, which gateway migrate makes" if collection.managed and not others else expected, "none")
 
 
 def _of_collection(where: str, collection: Collection, found: Found) -> Iterator[Problem]:

@@ -11,7 +11,10 @@ from gateway.engine.declared import Problem
 from gateway.errors import GatewayError, StoreTimeout, StoreUnavailable
 from gateway.graph.fields import Graph
 from gateway.graph.found import problems_of
+from gateway.graph.indexes import hints_of
 from gateway.stores import Stores
+from gateway.stores.base import Collection
+from gateway.stores.described import Description
 from gateway.stores.unchecked import Look
 
 LOOK_TIMEOUT_S = 5.0  # for all stores, which are looked at at the same time
@@ -19,9 +22,13 @@ LOOK_TIMEOUT_S = 5.0  # for all stores, which are looked at at the same time
 
 @dataclass(slots=True)
 class Looked:
-    """What a look found. Each store is in one of the three: ``checked``, ``away`` with what it failed with, ``silent`` with the reason."""
+    """What a look found. Each store is in one of the three: ``checked``, ``away`` with what it failed with, ``silent`` with the reason.
+
+    ``hints`` are of the collections that are not managed: indexes that would serve what is asked of them, with their statements.
+    """
 
     problems: list[Problem] = field(default_factory=list)
+    hints: list[str] = field(default_factory=list)
     checked: list[str] = field(default_factory=list)
     away: dict[str, StoreUnavailable | StoreTimeout] = field(default_factory=dict)
     silent: dict[str, str] = field(default_factory=dict)
@@ -31,7 +38,7 @@ async def look(stores: Stores, graph: Graph, names: Iterable[str], *, timeout_s:
     """Compare what these stores have with what the graph declares. One statement or a few for each; nothing is changed."""
     looked = Looked()
     asked = list(names)
-    answers = await asyncio.gather(*(_problems(stores, graph, name, timeout_s) for name in asked), return_exceptions=True)
+    answers = await asyncio.gather(*(_description(stores, graph, name, timeout_s) for name in asked), return_exceptions=True)
     for name, answer in zip(asked, answers, strict=True):
         match answer:
             case StoreUnavailable() | StoreTimeout():
@@ -44,7 +51,8 @@ async def look(stores: Stores, graph: Graph, names: Iterable[str], *, timeout_s:
                 looked.silent[name] = f"stores of kind {stores.kind(name)} cannot say what they have"
             case _:
                 looked.checked.append(name)
-                looked.problems += answer
+                looked.problems += problems_of(collections_of(graph, name), answer)
+                looked.hints += hints_of(graph, name, stores[name], answer)
     return looked
 
 
@@ -52,13 +60,16 @@ def looks_at(stores: Stores, graph: Graph, names: Iterable[str]) -> dict[str, Lo
     """Return, for each of these stores, a function that looks at it, for when it is there."""
 
     async def lines(name: str) -> Sequence[str]:
-        return [str(problem) for problem in await _problems(stores, graph, name, None) or ()]
+        description = await _description(stores, graph, name, None)
+        return [] if description is None else [str(problem) for problem in problems_of(collections_of(graph, name), description)]
 
     return {name: partial(lines, name) for name in names}
 
 
-async def _problems(stores: Stores, graph: Graph, name: str, timeout_s: float | None) -> list[Problem] | None:
-    """Return what is wrong with one store; None where it cannot say what it has."""
-    collections = [collection for collection in graph.collections if collection.store == name]
-    description = await stores.describe(name, collections, timeout_s=timeout_s)
-    return None if description is None else problems_of(collections, description)
+async def _description(stores: Stores, graph: Graph, name: str, timeout_s: float | None) -> Description | None:
+    """Return what one store has for the graph; None where it cannot say."""
+    return await stores.describe(name, collections_of(graph, name), timeout_s=timeout_s)
+
+
+def collections_of(graph: Graph, name: str) -> Sequence[Collection]:
+    return [collection for collection in graph.collections if collection.store == name]

@@ -6,17 +6,18 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from gateway.errors import AbilityMissing, ConfigError, WrongValue
 from gateway.stores.base import A, Collection, Request, Store
 from gateway.stores.described import Describes, Description
 from gateway.stores.funnel import Funnel, Layer, StoreCall, StoresByName
 from gateway.stores.kinds import Kind, kind_named, kind_of, scheme_of, schemes
+from gateway.stores.migrating import GRAPH, LOCK_TIMEOUT_S, Migrates, Owner
 from gateway.stores.unchecked import Look
 
 READ_TIMEOUT_S = 3.0
@@ -26,14 +27,25 @@ _log = logging.getLogger("gateway.errors")
 
 
 def connect(
-    name: str, url: str, *, pool_size: int | None = None, connect_timeout_s: float = 2.0, timeout_s: float = READ_TIMEOUT_S
+    name: str,
+    url: str,
+    *,
+    pool_size: int | None = None,
+    connect_timeout_s: float = 2.0,
+    timeout_s: float = READ_TIMEOUT_S,
+    is_read_only: bool = False,
 ) -> Store:
-    """Return the store that ``url`` names, not open yet. ConfigError where no kind has its scheme (``kinds.py``)."""
+    """Return the store that ``url`` names, not open yet. ConfigError where no kind has its scheme (``kinds.py``).
+
+    ``is_read_only``: nothing writes there, and a kind whose stores are files opens its so that nothing could.
+    """
     kind = kind_of(url)
     if kind is None:
         raise ConfigError(f"stores.{name}.url: expected one of {', '.join(schemes())} as scheme, got '{scheme_of(url)}'")
-    sized = {} if pool_size is None else {"pool_size": pool_size}
-    return kind.connect(name, url, connect_timeout_s=connect_timeout_s, timeout_s=timeout_s, **sized)
+    options: dict[str, Any] = {} if pool_size is None else {"pool_size": pool_size}
+    if is_read_only and kind.can_be_read_only:
+        options["is_read_only"] = True
+    return kind.connect(name, url, connect_timeout_s=connect_timeout_s, timeout_s=timeout_s, **options)
 
 
 class Stores:
@@ -65,8 +77,9 @@ class Stores:
         connect_timeout_s: float = 2.0,
         pool_sizes: Mapping[str, int | None] | None = None,
         layers: Sequence[Layer] = (),
+        read_only: Container[str] = (),
     ) -> Self:
-        """Return the stores of ``urls`` (name to URL), not open yet.
+        """Return the stores of ``urls`` (name to URL), not open yet; ``read_only`` are those in which nothing is written.
 
         A URL that no kind knows is a ConfigError, and so are two sizes for the one pool of equal URLs; None is whatever the other says.
         """
@@ -76,8 +89,14 @@ class Stores:
         for name, url in urls.items():
             found = by_url.get(url) if _is_shared(url) else None
             if found is None:
-                size = sizes.get(name)
-                found = by_url[url] = connect(name, url, pool_size=size, connect_timeout_s=connect_timeout_s, timeout_s=timeout_s)
+                found = by_url[url] = connect(
+                    name,
+                    url,
+                    pool_size=sizes.get(name),
+                    connect_timeout_s=connect_timeout_s,
+                    timeout_s=timeout_s,
+                    is_read_only=all(other in read_only for other, its in urls.items() if its == url),
+                )
             stores[name] = found
         return cls(stores, timeout_s=timeout_s, write_timeout_s=write_timeout_s, layers=layers)
 
@@ -137,15 +156,27 @@ class Stores:
         if held is not None:
             await held.passed(name)
 
-    async def migrate(self, name: str, collections: Sequence[Collection], scripts: Path | None) -> list[str]:
+    async def migrate(
+        self,
+        name: str,
+        collections: Sequence[Collection],
+        scripts: Path | None,
+        *,
+        owner: Owner = GRAPH,
+        lock_timeout_s: float = LOCK_TIMEOUT_S,
+    ) -> list[str]:
         """Create what is missing in one store; one line per thing done. Without a deadline: an index may take its time.
 
-        AbilityMissing where its kind cannot.
+        Of the collections only those that are managed are handed on. AbilityMissing where its kind cannot.
         """
-        kind = kind_named(self[name].kind)
+        store = self[name]
+        kind = kind_named(store.kind)
         if kind is not None and "migrate" not in kind.can:
             raise AbilityMissing("a migration", store=name, kind=kind.name, needs="migrate")
-        return await self[name].migrate(name, collections, scripts)
+        managed = [collection for collection in collections if collection.managed]
+        if isinstance(store, Migrates):
+            return await store.migrate(name, managed, scripts, owner=owner, lock_timeout_s=lock_timeout_s)
+        return await store.migrate(name, managed, scripts)
 
 
 @dataclass(slots=True)

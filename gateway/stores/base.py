@@ -152,8 +152,9 @@ class Store(Protocol):
         """Create what is missing (tables, indexes, constraints). Return one line per thing done; a second run returns [].
 
         ``name`` is the store's name in the settings (several names may share this pool, each with its own collections).
-        ``scripts`` is the folder with that name's Alembic history; kinds without Alembic, and SQL without scripts, create from the
-        declarations.
+        ``collections`` are managed, all of them: nobody else's are handed in. ``scripts`` is the folder with that name's history; kinds
+        that keep none, and those without a script in it, create from the declarations. A kind that keeps one is a ``Migrates``
+        (``migrating.py``), and can do more.
         """
         ...
 

@@ -79,6 +79,15 @@ class Describes(Protocol):
         ...
 
 
+@runtime_checkable
+class IndexStatements(Protocol):
+    """A store that can say how an index is made."""
+
+    def index_statement(self, collection: Collection, index: Index) -> str | None:
+        """Return the statement, in the database's own language and names; None where it has no such index. Runs nothing."""
+        ...
+
+
 def as_declared(collections: Iterable[Collection]) -> Description:
     """Return what a database has that is whatever it is asked for."""
     return {

@@ -49,6 +49,7 @@ class Kind:
     shares_pools: bool = True  # stores of one URL have one pool, and so the same rows
     is_embedded: bool = False  # its stores are files of this gateway alone, which it makes and fills
     file_of: Callable[[str], Path | None] = _is_no_file  # the file of a URL
+    can_be_read_only: bool = False  # whether connect takes is_read_only=True, for a file that is not to be changed
 
     def __post_init__(self) -> None:
         if not self.name or not self.schemes:
@@ -207,6 +208,7 @@ SQLITE = Kind(
     has_place=_has_path,
     is_embedded=True,
     file_of=_sqlite_file,
+    can_be_read_only=True,
 )
 
 

@@ -28,7 +28,7 @@ import strawberry
 from gateway.graph.fields import Node, column
 from gateway.stores.base import Collection, Column
 
-products = Collection(name="products", store="shelf", columns=(Column("id", refers="Product"), Column("name")))
+products = Collection(name="products", store="shelf", columns=(Column("id", refers="Product"), Column("name")), managed=True)
 
 @strawberry.type
 class Product(Node):

@@ -17,8 +17,7 @@ import orjson
 import pytest
 from typer.testing import CliRunner, Result
 
-from gateway import cli as cli_module
-from gateway.cli import cli
+from gateway.cli import cli, reading
 from gateway.errors import BadData, ConfigError
 
 AT = "2010-02-04T06:41:08.221Z"
@@ -124,7 +123,7 @@ def test_schema_check_shows_the_difference(monkeypatch: pytest.MonkeyPatch, tmp_
     from schema import schema
 
     exported = tmp_path / "schema.graphql"
-    monkeypatch.setattr(cli_module, "_graph", lambda _: replace(schema, sdl=exported))
+    monkeypatch.setattr(reading, "graph_named", lambda _: replace(schema, sdl=exported))
     exported.write_text(run("schema", "print").output, encoding="utf-8")
     assert run("schema", "check").exit_code == 0
     exported.write_text(exported.read_text().replace("email: String!\n", "mail: String!\n"), encoding="utf-8")
@@ -167,12 +166,14 @@ def test_a_port_that_is_taken_is_one_line_and_nothing_is_created() -> None:
     assert not Path("data").exists()
 
 
-def test_a_store_that_is_not_there_is_one_line_with_its_place_and_no_password() -> None:
+def test_a_store_that_is_not_there_is_one_line_with_its_place_and_no_password_and_the_others_are_migrated() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closing:
         port = closing.getsockname()[1]
     ended = spawn("migrate", DATABASE_URL=f"postgresql://me:secret@127.0.0.1:{port}/x")
     assert ended.returncode == 1
-    assert ended.stderr == f"gateway: The store 'users' is unavailable at 'postgresql+asyncpg://me:***@127.0.0.1:{port}/x'.\n"
+    away = f"is unavailable at 'postgresql+asyncpg://me:***@127.0.0.1:{port}/x': nobody listens there (connection refused)."
+    assert ended.stderr.splitlines() == [f"{name}: failed: The store '{name}' {away}" for name in ("users", "posts")]
+    assert ended.stdout.splitlines() == ["events: 0001 create events", "recommendations: 0001 create the graph"]
 
 
 def test_a_bad_line_is_one_line(tmp_path: Path) -> None:
@@ -188,7 +189,7 @@ def test_a_graph_without_demo_data_cannot_be_seeded(monkeypatch: pytest.MonkeyPa
 
     from schema import schema
 
-    monkeypatch.setattr(cli_module, "_graph", lambda _: replace(schema, demo=None))
+    monkeypatch.setattr(reading, "graph_named", lambda _: replace(schema, demo=None))
     assert isinstance(run("seed").exception, ConfigError)
 
 
@@ -403,7 +404,7 @@ def test_check_says_which_stores_are_away_and_where() -> None:
     assert run("migrate").exit_code == 0
     ended = spawn("check", DATABASE_URL=f"postgresql://me:secret@127.0.0.1:{port}/x")
     assert ended.returncode == 0
-    at = f"'postgresql+asyncpg://me:***@127.0.0.1:{port}/x'"
+    at = f"'postgresql+asyncpg://me:***@127.0.0.1:{port}/x': nobody listens there (connection refused)"
     assert ended.stderr.splitlines() == [f"Not checked: The store '{name}' is unavailable at {at}." for name in ("users", "posts")]
     assert ended.stdout.splitlines()[1:] == ["Stores that have what is declared: events, recommendations."]
 
@@ -446,7 +447,7 @@ from gateway.stores.memory import MemoryStore
 from strawberry.schema.config import StrawberryConfig
 
 register(Kind("keys", ("keys",), lambda name, url, **_: MemoryStore(name, url), can=frozenset({"filter"})))
-FISH = Collection("fish", "sea", (Column("id", refers="Fish"), Column("name")))
+FISH = Collection("fish", "sea", (Column("id", refers="Fish"), Column("name")), managed=True)
 
 @strawberry.type
 class Fish(Node):

@@ -49,6 +49,7 @@ def test_without_anything_each_store_is_a_sqlite_file_in_the_data_folder() -> No
         2,
     )
     assert settings.body_limit_bytes == 1_048_576
+    assert (settings.migrate, settings.migrate_lock_timeout_s) == (False, 60)
 
 
 def test_settings_themselves_read_nothing_but_their_arguments(monkeypatch: pytest.MonkeyPatch) -> None:

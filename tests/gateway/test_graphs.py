@@ -19,7 +19,7 @@ import strawberry
 from gateway.graph.fields import Connection, Graph, Node, column, lookup
 from gateway.stores.base import Collection, Column, Type
 
-products = Collection(name="products", store="{store}", columns=(Column("id", refers="Product"), Column("name")))
+products = Collection(name="products", store="{store}", columns=(Column("id", refers="Product"), Column("name")), managed=True)
 
 @strawberry.type
 class Product(Node):
@@ -185,7 +185,7 @@ def test_a_graph_that_cannot_be_served_is_refused_as_it_is_loaded(store: str, mo
 
 
 def test_two_stores_do_not_share_a_variable() -> None:
-    other = "\nother = Collection(name='others', store='A-b', columns=products.columns)\n"
+    other = "\nother = Collection(name='others', store='A-b', columns=products.columns, managed=True)\n"
     write("shop.py", shop("a_b") + other + "graph = Graph(schema=graph.schema, collections=(products, other))\n")
     assert "expected names of stores that differ in more than case and - or _; got 'a_b' and another one" in refusal(
         "--graph", "shop:graph"

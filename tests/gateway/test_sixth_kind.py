@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 import strawberry
 
-from gateway.cli import _prepare, _refuse_wrong
+from gateway.cli.running import prepare, refuse_wrong
 from gateway.config import Settings
 from gateway.context import RequestContext
 from gateway.errors import AbilityMissing, ConfigError
@@ -251,7 +251,7 @@ async def test_it_is_not_migrated(stores: Stores, tmp_path: Path) -> None:
 
 async def test_it_cannot_say_what_it_has_and_the_start_says_so(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     urls = {"shelf": {"url": "keys://oak"}, "cellar": {"url": "memory://"}}
-    assert await _prepare(Settings.model_validate({"stores": urls, "data_dir": tmp_path}), SHELVES) == []
+    assert await prepare(Settings.model_validate({"stores": urls, "data_dir": tmp_path}), SHELVES) == []
     assert capsys.readouterr().err == "Not checked: the store 'shelf', as stores of kind keys cannot say what they have.\n"
 
 
@@ -316,6 +316,6 @@ def test_a_file_to_load_is_refused_where_nothing_can_be_written() -> None:
 
 def test_commands_end_with_it() -> None:
     made = asking(Connection[Thing], many(THINGS, where=Named, order=Sorted))
-    _refuse_wrong(made, kinds_of({"shelf": "memory://"}))
+    refuse_wrong(made, kinds_of({"shelf": "memory://"}))
     with pytest.raises(ConfigError, match=r"The graph has 1 mistake:\n  Query\.things: expected a store that can count, filter and page"):
-        _refuse_wrong(made, kinds_of({"shelf": "keys://oak"}))
+        refuse_wrong(made, kinds_of({"shelf": "keys://oak"}))

@@ -1,39 +1,214 @@
-"""Create what a collection misses in a database: itself, and its indexes."""
+"""Make the collections of a MongoDB store: by its numbered steps, or what is missing from the declarations."""
 
 from __future__ import annotations
 
+import math
+from base64 import b64encode
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
+import orjson
+from bson import Binary, Decimal128, ObjectId
 from pymongo import errors
 
-from gateway.errors import ConfigError
-from gateway.stores.base import Collection
-from gateway.stores.mongo.indexes import indexes
+from gateway.errors import ConfigError, MigrationRefused
+from gateway.stores.base import Collection, Index
+from gateway.stores.leases import held
+from gateway.stores.migrating import GRAPH, Owner, Script, State, next_number, slug
+from gateway.stores.mongo.history import MongoLedger, Translated
+from gateway.stores.mongo.indexes import MongoIndex, indexes
+from gateway.stores.mongo.query import field
+from gateway.stores.steps import folder_of, run_waiting, state_of
+
+KIND = "mongodb"
 
 _NAMESPACE_EXISTS = 48
 
 
-async def create_collection(database: Any, collection: Collection) -> list[str]:
+class MongoMigrations:
+    """The histories of a database."""
+
+    def __init__(self, database: Any, translated: Translated) -> None:
+        self._database = database
+        self._translated = translated
+        self._ledger = MongoLedger(database, translated)
+
+    async def migrate(
+        self, name: str, collections: Sequence[Collection], scripts: Path | None, owner: Owner, lock_timeout_s: float
+    ) -> list[str]:
+        folder = folder_of(scripts, KIND)
+        if folder is not None:
+            return await run_waiting(self._ledger, name, owner, folder, lock_timeout_s=lock_timeout_s)
+        if not await self._missing(collections):
+            return []
+        async with held(self._ledger.lease, name, lock_timeout_s):
+            with self._translated():
+                return await self._create_missing(name, collections)
+
+    async def planned(self, name: str, collections: Sequence[Collection], scripts: Path | None, owner: Owner) -> list[str]:
+        folder = folder_of(scripts, KIND)
+        if folder is not None:
+            return [f"{name}: {step}" for step in (await state_of(self._ledger, name, owner, folder)).waiting]
+        return [f"{name}: {statement}" for statement in await self._missing(collections)]
+
+    async def state(self, name: str, collections: Sequence[Collection], scripts: Path | None, owner: Owner) -> State:
+        folder = folder_of(scripts, KIND)
+        if folder is not None:
+            return await state_of(self._ledger, name, owner, folder)
+        return State(owner, waiting=tuple(await self._missing(collections)), is_declared=True)
+
+    async def drafted(self, name: str, collections: Sequence[Collection], scripts: Path, text: str) -> list[Script]:
+        folder = folder_of(scripts, KIND)
+        if folder is not None:
+            left = (await state_of(self._ledger, name, GRAPH, folder)).waiting
+            if left:
+                raise MigrationRefused(f"store {name}: expected all steps to be run before another is made, {', '.join(left)} waits")
+        # The first has all that is declared, as it is to make a new store, too; each line of it may be run twice.
+        lines = [line for each in collections for line in _code(each)] if folder is None else await self._missing_code(collections)
+        if not lines:
+            return []
+        number = next_number(scripts / KIND)
+        return [Script(f"{number}_{slug(text)}.py", _script(text, lines))]
+
+    # ------------------------------------------------------------------------------------------------- from the declarations
+
+    async def _missing(self, collections: Sequence[Collection]) -> list[str]:
+        """Return the statements that make what is missing, as the shell has them."""
+        lines: list[str] = []
+        for collection, is_there, lacking in await self._lacking(collections):
+            if not is_there:
+                lines.append(f"db.createCollection({_quoted(collection.place)})")
+            lines += [shell_statement(collection.place, index) for index in lacking]
+        return lines
+
+    async def _missing_code(self, collections: Sequence[Collection]) -> list[str]:
+        lines: list[str] = []
+        for collection, is_there, lacking in await self._lacking(collections):
+            if not is_there:
+                lines.append(_creating(collection))
+            lines += [_indexing(collection, index) for index in lacking]
+        return lines
+
+    async def _lacking(self, collections: Sequence[Collection]) -> list[tuple[Collection, bool, list[MongoIndex]]]:
+        """Return each collection, whether it is there, and the indexes that it lacks."""
+        with self._translated():
+            there = set(await self._database.list_collection_names())
+            return [
+                (collection, True, await _lacking_indexes(self._database[collection.place], collection))
+                if collection.place in there
+                else (collection, False, indexes(collection))
+                for collection in collections
+            ]
+
+    async def _create_missing(self, name: str, collections: Sequence[Collection]) -> list[str]:
+        done: list[str] = []
+        for collection, is_there, lacking in await self._lacking(collections):
+            if not is_there and await ensure_collection(self._database, collection.place):
+                done.append(f"created collection {collection.place}")
+            target = self._database[collection.place]
+            for index in lacking:
+                try:
+                    await target.create_index(list(index.fields), **index.options)
+                except errors.OperationFailure as exc:
+                    raise ConfigError(f"stores.{name}: cannot create the {index} of {collection.place}: {exc}") from exc
+                done.append(f"created {index} of {collection.place}")
+        return done
+
+
+async def ensure_collection(database: Any, name: str) -> bool:
+    """Create a collection where it is not there; return whether it was. For steps, which may be run twice."""
     try:
-        await database.create_collection(collection.place)
+        await database.create_collection(name)
     except errors.CollectionInvalid:
-        return []  # another gateway was faster
+        return False  # another was faster
     except errors.OperationFailure as exc:
         if exc.code != _NAMESPACE_EXISTS:
             raise
-        return []
-    return [f"created collection {collection.place}"]
+        return False
+    return True
 
 
-async def create_indexes(target: Any, collection: Collection, *, store: str) -> list[str]:
+async def _lacking_indexes(target: Any, collection: Collection) -> list[MongoIndex]:
     there = {(tuple(index["key"]), bool(index.get("unique"))) for index in (await target.index_information()).values()}
-    done: list[str] = []
-    for index in indexes(collection):
-        if (index.fields, index.unique) in there:
-            continue
-        try:
-            await target.create_index(list(index.fields), **index.options)
-        except errors.OperationFailure as exc:
-            raise ConfigError(f"stores.{store}: cannot create the {index} of {collection.place}: {exc}") from exc
-        done.append(f"created {index} of {collection.place}")
-    return done
+    return [index for index in indexes(collection) if (index.fields, index.unique) not in there]
+
+
+# ------------------------------------------------------------------------------------------------------------------- text
+
+_SCRIPT = '''"""{text}"""
+
+from typing import Any
+{imports}
+from gateway.stores.mongo.migrations import ensure_collection
+
+
+async def upgrade(database: Any) -> None:
+{lines}
+'''
+
+
+_IMPORTS = {  # what stands in the least value of an index that leaves nulls out: where that is from
+    "datetime.": "import datetime",
+    **{f"{name}(": f"from bson import {name}" for name in ("Binary", "Decimal128", "MinKey", "ObjectId")},
+}
+
+
+def _script(text: str, lines: Sequence[str]) -> str:
+    body = "\n".join(f"    {line}" for line in lines)
+    imports = "".join(f"\n{line}" for word, line in _IMPORTS.items() if word in body)
+    return _SCRIPT.format(text=text.replace('"', "'").replace("\\", "/"), imports=f"{imports}\n" if imports else "", lines=body)
+
+
+def index_statement(collection: Collection, index: Index) -> str:
+    """Return how the shell makes an index of that many columns."""
+    return shell_statement(collection.place, MongoIndex(tuple((field(collection, name), 1) for name in index.columns), index.unique))
+
+
+def shell_statement(name: str, index: MongoIndex) -> str:
+    fields = ", ".join(f"{_quoted(field)}: {direction}" for field, direction in index.fields)
+    options = f", {_shell(index.options)}" if index.options else ""
+    return f"db.getCollection({_quoted(name)}).createIndex({{{fields}}}{options})"
+
+
+def _shell(value: Any) -> str:
+    match value:
+        case dict():
+            return f"{{{', '.join(f'{_quoted(name)}: {_shell(its)}' for name, its in value.items())}}}"
+        case float() if math.isinf(value):
+            return "Infinity" if value > 0 else "-Infinity"
+        case datetime():
+            return f"ISODate({_quoted(value.strftime('%Y-%m-%dT%H:%M:%SZ').zfill(20))})"
+        case Decimal128():
+            return f"NumberDecimal({_quoted(str(value))})"
+        case ObjectId():
+            return f"ObjectId({_quoted(str(value))})"
+        case Binary():
+            return f"BinData({value.subtype}, {_quoted(b64encode(value).decode())})"
+        case _:
+            return orjson.dumps(value).decode()
+
+
+def _code(collection: Collection) -> list[str]:
+    return [_creating(collection), *(_indexing(collection, index) for index in indexes(collection))]
+
+
+def _creating(collection: Collection) -> str:
+    return f"await ensure_collection(database, {_quoted(collection.place)})"
+
+
+def _indexing(collection: Collection, index: MongoIndex) -> str:
+    fields = ", ".join(f"({_quoted(field)}, {direction})" for field, direction in index.fields)
+    options = "".join(f", {name}={_python(value)}" for name, value in index.options.items())
+    return f"await database[{_quoted(collection.place)}].create_index([{fields}]{options})"
+
+
+def _python(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_quoted(name)}: {_python(its)}' for name, its in value.items())}}}"
+    return f'float("{value}")' if value in (math.inf, -math.inf) else repr(value)
+
+
+def _quoted(text: str) -> str:
+    return orjson.dumps(text).decode()

@@ -31,6 +31,7 @@ from gateway.stores.base import (
     Get,
     Groups,
     Handlers,
+    Index,
     Match,
     NativeCall,
     Pairs,
@@ -43,6 +44,7 @@ from gateway.stores.base import (
 )
 from gateway.stores.described import Description
 from gateway.stores.measures import joined
+from gateway.stores.migrating import GRAPH, LOCK_TIMEOUT_S, Owner, Script, State
 from gateway.stores.mongo import query
 from gateway.stores.mongo.answers import (
     Document,
@@ -59,7 +61,7 @@ from gateway.stores.mongo.answers import (
 )
 from gateway.stores.mongo.described import described
 from gateway.stores.mongo.failures import duplicate_in, translation
-from gateway.stores.mongo.migrations import create_collection, create_indexes
+from gateway.stores.mongo.migrations import MongoMigrations, index_statement
 from gateway.stores.mongo.order import is_in_parts
 from gateway.stores.mongo.refusals import Refusals, hosts_in
 from gateway.stores.mongo.values import decode
@@ -304,16 +306,39 @@ class MongoStore:
             names = await self._database().list_collection_names(authorizedCollections=True)
             return await described(self._read, lambda name: self._database()[name].index_information(), names, collections)
 
-    async def migrate(self, name: str, collections: Sequence[Collection], scripts: Path | None) -> list[str]:  # noqa: ARG002
-        done: list[str] = []
-        with self._translated(INDEX_TIMEOUT_S), pymongo.timeout(INDEX_TIMEOUT_S):
-            database = self._database()
-            there = set(await database.list_collection_names())
-            for collection in collections:
-                if collection.place not in there:
-                    done += await create_collection(database, collection)
-                done += await create_indexes(database[collection.place], collection, store=name)
-        return done
+    def scripts_in(self, folder: Path) -> Path:
+        return folder / self.kind
+
+    async def migrate(
+        self,
+        name: str,
+        collections: Sequence[Collection],
+        scripts: Path | None,
+        *,
+        owner: Owner = GRAPH,
+        lock_timeout_s: float = LOCK_TIMEOUT_S,
+    ) -> list[str]:
+        return await self._migrations().migrate(name, collections, scripts, owner, lock_timeout_s)
+
+    async def planned(self, name: str, collections: Sequence[Collection], scripts: Path | None, *, owner: Owner = GRAPH) -> list[str]:
+        return await self._migrations().planned(name, collections, scripts, owner)
+
+    async def state(self, name: str, collections: Sequence[Collection], scripts: Path | None, *, owner: Owner = GRAPH) -> State:
+        return await self._migrations().state(name, collections, scripts, owner)
+
+    async def drafted(self, name: str, collections: Sequence[Collection], scripts: Path, text: str) -> list[Script]:
+        return await self._migrations().drafted(name, collections, scripts, text)
+
+    def index_statement(self, collection: Collection, index: Index) -> str:
+        return index_statement(collection, index)
+
+    def _migrations(self) -> MongoMigrations:
+        return MongoMigrations(self._database(), self._migrating)
+
+    @contextmanager
+    def _migrating(self, seconds: float = INDEX_TIMEOUT_S) -> Iterator[None]:
+        with self._translated(seconds), pymongo.timeout(seconds):
+            yield
 
     # --------------------------------------------------------------------------------------------------------- the rest
 

@@ -25,7 +25,7 @@ class NativeText:
         query = filled(native, native.query("neo4j"), [collection for collection, _ in narrowings], condition)
         self.name = native.name
         self.width = 1 + len(native.columns)
-        self.plain = _labelled(query, prefix)
+        self.plain = labelled(query, prefix)
         self.in_one: str | None = None
         self._learned = False
 
@@ -46,8 +46,8 @@ def _source_of(native: Native, prefix: str, collection: Collection, variables: S
     return Source(prefix, collection, variables)
 
 
-def _labelled(template: str, prefix: str) -> str:
-    """A native query's text with its labels and relationship types prefixed."""
+def labelled(template: str, prefix: str) -> str:
+    """Return a native query's text, or a step's statement, with its labels, relationship types and names of indexes prefixed."""
     return template.format_map(_Labels(prefix))
 
 

@@ -38,8 +38,14 @@ class Rule:
 
     @property
     def statement(self) -> str:
-        name = quoted(self.name)
-        entity = f"(x:{quoted(self.label)})" if self.on == "node" else f"()-[x:{quoted(self.label)}]-()"
+        return self._statement(quoted(self.name), quoted(self.label))
+
+    def template(self, prefix: str) -> str:
+        """The statement as a step has it, for any prefix: names that get it stand in braces."""
+        return self._statement(f"{{{self.name.removeprefix(prefix)}}}", f"{{{self.label.removeprefix(prefix)}}}")
+
+    def _statement(self, name: str, label: str) -> str:
+        entity = f"(x:{label})" if self.on == "node" else f"()-[x:{label}]-()"
         properties = ", ".join(f"x.{quoted(p)}" for p in self.properties)
         if self.unique:
             return f"CREATE CONSTRAINT {name} IF NOT EXISTS FOR {entity} REQUIRE ({properties}) IS UNIQUE"

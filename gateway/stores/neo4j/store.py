@@ -28,6 +28,7 @@ from gateway.stores.base import (
     Get,
     Groups,
     Handlers,
+    Index,
     Key,
     NativeCall,
     Request,
@@ -41,13 +42,14 @@ from gateway.stores.base import (
 )
 from gateway.stores.described import Description
 from gateway.stores.measures import joined
+from gateway.stores.migrating import GRAPH, LOCK_TIMEOUT_S, Owner, Script, State
 from gateway.stores.neo4j.address import address_of
 from gateway.stores.neo4j.aggregates import aggregate_decoders, aggregate_statement
 from gateway.stores.neo4j.conditions import Parameters, split
 from gateway.stores.neo4j.cypher import fetch_statement, get_statement
 from gateway.stores.neo4j.described import described
+from gateway.stores.neo4j.migrations import Neo4jMigrations, index_statement
 from gateway.stores.neo4j.native import NativeText
-from gateway.stores.neo4j.schema import AWAIT, SHOW, existing, wanted
 from gateway.stores.neo4j.sources import CarefulSource, Source, quoted
 from gateway.stores.neo4j.values import decode_rows, require_values, to_wire
 from gateway.stores.neo4j.writes import delete_text, deleted, upsert_text, written
@@ -228,14 +230,34 @@ class Neo4jStore:
     async def describe(self, collections: Sequence[Collection]) -> Description:
         return await described(self._read, self._address.prefix, collections)
 
-    async def migrate(self, name: str, collections: Sequence[Collection], scripts: Path | None) -> list[str]:  # noqa: ARG002 - the port's signature
-        there = existing(await self._schema(SHOW))
-        missing = [rule for rule in wanted(self._address.prefix, collections) if rule not in there]
-        for rule in missing:
-            await self._schema(rule.statement)
-        for rule in missing:
-            await self._schema(AWAIT, {"name": rule.name})
-        return [f"{name}: created {rule}" for rule in missing]
+    def scripts_in(self, folder: Path) -> Path:
+        return folder / self.kind
+
+    async def migrate(
+        self,
+        name: str,
+        collections: Sequence[Collection],
+        scripts: Path | None,
+        *,
+        owner: Owner = GRAPH,
+        lock_timeout_s: float = LOCK_TIMEOUT_S,
+    ) -> list[str]:
+        return await self._migrations().migrate(name, collections, scripts, owner, lock_timeout_s)
+
+    async def planned(self, name: str, collections: Sequence[Collection], scripts: Path | None, *, owner: Owner = GRAPH) -> list[str]:
+        return await self._migrations().planned(name, collections, scripts, owner)
+
+    async def state(self, name: str, collections: Sequence[Collection], scripts: Path | None, *, owner: Owner = GRAPH) -> State:
+        return await self._migrations().state(name, collections, scripts, owner)
+
+    async def drafted(self, name: str, collections: Sequence[Collection], scripts: Path, text: str) -> list[Script]:
+        return await self._migrations().drafted(name, collections, scripts, text)
+
+    def index_statement(self, collection: Collection, index: Index) -> str | None:
+        return index_statement(self._address.prefix, collection, index)
+
+    def _migrations(self) -> Neo4jMigrations:
+        return Neo4jMigrations(self._schema, self._address.prefix)
 
     async def drop_everything(self) -> None:
         """Remove all nodes, relationships, indexes and constraints with this store's prefix. Refuses to do so without one."""
@@ -297,9 +319,9 @@ class Neo4jStore:
                 else:
                     return
 
-    async def _schema(self, text: str, parameters: Parameters | None = None) -> Any:
-        with self._translated(SCHEMA_TIMEOUT_S):
-            _, records = await self._run(text, parameters or {}, neo4j.WRITE_ACCESS, SCHEMA_TIMEOUT_S)
+    async def _schema(self, text: str, parameters: Parameters | None = None, *, timeout_s: float = SCHEMA_TIMEOUT_S) -> Any:
+        with self._translated(timeout_s):
+            _, records = await self._run(text, parameters or {}, neo4j.WRITE_ACCESS, timeout_s)
         return records[0][0] if records else None
 
     async def _run(

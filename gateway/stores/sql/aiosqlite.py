@@ -49,9 +49,10 @@ class AiosqliteDriver:
     of CPU, and took 100 with it. The writer is aiosqlite's.
     """
 
-    def __init__(self, name: str, url: str, *, pool_size: int) -> None:
+    def __init__(self, name: str, url: str, *, pool_size: int, is_read_only: bool = False) -> None:
         self._name = name
         self._path = Path(make_url(url).database or "")
+        self._is_read_only = is_read_only
         self._size = min(pool_size, READERS)
         self._readers: _Readers | None = None
         self._writer: aiosqlite.Connection | None = None
@@ -77,13 +78,14 @@ class AiosqliteDriver:
         try:
             self._refuse_when_closed()
             if self._readers is None:
-                self._readers = _Readers(self._name, self._path, self._size)
+                self._readers = _Readers(self._name, self._path, self._size, is_read_only=self._is_read_only)
             return await self._readers.read(text, values)
         except _FAILURES as error:
             raise self._translated(error) from error
 
     async def write(self, text: str, calls: Sequence[Sequence[Value]]) -> None:
         """Execute the statement once for each of ``calls``, all or nothing."""
+        self._refuse_when_read_only()
         async with self._writing:
             try:
                 self._refuse_when_closed()
@@ -93,21 +95,35 @@ class AiosqliteDriver:
             except _FAILURES as error:
                 raise self._translated(error) from error
 
-    def migration_engine(self) -> AsyncEngine:
+    def migration_engine(self, lock_timeout_s: float = BUSY_TIMEOUT_S) -> AsyncEngine:
         """Return an engine whose transactions hold table definitions too, and lock out other writers from their start."""
         # Imported late: it brings SQLAlchemy's ORM along, a quarter of the time that this module takes to load.
         from sqlalchemy.ext.asyncio import create_async_engine
         from sqlalchemy.pool import NullPool
 
-        _connect(self._path).close()  # which makes the file, if there is none
+        self._refuse_when_read_only()
+        try:
+            _connect(self._path).close()  # which makes the file, if there is none
+        except _FAILURES as error:
+            raise self._translated(error) from error
         url = URL.create("sqlite+aiosqlite", database=str(self._path))
-        engine = create_async_engine(url, poolclass=NullPool, connect_args={"isolation_level": None, "timeout": BUSY_TIMEOUT_S})
+        engine = create_async_engine(url, poolclass=NullPool, connect_args={"isolation_level": None, "timeout": lock_timeout_s})
 
         @event.listens_for(engine.sync_engine, "begin")
         def begin(connection: Any) -> None:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
         return engine
+
+    def looking_engine(self) -> AsyncEngine | None:
+        """Return an engine that can change nothing; None where there is no file yet."""
+        from sqlalchemy.ext.asyncio import create_async_engine
+        from sqlalchemy.pool import NullPool
+
+        if not self._path.exists():
+            return None
+        url = URL.create("sqlite+aiosqlite", database=self._path.absolute().as_uri(), query={"mode": "ro", "uri": "true"})
+        return create_async_engine(url, poolclass=NullPool, connect_args={"timeout": BUSY_TIMEOUT_S})
 
     def translated(self, error: BaseException) -> GatewayError | None:
         """Return the error of ours that ``error``, or what caused it, means; None when it is not the driver's."""
@@ -120,6 +136,10 @@ class AiosqliteDriver:
     def _refuse_when_closed(self) -> None:
         if not self._is_open:
             raise sqlite3.OperationalError("the store is not open")
+
+    def _refuse_when_read_only(self) -> None:
+        if self._is_read_only:
+            raise StoreMisbehaved(f"the store '{self._name}' is opened read-only, as nothing in it is managed and nothing writes to it")
 
     def _translated(self, error: BaseException) -> GatewayError:
         text = str(error)
@@ -155,8 +175,9 @@ def is_unfit_for_json(error: Exception) -> bool:
 class _Readers:
     """A line of reads, a thread that takes them, and more threads that help while it is at something slow."""
 
-    def __init__(self, name: str, path: Path, size: int) -> None:
+    def __init__(self, name: str, path: Path, size: int, *, is_read_only: bool) -> None:
         self._path = path
+        self._is_read_only = is_read_only
         self._line: deque[_Read] = deque()
         self._begun = math.inf  # when what the first thread is at began
         self._first = ThreadPoolExecutor(1, f"sqlite {name}")
@@ -220,7 +241,7 @@ class _Readers:
         """Return the thread's connection, made by its first read."""
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
-            connection = self._local.connection = _connect(self._path, "query_only = ON")
+            connection = self._local.connection = _connect(self._path, "query_only = ON", is_read_only=self._is_read_only)
             self._connections.append(connection)
         return connection
 
@@ -277,14 +298,20 @@ class _Read:
             self.future.set_result(answer)
 
 
-def _connect(path: Path, *more_pragmas: str) -> sqlite3.Connection:
-    """Return a connection of the thread that calls; others may interrupt and close it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _connect(path: Path, *more_pragmas: str, is_read_only: bool = False) -> sqlite3.Connection:
+    """Return a connection of the thread that calls; others may interrupt and close it. What is read-only is not made, nor changed."""
+    if not is_read_only:
+        path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(
-        path, isolation_level=None, timeout=BUSY_TIMEOUT_S, cached_statements=STATEMENTS_CACHED, check_same_thread=False
+        f"{path.absolute().as_uri()}?mode=ro" if is_read_only else path,
+        uri=is_read_only,
+        isolation_level=None,
+        timeout=BUSY_TIMEOUT_S,
+        cached_statements=STATEMENTS_CACHED,
+        check_same_thread=False,
     )
     try:
-        if connection.execute("PRAGMA page_count").fetchone() == (0,):
+        if not is_read_only and connection.execute("PRAGMA page_count").fetchone() == (0,):
             _switch_to_wal(connection)
         for pragma in ("synchronous = FULL", f"cache_size = -{CACHE_KIB}", "temp_store = MEMORY", *more_pragmas):
             connection.execute(f"PRAGMA {pragma}").close()

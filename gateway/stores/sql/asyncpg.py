@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import orjson
+from sqlalchemy import event
 
 from gateway.errors import BadUserInput, ConfigError, GatewayError, StoreMisbehaved, StoreTimeout, StoreUnavailable
 from gateway.stores.base import Row, Value
@@ -28,6 +29,7 @@ IDLE_IN_TRANSACTION_TIMEOUT_S = 10.0
 WRITE_ATTEMPTS = 3
 STATEMENTS_PREPARED = 256  # per connection, here and in the server
 PREPARED_LIMIT_BYTES = 16 * 1024  # of a statement's text; longer ones are rarely asked twice
+LOOK_TIMEOUT_S = 30.0  # of a statement over the catalogue, before and without a migration
 RELEASE_TIMEOUT_S = 1.0  # for cancelling what a connection still does; then it is closed
 
 # JIT costs more than it gives for statements that read a few hundred rows.
@@ -134,8 +136,17 @@ class AsyncpgDriver:
             raise
         pool.release(connection)
 
-    def migration_engine(self) -> AsyncEngine:
+    def migration_engine(self, lock_timeout_s: float = 0.0) -> AsyncEngine:  # noqa: ARG002 - the wait for the lock is the statement's
         """Return an engine whose one connection may wait for locks, and work, as long as a migration does."""
+        return self._engine()
+
+    def looking_engine(self) -> AsyncEngine:
+        """Return an engine whose transactions can change nothing."""
+        # For the transaction and not the session, which a pooler may keep for others.
+        return self._engine("SET TRANSACTION READ ONLY", f"SET LOCAL statement_timeout = {LOOK_TIMEOUT_S * 1000:.0f}")
+
+    def _engine(self, *first: str) -> AsyncEngine:
+        """Return an engine each of whose transactions begins with the statements ``first``."""
         # Imported late: it brings SQLAlchemy's ORM along, a quarter of the time that this module takes to load.
         from sqlalchemy.ext.asyncio import create_async_engine
         from sqlalchemy.pool import NullPool
@@ -148,7 +159,14 @@ class AsyncpgDriver:
                 statement_cache_size=STATEMENTS_PREPARED if self._prepares else 0,
             )
 
-        return create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
+        engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
+
+        @event.listens_for(engine.sync_engine, "begin")
+        def begin(connection: Any) -> None:
+            for statement in first:
+                connection.exec_driver_sql(statement)
+
+        return engine
 
     def translated(self, error: BaseException) -> GatewayError | None:
         """Return the error of ours that ``error``, or what caused it, means; None when it is not the driver's."""

@@ -23,6 +23,7 @@ from gateway.stores.base import (
     Get,
     Groups,
     Handlers,
+    Index,
     Key,
     Match,
     NativeCall,
@@ -39,11 +40,13 @@ from gateway.stores.base import (
 )
 from gateway.stores.described import Description
 from gateway.stores.measures import joined
+from gateway.stores.migrating import GRAPH, LOCK_TIMEOUT_S, Owner, Script, State
 from gateway.stores.shared import grouped_by_first, grouped_by_last, pages, to_write
 from gateway.stores.sql.aiosqlite import AiosqliteDriver, is_unfit_for_json
 from gateway.stores.sql.asyncpg import AsyncpgDriver
 from gateway.stores.sql.described import described
 from gateway.stores.sql.dialects import Dialect
+from gateway.stores.sql.histories import Histories, index_statement
 from gateway.stores.sql.keys import keys_of
 from gateway.stores.sql.postgresql import PostgreSQL
 from gateway.stores.sql.sqlite import SQLite
@@ -55,12 +58,21 @@ _T = TypeVar("_T")
 class SqlStore:
     """A PostgreSQL database or a SQLite file. Rows are plain tuples."""
 
-    def __init__(self, name: str, url: str, *, pool_size: int = 10, connect_timeout_s: float = 2.0, timeout_s: float = 3.0) -> None:
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        *,
+        pool_size: int = 10,
+        connect_timeout_s: float = 2.0,
+        timeout_s: float = 3.0,
+        is_read_only: bool = False,  # of a SQLite file
+    ) -> None:
         self.name = name
         self._driver: AsyncpgDriver | AiosqliteDriver
         self._dialect: Dialect
         if url.startswith("sqlite"):
-            self._driver, self._dialect = AiosqliteDriver(name, url, pool_size=pool_size), SQLite()
+            self._driver, self._dialect = AiosqliteDriver(name, url, pool_size=pool_size, is_read_only=is_read_only), SQLite()
         else:
             self._driver = AsyncpgDriver(name, url, pool_size=pool_size, connect_timeout_s=connect_timeout_s, timeout_s=timeout_s)
             self._dialect = PostgreSQL()
@@ -167,23 +179,39 @@ class SqlStore:
             self.statements.forget()
         return description
 
-    async def migrate(self, name: str, collections: Sequence[Collection], scripts: Path | None) -> list[str]:
-        # Imported late: Alembic takes memory and time to load, and a server that does not migrate needs neither.
-        from gateway.stores.sql.migrations import create_missing, upgrade
+    # -------------------------------------------------------------------------------------------------------- migration
 
-        engine = self._driver.migration_engine()
-        try:
-            async with engine.begin() as connection:
-                if scripts is None:
-                    return await connection.run_sync(create_missing, name, collections)
-                return await connection.run_sync(upgrade, name, scripts)
-        except Exception as error:
-            translated = self._driver.translated(error)
-            if translated is None:
-                raise
-            raise translated from error
-        finally:
-            await engine.dispose()
+    def scripts_in(self, folder: Path) -> Path:
+        return folder
+
+    async def migrate(
+        self,
+        name: str,
+        collections: Sequence[Collection],
+        scripts: Path | None,
+        *,
+        owner: Owner = GRAPH,
+        lock_timeout_s: float = LOCK_TIMEOUT_S,
+    ) -> list[str]:
+        return await self._histories(name, lock_timeout_s).migrate(collections, scripts, owner)
+
+    async def planned(self, name: str, collections: Sequence[Collection], scripts: Path | None, *, owner: Owner = GRAPH) -> list[str]:
+        return await self._histories(name).planned(collections, scripts, owner)
+
+    async def state(self, name: str, collections: Sequence[Collection], scripts: Path | None, *, owner: Owner = GRAPH) -> State:
+        return await self._histories(name).state(collections, scripts, owner)
+
+    async def drafted(self, name: str, collections: Sequence[Collection], scripts: Path, text: str) -> list[Script]:
+        return await self._histories(name).drafted(collections, scripts, text)
+
+    async def revert(self, name: str, scripts: Path, to: str | None, *, lock_timeout_s: float = LOCK_TIMEOUT_S) -> list[str]:
+        return await self._histories(name, lock_timeout_s).revert(scripts, to)
+
+    def index_statement(self, collection: Collection, index: Index) -> str:
+        return index_statement(self._dialect.sqlalchemy, collection, index)
+
+    def _histories(self, name: str, lock_timeout_s: float = LOCK_TIMEOUT_S) -> Histories:
+        return Histories(self._driver, self._dialect.sqlalchemy, name, lock_timeout_s)
 
     # ------------------------------------------------------------------------------------------------------------ helpers
 

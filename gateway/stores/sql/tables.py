@@ -45,13 +45,13 @@ class Named(UserDefinedType[str]):
         self.name = name
 
     def get_col_spec(self, **_: Any) -> str:
-        return ".".join(_quoted(part) for part in self.name.split(".", 1))
+        return ".".join(quoted(part) for part in self.name.split(".", 1))
 
 
 _QUOTE: Any = postgresql.dialect().identifier_preparer  # type: ignore[no-untyped-call]
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
     return str(_QUOTE.quote(name))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -20,8 +21,8 @@ RIGHT = {"id": TEXT, "age": INT, "nick": NULLABLE_TEXT}
 BY_ID = (Index(("id",), unique=True),)
 
 
-def told(found: Found | Missing) -> list[str]:
-    return [str(problem).removeprefix(WHERE).strip() for problem in problems_of([PEOPLE], {"people": found})]
+def told(found: Found | Missing, people: Collection = PEOPLE) -> list[str]:
+    return [str(problem).removeprefix(WHERE).strip() for problem in problems_of([people], {"people": found})]
 
 
 def table(columns: Mapping[str, FoundColumn], *indexes: Index) -> Found:
@@ -70,7 +71,7 @@ def test_a_key_is_not_unique_by_less_or_more(columns: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("others", "expected"),
     [
-        ((), "a table people, which gateway migrate makes, got none"),
+        ((), "a table people, got none"),
         (("cars",), "a table people, got none"),
         (("cars", "peoples", "person"), "a table people, got none; there is peoples"),
         (("peoples", "People"), "a table people, got none; there is People"),
@@ -79,6 +80,14 @@ def test_a_key_is_not_unique_by_less_or_more(columns: tuple[str, ...]) -> None:
 )
 def test_a_table_that_was_probably_meant_is_named(others: tuple[str, ...], expected: str) -> None:
     assert told(Missing("table", "people", others)) == [expected]
+
+
+def test_what_a_migration_makes_is_said_of_managed_collections_of_a_database_without_tables_alone() -> None:
+    managed = replace(PEOPLE, managed=True)
+    assert told(Missing("table", "people", ("alembic_version_town", "crossgraph_lock")), managed) == [
+        "a table people, which gateway migrate makes, got none"
+    ]
+    assert told(Missing("table", "people", ("cars",)), managed) == ["a table people, got none"]
 
 
 def test_a_table_of_many_columns_is_not_told_whole() -> None:

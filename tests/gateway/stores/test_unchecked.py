@@ -30,7 +30,7 @@ from gateway.stores.unchecked import AGAIN_S, Unchecked
 from tests.gateway.engine.graphs import graph as graph_of
 from tests.kinds import POSTGRESQL, needs, url_of
 
-NOTES = Collection("notes", "paper", (Column("id", refers="Note"), Column("text")))
+NOTES = Collection("notes", "paper", (Column("id", refers="Note"), Column("text")), managed=True)
 TWINS = Collection("twins", "copy", (Column("id"), Column("text")))
 GET = Get(NOTES, ("text",), ["1"])
 PROBLEM = "collection notes of the store paper: expected a table notes, got none; there is note"
@@ -415,7 +415,7 @@ async def test_an_application_over_a_database_that_comes_late(monkeypatch: pytes
 
             assert await states() == ("down", ["mismatch"])
             assert await code() == "STORE_MISMATCH"
-            await other.migrate("paper", [Collection("notes", "paper", (Column("id"),))], None)
+            await other.migrate("paper", [Collection("notes", "paper", (Column("id"),), managed=True)], None)
             assert await code() == "STORE_MISMATCH"
             await _run(other, "DROP TABLE notes")
             await other.migrate("paper", [NOTES], None)

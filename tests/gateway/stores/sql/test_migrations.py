@@ -162,7 +162,12 @@ async def test_every_type_is_made_with_what_it_needs_and_is_as_declared(kind: st
             done = await store.migrate("s", [EVERYTHING], None)
             assert done[-1] == ("s: created table shop.Every Thing")
             if kind == "postgresql":
-                assert done[:-1] == ["s: created schema shop", "s: created schema store", "s: created extension citext"]
+                assert done[:-1] == [
+                    "s: created schema shop",
+                    "s: created schema store",
+                    "s: created extension citext",
+                    "s: created type store.level",
+                ]
             assert await store.migrate("s", [EVERYTHING], None) == []
             assert problems_of([EVERYTHING], await store.describe([EVERYTHING])) == []
             await store.answer(Upsert(EVERYTHING, [A_ROW]))

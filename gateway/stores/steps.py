@@ -1,0 +1,151 @@
+"""Histories of databases without Alembic: numbered scripts, each with a checksum, recorded in the store itself.
+
+A script is ``0001_what_it_does.py``: a docstring that says what it does, and ``async def upgrade(database)``. It is Python, as Alembic's
+are, and not a list of declared changes: what an old document is to become takes code, and one form for all kinds is one to learn.
+Databases without transactions over their schema may stop in the middle of a step, which is then run again from its start: each statement
+of a step must be one that may be run twice (``IF NOT EXISTS``, ``create_index``, ``$set`` …).
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from gateway.errors import MigrationRefused
+from gateway.stores.leases import Lease, held
+from gateway.stores.migrating import Owner, State
+
+_FILE = re.compile(r"(\d{4})_\w+\.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    number: int
+    name: str  # of its file, without the ending
+    doc: str
+    checksum: str  # SHA-256 of the file, in hexadecimal
+    path: Path
+
+    def __str__(self) -> str:
+        return f"{self.number:04} {self.doc}"
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A step as the store has recorded it."""
+
+    number: int
+    name: str
+    checksum: str
+
+    def __str__(self) -> str:
+        return f"{self.number:04} {self.name.partition('_')[2].replace('_', ' ')}"
+
+
+class Ledger(Protocol):
+    """What a store does for its histories. Each of them is the steps of one store name and one owner."""
+
+    @property
+    def lease(self) -> Lease: ...
+
+    async def applied(self, name: str, owner: Owner) -> list[Applied]: ...
+
+    async def run(self, upgrade: Callable[[Any], Awaitable[None]]) -> None:
+        """Call a step's function with what it changes the database by."""
+        ...
+
+    async def record(self, name: str, owner: Owner, step: Step) -> None:
+        """Write down that a step was run. MigrationRefused where it is written already."""
+        ...
+
+
+def folder_of(scripts: Path | None, kind: str) -> Path | None:
+    """Return the folder with the steps of a kind; None where there are none."""
+    folder = None if scripts is None else scripts / kind
+    return folder if folder is not None and any(folder.glob("*.py")) else None
+
+
+def steps_of(folder: Path) -> list[Step]:
+    """Return the steps of a folder in their order. MigrationRefused for a name without a number, a number twice, or a gap."""
+    steps = []
+    for path in sorted(folder.glob("*.py")):
+        found = _FILE.fullmatch(path.name)
+        if found is None:
+            if path.name == "__init__.py":
+                continue
+            raise MigrationRefused(f"{path}: expected a name such as 0001_create_events.py, got {path.name}")
+        content = path.read_bytes()
+        doc = ast.get_docstring(ast.parse(content, str(path))) or path.stem[5:].replace("_", " ")
+        steps.append(Step(int(found[1]), path.stem, doc.partition("\n")[0], hashlib.sha256(content).hexdigest(), path))
+    for expected, step in enumerate(steps, 1):
+        if step.number != expected:
+            raise MigrationRefused(f"{step.path}: expected the number {expected:04}, so that none is missing or there twice")
+    return steps
+
+
+def waiting(store: str, steps: Sequence[Step], applied: Sequence[Applied]) -> list[Step]:
+    """Return the steps that were not run yet. MigrationRefused where those that were are not the first of the folder, as they were."""
+    in_order = sorted(applied, key=lambda its: its.number)
+    for expected, its in enumerate(in_order, 1):
+        where = f"store {store}: step {its.number:04}"
+        if its.number != expected:
+            raise MigrationRefused(f"{where}: expected {expected:04} to be recorded before it, got {_numbers(in_order)}")
+        if its.number > len(steps):
+            raise MigrationRefused(f"{where}: expected its file {its.name}.py, as the store has it recorded; it is missing")
+        step = steps[its.number - 1]
+        if step.name != its.name:
+            raise MigrationRefused(f"{where}: expected the file {its.name}.py, as the store has it recorded, got {step.path}")
+        if step.checksum != its.checksum:
+            raise MigrationRefused(
+                f"{where}: expected {step.path} as it was when it was run (SHA-256 {its.checksum[:12]}…), got {step.checksum[:12]}…;"
+                " a step that was run is not changed: write another"
+            )
+    return list(steps[len(in_order) :])
+
+
+def _numbers(applied: Sequence[Applied]) -> str:
+    return ", ".join(f"{its.number:04}" for its in applied)
+
+
+async def run_waiting(ledger: Ledger, name: str, owner: Owner, folder: Path, *, lock_timeout_s: float) -> list[str]:
+    """Run the steps that were not run yet, one process at a time; one line per step. Without any, no lock is taken."""
+    steps = steps_of(folder)
+    if not waiting(name, steps, await ledger.applied(name, owner)):
+        return []
+    done: list[str] = []
+    async with held(ledger.lease, name, lock_timeout_s) as sure:
+        for step in waiting(name, steps, await ledger.applied(name, owner)):
+            await sure()
+            try:
+                await ledger.run(_upgrade(step))
+            except Exception as error:
+                before = f" after {', '.join(done)}" if done else ""
+                raise MigrationRefused(f"store {name}: step {step} failed{before}: {type(error).__name__}: {error}") from error
+            await sure()
+            await ledger.record(name, owner, step)
+            done.append(f"{name}: {step}")
+    return done
+
+
+async def state_of(ledger: Ledger, name: str, owner: Owner, folder: Path) -> State:
+    applied = await ledger.applied(name, owner)
+    left = waiting(name, steps_of(folder), applied)
+    return State(owner, tuple(map(str, sorted(applied, key=lambda its: its.number))), tuple(map(str, left)))
+
+
+def _upgrade(step: Step) -> Callable[[Any], Awaitable[None]]:
+    spec = importlib.util.spec_from_file_location(f"migration_{step.name}", step.path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    upgrade: Callable[[Any], Awaitable[None]] | None = getattr(module, "upgrade", None)
+    if upgrade is None:
+        raise MigrationRefused(f"{step.path}: expected async def upgrade(database), got none")
+    return upgrade
