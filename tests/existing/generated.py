@@ -226,7 +226,11 @@ class Generator:
         made.text = f"({to_camel_case(argument)}: {json.dumps(self.chance.choice((key, f'{type_name}:{key}')))})"
         made.wanted = (by, values)
 
-    def _connection(self, made: Field, source: Many, depth: int) -> None:
+    def connection_of(self, made: Field, source: Many) -> None:
+        """Give a connection the arguments where and orderBy, or one of them, or none."""
+        made.text = f"({', '.join(self._where_and_order(made, source))})"
+
+    def _where_and_order(self, made: Field, source: Many) -> list[str]:
         collection, chance = source.collection, self.chance
         arguments = []
         if chance.random() < 0.5:
@@ -242,6 +246,11 @@ class Generator:
                 for name, descending in made.order
             )
             arguments.append(f"orderBy: [{shown}]")
+        return arguments
+
+    def _connection(self, made: Field, source: Many, depth: int) -> None:
+        collection, chance = source.collection, self.chance
+        arguments = self._where_and_order(made, source)
         size = chance.choice((0, 1, 2, 3, 5)) if depth else chance.choice((1, 3, 10, 40))
         match chance.randrange(5):
             case 0 if depth:
