@@ -163,7 +163,7 @@ ODD: list[tuple[str, dict[str, Any]]] = [
     ("size", {"memory": {}, "sqlite": b"5", "mongodb": True, "neo4j": True}),
     ("ratio", {"memory": "half", "sqlite": "half", "mongodb": "0.5", "neo4j": "0.5"}),
     ("made_at", {"memory": "yesterday", "sqlite": "yesterday", "mongodb": "yesterday", "neo4j": "yesterday"}),
-    ("made_at", {"memory": 5, "sqlite": "2020-01-02 03:04:05.006Z", "mongodb": 5, "neo4j": 5}),
+    ("made_at", {"memory": 5, "sqlite": "2020-01-02 25:04:05.006Z", "mongodb": 5, "neo4j": 5}),
     ("made_at", {"memory": TIME[:-1], "sqlite": b"5", "mongodb": [TIME], "neo4j": [TIME]}),
     ("born", {"memory": "soon", "sqlite": "soon", "mongodb": "soon", "neo4j": "soon"}),
     ("born", {"memory": 5, "sqlite": "2001-2-3", "mongodb": datetime(2001, 2, 3, 4), "neo4j": ["2001-02-03"]}),  # noqa: DTZ001
