@@ -100,8 +100,9 @@ class MongoStore:
         self._database_name, told = _database_and_options(self._url)
         self._timeout_s = timeout_s
         options = _driver_options(pool_size, connect_timeout_s, timeout_s)
-        self._options = {option: value for option, value in options.items() if option.lower() not in told}
+        self._options: dict[str, Any] = {option: value for option, value in options.items() if option.lower() not in told}
         self._refusals = Refusals(hosts_in(self._url))
+        self._options["event_listeners"] = [self._refusals]
         self._client: Any = None  # PyMongo's or Motor's: the same methods, but for what _now() evens out
         self._has_transactions: bool | None = None
         self._writes: set[asyncio.Task[None]] = set()
@@ -119,7 +120,7 @@ class MongoStore:
     async def open(self) -> None:
         # Here and not in __init__: a client belongs to the loop it was made in. It connects with the first call.
         try:
-            self._client = self._client_class(self._url, event_listeners=[self._refusals], **self._options)
+            self._client = self._client_class(self._url, **self._options)
         except (errors.PyMongoError, ValueError, TypeError) as exc:
             raise ConfigError(f"stores.{self.name}.url: expected a MongoDB URL: {exc}") from exc
 

@@ -105,7 +105,7 @@ def commands() -> Commands:
 async def store(database: Any, commands: Commands, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[MongoStore]:
     """An open and migrated store in ``database``."""
     store = MongoStore("tested", url_of(database))
-    monkeypatch.setitem(store._options, "event_listeners", [commands])
+    monkeypatch.setitem(store._options, "event_listeners", [commands, store._refusals])
     await store.open()
     await store.migrate("tested", [notes], None)
     commands.names.clear()
