@@ -171,8 +171,8 @@ SCALARS: dict[object, ScalarDefinition] = {
     ),
     ObjectID: strawberry.scalar(
         name="ObjectID",
-        description="An ObjectId of MongoDB: 24 hexadecimal digits.",
-        specified_by_url="https://www.mongodb.com/docs/manual/reference/bson-types/#objectid",
+        description="An ObjectId: 24 hexadecimal digits.",
+        specified_by_url="https://the-guild.dev/graphql/scalars/docs/scalars/object-id",
         serialize=_same,
         parse_value=parse_object_id,
     ),

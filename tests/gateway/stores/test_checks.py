@@ -19,6 +19,12 @@ GOOD: dict[Type, list[Any]] = {
     Type.DATE: ["2026-01-31"],
     Type.JSON: [True, 1, 1.5, "a", [float("nan")], {}],
     Type.TEXTS: [[], ["a", ""]],
+    Type.DECIMAL: ["0", "-13.860", "NaN"],
+    Type.CLOCK: ["23:59:59.999"],
+    Type.UUID: ["123e4567-e89b-12d3-a456-426614174000"],
+    Type.OBJECT_ID: ["507f1f77bcf86cd799439011"],
+    Type.BYTES: ["", "AP8="],
+    Type.ENUM: ["low", "high"],
 }
 BAD: list[tuple[Type, Any, str]] = [
     (Type.TEXT, 1, "an int"),
@@ -39,20 +45,31 @@ BAD: list[tuple[Type, Any, str]] = [
     (Type.TEXTS, "a", "a str"),
     (Type.TEXTS, ["a", 1], "a list with something else than texts"),
     (Type.TEXTS, [None], "a list with something else than texts"),
+    (Type.DECIMAL, 1.5, "a float"),
+    (Type.DECIMAL, "1e5", "a str of another form"),
+    (Type.CLOCK, "9:00:00.000", "a str of another form"),
+    (Type.UUID, "123E4567-e89b-12d3-a456-426614174000", "a str of another form"),
+    (Type.OBJECT_ID, "507f", "a str of another form"),
+    (Type.BYTES, "AP8", "a str of another form"),
+    (Type.ENUM, "mid", "a str that is none of its values"),
 ]
+
+
+def column(name: str, type_: Type) -> Column:
+    return Column(name, type_, values=("low", "high") if type_ is Type.ENUM else ())
 
 
 @pytest.mark.parametrize("type_", list(Type))
 def test_values_of_a_type_and_nulls_are_fit(type_: Type) -> None:
-    assert Checks([Column("x", type_)]).hold([(value,) for value in (*GOOD[type_], None)])
-    assert Checks([Column("x", type_)]).hold([])
+    assert Checks([column("x", type_)]).hold([(value,) for value in (*GOOD[type_], None)])
+    assert Checks([column("x", type_)]).hold([])
 
 
 @pytest.mark.parametrize(("type_", "value", "found"), BAD)
 def test_another_value_is_told_by_what_it_is_in_whichever_row_and_column(type_: Type, value: Any, found: str) -> None:
     good = GOOD[type_][0]
     for rows in ([(good, value)], [(good, good), (value, good)], [(good, good), (good, value), (good, None)]):
-        checks = Checks([Column("x", type_), Column("y", type_)])
+        checks = Checks([column("x", type_), column("y", type_)])
         assert not checks.hold(rows)
         told: list[WrongValue] = []
         replaced = list(map(checks.replacing("paper.notes", told.append), rows))
