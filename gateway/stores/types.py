@@ -2,7 +2,9 @@
 
 Wire values are in ``declarations.py``. Above the stores a key is text, the canonical form of its column's type: ``"42"``, a uuid in lower
 case, an ObjectId's 24 digits. So an INT in one database joins a TEXT in another. Of several columns it is one text,
-``"part,part"``, with ``%`` as ``%25`` and ``,`` as ``%2C`` in its parts. Longer than 400 lines: so whoever adds a type finds all of it.
+``"part,part"``, with ``%`` as ``%25`` and ``,`` as ``%2C`` in its parts.
+
+Longer than 400 lines: so whoever adds a type finds all that it means.
 """
 
 from __future__ import annotations

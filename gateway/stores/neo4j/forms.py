@@ -13,7 +13,7 @@ where nulls do, and is shown as a map that says what it is, for the driver canno
     JSON                     STRING
     lists                    a list of such values
 
-Longer than 400 lines: who adds a type finds all that is done with one side by side.
+What it is compared and shown by is below. Longer than 400 lines: who adds a type finds all that is done with one side by side.
 """
 
 from __future__ import annotations
