@@ -198,8 +198,8 @@ class Planning:
         made = each_key_between(here[0], there[0]) if many else keys_between(here, there)
         if made is None:
             return above.layout.need(by)
-        kinds = "|".join(f"{column.type}.{column.precision}.{'.'.join(column.values)}" for column in there or here)
-        return above.layout.make(f"{by}#{'each ' if many else ''}{kinds}", names, made)
+        forms = [(column.type.value, column.precision, column.scale, column.values) for column in there or here]
+        return above.layout.make(f"{by}#{'each ' if many else ''}{forms}", names, made)
 
     def layout_by_key(self, view: View, collection: Collection) -> Layout:
         """Return the layout that rows by key of one collection share at a level: they come from one call."""

@@ -156,9 +156,11 @@ class Collection:
     type: str = ""
     where: Where | None = None
     _by_name: dict[str, Column] = field(init=False, repr=False, default_factory=dict)
+    _key_name: str = field(init=False, repr=False, default="")
 
     def __post_init__(self) -> None:
         self._by_name.update((c.name, c) for c in self.columns)
+        object.__setattr__(self, "_key_name", ",".join(self.key))
         unknown = {*self.key, *(n for i in self.indexes for n in i.columns)} - set(self._by_name)
         if unknown:
             raise ValueError(f"collection {self.name}: no such column: {', '.join(sorted(unknown))}")
@@ -183,7 +185,7 @@ class Collection:
     @property
     def key_name(self) -> str:
         """The name of its key, as ``columns_of`` takes it."""
-        return ",".join(self.key)
+        return self._key_name
 
     @property
     def place(self) -> str:

@@ -12,14 +12,16 @@ import ast
 import hashlib
 import importlib.util
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from gateway.errors import MigrationRefused
+from gateway.stores.declarations import Collection
 from gateway.stores.leases import Lease, held
-from gateway.stores.migrating import Owner, State
+from gateway.stores.migrating import GRAPH, LOCK_TIMEOUT_S, Owner, Script, State, next_number, slug
 
 _FILE = re.compile(r"(\d{4})_\w+\.py")
 
@@ -149,3 +151,84 @@ def _upgrade(step: Step) -> Callable[[Any], Awaitable[None]]:
     if upgrade is None:
         raise MigrationRefused(f"{step.path}: expected async def upgrade(database), got none")
     return upgrade
+
+
+class StepMigrations(ABC):
+    """The histories of one database by steps; what is missing from the declarations where there are none. A kind says how."""
+
+    kind: ClassVar[str]  # whose name the folder of its steps has
+    ledger: Ledger
+
+    @abstractmethod
+    async def missing(self, collections: Sequence[Collection]) -> list[str]:
+        """Return the statements that make what is declared and not there, as the database's own shell has them."""
+
+    @abstractmethod
+    async def create_missing(self, collections: Sequence[Collection]) -> list[str]:
+        """Make that; one line per thing done."""
+
+    @abstractmethod
+    async def script(self, text: str, collections: Sequence[Collection], *, is_first: bool) -> str | None:
+        """Return a step with what is missing, or with all that is declared where it is the first; None where there is nothing."""
+
+    async def migrate(
+        self, name: str, collections: Sequence[Collection], scripts: Path | None, owner: Owner, lock_timeout_s: float
+    ) -> list[str]:
+        folder = folder_of(scripts, self.kind)
+        if folder is not None:
+            return await run_waiting(self.ledger, name, owner, folder, lock_timeout_s=lock_timeout_s)
+        if not await self.missing(collections):
+            return []
+        async with held(self.ledger.lease, name, lock_timeout_s):
+            return [f"{name}: {line}" for line in await self.create_missing(collections)]
+
+    async def planned(self, name: str, collections: Sequence[Collection], scripts: Path | None, owner: Owner) -> list[str]:
+        return [f"{name}: {line}" for line in (await self.state(name, collections, scripts, owner)).waiting]
+
+    async def state(self, name: str, collections: Sequence[Collection], scripts: Path | None, owner: Owner) -> State:
+        folder = folder_of(scripts, self.kind)
+        if folder is not None:
+            return await state_of(self.ledger, name, owner, folder)
+        return State(owner, waiting=tuple(await self.missing(collections)), is_declared=True)
+
+    async def drafted(self, name: str, collections: Sequence[Collection], scripts: Path, text: str) -> list[Script]:
+        folder = folder_of(scripts, self.kind)
+        if folder is not None:
+            left = (await state_of(self.ledger, name, GRAPH, folder)).waiting
+            if left:
+                raise MigrationRefused(f"store {name}: expected all steps to be run before another is made, {', '.join(left)} waits")
+        # The first has all that is declared, as it is to make a new store, too; each statement of it may be run twice.
+        script = await self.script(text, collections, is_first=folder is None)
+        return [] if script is None else [Script(f"{next_number(scripts / self.kind)}_{slug(text)}.py", script)]
+
+
+class MigratesBySteps(ABC):
+    """What a store with such histories does for ``Migrates``."""
+
+    kind: str
+
+    @abstractmethod
+    def _migrations(self) -> StepMigrations: ...
+
+    def scripts_in(self, folder: Path) -> Path:
+        return folder / self.kind
+
+    async def migrate(
+        self,
+        name: str,
+        collections: Sequence[Collection],
+        scripts: Path | None,
+        *,
+        owner: Owner = GRAPH,
+        lock_timeout_s: float = LOCK_TIMEOUT_S,
+    ) -> list[str]:
+        return await self._migrations().migrate(name, collections, scripts, owner, lock_timeout_s)
+
+    async def planned(self, name: str, collections: Sequence[Collection], scripts: Path | None, *, owner: Owner = GRAPH) -> list[str]:
+        return await self._migrations().planned(name, collections, scripts, owner)
+
+    async def state(self, name: str, collections: Sequence[Collection], scripts: Path | None, *, owner: Owner = GRAPH) -> State:
+        return await self._migrations().state(name, collections, scripts, owner)
+
+    async def drafted(self, name: str, collections: Sequence[Collection], scripts: Path, text: str) -> list[Script]:
+        return await self._migrations().drafted(name, collections, scripts, text)

@@ -238,7 +238,7 @@ def fits(column: Column, value: Value) -> bool:
     """Return whether a value is a wire value of a column's type, in its form; nulls and lists are none."""
     if column.type is Type.FLOAT:
         return type(value) is float or type(value) is int
-    return value_of(column, value) == value and (column.type is not Type.INT or type(value) is int) and value.__class__ is not Decimal
+    return value_of(column, value) == value and (column.type is not Type.INT or type(value) is int)
 
 
 def decimal_text(value: Decimal, scale: int | None = None) -> str:

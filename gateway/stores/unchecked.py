@@ -57,8 +57,8 @@ class Unchecked:
         try:
             problems = tuple(await gate.look())
         except StoreUnavailable as error:
-            cause = error.__cause__
-            return lambda: _caused(StoreUnavailable(name), cause)
+            cause, reason, told = error.__cause__, error.reason, error.told
+            return lambda: _caused(StoreUnavailable(name, reason, told), cause)
         except StoreTimeout as error:
             seconds = error.seconds
             return lambda: StoreTimeout(name, seconds)

@@ -18,12 +18,11 @@ from gateway.engine.cursors import write_cursor
 from gateway.engine.declared import Problem
 from gateway.engine.plan import FieldPlan, Place
 from gateway.engine.results import Failed, Result
-from gateway.engine.sources.edges import columns_in_order, page_by_edges, page_of_edges, reached
+from gateway.engine.sources.edges import columns_in_order, key_of_node, page_by_edges, page_of_edges, reached
 from gateway.engine.sources.key import Child, rows_of
 from gateway.engine.sources.parts import PARTS, TYPENAME, ConnectionPlace, Part, PartField
 from gateway.engine.sources.source import Asked, Bound, Source, Steps, source_in
 from gateway.stores.base import EMPTY, Ability, Collection, Column, Fetch, Match, Order, Page, Pairs, Row, Slice, Where
-from gateway.stores.types import keys_between
 
 if TYPE_CHECKING:
     from gateway.engine.complete import Building
@@ -316,8 +315,7 @@ class ManyThrough(Many):
         """Cut the page from the edges, and ask for its nodes alone."""
         through, collection = self.through, self.collection
         columns = place.asked(run.bound(place).order)
-        made = keys_between(through.edges.columns_of(through.node), collection.columns_of(collection.key_name))
-        key_of: Callable[[Row], Any] = itemgetter(0) if made is None else lambda row: made(*row)
+        key_of = key_of_node(through.edges, through.node, collection)
         found = yield from reached(
             run,
             Fetch(through.edges, tuple(through.node.split(",")), match, where, order, page),
@@ -341,13 +339,9 @@ class ManyThrough(Many):
         names = tuple(through.node.split(","))
         found: Mapping[Any, Slice] = yield Fetch(through.edges, names, match)
         run.take_edges(sum([len(part.rows) for part in found.values()]))
-        # An edge whose node's key is none leads nowhere, as one to a node that is gone does.
-        made = keys_between(through.edges.columns_of(through.node), self.collection.columns_of(self.collection.key_name))
-        if made is None:
-            edges = {parent: [row[0] for row in part.rows if not isinstance(row[0], Exception)] for parent, part in found.items()}
-        else:
-            nodes_of = {parent: [made(*row) for row in part.rows] for parent, part in found.items()}
-            edges = {parent: [key for key in nodes if isinstance(key, str)] for parent, nodes in nodes_of.items()}
+        # An edge whose node's key is none, or could not be read, leads nowhere, as one to a node that is gone does.
+        key_of = key_of_node(through.edges, through.node, self.collection)
+        edges = {parent: [key for key in map(key_of, part.rows) if isinstance(key, str)] for parent, part in found.items()}
         pairs = [(parent, node) for parent, nodes in edges.items() for node in nodes]
         if not pairs:
             return Result(edges=edges)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ from gateway.stores.base import (
     Where,
     ranker,
 )
-from gateway.stores.types import KeyForm
+from gateway.stores.types import KeyForm, keys_between
 
 if TYPE_CHECKING:
     from gateway.engine.execute import Run
@@ -103,6 +104,14 @@ def reached(
 # ----------------------------------------------------------------------------------------------------- in whose order
 
 
+@lru_cache(maxsize=1_000)
+def key_of_node(edges: Collection, node: str, collection: Collection) -> Callable[[Row], Any]:
+    """Return the function from the values of an edge's ``node`` columns to the key of its node, as ``keys_between`` gives it."""
+    made = keys_between(edges.columns_of(node), collection.columns_of(collection.key_name))
+    return itemgetter(0) if made is None else lambda row: made(*row)
+
+
+@lru_cache(maxsize=1_000)
 def columns_in_order(edges: Collection, parent: str, node: str, collection: Collection) -> tuple[str, ...] | None:
     """Return the edges' columns whose order is that of the nodes' keys; None where it is another, or where pairs of keys may repeat."""
     names = tuple(node.split(","))

@@ -6,76 +6,39 @@ import math
 from base64 import b64encode
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import orjson
 from bson import Binary, Decimal128, ObjectId
 from pymongo import errors
 
-from gateway.errors import ConfigError, MigrationRefused
+from gateway.errors import ConfigError
 from gateway.stores.base import Collection, Index
-from gateway.stores.leases import held
-from gateway.stores.migrating import GRAPH, Owner, Script, State, next_number, slug
 from gateway.stores.mongo.history import MongoLedger, Translated
 from gateway.stores.mongo.indexes import MongoIndex, indexes
 from gateway.stores.mongo.query import field
-from gateway.stores.steps import folder_of, run_waiting, state_of
+from gateway.stores.steps import StepMigrations
 
 KIND = "mongodb"
 
 _NAMESPACE_EXISTS = 48
 
 
-class MongoMigrations:
+class MongoMigrations(StepMigrations):
     """The histories of a database."""
+
+    kind = KIND
 
     def __init__(self, database: Any, translated: Translated) -> None:
         self._database = database
         self._translated = translated
-        self._ledger = MongoLedger(database, translated)
+        self.ledger = MongoLedger(database, translated)
 
-    async def migrate(
-        self, name: str, collections: Sequence[Collection], scripts: Path | None, owner: Owner, lock_timeout_s: float
-    ) -> list[str]:
-        folder = folder_of(scripts, KIND)
-        if folder is not None:
-            return await run_waiting(self._ledger, name, owner, folder, lock_timeout_s=lock_timeout_s)
-        if not await self._missing(collections):
-            return []
-        async with held(self._ledger.lease, name, lock_timeout_s):
-            with self._translated():
-                return await self._create_missing(name, collections)
+    async def script(self, text: str, collections: Sequence[Collection], *, is_first: bool) -> str | None:
+        lines = [line for each in collections for line in _code(each)] if is_first else await self._missing_code(collections)
+        return _script(text, lines) if lines else None
 
-    async def planned(self, name: str, collections: Sequence[Collection], scripts: Path | None, owner: Owner) -> list[str]:
-        folder = folder_of(scripts, KIND)
-        if folder is not None:
-            return [f"{name}: {step}" for step in (await state_of(self._ledger, name, owner, folder)).waiting]
-        return [f"{name}: {statement}" for statement in await self._missing(collections)]
-
-    async def state(self, name: str, collections: Sequence[Collection], scripts: Path | None, owner: Owner) -> State:
-        folder = folder_of(scripts, KIND)
-        if folder is not None:
-            return await state_of(self._ledger, name, owner, folder)
-        return State(owner, waiting=tuple(await self._missing(collections)), is_declared=True)
-
-    async def drafted(self, name: str, collections: Sequence[Collection], scripts: Path, text: str) -> list[Script]:
-        folder = folder_of(scripts, KIND)
-        if folder is not None:
-            left = (await state_of(self._ledger, name, GRAPH, folder)).waiting
-            if left:
-                raise MigrationRefused(f"store {name}: expected all steps to be run before another is made, {', '.join(left)} waits")
-        # The first has all that is declared, as it is to make a new store, too; each line of it may be run twice.
-        lines = [line for each in collections for line in _code(each)] if folder is None else await self._missing_code(collections)
-        if not lines:
-            return []
-        number = next_number(scripts / KIND)
-        return [Script(f"{number}_{slug(text)}.py", _script(text, lines))]
-
-    # ------------------------------------------------------------------------------------------------- from the declarations
-
-    async def _missing(self, collections: Sequence[Collection]) -> list[str]:
-        """Return the statements that make what is missing, as the shell has them."""
+    async def missing(self, collections: Sequence[Collection]) -> list[str]:
         lines: list[str] = []
         for collection, is_there, lacking in await self._lacking(collections):
             if not is_there:
@@ -102,7 +65,11 @@ class MongoMigrations:
                 for collection in collections
             ]
 
-    async def _create_missing(self, name: str, collections: Sequence[Collection]) -> list[str]:
+    async def create_missing(self, collections: Sequence[Collection]) -> list[str]:
+        with self._translated():
+            return await self._create(collections)
+
+    async def _create(self, collections: Sequence[Collection]) -> list[str]:
         done: list[str] = []
         for collection, is_there, lacking in await self._lacking(collections):
             if not is_there and await ensure_collection(self._database, collection.place):
@@ -112,7 +79,7 @@ class MongoMigrations:
                 try:
                     await target.create_index(list(index.fields), **index.options)
                 except errors.OperationFailure as exc:
-                    raise ConfigError(f"stores.{name}: cannot create the {index} of {collection.place}: {exc}") from exc
+                    raise ConfigError(f"collection {collection.name}: cannot create the {index} of {collection.place}: {exc}") from exc
                 done.append(f"created {index} of {collection.place}")
         return done
 

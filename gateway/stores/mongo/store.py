@@ -12,7 +12,6 @@ import inspect
 from collections import Counter
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote
 
@@ -44,7 +43,6 @@ from gateway.stores.base import (
 )
 from gateway.stores.described import Description
 from gateway.stores.measures import joined
-from gateway.stores.migrating import GRAPH, LOCK_TIMEOUT_S, Owner, Script, State
 from gateway.stores.mongo import query
 from gateway.stores.mongo.answers import (
     Document,
@@ -67,6 +65,7 @@ from gateway.stores.mongo.refusals import Refusals, hosts_in
 from gateway.stores.mongo.values import decode
 from gateway.stores.mongo.writes import deletions, documents_of, insertions, replacements
 from gateway.stores.shared import grouped, in_order_of, page_of
+from gateway.stores.steps import MigratesBySteps
 from gateway.stores.values import sorted_anyhow
 
 DEFAULT_DATABASE = "crossgraph"
@@ -83,7 +82,7 @@ ALL_IN_ONE_BATCH = 100_000  # rows; the server still cuts a batch at 16 MiB
 _CODEC: CodecOptions[Document] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO, unicode_decode_error_handler="replace")
 
 
-class MongoStore:
+class MongoStore(MigratesBySteps):
     """See ``gateway.stores.base.Store``. URLs: ``mongodb://``, ``mongodb+srv://`` and, for Motor, ``mongodb+motor://``.
 
     Options in the URL win over the arguments and defaults here. Writes are acknowledged by a majority. An upsert of several rows is
@@ -306,29 +305,6 @@ class MongoStore:
             # Of those that it may read: to see all takes a right that a reader of some need not have.
             names = await self._database().list_collection_names(authorizedCollections=True)
             return await described(self._read, lambda name: self._database()[name].index_information(), names, collections)
-
-    def scripts_in(self, folder: Path) -> Path:
-        return folder / self.kind
-
-    async def migrate(
-        self,
-        name: str,
-        collections: Sequence[Collection],
-        scripts: Path | None,
-        *,
-        owner: Owner = GRAPH,
-        lock_timeout_s: float = LOCK_TIMEOUT_S,
-    ) -> list[str]:
-        return await self._migrations().migrate(name, collections, scripts, owner, lock_timeout_s)
-
-    async def planned(self, name: str, collections: Sequence[Collection], scripts: Path | None, *, owner: Owner = GRAPH) -> list[str]:
-        return await self._migrations().planned(name, collections, scripts, owner)
-
-    async def state(self, name: str, collections: Sequence[Collection], scripts: Path | None, *, owner: Owner = GRAPH) -> State:
-        return await self._migrations().state(name, collections, scripts, owner)
-
-    async def drafted(self, name: str, collections: Sequence[Collection], scripts: Path, text: str) -> list[Script]:
-        return await self._migrations().drafted(name, collections, scripts, text)
 
     def index_statement(self, collection: Collection, index: Index) -> str:
         return index_statement(collection, index)

@@ -3,69 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import orjson
 
-from gateway.errors import MigrationRefused
 from gateway.stores.base import Collection, Index
-from gateway.stores.leases import held
-from gateway.stores.migrating import GRAPH, Owner, Script, State, next_number, slug
 from gateway.stores.neo4j.history import Neo4jLedger, Run
 from gateway.stores.neo4j.schema import AWAIT, SHOW, Rule, existing, wanted
 from gateway.stores.neo4j.sources import Source
-from gateway.stores.steps import folder_of, run_waiting, state_of
+from gateway.stores.steps import StepMigrations
 
 KIND = "neo4j"
 
 
-class Neo4jMigrations:
+class Neo4jMigrations(StepMigrations):
     """The histories of a database, as far as its names have the prefix."""
+
+    kind = KIND
 
     def __init__(self, run: Run, prefix: str) -> None:
         self._run = run
         self._prefix = prefix
-        self._ledger = Neo4jLedger(run, prefix)
+        self.ledger = Neo4jLedger(run, prefix)
 
-    async def migrate(
-        self, name: str, collections: Sequence[Collection], scripts: Path | None, owner: Owner, lock_timeout_s: float
-    ) -> list[str]:
-        folder = folder_of(scripts, KIND)
-        if folder is not None:
-            return await run_waiting(self._ledger, name, owner, folder, lock_timeout_s=lock_timeout_s)
-        if not await self._missing(collections):
-            return []
-        async with held(self._ledger.lease, name, lock_timeout_s):
-            missing = await self._missing(collections)
-            for rule in missing:
-                await self._run(rule.statement)
-            for rule in missing:
-                await self._run(AWAIT, {"name": rule.name})
-        return [f"{name}: created {rule}" for rule in missing]
+    async def missing(self, collections: Sequence[Collection]) -> list[str]:
+        return [rule.statement for rule in await self._missing(collections)]
 
-    async def planned(self, name: str, collections: Sequence[Collection], scripts: Path | None, owner: Owner) -> list[str]:
-        folder = folder_of(scripts, KIND)
-        if folder is not None:
-            return [f"{name}: {step}" for step in (await state_of(self._ledger, name, owner, folder)).waiting]
-        return [f"{name}: {rule.statement}" for rule in await self._missing(collections)]
+    async def create_missing(self, collections: Sequence[Collection]) -> list[str]:
+        missing = await self._missing(collections)
+        for rule in missing:
+            await self._run(rule.statement)
+        for rule in missing:
+            await self._run(AWAIT, {"name": rule.name})
+        return [f"created {rule}" for rule in missing]
 
-    async def state(self, name: str, collections: Sequence[Collection], scripts: Path | None, owner: Owner) -> State:
-        folder = folder_of(scripts, KIND)
-        if folder is not None:
-            return await state_of(self._ledger, name, owner, folder)
-        return State(owner, waiting=tuple(rule.statement for rule in await self._missing(collections)), is_declared=True)
-
-    async def drafted(self, name: str, collections: Sequence[Collection], scripts: Path, text: str) -> list[Script]:
-        folder = folder_of(scripts, KIND)
-        if folder is not None:
-            left = (await state_of(self._ledger, name, GRAPH, folder)).waiting
-            if left:
-                raise MigrationRefused(f"store {name}: expected all steps to be run before another is made, {', '.join(left)} waits")
-        # The first has all that is declared, as it is to make a new store, too; each statement may be run twice.
-        rules = wanted(self._prefix, collections) if folder is None else await self._missing(collections)
-        if not rules:
-            return []
-        return [Script(f"{next_number(scripts / KIND)}_{slug(text)}.py", _script(text, self._prefix, rules))]
+    async def script(self, text: str, collections: Sequence[Collection], *, is_first: bool) -> str | None:
+        rules = wanted(self._prefix, collections) if is_first else await self._missing(collections)
+        return _script(text, self._prefix, rules) if rules else None
 
     async def _missing(self, collections: Sequence[Collection]) -> list[Rule]:
         there = existing(await self._run(SHOW) or ())

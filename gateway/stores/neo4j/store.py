@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, cast
 
 import neo4j
@@ -42,7 +41,6 @@ from gateway.stores.base import (
 )
 from gateway.stores.described import Description
 from gateway.stores.measures import joined
-from gateway.stores.migrating import GRAPH, LOCK_TIMEOUT_S, Owner, Script, State
 from gateway.stores.neo4j.address import address_of
 from gateway.stores.neo4j.aggregates import aggregate_decoders, aggregate_statement
 from gateway.stores.neo4j.conditions import Parameters, split
@@ -56,6 +54,7 @@ from gateway.stores.neo4j.writes import delete_text, deleted, upsert_text, writt
 from gateway.stores.placeholders import prefix_of
 from gateway.stores.reasons import Reason, unavailable
 from gateway.stores.shared import conflict, grouped, in_order_of, pages
+from gateway.stores.steps import MigratesBySteps
 from gateway.stores.values import sorted_anyhow
 
 WRITE_TIMEOUT_S = 30.0  # a load's batches are large
@@ -80,7 +79,7 @@ _MINE = {
 _OF_TYPES = {"Neo.ClientError.Statement.TypeError", "Neo.ClientError.Statement.ArgumentError", "Neo.ClientError.Statement.SyntaxError"}
 
 
-class Neo4jStore:
+class Neo4jStore(MigratesBySteps):
     """A store in one database of a Neo4j server or cluster.
 
     ``neo4j://user:password@host:port/database?prefix=x_``; also ``bolt://`` and the encrypted ``+s`` and ``+ssc``. ``prefix``
@@ -229,29 +228,6 @@ class Neo4jStore:
 
     async def describe(self, collections: Sequence[Collection]) -> Description:
         return await described(self._read, self._address.prefix, collections)
-
-    def scripts_in(self, folder: Path) -> Path:
-        return folder / self.kind
-
-    async def migrate(
-        self,
-        name: str,
-        collections: Sequence[Collection],
-        scripts: Path | None,
-        *,
-        owner: Owner = GRAPH,
-        lock_timeout_s: float = LOCK_TIMEOUT_S,
-    ) -> list[str]:
-        return await self._migrations().migrate(name, collections, scripts, owner, lock_timeout_s)
-
-    async def planned(self, name: str, collections: Sequence[Collection], scripts: Path | None, *, owner: Owner = GRAPH) -> list[str]:
-        return await self._migrations().planned(name, collections, scripts, owner)
-
-    async def state(self, name: str, collections: Sequence[Collection], scripts: Path | None, *, owner: Owner = GRAPH) -> State:
-        return await self._migrations().state(name, collections, scripts, owner)
-
-    async def drafted(self, name: str, collections: Sequence[Collection], scripts: Path, text: str) -> list[Script]:
-        return await self._migrations().drafted(name, collections, scripts, text)
 
     def index_statement(self, collection: Collection, index: Index) -> str | None:
         return index_statement(self._address.prefix, collection, index)

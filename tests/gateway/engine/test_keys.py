@@ -540,3 +540,48 @@ async def test_ids_of_a_type_that_its_collection_names() -> None:
         "pieces": {"nodes": [{"id": "Piece:8", "number": "Piece:8"}]},
         "node": {"id": "Thing:7"},
     }
+
+
+# ------------------------------------------------------------------------------------------ one column, keys of two forms
+
+COARSE = Collection("coarse", "main", (Column("id", Type.DECIMAL, scale=2, refers="Coarse"), Column("name")))
+FINE = Collection("fine", "main", (Column("id", Type.DECIMAL, refers="Fine"), Column("name")))
+PLACES = Collection("places", "main", (Column("id", refers="Place"), Column("at")))
+PlaceFilter, PlaceOrder = filter_of(PLACES), order_of(PLACES)
+
+
+@strawberry.type
+class Coarse(Node):
+    name: str = column()
+
+
+@strawberry.type
+class Fine(Node):
+    name: str = column()
+
+
+@strawberry.type
+class Place(Node):
+    fine: Fine | None = one(FINE, by="at")
+    coarse: Coarse | None = one(COARSE, by="at")
+
+
+@strawberry.type
+class Places:
+    places: Connection[Place] | None = many(PLACES, where=PlaceFilter, order=PlaceOrder)
+
+
+@pytest.mark.parametrize("fields", ["fine { name } coarse { name }", "coarse { name } fine { name }"])
+async def test_one_column_has_keys_of_two_columns_that_differ_in_scale(fields: str) -> None:
+    """``2.125`` is a key where all decimals are kept, and none where there are two of them."""
+    stores = Stores({"main": MemoryStore("main")})
+    await stores.open()
+    await stores.ask(Upsert(COARSE, [("2.10", "coarse")]))
+    await stores.ask(Upsert(FINE, [("2.1", "fine"), ("2.125", "finest")]))
+    await stores.ask(Upsert(PLACES, [("1", "2.1"), ("2", "2.125")]))
+    service = Service(graph(Places, COARSE, FINE, PLACES, types=[Coarse, Fine, Place]), stores)
+    data = await ask(service, f"{{ places {{ nodes {{ {fields} }} }} }}")
+    assert data["places"]["nodes"] == [
+        {"fine": {"name": "fine"}, "coarse": {"name": "coarse"}},
+        {"fine": {"name": "finest"}, "coarse": None},
+    ]

@@ -243,10 +243,12 @@ async def test_the_reason_why_it_is_away_is_kept_for_the_log() -> None:
     made = await stores(paper := Paper())
     paper.is_away = True
     assert paper.fail_with is not None
+    paper.fail_with = StoreUnavailable("paper", "refused", "nobody listens there")
     paper.fail_with.__cause__ = OSError("refused")
     with pytest.raises(StoreUnavailable) as caught:
         await ask(made)
     assert isinstance(caught.value.__cause__, OSError)
+    assert (caught.value.reason, caught.value.told) == ("refused", "nobody listens there")
 
 
 async def test_what_is_wrong_is_told_once_in_the_log_and_never_to_clients(
