@@ -12,7 +12,7 @@ from typing import Any
 
 from gateway.errors import DeadlineExceeded, LimitExceeded, WrongValue
 from gateway.stores import Stores
-from gateway.stores.base import A, Collection, Request
+from gateway.stores.base import A, Collection, Request, Transaction
 from gateway.stores.funnel import StoreCall
 
 __all__ = ["ANONYMOUS", "RequestContext", "StoreCall"]
@@ -34,6 +34,7 @@ class RequestContext:
     request_id: str = ""
     deadline: float | None = None
     trace: list[StoreCall] | None = None
+    transaction: Transaction | None = None  # none of its own: one that ``writes`` opens has a caller of its own
     plan: Any = None  # the engine's, when it is to be explained
     started: float = 0.0  # on the same clock
     batch_loader: Any = None  # of ``loaders.ask``

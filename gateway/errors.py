@@ -195,6 +195,34 @@ class Conflict(CallerError):
     http_status = 409
 
 
+class Contended(Conflict):
+    """Others wrote the same at the same time, and the database gave this one up: nothing has happened, and all of it may be done again."""
+
+    def __init__(self, store: str) -> None:
+        super().__init__("Others wrote the same at the same time. Nothing has happened; try again.", store=store)
+        self.store = store
+
+
+class NotFound(CallerError):
+    """What is to be written, or what it points at, is not there."""
+
+    code = "NOT_FOUND"
+    http_status = 404
+
+
+class CursorExpired(CallerError):
+    """Events are kept for some days; what came after the cursor is kept no more, so that there would be a gap that nobody sees."""
+
+    code = "CURSOR_EXPIRED"
+    http_status = 410
+
+
+class SlowReader(CallerError):
+    """A client does not take its events in time, and is ended rather than waited for."""
+
+    code = "SLOW_READER"
+
+
 class OutOfRange(CallerError):
     """What was asked for is a number that has no place in its type: fewer rows have a smaller sum."""
 

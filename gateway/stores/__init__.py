@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from gateway.errors import AbilityMissing, ConfigError, WrongValue
-from gateway.stores.base import A, Collection, Request, Store
+from gateway.stores.base import A, Collection, Request, Store, Transaction
 from gateway.stores.described import Describes, Description
 from gateway.stores.funnel import Funnel, Layer, StoreCall, StoresByName
 from gateway.stores.kinds import Kind, kind_named, kind_of, scheme_of, schemes
@@ -186,6 +186,7 @@ class _Operator:
     timeout_s: float | None
     started: float = field(default_factory=time.monotonic)
     trace: list[StoreCall] | None = None
+    transaction: Transaction | None = None
 
     def seconds(self, limit: float) -> float:
         return limit if self.timeout_s is None else self.timeout_s

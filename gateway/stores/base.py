@@ -8,9 +8,10 @@ both can be had from here.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, runtime_checkable
 
 from gateway.errors import StoreMisbehaved
 from gateway.stores.declarations import Collection, Column, Index, Key, Relationship, Row, Type, Value
@@ -20,15 +21,21 @@ from gateway.stores.requests import (
     PAIRS_PER_CALL,
     A,
     Ability,
+    Advance,
     Aggregate,
     And,
     Bucket,
+    Bump,
+    Changed,
+    Claim,
     Compare,
     Delete,
     Fetch,
     Get,
     Groups,
+    Insert,
     Interval,
+    Lock,
     Match,
     Measure,
     Narrowing,
@@ -40,14 +47,18 @@ from gateway.stores.requests import (
     Order,
     Page,
     Pairs,
+    Remove,
     Request,
     Rows,
     Slice,
     Slices,
     Tables,
+    Together,
     UniqueKeys,
+    Update,
     Upsert,
     Where,
+    Within,
     both,
     frozen,
     rank,
@@ -62,9 +73,13 @@ __all__ = [
     "PAIRS_PER_CALL",
     "A",
     "Ability",
+    "Advance",
     "Aggregate",
     "And",
     "Bucket",
+    "Bump",
+    "Changed",
+    "Claim",
     "Collection",
     "Column",
     "Compare",
@@ -74,8 +89,10 @@ __all__ = [
     "Groups",
     "Handlers",
     "Index",
+    "Insert",
     "Interval",
     "Key",
+    "Lock",
     "Match",
     "Measure",
     "Narrowing",
@@ -88,6 +105,7 @@ __all__ = [
     "Page",
     "Pairs",
     "Relationship",
+    "Remove",
     "Request",
     "Row",
     "Rows",
@@ -95,11 +113,16 @@ __all__ = [
     "Slices",
     "Store",
     "Tables",
+    "Together",
+    "Transaction",
+    "Transacts",
     "Type",
     "UniqueKeys",
+    "Update",
     "Upsert",
     "Value",
     "Where",
+    "Within",
     "both",
     "frozen",
     "note",
@@ -156,6 +179,32 @@ class Store(Protocol):
         that keep none, and those without a script in it, create from the declarations. A kind that keeps one is a ``Migrates``
         (``migrating.py``), and can do more.
         """
+        ...
+
+
+class Transaction(Protocol):
+    """What is asked of one store as one: all of it happens, or nothing does."""
+
+    def answer(self, request: Request[A]) -> Coroutine[Any, Any, A]:
+        """Return the answer to one request, a read or a write, which sees what came before it. One at a time."""
+        ...
+
+
+@runtime_checkable
+class Transacts(Protocol):
+    """A store that has transactions: of a kind that can "transact"."""
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        """Give a transaction: commit when the block ends, roll back when it raises or is cancelled.
+
+        Contended where others wrote the same at the same time and the database gave this one up, whatever was asked last: nothing has
+        happened, and all of it may be done again. StoreUnavailable out of the commit says that nobody knows whether it happened
+        (``extensions.committed`` is "unknown"). A transaction takes a connection of the pool, or the file's one writer, to its end.
+        """
+        ...
+
+    async def can_transact(self) -> bool:
+        """Return whether the server has transactions: a MongoDB that stands alone has none."""
         ...
 
 

@@ -23,7 +23,7 @@ from typing import Any, Protocol, TypeVar
 
 from gateway.deadlines import Deadlines
 from gateway.errors import AbilityMissing, GatewayError, StoreTimeout, StoreUnavailable, WrongValue
-from gateway.stores.base import Request, Store, statements
+from gateway.stores.base import Request, Store, Transaction, statements
 from gateway.stores.kinds import Kind, kind_named, listed
 from gateway.stores.requests import ABILITIES, Ability
 from gateway.stores.unchecked import Look, Unchecked
@@ -52,6 +52,7 @@ class Caller(Protocol):
 
     started: float
     trace: list[StoreCall] | None
+    transaction: Transaction | None  # what answers its writes, where that is not the store itself
 
     def seconds(self, limit: float) -> float:
         """Return the seconds that a call may take whose own limit is ``limit``; DeadlineExceeded where there are none left."""
@@ -167,11 +168,16 @@ class Funnel:
         """Return the store's own answer, within the time there is; what it raises bears the name that was asked. It is counted."""
         name = request.store
         self.calls[f"{name}.{request.about}"] += 1
-        seconds = caller.seconds(self._write_timeout_s if request.is_write else self.timeout_s)
         store = self._stores[name]
+        if request.is_write:
+            answers = (caller.transaction or store).answer
+            seconds = caller.seconds(self._write_timeout_s)
+        else:
+            answers = store.answer
+            seconds = caller.seconds(self.timeout_s)
         try:
             with self._deadlines.within(seconds):
-                answer = await store.answer(request)
+                answer = await answers(request)
         except Exception as exc:
             if _is_as_asked(exc, name):
                 raise

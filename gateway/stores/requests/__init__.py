@@ -2,8 +2,10 @@
 
 from gateway.stores.requests.aggregates import Aggregate, Bucket, Interval, Measure
 from gateway.stores.requests.answers import EMPTY, Groups, Rows, Slice, Slices, slice_of
+from gateway.stores.requests.changes import Changed, Insert, Lock, Remove, Together, Update, Within
 from gateway.stores.requests.conditions import And, Compare, Not, Op, Or, Where, both
 from gateway.stores.requests.keys import KEYS_PER_CALL, PAIRS_PER_CALL, UniqueKeys
+from gateway.stores.requests.log import Advance, Bump, Claim
 from gateway.stores.requests.native import Narrowing, Native, NativeCall, Tables, frozen
 from gateway.stores.requests.orders import Order, rank, ranker, total_order
 from gateway.stores.requests.reads import Fetch, Get, Match, Page, Pairs
@@ -17,15 +19,21 @@ __all__ = [
     "PAIRS_PER_CALL",
     "A",
     "Ability",
+    "Advance",
     "Aggregate",
     "And",
     "Bucket",
+    "Bump",
+    "Changed",
+    "Claim",
     "Compare",
     "Delete",
     "Fetch",
     "Get",
     "Groups",
+    "Insert",
     "Interval",
+    "Lock",
     "Match",
     "Measure",
     "Narrowing",
@@ -37,14 +45,18 @@ __all__ = [
     "Order",
     "Page",
     "Pairs",
+    "Remove",
     "Request",
     "Rows",
     "Slice",
     "Slices",
     "Tables",
+    "Together",
     "UniqueKeys",
+    "Update",
     "Upsert",
     "Where",
+    "Within",
     "both",
     "frozen",
     "rank",

@@ -17,7 +17,7 @@ from gateway.stores.values import Checks
 A = TypeVar("A", covariant=True)  # what a request is answered with
 
 
-Ability = Literal["page", "count", "filter", "aggregate", "native", "write", "migrate"]
+Ability = Literal["page", "count", "filter", "aggregate", "native", "write", "transact", "migrate"]
 """What not every kind of store can do; what all can is a Get without a condition.
 
     page       rows of many keys of a column, or all, in an order and by pages: a Fetch
@@ -26,6 +26,7 @@ Ability = Literal["page", "count", "filter", "aggregate", "native", "write", "mi
     aggregate  an Aggregate
     native     a NativeCall
     write      an Upsert and a Delete
+    transact   several requests that happen or do not as one: an Insert, an Update, a Remove, and what a log of writes is kept by
     migrate    create what is missing
 """
 ABILITIES: frozenset[Ability] = frozenset(get_args(Ability))
@@ -37,6 +38,7 @@ FILTER: frozenset[Ability] = frozenset({"filter"})
 AGGREGATE: frozenset[Ability] = frozenset({"aggregate"})
 NATIVE: frozenset[Ability] = frozenset({"native"})
 WRITE: frozenset[Ability] = frozenset({"write"})
+TRANSACT: frozenset[Ability] = frozenset({"transact"})
 
 
 class Request(ABC, Generic[A]):
