@@ -19,8 +19,6 @@ from gateway.stores import connect, steps
 from gateway.stores.base import Collection, Column, Fetch, Index, Type, Upsert
 from gateway.stores.leases import LEASE_S, held
 from gateway.stores.migrating import GATEWAY, GRAPH, Migrates, Reverts, State
-from gateway.stores.mongo import migrations as mongo_migrations
-from gateway.stores.neo4j import migrations as neo4j_migrations
 from gateway.stores.sql import migrations as sql_migrations
 from gateway.stores.sql.histories import Histories
 from tests.dumps import dump
@@ -233,8 +231,7 @@ def _together(monkeypatch: pytest.MonkeyPatch) -> None:
         barrier.wait()
         return lines
 
-    for module in (steps, mongo_migrations, neo4j_migrations):
-        monkeypatch.setattr(module, "held", met)
+    monkeypatch.setattr(steps, "held", met)
     monkeypatch.setattr(Histories, "planned", seen)
 
 
@@ -297,7 +294,7 @@ async def _held_by_another(kind: str, store: Any) -> AsyncIterator[None]:
             yield
         await engine.dispose()
         return
-    lease = store._migrations()._ledger.lease
+    lease = store._migrations().ledger.lease
     assert await lease.take("another", LEASE_S)
     yield
     await lease.release("another")
@@ -308,7 +305,7 @@ async def test_a_process_that_died_does_not_hold_the_others_up(kind: str, tmp_pa
     scripts = Scripts(kind, tmp_path / "s")
     scripts.write(1)
     async with url_of(kind) as url, opened(url) as store:
-        assert await store._migrations()._ledger.lease.take("dead", -1.0)
+        assert await store._migrations().ledger.lease.take("dead", -1.0)
         assert await store.migrate("s", [NOTES], scripts.folder, lock_timeout_s=0.0) == ["s: 0001 a step"]
 
 

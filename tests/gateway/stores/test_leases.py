@@ -134,7 +134,7 @@ async def lease_of(kind: str) -> AsyncIterator[tuple[Callable[[], Lease], str]]:
         store: Any = Neo4jStore("s", url) if kind == "neo4j" else MongoStore("s", url)
         await store.open()
         try:
-            yield lambda: store._migrations()._ledger.lease, url
+            yield lambda: store._migrations().ledger.lease, url
         finally:
             await store.close()
 
