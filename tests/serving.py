@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from gateway.config import Settings, StoreSettings
 from gateway.loading import write_batches
@@ -24,6 +25,7 @@ LAYOUTS = {
 }
 TYPENAME = b'{"query":"{__typename}"}'
 START_S = 60.0
+NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 _OURS = ("GATEWAY_", "DATABASE_URL", "MONGO_URL", "NEO4J_URL")
 
 
@@ -59,11 +61,12 @@ def settings_of(urls: Mapping[str, str]) -> Settings:
 
 
 @asynccontextmanager
-async def serving(urls: Mapping[str, str]) -> AsyncIterator[Server]:
-    """Give a gateway over these stores, with the defaults of all other settings; ended when the block is."""
+async def serving(urls: Mapping[str, str], settings: Mapping[str, str] = NO_SETTINGS) -> AsyncIterator[Server]:
+    """Give a gateway over these stores, with these variables and the defaults of all other settings; ended when the block is."""
     port = free_port()
     # An empty setting is none: what our own environment says is about other gateways.
     environment = {name: "" for name in os.environ if name.startswith(_OURS)}
+    environment |= settings
     environment |= {f"GATEWAY_STORES__{name.upper()}__URL": url for name, url in urls.items()}
     with tempfile.TemporaryDirectory(prefix="crossgraph-") as folder:
         environment["GATEWAY_DATA_DIR"] = folder
