@@ -64,13 +64,13 @@ async def run(options: argparse.Namespace) -> int:
             breaking.append(asyncio.create_task(_killed(urls, options.kill_relay)))
         played = await play(f"http://127.0.0.1:{server.port}", writes, clients=options.clients, twice=options.twice, seed=options.seed)
         _say(_told(played, len(writes)))
-        await asyncio.gather(*[task for task in breaking[: len(options.stop)]])
-        status = await _drained(urls)
+        await asyncio.gather(*breaking[: len(options.stop)])
+        status = await drained(urls)
         for task in breaking[len(options.stop) :]:
             task.cancel()
         if options.kill_relay:
             relay = await _command(urls, "relay")
-            status = await _drained(urls)
+            status = await drained(urls)
             relay.kill()
         _say(f"sync status: {status}")
         verified = await _run(urls, "sync", "verify")
@@ -126,21 +126,25 @@ def _execute(stores: Stores) -> Execute:
 # --------------------------------------------------------------------------------------------------------------- commands
 
 
-def _environment(urls: Mapping[str, str]) -> dict[str, str]:
-    return {**os.environ, **{f"GATEWAY_STORES__{name.upper()}__URL": url for name, url in urls.items()}}
+def environment_of(urls: Mapping[str, str]) -> dict[str, str]:
+    return {f"GATEWAY_STORES__{name.upper()}__URL": url for name, url in urls.items()}
 
 
 async def _command(urls: Mapping[str, str], *command: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(sys.executable, "-m", "gateway", *command, env=_environment(urls))
+    return await asyncio.create_subprocess_exec(sys.executable, "-m", "gateway", *command, env={**os.environ, **environment_of(urls)})
 
 
 async def _run(urls: Mapping[str, str], *command: str) -> subprocess.CompletedProcess[bytes]:
     return await asyncio.to_thread(
-        subprocess.run, [sys.executable, "-m", "gateway", *command], env=_environment(urls), capture_output=True, check=False
+        subprocess.run,
+        [sys.executable, "-m", "gateway", *command],
+        env={**os.environ, **environment_of(urls)},
+        capture_output=True,
+        check=False,
     )
 
 
-async def _drained(urls: Mapping[str, str]) -> str:
+async def drained(urls: Mapping[str, str]) -> str:
     """Return the status once nothing is pending, or after ``DRAINED_S``."""
     async with asyncio.timeout(DRAINED_S):
         while True:
