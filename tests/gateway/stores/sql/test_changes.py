@@ -40,6 +40,7 @@ from gateway.stores.base import (
     statements,
 )
 from gateway.stores.sql import aiosqlite as sql_aiosqlite
+from gateway.stores.sql.postgresql_changes import FEW
 from gateway.stores.sql.store import SqlStore
 from gateway.writes.tables import tables_of
 from tests.gateway.stores.proxies import Proxy
@@ -168,9 +169,9 @@ async def test_text_is_made_once_per_shape_whatever_the_values(kind: str) -> Non
     async with made(kind) as store:
         for number in range(3):
             key = f"k{number}"
-            many = Insert(pages, ("id", "title"), [(f"{key} {i}", f"{key} {i}") for i in range(number + 1)])
             asked: list[Request[Any]] = [
-                many,
+                Insert(pages, ("id", "title"), [(f"{key} {i}", f"{key} {i}") for i in range(2)]),
+                Insert(marks, marks.names, [(f"{key} {i}", key) for i in range(FEW + 1 + number)]),
                 Update(pages, (f"{key} 0",), (("size", number),), where=Compare("title", "ne", key), expected=(("size", None),)),
                 Lock(pages, [f"{key} 0", key][: number + 1]),
                 Together((page(f"{key} a"), Insert(marks, marks.names, [(key, key)]))),
