@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from time import monotonic
 from typing import Any
 
@@ -22,9 +23,13 @@ from gateway.stores.base import (
     Collection,
     Column,
     Delete,
+    Fetch,
     Get,
     Insert,
     Lock,
+    Match,
+    Order,
+    Page,
     Remove,
     Request,
     Together,
@@ -130,6 +135,24 @@ async def test_the_server_hears_of_a_transaction_with_its_first_command(store: M
         await tx.answer(Lock(notes, ["a"]))
 
     assert commands.names == ["insert", "update", "aggregate", "commitTransaction"]
+
+
+@live
+async def test_a_page_in_parts_is_asked_part_by_part_in_a_transaction(store: MongoStore, commands: Commands, database: Any) -> None:
+    """MongoDB has no $unionWith there. In documents of others numbers and what has the place of a null are parts of an order."""
+    documents: list[dict[str, Any]] = [{"name": f"n{rank}", "rank": rank, "address": {"city": "Graz"}} for rank in (3, 1, 2.0, None, "x")]
+    await database.places.insert_many(documents)
+    alone = Fetch(places, ("name",), order=(Order("rank"),), page=Page(9))
+    of_cities = replace(alone, match=Match("city", ["Graz", "Linz"]), page=Page(9), count=True)
+    outside = [await store.answer(alone), await store.answer(of_cities)]
+    commands.names.clear()
+
+    async with store.transaction() as tx:
+        inside = [await tx.answer(Within(alone)), await tx.answer(Within(of_cities))]
+
+    assert inside == outside
+    assert [row[0] for row in inside[0][None].rows[:3]] == ["n1", "n2.0", "n3"]
+    assert commands.names.count("aggregate") > 2
 
 
 # -------------------------------------------------------------------------------------------------------- how they end
