@@ -36,8 +36,8 @@ class PgChanges(Changes):
 
     def _insert(self, collection: Collection, columns: Sequence[str]) -> Statement:
         insert = self._inserting(collection, columns) if columns else postgresql.insert(self._table(collection))
-        shown = self._shown(collection, self._table(collection).c)
-        return self._statement(insert.returning(*shown), self._decoders_of(collection))
+        insert_and_show = insert.returning(*self._shown(collection, self._table(collection).c))
+        return self._statement(insert_and_show, self._decoders_of(collection), column_keys=None if columns else ())
 
     def _inserting(self, collection: Collection, columns: Sequence[str], prefix: str = "") -> postgresql.Insert:
         """Return the insert of rows that are sent as one list for each column, in their order."""
