@@ -14,6 +14,7 @@ from gateway.stores.neo4j.conditions import Parameters
 from gateway.stores.neo4j.sources import Source, quoted
 from gateway.stores.neo4j.ways import TEXTS_KEPT, TEXTS_LIMIT_BYTES
 
+_UNITS = {0: "second", 3: "millisecond", 6: "microsecond", 9: "nanosecond"}  # by the digits of a time
 _PENDING = "n.target = $target AND n.state = 'pending' AND n.outbox IS NOT NULL"
 _DUE = f"{_PENDING} AND n.next_at <= now AND coalesce(n.lease_until <= now, true)"  # and leased by nobody
 _HELD = "o.target = $target AND o.noun = n.noun AND o.key = n.key AND o.state = 'pending' AND o.lease_until > now"  # its aggregate
@@ -49,7 +50,7 @@ def _advance_text(source: Source) -> str:
 
 def claim_statement(source: Source, claim: Claim) -> tuple[str, Parameters]:
     """Answers rows in all columns, oldest first."""
-    parameters = {"target": claim.target, "owner": claim.owner, "limit": claim.limit, "microseconds": round(claim.seconds * 1e6)}
+    parameters = {"target": claim.target, "owner": claim.owner, "limit": claim.limit, "milliseconds": round(claim.seconds * 1000)}
     return _claim_text(source), parameters
 
 
@@ -58,11 +59,11 @@ def _claim_text(source: Source) -> str:
     """Whoever claims waits for whoever else does, at the oldest delivery, and then sees what is left; and as an older one may have come
     between, so that the two did not meet there, each delivery is locked and looked at again.
     """
-    label = quoted(source.label)
+    label, unit = quoted(source.label), _UNITS[source.collection["lease_until"].precision]
     free = f"{_DUE} AND NOT EXISTS {{ MATCH (o:{label}) WHERE {_HELD} }}"
     return (
         f"CALL () {{ MATCH (n:{label}) WHERE {_PENDING} WITH n ORDER BY n.outbox LIMIT 1 {locked('n')} }}"
-        " WITH datetime.truncate('microsecond', datetime.realtime('Z')) AS now"
+        f" WITH datetime.truncate('{unit}', datetime.realtime('Z')) AS now"
         f" MATCH (n:{label}) WHERE {free} WITH now, n ORDER BY n.outbox LIMIT $limit"
         # All of their aggregates, as long as these are not too many; of the first in any case.
         " WITH now, n.noun AS noun, n.key AS key, min(n.outbox) AS first"
@@ -72,6 +73,6 @@ def _claim_text(source: Source) -> str:
         " CASE WHEN size(some) = 0 OR size(some) + size(its) <= $limit THEN some + its ELSE some END) AS some"
         f" UNWIND some AS n WITH now, n ORDER BY n.outbox {locked('n')}"
         f" WITH now, collect(n) AS every UNWIND every AS n WITH now, n WHERE {free}"
-        " SET n.lease_owner = $owner, n.lease_until = now + duration({microseconds: $microseconds})"
+        " SET n.lease_owner = $owner, n.lease_until = now + duration({milliseconds: $milliseconds})"
         f" WITH n ORDER BY n.outbox RETURN collect({source.shown_list(source.collection.names)})"
     )

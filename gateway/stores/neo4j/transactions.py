@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import neo4j
 from neo4j import exceptions as driver_errors
 
-from gateway.errors import StoreUnavailable
+from gateway.errors import StoreMisbehaved, StoreUnavailable
 from gateway.stores.base import A, Collection, Request, note
 from gateway.stores.neo4j.answers import Answers, Names, Records
 from gateway.stores.neo4j.conditions import Parameters
@@ -64,8 +64,8 @@ class Neo4jTransaction(Answers):
                 self._failure = exc
                 raise
             except BaseException:
-                self._failure = StoreUnavailable(self.name)
                 await self.cut()
+                self._failure = StoreUnavailable(self.name)
                 raise
 
     # --------------------------------------------------------------------------------------------------------------- end
@@ -73,8 +73,10 @@ class Neo4jTransaction(Answers):
     async def commit(self) -> None:
         """End it. What was refused before, and by nobody told, is raised again: nothing has happened."""
         if self._failure is not None:
+            failure = self._failure
             await self.roll_back()
-            raise self._failure
+            raise failure
+        self._end()
         if self._transaction is None:
             return
         try:
@@ -96,6 +98,7 @@ class Neo4jTransaction(Answers):
 
     async def roll_back(self) -> None:
         """End it as if nothing had been asked. A server that does not answer finds its connection cut, and does the same."""
+        self._end()
         if self._transaction is None:
             return
         try:
@@ -108,6 +111,9 @@ class Neo4jTransaction(Answers):
             raise
         else:
             await self._closed()
+
+    def _end(self) -> None:
+        self._failure = StoreMisbehaved(f"store {self.name}: the transaction has ended")
 
     async def _closed(self) -> None:
         """Give the connection back."""
@@ -125,6 +131,7 @@ class Neo4jTransaction(Answers):
 
     async def cut(self) -> None:
         """Cut its connection, at which the server rolls back."""
+        self._end()
         session, self._session, self._transaction = self._session, None, None
         if session is not None:
             await cut(session)
