@@ -163,10 +163,13 @@ class SteadySource(Source):
         return super().form(column)
 
     def _shown(self, form: Form, ref: str) -> str:
-        return form.steady(ref)
+        return self._steady(form).steady(ref)
 
     def _decode(self, form: Form) -> Decode | None:
-        return form.steady_decode
+        return self._steady(form).steady_decode
+
+    def _steady(self, form: Form) -> Form:
+        return form_of(form.column, form.is_careful and self.is_careful)
 
 
 def _of(variable: str, path: str) -> str:
