@@ -30,7 +30,7 @@ async def home(home_of_a_kind: Stores) -> AsyncIterator[Stores]:
     """The stores of ``world.py``, empty."""
     stores = home_of_a_kind
     for collection in (PEOPLE, LETTERS, PAIRS, TWIN, *TABLES.all):
-        keys = [tuple(str(row[name]) for name in collection.key) for row in await rows_of(stores, collection)]
+        keys = [tuple(row[name] for name in collection.key) for row in await rows_of(stores, collection)]
         if keys:
             await stores.ask(Delete(collection, keys))
     stores.calls.clear()

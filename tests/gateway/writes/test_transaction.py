@@ -270,6 +270,9 @@ async def test_requests_that_change_are_told_as_the_methods_are(home: Stores) ->
         await tx.ask(Together((Insert(LETTERS, LETTERS.names, [("1", "ada", "t")]),)))
         await tx.ask(Remove(PEOPLE, ("ada",)))
         await tx.ask(Delete(PEOPLE, [("bob",), ("nobody",)]))
+        await tx.ask(Insert(PAIRS, ("a", "b"), [("x", 1), ("x", 2)]))
+        pairs: Any = [("x", 1), ("x", 3)]
+        await tx.ask(Delete(PAIRS, pairs))
     found = await contents(home)
     assert found["people"] == []
     told = [(its.key, its.version, its.action) for its in ctx.committed]
@@ -281,10 +284,19 @@ async def test_requests_that_change_are_told_as_the_methods_are(home: Stores) ->
         ("1", 1, "insert"),
         ("ada", 4, "delete"),
         ("bob", 2, "delete"),
+        ("x,1", 1, "insert"),
+        ("x,2", 1, "insert"),
+        ("x,1", 2, "delete"),
     ]
     in_order = sorted(found["crossgraph_outbox"], key=lambda row: row["id"])
     assert [(row["key"], row["version"], row["action"]) for row in in_order] == told
-    assert of(found["crossgraph_versions"], "key", "version", "is_deleted") == [("1", 1, False), ("ada", 4, True), ("bob", 2, True)]
+    assert of(found["crossgraph_versions"], "key", "version", "is_deleted") == [
+        ("1", 1, False),
+        ("ada", 4, True),
+        ("bob", 2, True),
+        ("x,1", 2, True),
+        ("x,2", 1, False),
+    ]
     [last] = [row for row in found["crossgraph_outbox"] if (row["key"], row["version"]) == ("ada", 3)]
     assert last["state"] == ADA
 
