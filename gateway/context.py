@@ -43,6 +43,9 @@ class RequestContext:
     noted: list[LimitExceeded] = field(default_factory=list)  # limits that it is beyond where they are only measured
     has_wrong_values: bool = False  # a WrongValue stands in a row that it read
     values: Mapping[str, Any] = field(default_factory=lambda: NO_VALUES)
+    idempotency_key: str = ""  # of a mutation, where its client gave one
+    committed: list[str] = field(default_factory=list)  # the response keys of root fields of which something is written
+    extensions: dict[str, Any] = field(default_factory=dict)  # what the answer says of itself, beside its data
 
     @property
     def subject(self) -> str:

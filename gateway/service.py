@@ -75,6 +75,7 @@ class Request:
     extensions: dict[str, Any] | None = None
     mutation_allowed: bool = True  # not by GET
     explain: str | None = None  # "plan" or "trace"
+    idempotency_key: str = ""  # of a mutation; a query has no use for one
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,34 +140,38 @@ class Service:
         deadline_s: float | None = None,
         values: Mapping[str, Any] = NO_VALUES,
         started: float | None = None,
+        committed: list[str] | None = None,
     ) -> Response:
         """Return the response to a request. Never raises, but for a cancellation.
 
         ``values`` are those of its context. ``started`` is when its deadline began, on the clock of ``time.monotonic``; now, without.
+        ``committed`` gets the root fields that have written, for who cancels it.
         """
         now = time.monotonic() if started is None else started
         deadline = None if deadline_s is None else now + deadline_s
         trace: list[StoreCall] | None = [] if request.explain == "trace" else None
         ctx = RequestContext(self.stores, request_id, deadline, trace, started=now, values=values)
+        if committed is not None:
+            ctx.committed = committed
         try:
             return await self._answer(request, ctx)
         except AnswerTooLongError as exc:
-            return self._too_long(exc.error)
+            return self._too_long(exc.error, ctx.committed)
         except DocumentRefused as refused:
             return self._refused(refused.errors, refused.status)
         except GatewayError as exc:
-            return self.refuse(exc)
+            return self.refuse(exc, ctx.committed)
         except Exception:
             _log.exception("%s: unexpected error", request_id)
-            return self.refuse(GatewayError("Internal server error.", requestId=request_id))
+            return self.refuse(GatewayError("Internal server error.", requestId=request_id), ctx.committed)
         finally:
             if ctx.has_loaders:
                 end(ctx)
 
-    def refuse(self, error: GatewayError) -> Response:
-        """Return the response of a request that is not run at all."""
+    def refuse(self, error: GatewayError, committed: Sequence[str] = ()) -> Response:
+        """Return the response of a request that is not run at all, or not to its end: ``committed`` says what it has written."""
         shown = error.shown if not isinstance(error, Bug) else {"message": "Internal server error.", "extensions": error.extensions}
-        return self._refused([shown], error.http_status)
+        return self._refused([shown], error.http_status, committed)
 
     def readings(self) -> Iterator[Reading]:
         """Give what was counted since the start."""
@@ -216,6 +221,11 @@ class Service:
             if not self._may_explain:
                 raise Forbidden("X-Gateway-Explain is not allowed here (setting environment).")
             ctx.plan = plan
+        if request.idempotency_key and operation.type is OperationType.MUTATION:
+            if len(plan.root.fields) > 1:
+                told = f"expected one root field with it, whose outcome a retry has, got {len(plan.root.fields)}"
+                raise BadUserInput(f"Idempotency-Key: {told}", argument="Idempotency-Key")
+            ctx.idempotency_key = request.idempotency_key
         if plan.series:
             bounds = [self._bind(part, coerced, ctx) for part in plan.series]
             costs = [
@@ -385,13 +395,19 @@ class Service:
     def _response(self, data: Any, errors: Sequence[GraphQLError], ctx: RequestContext, runs: Sequence[tuple[Prepared, State]]) -> Response:
         ctx.check()
         extensions = _explained(ctx) if ctx.plan is not None else {}
+        if ctx.extensions:
+            extensions |= ctx.extensions
         if ctx.noted:
             extensions["limits"] = [error.extensions for error in ctx.noted]
+        if errors and ctx.committed:
+            extensions["committed"] = ctx.committed
         try:
             body = respond(data, self._shown(errors, ctx), extensions)
         except TypeError:  # JSON cannot hold a value of it: another walk finds out which
             self.second_walks += 1
             data, errors = _written(runs)
+            if ctx.committed:
+                extensions["committed"] = ctx.committed
             body = respond(data, self._shown(errors, ctx), extensions)
         if len(body) > self.limits.response_limit_bytes:
             raise AnswerTooLongError(*result_limit(self.limits, len(body)))
@@ -400,15 +416,15 @@ class Service:
     def _shown(self, errors: Sequence[GraphQLError], ctx: RequestContext) -> Sequence[Mapping[str, Any]]:
         return shown(errors, ctx.request_id, type_names=self.openness.type_names) if errors else ()
 
-    def _refused(self, errors: Sequence[Mapping[str, Any]], status: int) -> Response:
+    def _refused(self, errors: Sequence[Mapping[str, Any]], status: int, committed: Sequence[str] = ()) -> Response:
         for error in errors:
             if "setting" in error["extensions"]:
                 self.limits_broken[error["extensions"]["code"], "refused"] += 1
-        return Response(respond(None, errors, has_data=False), status)
+        return Response(respond(None, errors, _committed(committed), has_data=False), status)
 
-    def _too_long(self, error: LimitExceeded) -> Response:
+    def _too_long(self, error: LimitExceeded, committed: Sequence[str]) -> Response:
         self.limits_broken[error.extensions["code"], "refused"] += 1
-        return Response(respond(None, [error.shown]), error.http_status, partial=True)
+        return Response(respond(None, [error.shown], _committed(committed)), error.http_status, partial=True)
 
     # ----------------------------------------------------------------------------------------------------------- limits
 
@@ -448,6 +464,11 @@ def _written(runs: Sequence[tuple[Prepared, State]]) -> tuple[dict[str, Any] | N
             return None, errors
         data |= found
     return data, errors
+
+
+def _committed(fields: Sequence[str]) -> dict[str, Any]:
+    """Return the extension that says which root fields have written, though there is an error; none where none has."""
+    return {"committed": list(fields)} if fields else {}
 
 
 def weight_of_plan(plan: Plan) -> int:

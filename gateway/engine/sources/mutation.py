@@ -1,0 +1,351 @@
+"""Fields that write: a function of the author's, and the objects of what it has written.
+
+``Mutation`` stands at the root of mutations, ``Written`` below a payload that one gives. What is selected of a row comes from the write
+itself; everything below it is planned and batched as in any read.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from inspect import Parameter, iscoroutinefunction, signature
+from typing import TYPE_CHECKING, Any
+
+from graphql import get_named_type, is_abstract_type, is_input_object_type, is_leaf_type
+from strawberry.types.maybe import StrawberryMaybe
+
+from gateway.engine.declared import Rows
+from gateway.engine.inputs import Reader, Reference, inputs_in
+from gateway.engine.plan import FieldPlan, Place
+from gateway.engine.results import Result, is_row
+from gateway.engine.sources.key import rows_of
+from gateway.engine.sources.objects import ObjectLayout, ObjectPlace, RowChild, leaf_of, out_of_values, parts_of_values, taken
+from gateway.engine.sources.source import KEPT, Asked, Bound, Call, Source, Steps
+from gateway.errors import MutationMismatch
+from gateway.stores.base import Collection, Row
+from gateway.stores.types import KeyForm
+from gateway.writes.declarations import State
+
+if TYPE_CHECKING:
+    from gateway.context import RequestContext
+    from gateway.engine.complete import Building
+    from gateway.engine.declared import Declared, Problem
+    from gateway.engine.execute import Run
+    from gateway.engine.plan import View
+    from gateway.engine.planner import Planning
+    from gateway.engine.values import Binder
+    from gateway.stores.base import Ability
+
+MutationFunction = Callable[..., Awaitable[Any]]
+
+ASSUMED_SIZE = 10  # of a list that no argument has the length of
+
+
+@dataclass(frozen=True, slots=True)
+class BoundMutation(Bound):
+    arguments: Mapping[str, Any] = field(default_factory=dict)  # as the function has them
+    given: Mapping[str, Any] = field(default_factory=dict)  # as the client gave them: what a retry has to be equal in
+
+
+class _OfWritten(Source):
+    """What both have of rows that a function gave: objects of a collection's rows, one or a list of them."""
+
+    __slots__ = ()
+
+    @property
+    def name(self) -> str:
+        raise NotImplementedError
+
+    def size(self, place: Place, bounds: Sequence[Any], page_default: int) -> int:
+        return ASSUMED_SIZE if place.lists else 1
+
+    def is_unsized(self, place: Place) -> bool:
+        return place.lists
+
+    def keys_at_root(self, bound: Bound) -> Any:
+        return KEPT
+
+    def keys_in(self, place: Place, rows: Sequence[Row]) -> Iterable[Any]:
+        return map(id, rows)
+
+    def parts(self, result: Result) -> Iterable[tuple[Any, Sequence[Row]]]:
+        return parts_of_values(result)
+
+    def out(self, place: Place, building: Building) -> Any:
+        return out_of_values(place, building)
+
+    def row(self, place: Place, collection: Collection, state: Any) -> Any:
+        """Return the row of a state: its columns in the order of the place's layout. Nulls and errors are themselves."""
+        if not is_row(state):
+            return state
+        if not isinstance(state, Mapping):
+            raise MutationMismatch(self.name, expected=f"rows of {collection.name}, by column", got=type(state).__name__)
+        try:
+            row = tuple([state[name] for name in place.layout.asked])
+        except KeyError as exc:
+            given = ", ".join(map(str, state)) or "none"
+            expected = f"rows with all columns of {collection.name}, {', '.join(collection.names)}"
+            raise MutationMismatch(self.name, expected=expected, got=f"{given} (without {exc.args[0]})") from None
+        return row if place.completes is None else place.completes(row)
+
+    def rows(self, place: Place, collection: Collection, given: Any) -> Any:
+        """Return the row of a state, or those of a list of them where the field is a list."""
+        if not place.lists or not is_row(given):
+            return self.row(place, collection, given)
+        if isinstance(given, (str, bytes, Mapping)) or not isinstance(given, Iterable):
+            raise MutationMismatch(self.name, expected=f"a list of rows of {collection.name}", got=type(given).__name__)
+        return [self.row(place, collection, state) for state in given]
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation(_OfWritten):
+    """``function(ctx, **arguments)``: what it returns is written.
+
+    With a ``collection`` that is a row of it, all columns by name, or a list of rows where the field is a list; for an ID its key, or the
+    row. Without one it is a leaf's value, or an object whose fields have sources of their own, ``Written`` among them.
+    ``writes`` are the collections that it may change, ``references`` the types that arguments of type ID are of, by Python's name.
+    """
+
+    function: MutationFunction
+    collection: Collection | None = None
+    writes: tuple[Collection, ...] = ()
+    references: Mapping[str, Reference] = field(default_factory=dict, hash=False)
+    semantic_non_null: bool = True
+
+    @property
+    def home(self) -> Collection | None:
+        return self.collection
+
+    @property
+    def name(self) -> str:
+        function = self.function
+        return f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
+
+    @property
+    def promised(self) -> bool:
+        return self.semantic_non_null
+
+    # ------------------------------------------------------------------------------------------------------------ check
+
+    def check(self, field: Declared) -> Iterator[Problem]:
+        if not field.rows.is_mutation:
+            instead = "the root of queries" if field.rows.is_root else field.rows.of
+            yield field.problem("a field of the root of mutations, as it writes", f"mutation() at {instead}")
+        yield from self._check_function(field)
+        if not self.writes:
+            yield field.problem("the collections that it writes (writes=…)", "none")
+        for collection in dict.fromkeys((*self.writes, *(() if self.collection is None else (self.collection,)))):
+            yield from field.of_collection(collection)
+        if is_leaf_type(field.named):
+            if self.collection is not None and (field.named.name != "ID" or self.collection.type_name is None):
+                expected = f"a type of {self.collection.name}, an ID of it, or no collection"
+                yield field.problem(expected, field.shape)
+        elif self.collection is not None:
+            yield from field.of_objects(self.collection, many=field.is_list)
+            if is_abstract_type(field.named):
+                yield field.problem("an object, as its rows are of one collection", field.shape)
+        else:
+            yield from field.of_objects(None, many=field.is_list)
+        yield from _of_inputs(field, self.references)
+
+    def _check_function(self, field: Declared) -> Iterator[Problem]:
+        given = f"the function {self.name}"
+        if not iscoroutinefunction(self.function):
+            yield field.problem("an async function", f"{given}, which is none")
+        parameters = list(signature(self.function).parameters.values())
+        names = ", ".join(map(str, parameters)) or "none"
+        if not parameters or parameters[0].kind is Parameter.KEYWORD_ONLY:
+            yield field.problem("a function of (ctx, …)", f"{given} of ({names})")
+        odd = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD, Parameter.POSITIONAL_ONLY)
+        if any(p.kind in odd for p in parameters[1:]):
+            yield field.problem("a function whose arguments have names", f"{given} of ({names})")
+        for name in self.references:
+            if field.argument(name) is None:
+                yield field.problem(f"refers of the function's arguments ({names})", repr(name))
+
+    def demands(self, field: Declared) -> Iterable[tuple[Collection, frozenset[Ability]]]:
+        return [(collection, frozenset[Ability]({"transact"})) for collection in self.writes]
+
+    def rows_below(self, field: Declared) -> Iterable[tuple[Any, Rows]]:
+        if is_leaf_type(field.named):
+            return
+        yield field.named, Rows(f"what {self.name} gives", None) if self.collection is None else rows_of(self.collection)
+
+    # ------------------------------------------------------------------------------------------------------------- plan
+
+    def plan(self, planning: Planning, view: View, asked: Asked) -> FieldPlan:
+        leaf = leaf_of(asked)
+        if leaf is None and self.collection is None:
+            objects = planning.place_of(ObjectPlace, view, asked, self, slot=0, layout=ObjectLayout())
+            planning.arguments(objects, asked)
+            objects.select(planning, asked)
+            return RowChild(*asked.common, objects, objects.slot)
+        declared = {} if leaf is not None or self.collection is None else self.collection.declared
+        place = planning.place(view, asked, self, slot=0, declared=declared)
+        planning.arguments(place, asked)
+        planning.objects(place, asked)
+        return RowChild(*asked.common, place, place.slot, leaf)
+
+    def bind(self, binder: Binder, arguments: Mapping[str, Any]) -> Bound:
+        names = binder.names(self)
+        reader = Reader(binder)
+        given: dict[str, Any] = {}
+        for name, value in arguments.items():
+            python = names.python[name]
+            given[python] = reader.value(name, names.types[name], value, self.references.get(python))
+        return BoundMutation(arguments=given, given=arguments)
+
+    # ------------------------------------------------------------------------------------------------------------- cost
+
+    def size(self, place: Place, bounds: Sequence[Any], page_default: int) -> int:
+        if not place.lists:
+            return 1
+        lists = [value for value in bounds[place.index].given.values() if isinstance(value, list)]
+        return len(lists[0]) if lists else ASSUMED_SIZE
+
+    @property
+    def has_size(self) -> bool:
+        return True
+
+    # ---------------------------------------------------------------------------------------------------------- execute
+
+    def steps(self, place: Place, run: Run) -> Steps:
+        (row,) = run.rows_above(place)
+        bound: BoundMutation = run.bound(place)
+        # What a plan keeps is one for all requests, and a function may change what it is given.
+        arguments = bound.arguments if place.arguments is not None else copy.deepcopy(bound.arguments)
+        answer = yield _Call(self, place.path[-1], arguments, bound.given)
+        return taken(place, run, {id(row): self._value(place, answer)})
+
+    def _value(self, place: Place, answer: Any) -> Any:
+        if not place.views:
+            return answer if self.collection is None else self._ids(self.collection, answer)
+        if isinstance(place, ObjectPlace):
+            return [_object(item) for item in answer] if place.lists and isinstance(answer, (list, tuple)) else _object(answer)
+        assert self.collection is not None
+        return self.rows(place, self.collection, answer)
+
+    def _ids(self, collection: Collection, answer: Any) -> Any:
+        if isinstance(answer, (list, tuple)):
+            return [self._ids(collection, item) for item in answer]
+        if isinstance(answer, Mapping):
+            answer = KeyForm(collection.columns_of(collection.key_name)).text([answer[name] for name in collection.key])
+        return f"{collection.type_name}:{answer}" if is_row(answer) else answer
+
+    def explain(self, place: Place) -> Iterable[tuple[int, dict[str, Any]]]:
+        yield place.level, self.line(place, "mutation", function=self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Written(_OfWritten):
+    """The row, or the rows, of ``collection`` that the payload above has under ``name``."""
+
+    collection: Collection
+    attribute: str
+
+    @property
+    def home(self) -> Collection:
+        return self.collection
+
+    @property
+    def name(self) -> str:
+        return f"the payload's {self.attribute}"
+
+    def check(self, field: Declared) -> Iterator[Problem]:
+        yield from field.of_collection(self.collection)
+        yield from field.below_rows("written()", "mutation() gives rows there")
+        if field.rows.columns is not None and not field.rows.is_root:
+            yield field.problem("a payload above, which a mutation gives", field.rows.of)
+        yield from field.of_objects(self.collection, many=field.is_list)
+
+    def rows_below(self, field: Declared) -> Iterable[tuple[Any, Rows]]:
+        yield field.named, rows_of(self.collection)
+
+    def plan(self, planning: Planning, view: View, asked: Asked) -> FieldPlan:
+        slot = view.place.layout.need(self.attribute)
+        place = planning.place(view, asked, self, slot=slot, declared=self.collection.declared)
+        planning.objects(place, asked)
+        return RowChild(*asked.common, place, place.slot)
+
+    def steps(self, place: Place, run: Run) -> Steps:
+        rows = run.rows_above(place)
+        return taken(place, run, {id(row): self.rows(place, self.collection, row[place.slot]) for row in rows})
+        yield  # a generator, as all steps are
+
+    def explain(self, place: Place) -> Iterable[tuple[int, dict[str, Any]]]:
+        yield place.level, self.line(place, "written")
+
+
+# --------------------------------------------------------------------------------------------------------------- running
+
+
+class _Call(Call):
+    __slots__ = ("_arguments", "_given", "_key", "_source")
+
+    def __init__(self, source: Mutation, key: str, arguments: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+        self._source, self._key, self._arguments, self._given = source, key, arguments, given
+
+    async def run(self, ctx: RequestContext) -> Any:
+        try:
+            answer = await self._source.function(ctx, **self._arguments)
+        finally:
+            ctx.forget_reads()  # what is below sees the write
+        return answer
+
+
+class Payload:
+    """A mapping as the object of a payload."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = values
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self._values[name]
+        except KeyError:
+            raise AttributeError(f"the payload has no {name!r}; it has {', '.join(self._values)}") from None
+
+
+def _object(value: Any) -> Any:
+    return Payload(value) if isinstance(value, Mapping) else value
+
+
+# ---------------------------------------------------------------------------------------------------------------- checks
+
+
+def _of_inputs(field: Declared, references: Mapping[str, Reference]) -> Iterator[Problem]:
+    """Give what is wrong with the arguments: ids of no type, or of none that there is, and absent fields that look like nulls."""
+    seen: set[str] = set()
+    waiting: list[tuple[str, Any]] = []
+    for name, its in field.definition.args.items():
+        named: Any = get_named_type(its.type)
+        python = getattr(its.extensions.get("strawberry-definition"), "python_name", name)
+        yield from _of_id(field, name, named, references.get(python))
+        waiting.append((name, named))
+    while waiting:
+        at, named = waiting.pop()
+        if not is_input_object_type(named) or named.name in seen:
+            continue
+        seen.add(named.name)
+        for name, its in inputs_in(named).items():
+            inner: Any = get_named_type(its.type)
+            declared = named.fields[name].extensions.get("strawberry-definition")
+            if isinstance(getattr(declared, "type", None), StrawberryMaybe):
+                yield field.problem(f"UNSET as what an absent {at}.{name} has", "a Maybe")
+            yield from _of_id(field, f"{at}.{name}", inner, its.reference)
+            waiting.append((f"{at}.{name}", inner))
+
+
+def _of_id(field: Declared, at: str, named: Any, reference: Reference | None) -> Iterator[Problem]:
+    if named.name != "ID":
+        return
+    if reference is None:
+        yield field.problem(f"a type that the id {at} is of (refers=…)", "none")
+    elif reference.type_name not in field.node_types:
+        types = ", ".join(sorted(field.node_types)) or "none"
+        yield field.problem(f"a type that has a collection ({types}) for the id {at} to be of", reference.type_name)
+
+
