@@ -52,7 +52,7 @@ class Caller(Protocol):
 
     started: float
     trace: list[StoreCall] | None
-    transaction: Transaction | None  # what answers its writes, where that is not the store itself
+    within: Transaction | None  # what answers its writes, where that is not the store itself
 
     def seconds(self, limit: float) -> float:
         """Return the seconds that a call may take whose own limit is ``limit``; DeadlineExceeded where there are none left."""
@@ -170,7 +170,7 @@ class Funnel:
         self.calls[f"{name}.{request.about}"] += 1
         store = self._stores[name]
         if request.is_write:
-            answers = (caller.transaction or store).answer
+            answers = (caller.within or store).answer
             seconds = caller.seconds(self._write_timeout_s)
         else:
             answers = store.answer
