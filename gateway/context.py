@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from gateway.errors import DeadlineExceeded, LimitExceeded, WrongValue
+from gateway.errors import CallerError, DeadlineExceeded, LimitExceeded, WrongValue
 from gateway.stores import Stores
 from gateway.stores.base import A, Collection, Request, Transaction
 from gateway.stores.funnel import StoreCall
@@ -44,7 +44,8 @@ class RequestContext:
     has_wrong_values: bool = False  # a WrongValue stands in a row that it read
     values: Mapping[str, Any] = field(default_factory=lambda: NO_VALUES)
     idempotency_key: str = ""  # of a mutation, where its client gave one
-    committed: list[str] = field(default_factory=list)  # the response keys of root fields of which something is written
+    written: list[str] = field(default_factory=list)  # the response keys of root fields that have written
+    refused: CallerError | None = None  # why all of it is refused, which its one root field found out
     extensions: dict[str, Any] = field(default_factory=dict)  # what the answer says of itself, beside its data
 
     @property

@@ -16,7 +16,7 @@ from asyncio import AbstractEventLoop, Lock, get_running_loop
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -83,11 +83,13 @@ class Response:
     """``status`` is HTTP's: 200 where there is data, also in part; 4xx and 5xx where the request was refused.
 
     ``partial``: the answer has data and errors. With a status of 422 the data is null, since the answer would have been too long.
+    ``retry_after_s``: when the same request may be sent again, where its error says that; else 0.
     """
 
     body: bytes
     status: int
     partial: bool = False
+    retry_after_s: int = 0
 
 
 class Service:
@@ -140,30 +142,30 @@ class Service:
         deadline_s: float | None = None,
         values: Mapping[str, Any] = NO_VALUES,
         started: float | None = None,
-        committed: list[str] | None = None,
+        written: list[str] | None = None,
     ) -> Response:
         """Return the response to a request. Never raises, but for a cancellation.
 
         ``values`` are those of its context. ``started`` is when its deadline began, on the clock of ``time.monotonic``; now, without.
-        ``committed`` gets the root fields that have written, for who cancels it.
+        ``written`` gets the root fields that have written, for who cancels it.
         """
         now = time.monotonic() if started is None else started
         deadline = None if deadline_s is None else now + deadline_s
         trace: list[StoreCall] | None = [] if request.explain == "trace" else None
         ctx = RequestContext(self.stores, request_id, deadline, trace, started=now, values=values)
-        if committed is not None:
-            ctx.committed = committed
+        if written is not None:
+            ctx.written = written
         try:
             return await self._answer(request, ctx)
         except AnswerTooLongError as exc:
-            return self._too_long(exc.error, ctx.committed)
+            return self._too_long(exc.error, ctx.written)
         except DocumentRefused as refused:
             return self._refused(refused.errors, refused.status)
         except GatewayError as exc:
-            return self.refuse(exc, ctx.committed)
+            return self.refuse(exc, ctx.written)
         except Exception:
             _log.exception("%s: unexpected error", request_id)
-            return self.refuse(GatewayError("Internal server error.", requestId=request_id), ctx.committed)
+            return self.refuse(GatewayError("Internal server error.", requestId=request_id), ctx.written)
         finally:
             if ctx.has_loaders:
                 end(ctx)
@@ -171,7 +173,9 @@ class Service:
     def refuse(self, error: GatewayError, committed: Sequence[str] = ()) -> Response:
         """Return the response of a request that is not run at all, or not to its end: ``committed`` says what it has written."""
         shown = error.shown if not isinstance(error, Bug) else {"message": "Internal server error.", "extensions": error.extensions}
-        return self._refused([shown], error.http_status, committed)
+        refused = self._refused([shown], error.http_status, committed)
+        seconds = error.extensions.get("retryAfter", 0)
+        return replace(refused, retry_after_s=seconds) if seconds else refused
 
     def readings(self) -> Iterator[Reading]:
         """Give what was counted since the start."""
@@ -376,6 +380,8 @@ class Service:
         for part, bound, allowed in zip(prepared.series, bounds, costs, strict=True):
             ctx.forget_reads()
             state = await execute(part.plan, bound, ctx, allowed, self.limits, variables=variables)
+            if ctx.refused is not None:
+                raise ctx.refused
             runs.append((part, state))
             found, failed = await self._completed(part, state)
             errors.extend(failed)
@@ -399,15 +405,15 @@ class Service:
             extensions |= ctx.extensions
         if ctx.noted:
             extensions["limits"] = [error.extensions for error in ctx.noted]
-        if errors and ctx.committed:
-            extensions["committed"] = ctx.committed
+        if errors and ctx.written:
+            extensions["committed"] = ctx.written
         try:
             body = respond(data, self._shown(errors, ctx), extensions)
         except TypeError:  # JSON cannot hold a value of it: another walk finds out which
             self.second_walks += 1
             data, errors = _written(runs)
-            if ctx.committed:
-                extensions["committed"] = ctx.committed
+            if ctx.written:
+                extensions["committed"] = ctx.written
             body = respond(data, self._shown(errors, ctx), extensions)
         if len(body) > self.limits.response_limit_bytes:
             raise AnswerTooLongError(*result_limit(self.limits, len(body)))

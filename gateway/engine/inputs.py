@@ -15,7 +15,7 @@ from strawberry import UNSET
 
 from gateway.engine.cursors import shown_text
 from gateway.errors import BadUserInput
-from gateway.graph.inputs import DECLARED, REFERS
+from gateway.graph.inputs import ABSENT, DECLARED, REFERS
 from gateway.stores.base import Column, Key, Type
 from gateway.stores.types import NO_VALUE, canonical_key, value_of
 
@@ -41,7 +41,7 @@ class InputField:
     type: Any
     column: Column | None
     reference: Reference | None
-    default: Any
+    is_absent_if_null: bool
 
 
 class Reader:
@@ -55,6 +55,8 @@ class Reader:
         if is_non_null_type(type_):
             type_ = type_.of_type
         elif value is None:
+            if column is not None and not column.nullable:
+                raise refused(path, "expected a value, got null; leave the field out to keep what is there")
             return None
         if is_list_type(type_):
             item = column.item if column is not None and column.many else column
@@ -74,10 +76,10 @@ class Reader:
         values = {}
         make, fields = _fields_of(type_)
         for name, field in fields.items():
-            if name in given:
-                values[field.name] = self.value(f"{path}.{name}", field.type, given[name], field.reference, field.column)
+            if name not in given or (given[name] is None and field.is_absent_if_null):
+                values[field.name] = UNSET
             else:
-                values[field.name] = field.default
+                values[field.name] = self.value(f"{path}.{name}", field.type, given[name], field.reference, field.column)
         return make(**values)
 
     def _key(self, path: str, reference: Reference, value: Any) -> Key:
@@ -122,7 +124,7 @@ def _fields_of(type_: GraphQLInputObjectType) -> tuple[Callable[..., Any], Mappi
         metadata: Mapping[str, Any] = getattr(declared, "metadata", {})
         column = metadata.get(DECLARED)
         its = reference_of(metadata, column)
-        found[name] = InputField(getattr(declared, "python_name", name), definition.type, column, its, UNSET)
+        found[name] = InputField(getattr(declared, "python_name", name), definition.type, column, its, ABSENT in metadata)
     its_class = type_.extensions.get(_DEFINITION)
     return (dict if its_class is None else its_class.origin), found
 

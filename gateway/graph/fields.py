@@ -53,7 +53,7 @@ from gateway.engine.sources import Through as Through
 from gateway.engine.sources.source import SOURCE
 from gateway.engine.values import raw
 from gateway.graph.datasets import Dataset
-from gateway.graph.scalars import Base64, BigInt, Date, DateTime, LocalTime, ObjectID
+from gateway.graph.inputs import SCALAR_OF
 from gateway.stores.base import Collection, Column, Measure, Row, Type
 
 # --------------------------------------------------------------------------------------------------------------- fields
@@ -185,19 +185,9 @@ def _argument_type(collection: Collection, names: str) -> Any:
     columns = [collection.declared[name] for name in names.split(",") if name in collection.declared]
     if len(columns) != 1:  # several columns are one key; one that there is not is told by the checks
         return str
-    return strawberry.ID if columns[0].refers else _SCALAR_OF.get(columns[0].type, str)
-
-
-_SCALAR_OF: Mapping[Type, Any] = {
-    Type.INT: BigInt,
-    Type.DECIMAL: Decimal,
-    Type.UUID: UUID,
-    Type.OBJECT_ID: ObjectID,
-    Type.BYTES: Base64,
-    Type.TIME: DateTime,
-    Type.DATE: Date,
-    Type.CLOCK: LocalTime,
-}
+    if columns[0].type in (Type.FLOAT, Type.BOOL, Type.JSON):
+        return str
+    return strawberry.ID if columns[0].refers else SCALAR_OF[columns[0].type]
 
 
 def count() -> Measure:

@@ -80,7 +80,7 @@ class GraphQLEndpoint:
         accepted_type: bytes | None = None
         request: Request | None = None
         challenge: bytes | None = None
-        committed: list[str] = []
+        written: list[str] = []
         deadline_s = self._deadline_s
         try:
             asked = exchange.headers.get(b"x-gateway-deadline-ms")
@@ -95,28 +95,30 @@ class GraphQLEndpoint:
                 request = await self._read(scope, exchange, receive)
                 limit.when = end
                 exchange.operation = request.operation_name
-                response = await self._answer(request, scope, exchange, receive, deadline_s, committed)
+                response = await self._answer(request, scope, exchange, receive, deadline_s, written)
         except ClientGoneError:
             return
         except TimeoutError:
-            response = self._service.refuse(DeadlineExceeded(deadline_s) if request else self._late(deadline_s), committed)
+            response = self._service.refuse(DeadlineExceeded(deadline_s) if request else self._late(deadline_s), written)
         except GatewayError as exc:
             response = self._service.refuse(exc)
             challenge = exc.challenge.encode() if isinstance(exc, Unauthorized) else None
 
         if len(response.body) > LARGE_BYTES and self._is_over():
-            response = self._service.refuse(Overloaded("Too many answers wait to be read by their clients; try again later."), committed)
+            response = self._service.refuse(Overloaded("Too many answers wait to be read by their clients; try again later."), written)
         status = response.status
         if status != 200 or response.partial:
             status = self._statuses(response, accepted_type, request is not None)
         content_type = _content_type(status, accepted_type)
-        if status not in _WITH_MORE_HEADERS and not exchange.has_unread_body:
+        if status not in _WITH_MORE_HEADERS and not exchange.has_unread_body and not response.retry_after_s:
             lines = b"%b: %b\r\ncontent-length: %d\r\n%b: %b\r\n" % (*content_type, len(response.body), *_NO_STORE)
             if exchange.answer(status, lines, response.body):
                 return
         headers = [content_type, (b"content-length", b"%d" % len(response.body)), _NO_STORE]
         if status == MethodNotAllowed.http_status:
             headers.append((b"allow", b"POST") if request else self._allow)
+        if response.retry_after_s:
+            headers.append((b"retry-after", b"%d" % response.retry_after_s))
         if challenge is not None:
             headers.append((b"www-authenticate", challenge))
         if exchange.has_unread_body:
@@ -236,19 +238,19 @@ class GraphQLEndpoint:
                     size += len(message["body"])
 
     async def _answer(
-        self, request: Request, scope: Scope, exchange: Exchange, receive: Receive, deadline_s: float, committed: list[str]
+        self, request: Request, scope: Scope, exchange: Exchange, receive: Receive, deadline_s: float, written: list[str]
     ) -> Response:
         """Return the service's answer; ClientGoneError when the client leaves while it is made."""
         watch = _Watch(receive, self._deadlines)
         try:
             if self._context is None:
                 return await self._service.answer(
-                    request, request_id=exchange.request_id, deadline_s=deadline_s, committed=committed
+                    request, request_id=exchange.request_id, deadline_s=deadline_s, written=written
                 )
             started = monotonic()
             values = await values_of(self._context, scope, exchange.request_id)
             return await self._service.answer(
-                request, request_id=exchange.request_id, deadline_s=deadline_s, values=values, started=started, committed=committed
+                request, request_id=exchange.request_id, deadline_s=deadline_s, values=values, started=started, written=written
             )
         except asyncio.CancelledError:
             if watch.take_back():

@@ -22,10 +22,12 @@ from gateway.engine.results import Result, is_row
 from gateway.engine.sources.key import rows_of
 from gateway.engine.sources.objects import ObjectLayout, ObjectPlace, RowChild, leaf_of, out_of_values, parts_of_values, taken
 from gateway.engine.sources.source import KEPT, Asked, Bound, Call, Source, Steps
-from gateway.errors import MutationMismatch
-from gateway.stores.base import Collection, Row
+from gateway.errors import BadUserInput, CallerError, MutationMismatch, NotFound
+from gateway.stores.base import Collection, Get, Row, UniqueKeys
 from gateway.stores.types import KeyForm
-from gateway.writes.declarations import State
+from gateway.writes.rows import Outcome
+from gateway.writes.running import run
+from gateway.writes.transaction import Transaction
 
 if TYPE_CHECKING:
     from gateway.context import RequestContext
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
 
 MutationFunction = Callable[..., Awaitable[Any]]
 
+TRANSACTION, FOUND = "tx", "found"  # parameters of a function that are no arguments of the field
+KEY_HEADER = "Idempotency-Key"  # the argument of errors about it
 ASSUMED_SIZE = 10  # of a list that no argument has the length of
 
 
@@ -46,6 +50,7 @@ ASSUMED_SIZE = 10  # of a list that no argument has the length of
 class BoundMutation(Bound):
     arguments: Mapping[str, Any] = field(default_factory=dict)  # as the function has them
     given: Mapping[str, Any] = field(default_factory=dict)  # as the client gave them: what a retry has to be equal in
+    name: str = ""  # of the field
 
 
 class _OfWritten(Source):
@@ -100,11 +105,15 @@ class _OfWritten(Source):
 
 @dataclass(frozen=True, slots=True)
 class Mutation(_OfWritten):
-    """``function(ctx, **arguments)``: what it returns is written.
+    """``function(ctx, tx, **arguments)``, or ``function(ctx, **arguments)``, which opens transactions itself: what it returns is written.
 
     With a ``collection`` that is a row of it, all columns by name, or a list of rows where the field is a list; for an ID its key, or the
     row. Without one it is a leaf's value, or an object whose fields have sources of their own, ``Written`` among them.
-    ``writes`` are the collections that it may change, ``references`` the types that arguments of type ID are of, by Python's name.
+    ``writes`` are the collections that it may change; ``tx`` is a transaction of the store of the first. ``references`` are the types that
+    arguments of type ID are of, by Python's name.
+    ``before(ctx, **arguments)`` runs before the transaction, for what other stores know: a CallerError of it refuses the mutation, what
+    else it returns is the argument ``found`` of the function. ``again(ctx, outcomes, **arguments)`` returns what the function had, for a
+    request that is repeated under its idempotency key; without it these are the rows of ``collection`` that were written.
     """
 
     function: MutationFunction
@@ -112,6 +121,8 @@ class Mutation(_OfWritten):
     writes: tuple[Collection, ...] = ()
     references: Mapping[str, Reference] = field(default_factory=dict, hash=False)
     semantic_non_null: bool = True
+    before: MutationFunction | None = None
+    again: MutationFunction | None = None
 
     @property
     def home(self) -> Collection | None:
@@ -119,12 +130,15 @@ class Mutation(_OfWritten):
 
     @property
     def name(self) -> str:
-        function = self.function
-        return f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
+        return _name(self.function)
 
     @property
     def promised(self) -> bool:
         return self.semantic_non_null
+
+    @property
+    def takes_transaction(self) -> bool:
+        return TRANSACTION in signature(self.function).parameters
 
     # ------------------------------------------------------------------------------------------------------------ check
 
@@ -160,6 +174,13 @@ class Mutation(_OfWritten):
         odd = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD, Parameter.POSITIONAL_ONLY)
         if any(p.kind in odd for p in parameters[1:]):
             yield field.problem("a function whose arguments have names", f"{given} of ({names})")
+        if self.before is not None and FOUND not in signature(self.function).parameters:
+            yield field.problem(f"a function that takes what {_name(self.before)} found ({FOUND})", f"{given} of ({names})")
+        for other in (self.before, self.again):
+            if other is not None and not iscoroutinefunction(other):
+                yield field.problem("an async function", f"the function {_name(other)}, which is none")
+            if other is not None and not self.takes_transaction:
+                yield field.problem(f"a function of (ctx, {TRANSACTION}, …) to run {_name(other)} beside", f"{given} of ({names})")
         for name in self.references:
             if field.argument(name) is None:
                 yield field.problem(f"refers of the function's arguments ({names})", repr(name))
@@ -194,7 +215,7 @@ class Mutation(_OfWritten):
         for name, value in arguments.items():
             python = names.python[name]
             given[python] = reader.value(name, names.types[name], value, self.references.get(python))
-        return BoundMutation(arguments=given, given=arguments)
+        return BoundMutation(arguments=given, given=arguments, name=names.field.rpartition(".")[2])
 
     # ------------------------------------------------------------------------------------------------------------- cost
 
@@ -212,10 +233,7 @@ class Mutation(_OfWritten):
 
     def steps(self, place: Place, run: Run) -> Steps:
         (row,) = run.rows_above(place)
-        bound: BoundMutation = run.bound(place)
-        # What a plan keeps is one for all requests, and a function may change what it is given.
-        arguments = bound.arguments if place.arguments is not None else copy.deepcopy(bound.arguments)
-        answer = yield _Call(self, place.path[-1], arguments, bound.given)
+        answer = yield _Call(self, place.path[-1], run.bound(place), lists=place.lists)
         return taken(place, run, {id(row): self._value(place, answer)})
 
     def _value(self, place: Place, answer: Any) -> Any:
@@ -232,6 +250,24 @@ class Mutation(_OfWritten):
         if isinstance(answer, Mapping):
             answer = KeyForm(collection.columns_of(collection.key_name)).text([answer[name] for name in collection.key])
         return f"{collection.type_name}:{answer}" if is_row(answer) else answer
+
+    async def written_before(self, ctx: RequestContext, outcomes: Sequence[Outcome]) -> list[Any]:
+        """Return the rows that an earlier request wrote, as they are now; for an ID their keys. NotFound where one is gone since."""
+        collection = self.collection
+        if collection is None:
+            raise BadUserInput(f"{KEY_HEADER}: expected a field that can be asked again, {self.name} cannot", argument=KEY_HEADER)
+        its = [outcome for outcome in outcomes if outcome.noun == collection.name]
+        keys = [outcome.key for outcome in its if outcome.action != "delete"]
+        found = await ctx.ask(Get(collection, collection.names, UniqueKeys(dict.fromkeys(keys)), collection.key_name)) if keys else {}
+        values: list[Any] = []
+        for outcome in its:
+            if outcome.action == "delete":
+                values.append(outcome.key)
+            elif outcome.key not in found:
+                raise NotFound(f"What was written under this key, {collection.type_name}:{outcome.key}, is gone since.")
+            else:
+                values.append(dict(zip(collection.names, found[outcome.key], strict=True)))
+        return values
 
     def explain(self, place: Place) -> Iterable[tuple[int, dict[str, Any]]]:
         yield place.level, self.line(place, "mutation", function=self.name)
@@ -281,17 +317,61 @@ class Written(_OfWritten):
 
 
 class _Call(Call):
-    __slots__ = ("_arguments", "_given", "_key", "_source")
+    """One mutation. Each time that its function runs it has arguments of its own: it may change them, and a plan keeps them for others."""
 
-    def __init__(self, source: Mutation, key: str, arguments: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-        self._source, self._key, self._arguments, self._given = source, key, arguments, given
+    __slots__ = ("_bound", "_key", "_lists", "_source")
+
+    def __init__(self, source: Mutation, key: str, bound: BoundMutation, *, lists: bool) -> None:
+        self._source, self._key, self._bound, self._lists = source, key, bound, lists
 
     async def run(self, ctx: RequestContext) -> Any:
+        commits = len(ctx.committed)
+        is_done = False
         try:
-            answer = await self._source.function(ctx, **self._arguments)
+            answer = await (self._in_transaction(ctx) if self._source.takes_transaction else self._by_itself(ctx))
+            is_done = True
+        except CallerError as exc:
+            if exc.extensions.get("argument") == KEY_HEADER:  # there is one root field, so that all of the request is refused
+                ctx.refused = exc
+            raise
         finally:
+            if is_done or len(ctx.committed) > commits:
+                ctx.written.append(self._key)
             ctx.forget_reads()  # what is below sees the write
         return answer
+
+    @property
+    def _arguments(self) -> dict[str, Any]:
+        return copy.deepcopy(dict(self._bound.arguments))
+
+    async def _by_itself(self, ctx: RequestContext) -> Any:
+        if ctx.idempotency_key:
+            told = f"expected a mutation that keeps its outcome, and {self._bound.name} keeps none"
+            raise BadUserInput(f"{KEY_HEADER}: {told}", argument=KEY_HEADER)
+        return await self._source.function(ctx, **self._arguments)
+
+    async def _in_transaction(self, ctx: RequestContext) -> Any:
+        source = self._source
+        found: Any = None
+        if source.before is not None:
+            try:
+                found = await source.before(ctx, **self._arguments)
+            except CallerError as exc:  # of which the audit is told, and a retry has it again
+                found = exc
+
+        async def work(tx: Transaction) -> Any:
+            if isinstance(found, CallerError):
+                raise found
+            told = {} if source.before is None else {FOUND: found}
+            return await source.function(ctx, **{TRANSACTION: tx}, **told, **self._arguments)
+
+        ran = await run(ctx, source.writes[0].store, self._bound.name, work, arguments=self._bound.given)
+        if not ran.is_repeated:
+            return ran.value
+        if source.again is not None:
+            return await source.again(ctx, ran.outcomes, **self._arguments)
+        rows = await source.written_before(ctx, ran.outcomes)
+        return rows if self._lists else rows[0] if rows else None
 
 
 class Payload:
@@ -311,6 +391,10 @@ class Payload:
 
 def _object(value: Any) -> Any:
     return Payload(value) if isinstance(value, Mapping) else value
+
+
+def _name(function: Callable[..., Any]) -> str:
+    return f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
 
 
 # ---------------------------------------------------------------------------------------------------------------- checks
