@@ -75,7 +75,7 @@ class Request:
     extensions: dict[str, Any] | None = None
     mutation_allowed: bool = True  # not by GET
     explain: str | None = None  # "plan" or "trace"
-    idempotency_key: str = ""  # of a mutation; a query has no use for one
+    idempotency_key: str | None = None  # of a mutation; a query has no use for one
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +225,7 @@ class Service:
             if not self._may_explain:
                 raise Forbidden("X-Gateway-Explain is not allowed here (setting environment).")
             ctx.plan = plan
-        if request.idempotency_key and operation.type is OperationType.MUTATION:
+        if request.idempotency_key is not None and operation.type is OperationType.MUTATION:
             if len(plan.root.fields) > 1:
                 told = f"expected one root field with it, whose outcome a retry has, got {len(plan.root.fields)}"
                 raise BadUserInput(f"Idempotency-Key: {told}", argument="Idempotency-Key")

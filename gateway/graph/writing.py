@@ -133,10 +133,7 @@ def update(
     async def updated(ctx: Any, tx: Transaction, found: Any, id: Any, input: Any) -> State:  # noqa: A002, ARG001
         key = _key(collection, id)
         expected = getattr(input, EXPECTED_VERSION, None)
-        if not found and (expected is None or expected is strawberry.UNSET):
-            row = await tx.get(collection, key)
-        else:
-            row = await tx.update(collection, key, found, expected_version=None if expected is strawberry.UNSET else expected)
+        row = await tx.update(collection, key, found, expected_version=None if expected is strawberry.UNSET else expected)
         return _there(collection, row, key)
 
     async def before(ctx: Any, id: Any, input: Any) -> Mapping[str, Value]:  # noqa: A002, ARG001

@@ -186,7 +186,7 @@ class GraphQLEndpoint:
         if scope["method"] == "GET":
             return requests.from_query_string(scope["query_string"], depth_max=depth_max, explain=what)
         key = exchange.headers.get(b"idempotency-key")
-        once = "" if key is None else _idempotency_key(key)
+        once = None if key is None else _idempotency_key(key)
         body = await self._body(exchange, receive)
         read = partial(
             requests.from_body, body, depth_max=depth_max, values_max=self._values_max, explain=what, idempotency_key=once

@@ -21,7 +21,7 @@ _I64_MIN, _U64_MAX = -(2**63), 2**64 - 1
 
 
 def from_body(
-    body: bytes, *, depth_max: int, values_max: int = VALUES_MAX, explain: str | None = None, idempotency_key: str = ""
+    body: bytes, *, depth_max: int, values_max: int = VALUES_MAX, explain: str | None = None, idempotency_key: str | None = None
 ) -> Request:
     """Return the request in a POST's body. BadJson, BadRequest or BatchingOff say what is wrong with it."""
     return _request(decode(body, depth_max, values_max), mutation_allowed=True, explain=explain, idempotency_key=idempotency_key)
@@ -73,7 +73,7 @@ def decode(body: bytes, depth_max: int, values_max: int = VALUES_MAX) -> Any:
     return value
 
 
-def _request(fields: Any, *, mutation_allowed: bool, explain: str | None, idempotency_key: str = "") -> Request:
+def _request(fields: Any, *, mutation_allowed: bool, explain: str | None, idempotency_key: str | None = None) -> Request:
     if not isinstance(fields, dict):
         if isinstance(fields, list) and fields:
             raise BatchingOff("Batching is off: send one request at a time, as a JSON object.")

@@ -345,7 +345,7 @@ class _Call(Call):
         return copy.deepcopy(dict(self._bound.arguments))
 
     async def _by_itself(self, ctx: RequestContext) -> Any:
-        if ctx.idempotency_key:
+        if ctx.idempotency_key is not None:
             told = f"expected a mutation that keeps its outcome, and {self._bound.name} keeps none"
             raise BadUserInput(f"{KEY_HEADER}: {told}", argument=KEY_HEADER)
         return await self._source.function(ctx, **self._arguments)
