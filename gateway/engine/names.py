@@ -100,7 +100,9 @@ class Names:
         found = self._filter(f"{at}({told['where']}:)", where, collection)
         if not source.orders:
             return Arguments(python, told, types, at, found)
-        return Arguments(python, told, types, at, found, _order(f"{at}({told['order_by']}:)", definition.args[told["order_by"]], collection))
+        return Arguments(
+            python, told, types, at, found, _order(f"{at}({told['order_by']}:)", definition.args[told["order_by"]], collection)
+        )
 
     def _filter(self, at: str, type_: GraphQLInputObjectType, collection: Collection) -> Filter:
         found = self._filters.get((type_.name, collection))

@@ -175,13 +175,14 @@ def input_of(
     fields: Iterable[str] | None = None,
     optional: Iterable[str] | bool = (),
     versioned: bool = False,
+    descriptions: Mapping[str, str] | None = None,
     description: str | None = None,
 ) -> Any:
     """Return the input of what is written to ``collection``: a field for each column (of ``fields``), described as the column is.
 
     A column that may be null may be left out, and one with a default has that default. ``optional`` names others that may be left out:
     ``True`` is all of them, without defaults, as an update has them. What is left out is ``UNSET`` in the input's object, and is not
-    written. ``versioned`` adds ``expectedVersion``. ValueError for a column that cannot be.
+    written. ``versioned`` adds ``expectedVersion``. ``descriptions`` are in place of those of columns. ValueError for what cannot be.
     """
     free = frozenset(collection.names if optional is True else optional or ())
     if unknown := sorted(free - set(collection.names)):
@@ -194,7 +195,7 @@ def input_of(
         kind = _kind_of(collection, column)
         options: dict[str, Any] = {
             "name": None if attribute == column.name else column.name,
-            "description": column.description or None,
+            "description": (descriptions or {}).get(column.name, column.description) or None,
             "metadata": {COLUMN: column.name, DECLARED: column, REFERS: _refers(collection, column)},
         }
         if optional is not True and column.name in free and not column.nullable:  # somebody makes its value

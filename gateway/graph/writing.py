@@ -57,11 +57,19 @@ def mutation(
         _require_collection("mutation", collection)
     parameters = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
     parameters = [p for p in parameters if p.name not in (TRANSACTION, FOUND)]
-    bare = [p.name for p in parameters if p.annotation is inspect.Parameter.empty and p.kind is not p.VAR_KEYWORD and p.kind is not p.VAR_POSITIONAL]
+    bare = [
+        p.name
+        for p in parameters
+        if p.annotation is inspect.Parameter.empty and p.kind is not p.VAR_KEYWORD and p.kind is not p.VAR_POSITIONAL
+    ]
     if bare:
         raise TypeError(f"mutation({function.__name__}): expected a type for each argument, got none for {', '.join(bare)}")
     told = {**_TOLD, **(arguments or {})}
-    made = [_argument(p.name, p.annotation, told.get(p.name), p.default) for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    made = [
+        _argument(p.name, p.annotation, told.get(p.name), p.default)
+        for p in parameters
+        if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+    ]
     references = {name: Reference(type_name) for name, type_name in (refers or {}).items()}
     if collection is not None and collection.type_name is not None and any(p.name == "id" for p in parameters):
         references.setdefault("id", _reference(collection))
@@ -176,7 +184,7 @@ def upsert(
         try:
             return await tx.insert(collection, found)
         except Conflict as exc:
-            if exc.extensions.get("column") in collection.key:  # somebody was quicker: it is there now
+            if set(exc.columns) == set(collection.key):  # somebody was quicker: it is there now
                 raise Contended(collection.store) from exc
             raise
 

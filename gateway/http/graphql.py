@@ -188,9 +188,7 @@ class GraphQLEndpoint:
         key = exchange.headers.get(b"idempotency-key")
         once = None if key is None else _idempotency_key(key)
         body = await self._body(exchange, receive)
-        read = partial(
-            requests.from_body, body, depth_max=depth_max, values_max=self._values_max, explain=what, idempotency_key=once
-        )
+        read = partial(requests.from_body, body, depth_max=depth_max, values_max=self._values_max, explain=what, idempotency_key=once)
         if len(body) < LONG_BODY:
             return read()
         return await asyncio.get_running_loop().run_in_executor(self._decoding, read)
@@ -244,9 +242,7 @@ class GraphQLEndpoint:
         watch = _Watch(receive, self._deadlines)
         try:
             if self._context is None:
-                return await self._service.answer(
-                    request, request_id=exchange.request_id, deadline_s=deadline_s, written=written
-                )
+                return await self._service.answer(request, request_id=exchange.request_id, deadline_s=deadline_s, written=written)
             started = monotonic()
             values = await values_of(self._context, scope, exchange.request_id)
             return await self._service.answer(

@@ -13,7 +13,7 @@ from inspect import Parameter, iscoroutinefunction, signature
 from typing import TYPE_CHECKING, Any
 
 from graphql import get_named_type, is_abstract_type, is_input_object_type, is_leaf_type
-from strawberry.types.maybe import StrawberryMaybe
+from strawberry.types.base import StrawberryMaybe
 
 from gateway.engine.declared import Rows
 from gateway.engine.inputs import Reader, Reference, inputs_in
@@ -22,7 +22,7 @@ from gateway.engine.results import Result, is_row
 from gateway.engine.sources.key import rows_of
 from gateway.engine.sources.objects import ObjectLayout, ObjectPlace, RowChild, leaf_of, out_of_values, parts_of_values, taken
 from gateway.engine.sources.source import KEPT, Asked, Bound, Call, Source, Steps
-from gateway.errors import BadUserInput, CallerError, MutationMismatch, NotFound
+from gateway.errors import BadUserInput, CallerError, Conflict, InFlight, MutationMismatch, NotFound
 from gateway.stores.base import Collection, Get, Row, UniqueKeys
 from gateway.stores.types import KeyForm
 from gateway.writes.rows import Outcome
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from gateway.engine.complete import Building
     from gateway.engine.declared import Declared, Problem
     from gateway.engine.execute import Run
+    from gateway.engine.names import Arguments
     from gateway.engine.plan import View
     from gateway.engine.planner import Planning
     from gateway.engine.values import Binder
@@ -50,7 +51,7 @@ ASSUMED_SIZE = 10  # of a list that no argument has the length of
 class BoundMutation(Bound):
     arguments: Mapping[str, Any] = field(default_factory=dict)  # as the function has them
     given: Mapping[str, Any] = field(default_factory=dict)  # as the client gave them: what a retry has to be equal in
-    name: str = ""  # of the field
+    names: Arguments | None = None
 
 
 class _OfWritten(Source):
@@ -215,7 +216,7 @@ class Mutation(_OfWritten):
         for name, value in arguments.items():
             python = names.python[name]
             given[python] = reader.value(name, names.types[name], value, self.references.get(python))
-        return BoundMutation(arguments=given, given=arguments, name=names.field.rpartition(".")[2])
+        return BoundMutation(arguments=given, given=arguments, names=names)
 
     # ------------------------------------------------------------------------------------------------------------- cost
 
@@ -331,7 +332,9 @@ class _Call(Call):
             answer = await (self._in_transaction(ctx) if self._source.takes_transaction else self._by_itself(ctx))
             is_done = True
         except CallerError as exc:
-            if exc.extensions.get("argument") == KEY_HEADER:  # there is one root field, so that all of the request is refused
+            if (
+                isinstance(exc, InFlight) or exc.extensions.get("argument") == KEY_HEADER
+            ):  # there is one root field, so that all of the request is refused
                 ctx.refused = exc
             raise
         finally:
@@ -344,9 +347,24 @@ class _Call(Call):
     def _arguments(self) -> dict[str, Any]:
         return copy.deepcopy(dict(self._bound.arguments))
 
+    @property
+    def _field(self) -> str:
+        assert self._bound.names is not None
+        return self._bound.names.field.rpartition(".")[2]
+
+    def _name_field(self, error: Conflict) -> None:
+        """Have the error of a value that is taken name the field of the input that has it."""
+        columns = [c[name] for c in self._source.writes if c.name == error.collection for name in error.columns if name in c.declared]
+        names = self._bound.names
+        assert names is not None
+        inputs = [named for type_ in names.types.values() if is_input_object_type(named := get_named_type(type_))]
+        found = [name for named in inputs for name, its in inputs_in(named).items() if any(its.column is column for column in columns)]
+        if found and "field" not in error.extensions:
+            error.extensions["field"] = ", ".join(dict.fromkeys(found))
+
     async def _by_itself(self, ctx: RequestContext) -> Any:
         if ctx.idempotency_key is not None:
-            told = f"expected a mutation that keeps its outcome, and {self._bound.name} keeps none"
+            told = f"expected a mutation that keeps its outcome, and {self._field} keeps none"
             raise BadUserInput(f"{KEY_HEADER}: {told}", argument=KEY_HEADER)
         return await self._source.function(ctx, **self._arguments)
 
@@ -363,9 +381,13 @@ class _Call(Call):
             if isinstance(found, CallerError):
                 raise found
             told = {} if source.before is None else {FOUND: found}
-            return await source.function(ctx, **{TRANSACTION: tx}, **told, **self._arguments)
+            try:
+                return await source.function(ctx, **{TRANSACTION: tx}, **told, **self._arguments)
+            except Conflict as exc:
+                self._name_field(exc)
+                raise
 
-        ran = await run(ctx, source.writes[0].store, self._bound.name, work, arguments=self._bound.given)
+        ran = await run(ctx, source.writes[0].store, self._field, work, arguments=self._bound.given)
         if not ran.is_repeated:
             return ran.value
         if source.again is not None:
@@ -431,5 +453,3 @@ def _of_id(field: Declared, at: str, named: Any, reference: Reference | None) ->
     elif reference.type_name not in field.node_types:
         types = ", ".join(sorted(field.node_types)) or "none"
         yield field.problem(f"a type that has a collection ({types}) for the id {at} to be of", reference.type_name)
-
-
