@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from gateway.graph.operators import BASIC, FULL
     from gateway.graph.scalars import SCALARS, Base64, BigInt, Date, DateTime, Json, LocalTime, ObjectID
     from gateway.graph.writing import delete, insert, missing, mutation, update, upsert, values_of, version, written
+    from gateway.writes.declarations import cascade, follow_up, replicate
 
 _NAMES = {
     "datasets": ("Dataset", "Derived", "Line"),
@@ -68,7 +69,8 @@ _NAMES = {
     "scalars": ("SCALARS", "Base64", "BigInt", "Date", "DateTime", "Json", "LocalTime", "ObjectID"),
     "writing": ("delete", "insert", "missing", "mutation", "update", "upsert", "values_of", "version", "written"),
 }
-_HOME = {name: module for module, names in _NAMES.items() for name in names}
+_HOME = {name: f"{__name__}.{module}" for module, names in _NAMES.items() for name in names}
+_HOME |= dict.fromkeys(("cascade", "follow_up", "replicate"), "gateway.writes.declarations")
 
 __all__ = [
     "BASIC",
@@ -95,6 +97,7 @@ __all__ = [
     "Through",
     "average",
     "batched",
+    "cascade",
     "column",
     "computed",
     "count",
@@ -103,6 +106,7 @@ __all__ = [
     "embedded",
     "field_of",
     "filter_of",
+    "follow_up",
     "id_of",
     "input_of",
     "insert",
@@ -118,6 +122,7 @@ __all__ = [
     "one",
     "order_of",
     "part",
+    "replicate",
     "stats",
     "total",
     "update",
@@ -131,5 +136,5 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    found = globals()[name] = getattr(import_module(_HOME[name]), name)
     return found

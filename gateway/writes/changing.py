@@ -27,6 +27,7 @@ from gateway.stores.base import (
     Upsert,
     Within,
 )
+from gateway.stores.migrating import is_ours
 from gateway.stores.types import canonical_key, join_key
 from gateway.writes.declarations import State
 from gateway.writes.ids import new_id
@@ -186,6 +187,11 @@ def stale(collection: Collection, key: Key, expected: int, version: int) -> Conf
         expectedVersion=expected,
         version=version,
     )
+
+
+def is_logged(collection: Collection) -> bool:
+    """Return whether writes of a collection are told to the log: those of the gateway's own tables are not."""
+    return collection.managed and not is_ours(collection.name)
 
 
 def insert_of(collection: Collection, rows: Sequence[Mapping[str, Any]]) -> Insert:

@@ -34,9 +34,10 @@ from gateway.stores.base import (
     Value,
     Within,
 )
+from gateway.stores.migrating import is_ours
 from gateway.stores.types import split_key
 from gateway.writes import rows
-from gateway.writes.changing import Changes, insert_of, stale
+from gateway.writes.changing import Changes, insert_of, is_logged, stale
 from gateway.writes.declarations import State
 from gateway.writes.ids import new_id
 from gateway.writes.rows import By, Outcome, Written
@@ -143,19 +144,26 @@ class Transaction:
         self._require_here(request.about, request.store)
         return cast("A", await self._answer(request))
 
+    async def ask_untold(self, request: Request[A]) -> A:
+        """Return the answer to a request as it is: the log hears nothing of it, as where the log itself is written, or a replica."""
+        self._require_here(request.about, request.store)
+        return cast("A", await self._ask(request if request.is_write else Within(request)))
+
     async def _answer(self, request: Request[Any]) -> Any:
         match request:
+            case Insert() | Update() | Remove() if is_ours(request.collection.name):
+                pass
             case Insert():
                 return await self._changes.insert(request)
             case Update():
                 return await self._changes.update(request)
             case Remove():
                 return await self._changes.remove(request)
-            case Upsert() if request.collection.managed and request.rows:
+            case Upsert() if is_logged(request.collection) and request.rows:
                 return await self._changes.upsert(request)
-            case Delete() if request.collection.managed and request.keys:
+            case Delete() if is_logged(request.collection) and request.keys:
                 return await self._changes.delete(request)
-            case Together() if any(insert.collection.managed for insert in request.inserts):
+            case Together() if any(is_logged(insert.collection) for insert in request.inserts):
                 for insert in request.inserts:
                     await self._changes.insert(insert)
                 return None
