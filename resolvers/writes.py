@@ -9,7 +9,7 @@ from typing import Any
 import strawberry
 
 from gateway.context import RequestContext
-from gateway.errors import BadUserInput, Conflict, Contended, NotFound, StoreTimeout, StoreUnavailable
+from gateway.errors import BadUserInput, Conflict, Contended, StoreTimeout, StoreUnavailable
 from gateway.graph import missing, values_of
 from gateway.stores.base import Get, Key, Lock, Row, Value
 from gateway.stores.types import join_key
@@ -33,7 +33,7 @@ EVENTS_MAX = 1_000
 # ---------------------------------------------------------------------------------------------------------------- users
 
 
-async def create_user(ctx: RequestContext, tx: Transaction, input: CreateUserInput) -> dict[str, Any]:  # noqa: A002
+async def create_user(ctx: RequestContext, tx: Transaction, input: CreateUserInput) -> dict[str, Any]:
     """Insert a user, and its first post: at once where both are in one database, else as a follow-up of the write."""
     values = values_of(input)
     rules.check(values)
@@ -48,7 +48,7 @@ async def create_user(ctx: RequestContext, tx: Transaction, input: CreateUserInp
     return _created(user, input)
 
 
-async def created_user(ctx: RequestContext, outcomes: Sequence[Outcome], input: CreateUserInput) -> dict[str, Any]:  # noqa: A002
+async def created_user(ctx: RequestContext, outcomes: Sequence[Outcome], input: CreateUserInput) -> dict[str, Any]:
     """Return what ``create_user`` did, for a request that is sent again."""
     key = next(outcome.key for outcome in outcomes if outcome.noun == users.name)
     user = await _user(ctx, key)
@@ -57,7 +57,7 @@ async def created_user(ctx: RequestContext, outcomes: Sequence[Outcome], input: 
     return _created(user, input)
 
 
-def _created(user: State, input: CreateUserInput) -> dict[str, Any]:  # noqa: A002
+def _created(user: State, input: CreateUserInput) -> dict[str, Any]:
     return {"user": user, "welcome_post_id": welcome_id(user["id"]) if input.welcome_post else None}
 
 
@@ -73,7 +73,7 @@ async def write_welcome(tx: Transaction, user: State) -> None:
         return
     at = user["created_at"]
     first = {"title": "Welcome!", "content": f"{user['name']} is here.", "published": True}
-    nothing = {"image": None, "language": None, "forum": None, "tags": []}
+    nothing: dict[str, Value] = {"image": None, "language": None, "forum": None, "tags": []}
     await tx.insert(posts, {"id": key, "author_id": user["id"], **first, **nothing, "created_at": at, "updated_at": at})
 
 
@@ -137,12 +137,12 @@ async def change_post(ctx: RequestContext, values: dict[str, Value]) -> dict[str
 # --------------------------------------------------------------------------------------------------------------- events
 
 
-async def record_event(ctx: RequestContext, tx: Transaction, input: RecordEventInput) -> State:  # noqa: A002, ARG001
+async def record_event(ctx: RequestContext, tx: Transaction, input: RecordEventInput) -> State:  # noqa: ARG001
     [event] = await _record(tx, {"input": input})
     return event
 
 
-async def record_events(ctx: RequestContext, tx: Transaction, input: list[RecordEventInput]) -> list[State]:  # noqa: A002, ARG001
+async def record_events(ctx: RequestContext, tx: Transaction, input: list[RecordEventInput]) -> list[State]:  # noqa: ARG001
     """Record several events, or none of them. They may be given twice, as each of them may alone."""
     if len(input) > EVENTS_MAX:
         raise BadUserInput(f"input: expected at most {EVENTS_MAX:,} events, got {len(input):,}", argument="input", field="input")
@@ -182,12 +182,12 @@ async def _record(tx: Transaction, given: Mapping[str, Any]) -> list[State]:
     return [states[key] for key in order]
 
 
-async def recorded_event(ctx: RequestContext, outcomes: Sequence[Outcome], input: RecordEventInput) -> State:  # noqa: A002
+async def recorded_event(ctx: RequestContext, outcomes: Sequence[Outcome], input: RecordEventInput) -> State:
     [event] = await recorded_events(ctx, outcomes, [input])
     return event
 
 
-async def recorded_events(ctx: RequestContext, outcomes: Sequence[Outcome], input: list[RecordEventInput]) -> list[State]:  # noqa: A002
+async def recorded_events(ctx: RequestContext, outcomes: Sequence[Outcome], input: list[RecordEventInput]) -> list[State]:
     """Return what ``record_events`` did, for a request that is sent again: those without an id were written in their order."""
     given = {event.id for event in input if event.id is not strawberry.UNSET}
     made = iter([outcome.key for outcome in outcomes if outcome.key not in given])
@@ -202,7 +202,7 @@ async def recorded_events(ctx: RequestContext, outcomes: Sequence[Outcome], inpu
 # -------------------------------------------------------------------------------------------------------------- follows
 
 
-async def both_ends(ctx: RequestContext, input: FollowInput) -> State:  # noqa: A002
+async def both_ends(ctx: RequestContext, input: FollowInput) -> State:
     """Return the user who is followed; NotFound where one of the two is not there."""
     rules.check({"follower_id": input.follower_id, "followee_id": input.followee_id})
     rows = await ctx.ask(Get(users, users.names, list(dict.fromkeys((input.follower_id, input.followee_id)))))
@@ -212,7 +212,7 @@ async def both_ends(ctx: RequestContext, input: FollowInput) -> State:  # noqa: 
     return dict(zip(users.names, rows[input.followee_id], strict=True))
 
 
-async def follow(ctx: RequestContext, tx: Transaction, found: State, input: FollowInput) -> State:  # noqa: A002, ARG001
+async def follow(ctx: RequestContext, tx: Transaction, found: State, input: FollowInput) -> State:  # noqa: ARG001
     """Have one user follow another, who is returned. Where that is so already, it stays since when it is."""
     values = values_of(input)
     rules.check(values)
@@ -225,17 +225,17 @@ async def follow(ctx: RequestContext, tx: Transaction, found: State, input: Foll
     return found
 
 
-async def unfollow(ctx: RequestContext, tx: Transaction, found: State, input: FollowInput) -> State:  # noqa: A002, ARG001
+async def unfollow(ctx: RequestContext, tx: Transaction, found: State, input: FollowInput) -> State:  # noqa: ARG001
     """Have one user follow another no more, who is returned; where that is so already, nothing changes."""
     await tx.delete(follows, _edge(input))
     return found
 
 
-async def followed(ctx: RequestContext, outcomes: Sequence[Outcome], input: FollowInput) -> State:  # noqa: A002, ARG001
+async def followed(ctx: RequestContext, outcomes: Sequence[Outcome], input: FollowInput) -> State:  # noqa: ARG001
     return await both_ends(ctx, input)
 
 
-def _edge(input: FollowInput) -> Key:  # noqa: A002
+def _edge(input: FollowInput) -> Key:
     return join_key((input.follower_id, input.followee_id))
 
 

@@ -22,7 +22,7 @@ class CreateUserPayload:
     welcome_post: Post | None = batched(
         writing.welcome_posts,
         by="welcome_post_id",
-        columns=posts_collection.columns,
+        collection=posts_collection,
         description="The user's first post. Null where none was asked for, and while it is on its way: `extensions.replication` is "
         '`"pending"` then.',
     )

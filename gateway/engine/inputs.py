@@ -60,8 +60,7 @@ class Reader:
             return None
         if is_list_type(type_):
             item = column.item if column is not None and column.many else column
-            found = [self.value(f"{path}[{i}]", type_.of_type, one, reference, item) for i, one in enumerate(value)]
-            return found
+            return [self.value(f"{path}[{i}]", type_.of_type, one, reference, item) for i, one in enumerate(value)]
         if is_input_object_type(type_):
             return self._object(path, type_, value)
         if is_scalar_type(type_):

@@ -17,10 +17,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, Generic, Optional, TypeVar, cast
-from uuid import UUID
 
 import strawberry
 from starlette.middleware import Middleware
@@ -54,6 +52,7 @@ from gateway.engine.sources.source import SOURCE
 from gateway.engine.values import raw
 from gateway.graph.datasets import Dataset
 from gateway.graph.inputs import SCALAR_OF
+from gateway.graph.scalars import write_defaults
 from gateway.stores.base import Collection, Column, Measure, Row, Type
 from gateway.writes.declarations import FollowUp, Target
 from gateway.writes.replication import Replication
@@ -280,6 +279,7 @@ def batched(
     *,
     by: str = "id",
     columns: Sequence[Column] = (),
+    collection: Collection | None = None,
     key_argument: str | None = None,
     refers: str | None = None,
     page: Sequence[str] = (),
@@ -287,12 +287,20 @@ def batched(
     semantic_non_null: bool = False,
     description: str | None = None,
 ) -> Any:
-    """Return a field whose values ``function`` gives for all parents at once; its keyword-only parameters are the arguments."""
+    """Return a field whose values ``function`` gives for all parents at once; its keyword-only parameters are the arguments.
+
+    For objects these are rows of ``columns``, or of all columns of a ``collection``, or objects whose attributes are read.
+    """
+    if collection is not None:
+        _require_collection("batched", collection)
+        if columns:
+            raise TypeError(f"batched({collection.name}): expected columns or a collection, which has its own, got both")
+        columns = collection.columns
     parameters = [p for p in inspect.signature(function, eval_str=True).parameters.values() if p.kind is inspect.Parameter.KEYWORD_ONLY]
     arguments = [] if key_argument is None else [_argument(key_argument, strawberry.ID, "Whose.")]
     arguments += [_argument(p.name, p.annotation, None, p.default) for p in parameters]
     defaults = {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
-    source = Batched(function, by, tuple(columns), key_argument, refers, tuple(page), defaults, assumed_size, semantic_non_null)
+    source = Batched(function, by, tuple(columns), key_argument, refers, tuple(page), defaults, assumed_size, semantic_non_null, collection)
     return _field(source, description, arguments)
 
 
@@ -405,6 +413,9 @@ class Graph:
     context: ContextFunction | None = None  # who asks, and what else batch functions and resolvers know of it (docs/http.md)
     replication: tuple[Target, ...] = ()  # where nouns go beside their home (docs/writes.md)
     audit: str | None = None  # the store that has the audit of all writes; None: each that is written has its own
+
+    def __post_init__(self) -> None:
+        write_defaults(self.schema._schema)
 
     @property
     def store_names(self) -> tuple[str, ...]:

@@ -92,7 +92,7 @@ def version(*, description: str | None = None) -> Any:
 def insert(
     collection: Collection,
     *,
-    input: Any = None,  # noqa: A002 - the argument's name
+    input: Any = None,
     fields: Iterable[str] | None = None,
     optional: Iterable[str] = (),
     prepare: Prepare | None = None,
@@ -106,10 +106,10 @@ def insert(
     _require_collection("insert", collection)
     kind = input or input_of(collection, name=f"Insert{_noun(collection)}Input", fields=fields, optional=optional)
 
-    async def inserted(ctx: Any, tx: Transaction, found: Any, input: Any) -> State:  # noqa: A002, ARG001
+    async def inserted(ctx: Any, tx: Transaction, found: Any, input: Any) -> State:  # noqa: ARG001
         return await tx.insert(collection, found)
 
-    async def before(ctx: Any, input: Any) -> Mapping[str, Value]:  # noqa: A002
+    async def before(ctx: Any, input: Any) -> Mapping[str, Value]:
         values = values_of(input)
         return values if prepare is None else await prepare(ctx, values)
 
@@ -119,7 +119,7 @@ def insert(
 def update(
     collection: Collection,
     *,
-    input: Any = None,  # noqa: A002
+    input: Any = None,
     fields: Iterable[str] | None = None,
     prepare: Prepare | None = None,
     description: str | None = None,
@@ -138,13 +138,13 @@ def update(
         versioned=collection.managed,
     )
 
-    async def updated(ctx: Any, tx: Transaction, found: Any, id: Any, input: Any) -> State:  # noqa: A002, ARG001
+    async def updated(ctx: Any, tx: Transaction, found: Any, id: Any, input: Any) -> State:  # noqa: ARG001
         key = _key(collection, id)
         expected = getattr(input, EXPECTED_VERSION, None)
         row = await tx.update(collection, key, found, expected_version=None if expected is strawberry.UNSET else expected)
         return _there(collection, row, key)
 
-    async def before(ctx: Any, id: Any, input: Any) -> Mapping[str, Value]:  # noqa: A002, ARG001
+    async def before(ctx: Any, id: Any, input: Any) -> Mapping[str, Value]:  # noqa: ARG001
         values = values_of(input)
         return values if prepare is None else await prepare(ctx, values)
 
@@ -155,7 +155,7 @@ def delete(collection: Collection, *, description: str | None = None) -> Any:
     """Return a root field that deletes one row. Its type is ID, or that of the row, as it was. NOT_FOUND where there is no such row."""
     _require_collection("delete", collection)
 
-    async def deleted(ctx: Any, tx: Transaction, id: Any) -> State:  # noqa: A002, ARG001
+    async def deleted(ctx: Any, tx: Transaction, id: Any) -> State:  # noqa: ARG001
         key = _key(collection, id)
         return _there(collection, await tx.delete(collection, key), key)
 
@@ -165,7 +165,7 @@ def delete(collection: Collection, *, description: str | None = None) -> Any:
 def upsert(
     collection: Collection,
     *,
-    input: Any = None,  # noqa: A002
+    input: Any = None,
     fields: Iterable[str] | None = None,
     optional: Iterable[str] = (),
     prepare: Prepare | None = None,
@@ -175,7 +175,7 @@ def upsert(
     _require_collection("upsert", collection)
     kind = input or input_of(collection, name=f"Upsert{_noun(collection)}Input", fields=fields, optional=optional)
 
-    async def upserted(ctx: Any, tx: Transaction, found: Any, input: Any) -> State:  # noqa: A002, ARG001
+    async def upserted(ctx: Any, tx: Transaction, found: Any, input: Any) -> State:  # noqa: ARG001
         key = KeyForm(collection.columns_of(collection.key_name)).text([found[name] for name in collection.key])
         assert key is not None, "the input has the key"
         if await tx.get(collection, key) is not None:
@@ -188,7 +188,7 @@ def upsert(
                 raise Contended(collection.store) from exc
             raise
 
-    async def before(ctx: Any, input: Any) -> Mapping[str, Value]:  # noqa: A002
+    async def before(ctx: Any, input: Any) -> Mapping[str, Value]:
         values = values_of(input)
         return values if prepare is None else await prepare(ctx, values)
 
@@ -198,7 +198,7 @@ def upsert(
 # ----------------------------------------------------------------------------------------------------------- for authors
 
 
-def values_of(input: Any) -> dict[str, Value]:  # noqa: A002
+def values_of(input: Any) -> dict[str, Value]:
     """Return what was given of an input, by column, as wire values: that of ``input_of``, or a class made of one."""
     found: dict[str, Value] = {}
     for its in input.__strawberry_definition__.fields:
@@ -236,7 +236,7 @@ def _reference(collection: Collection) -> Reference:
     return Reference(collection.type_name, () if len(columns) == 1 and columns[0].type is Type.TEXT else columns)
 
 
-def _key(collection: Collection, id: Any) -> Key:  # noqa: A002
+def _key(collection: Collection, id: Any) -> Key:
     """Return a row's key; NotFound for what is the key of no row that there can be."""
     key = canonical_key(collection.columns_of(collection.key_name), str(id))
     if key is None:

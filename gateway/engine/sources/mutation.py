@@ -23,7 +23,8 @@ from gateway.engine.sources.key import rows_of
 from gateway.engine.sources.objects import ObjectLayout, ObjectPlace, RowChild, leaf_of, out_of_values, parts_of_values, taken
 from gateway.engine.sources.source import KEPT, Asked, Bound, Call, Source, Steps
 from gateway.errors import BadUserInput, CallerError, Conflict, InFlight, MutationMismatch, NotFound
-from gateway.stores.base import Collection, Get, Row, UniqueKeys
+from gateway.stores.base import Ability, Collection, Get, Row, UniqueKeys
+from gateway.stores.requests.request import TRANSACT
 from gateway.stores.types import KeyForm
 from gateway.writes.rows import Outcome
 from gateway.writes.running import run
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from gateway.engine.plan import View
     from gateway.engine.planner import Planning
     from gateway.engine.values import Binder
-    from gateway.stores.base import Ability
 
 MutationFunction = Callable[..., Awaitable[Any]]
 
@@ -187,7 +187,7 @@ class Mutation(_OfWritten):
                 yield field.problem(f"refers of the function's arguments ({names})", repr(name))
 
     def demands(self, field: Declared) -> Iterable[tuple[Collection, frozenset[Ability]]]:
-        return [(collection, frozenset[Ability]({"transact"})) for collection in self.writes]
+        return [(collection, TRANSACT) for collection in self.writes]
 
     def rows_below(self, field: Declared) -> Iterable[tuple[Any, Rows]]:
         if is_leaf_type(field.named):
@@ -436,12 +436,12 @@ def _of_inputs(field: Declared, references: Mapping[str, Reference]) -> Iterator
         if not is_input_object_type(named) or named.name in seen:
             continue
         seen.add(named.name)
-        for name, its in inputs_in(named).items():
-            inner: Any = get_named_type(its.type)
+        for name, field_in in inputs_in(named).items():
+            inner: Any = get_named_type(field_in.type)
             declared = named.fields[name].extensions.get("strawberry-definition")
             if isinstance(getattr(declared, "type", None), StrawberryMaybe):
                 yield field.problem(f"UNSET as what an absent {at}.{name} has", "a Maybe")
-            yield from _of_id(field, f"{at}.{name}", inner, its.reference)
+            yield from _of_id(field, f"{at}.{name}", inner, field_in.reference)
             waiting.append((f"{at}.{name}", inner))
 
 
