@@ -5,13 +5,14 @@ Pure: no I/O, no clock. What is wrong is a BadUserInput with the argument (``inp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from graphql import GraphQLInputObjectType, is_input_object_type, is_list_type, is_non_null_type, is_scalar_type
+from graphql import GraphQLInputObjectType, get_named_type, is_input_object_type, is_list_type, is_non_null_type, is_scalar_type
 from strawberry import UNSET
+from strawberry.types.base import StrawberryMaybe
 
 from gateway.engine.cursors import shown_text
 from gateway.errors import BadUserInput
@@ -20,6 +21,7 @@ from gateway.stores.base import Column, Key, Type
 from gateway.stores.types import NO_VALUE, canonical_key, value_of
 
 if TYPE_CHECKING:
+    from gateway.engine.declared import Declared, Problem
     from gateway.engine.values import Binder
 
 _DEFINITION = "strawberry-definition"
@@ -109,6 +111,42 @@ def reference_of(metadata: Mapping[str, Any], column: Column | None) -> Referenc
     if type_name is None:
         return None
     return Reference(type_name, () if column is None or column.item.type is Type.TEXT else (column.item,))
+
+
+# --------------------------------------------------------------------------------------------------------------- checks
+
+
+def problems_of_arguments(field: Declared, references: Mapping[str, Reference]) -> Iterator[Problem]:
+    """Give what is wrong with the arguments: ids of no type, or of none that there is, and absent fields that look like nulls."""
+    seen: set[str] = set()
+    waiting: list[tuple[str, Any]] = []
+    for name, its in field.definition.args.items():
+        named: Any = get_named_type(its.type)
+        python = getattr(its.extensions.get("strawberry-definition"), "python_name", name)
+        yield from _of_id(field, name, named, references.get(python))
+        waiting.append((name, named))
+    while waiting:
+        at, named = waiting.pop()
+        if not is_input_object_type(named) or named.name in seen:
+            continue
+        seen.add(named.name)
+        for name, field_in in inputs_in(named).items():
+            inner: Any = get_named_type(field_in.type)
+            declared = named.fields[name].extensions.get("strawberry-definition")
+            if isinstance(getattr(declared, "type", None), StrawberryMaybe):
+                yield field.problem(f"UNSET as what an absent {at}.{name} has", "a Maybe")
+            yield from _of_id(field, f"{at}.{name}", inner, field_in.reference)
+            waiting.append((f"{at}.{name}", inner))
+
+
+def _of_id(field: Declared, at: str, named: Any, reference: Reference | None) -> Iterator[Problem]:
+    if named.name != "ID":
+        return
+    if reference is None:
+        yield field.problem(f"a type that the id {at} is of (refers=…)", "none")
+    elif reference.type_name not in field.node_types:
+        types = ", ".join(sorted(field.node_types)) or "none"
+        yield field.problem(f"a type that has a collection ({types}) for the id {at} to be of", reference.type_name)
 
 
 # -------------------------------------------------------------------------------------------------------------- helpers

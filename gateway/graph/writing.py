@@ -17,8 +17,9 @@ from typing import Any
 import strawberry
 
 from gateway.engine.inputs import Reference
-from gateway.engine.sources.mutation import FOUND, TRANSACTION, Mutation, MutationFunction, Written
+from gateway.engine.sources.mutation import FOUND, TRANSACTION, Mutation, MutationFunction
 from gateway.engine.sources.version import Version
+from gateway.engine.sources.written import Written
 from gateway.errors import Conflict, Contended, NotFound
 from gateway.graph.fields import _argument, _argument_type, _field, _require_collection
 from gateway.graph.inputs import COLUMN, DECLARED, EXPECTED_VERSION, input_of

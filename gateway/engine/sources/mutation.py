@@ -1,7 +1,6 @@
-"""Fields that write: a function of the author's, and the objects of what it has written.
+"""Fields at the root of mutations: a function of the author's, in a transaction, and the objects of what it has written (``written.py``).
 
-``Mutation`` stands at the root of mutations, ``Written`` below a payload that one gives. What is selected of a row comes from the write
-itself; everything below it is planned and batched as in any read.
+What is selected of a row comes from the write itself; everything below it is planned and batched as in any read.
 """
 
 from __future__ import annotations
@@ -13,17 +12,17 @@ from inspect import Parameter, iscoroutinefunction, signature
 from typing import TYPE_CHECKING, Any
 
 from graphql import get_named_type, is_abstract_type, is_input_object_type, is_leaf_type
-from strawberry.types.base import StrawberryMaybe
 
 from gateway.engine.declared import Rows
-from gateway.engine.inputs import Reader, Reference, inputs_in
+from gateway.engine.inputs import Reader, Reference, inputs_in, problems_of_arguments
 from gateway.engine.plan import FieldPlan, Place
-from gateway.engine.results import Result, is_row
+from gateway.engine.results import is_row
 from gateway.engine.sources.key import rows_of
-from gateway.engine.sources.objects import ObjectLayout, ObjectPlace, RowChild, leaf_of, out_of_values, parts_of_values, taken
-from gateway.engine.sources.source import KEPT, Asked, Bound, Call, Source, Steps
-from gateway.errors import BadUserInput, CallerError, Conflict, InFlight, MutationMismatch, NotFound
-from gateway.stores.base import Ability, Collection, Get, Row, UniqueKeys
+from gateway.engine.sources.objects import ObjectLayout, ObjectPlace, RowChild, leaf_of, taken
+from gateway.engine.sources.source import Asked, Bound, Call, Steps
+from gateway.engine.sources.written import ASSUMED_SIZE, OfWritten, as_object
+from gateway.errors import BadUserInput, CallerError, Conflict, InFlight, NotFound
+from gateway.stores.base import Ability, Collection, Get, UniqueKeys
 from gateway.stores.requests.request import TRANSACT
 from gateway.stores.types import KeyForm
 from gateway.writes.rows import Outcome
@@ -32,7 +31,6 @@ from gateway.writes.transaction import Transaction
 
 if TYPE_CHECKING:
     from gateway.context import RequestContext
-    from gateway.engine.complete import Building
     from gateway.engine.declared import Declared, Problem
     from gateway.engine.execute import Run
     from gateway.engine.names import Arguments
@@ -44,7 +42,6 @@ MutationFunction = Callable[..., Awaitable[Any]]
 
 TRANSACTION, FOUND = "tx", "found"  # parameters of a function that are no arguments of the field
 KEY_HEADER = "Idempotency-Key"  # the argument of errors about it
-ASSUMED_SIZE = 10  # of a list that no argument has the length of
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,58 +51,8 @@ class BoundMutation(Bound):
     names: Arguments | None = None
 
 
-class _OfWritten(Source):
-    """What both have of rows that a function gave: objects of a collection's rows, one or a list of them."""
-
-    __slots__ = ()
-
-    @property
-    def name(self) -> str:
-        raise NotImplementedError
-
-    def size(self, place: Place, bounds: Sequence[Any], page_default: int) -> int:
-        return ASSUMED_SIZE if place.lists else 1
-
-    def is_unsized(self, place: Place) -> bool:
-        return place.lists
-
-    def keys_at_root(self, bound: Bound) -> Any:
-        return KEPT
-
-    def keys_in(self, place: Place, rows: Sequence[Row]) -> Iterable[Any]:
-        return map(id, rows)
-
-    def parts(self, result: Result) -> Iterable[tuple[Any, Sequence[Row]]]:
-        return parts_of_values(result)
-
-    def out(self, place: Place, building: Building) -> Any:
-        return out_of_values(place, building)
-
-    def row(self, place: Place, collection: Collection, state: Any) -> Any:
-        """Return the row of a state: its columns in the order of the place's layout. Nulls and errors are themselves."""
-        if not is_row(state):
-            return state
-        if not isinstance(state, Mapping):
-            raise MutationMismatch(self.name, expected=f"rows of {collection.name}, by column", got=type(state).__name__)
-        try:
-            row = tuple([state[name] for name in place.layout.asked])
-        except KeyError as exc:
-            given = ", ".join(map(str, state)) or "none"
-            expected = f"rows with all columns of {collection.name}, {', '.join(collection.names)}"
-            raise MutationMismatch(self.name, expected=expected, got=f"{given} (without {exc.args[0]})") from None
-        return row if place.completes is None else place.completes(row)
-
-    def rows(self, place: Place, collection: Collection, given: Any) -> Any:
-        """Return the row of a state, or those of a list of them where the field is a list."""
-        if not place.lists or not is_row(given):
-            return self.row(place, collection, given)
-        if isinstance(given, (str, bytes, Mapping)) or not isinstance(given, Iterable):
-            raise MutationMismatch(self.name, expected=f"a list of rows of {collection.name}", got=type(given).__name__)
-        return [self.row(place, collection, state) for state in given]
-
-
 @dataclass(frozen=True, slots=True)
-class Mutation(_OfWritten):
+class Mutation(OfWritten):
     """``function(ctx, tx, **arguments)``, or ``function(ctx, **arguments)``, which opens transactions itself: what it returns is written.
 
     With a ``collection`` that is a row of it, all columns by name, or a list of rows where the field is a list; for an ID its key, or the
@@ -162,7 +109,7 @@ class Mutation(_OfWritten):
                 yield field.problem("an object, as its rows are of one collection", field.shape)
         else:
             yield from field.of_objects(None, many=field.is_list)
-        yield from _of_inputs(field, self.references)
+        yield from problems_of_arguments(field, self.references)
 
     def _check_function(self, field: Declared) -> Iterator[Problem]:
         given = f"the function {self.name}"
@@ -241,7 +188,7 @@ class Mutation(_OfWritten):
         if not place.views:
             return answer if self.collection is None else self._ids(self.collection, answer)
         if isinstance(place, ObjectPlace):
-            return [_object(item) for item in answer] if place.lists and isinstance(answer, (list, tuple)) else _object(answer)
+            return [as_object(item) for item in answer] if place.lists and isinstance(answer, (list, tuple)) else as_object(answer)
         assert self.collection is not None
         return self.rows(place, self.collection, answer)
 
@@ -272,46 +219,6 @@ class Mutation(_OfWritten):
 
     def explain(self, place: Place) -> Iterable[tuple[int, dict[str, Any]]]:
         yield place.level, self.line(place, "mutation", function=self.name)
-
-
-@dataclass(frozen=True, slots=True)
-class Written(_OfWritten):
-    """The row, or the rows, of ``collection`` that the payload above has under ``name``."""
-
-    collection: Collection
-    attribute: str
-
-    @property
-    def home(self) -> Collection:
-        return self.collection
-
-    @property
-    def name(self) -> str:
-        return f"the payload's {self.attribute}"
-
-    def check(self, field: Declared) -> Iterator[Problem]:
-        yield from field.of_collection(self.collection)
-        yield from field.below_rows("written()", "mutation() gives rows there")
-        if field.rows.columns is not None and not field.rows.is_root:
-            yield field.problem("a payload above, which a mutation gives", field.rows.of)
-        yield from field.of_objects(self.collection, many=field.is_list)
-
-    def rows_below(self, field: Declared) -> Iterable[tuple[Any, Rows]]:
-        yield field.named, rows_of(self.collection)
-
-    def plan(self, planning: Planning, view: View, asked: Asked) -> FieldPlan:
-        slot = view.place.layout.need(self.attribute)
-        place = planning.place(view, asked, self, slot=slot, declared=self.collection.declared)
-        planning.objects(place, asked)
-        return RowChild(*asked.common, place, place.slot)
-
-    def steps(self, place: Place, run: Run) -> Steps:
-        rows = run.rows_above(place)
-        return taken(place, run, {id(row): self.rows(place, self.collection, row[place.slot]) for row in rows})
-        yield  # a generator, as all steps are
-
-    def explain(self, place: Place) -> Iterable[tuple[int, dict[str, Any]]]:
-        yield place.level, self.line(place, "written")
 
 
 # --------------------------------------------------------------------------------------------------------------- running
@@ -396,60 +303,5 @@ class _Call(Call):
         return rows if self._lists else rows[0] if rows else None
 
 
-class Payload:
-    """A mapping as the object of a payload."""
-
-    __slots__ = ("_values",)
-
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self._values = values
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self._values[name]
-        except KeyError:
-            raise AttributeError(f"the payload has no {name!r}; it has {', '.join(self._values)}") from None
-
-
-def _object(value: Any) -> Any:
-    return Payload(value) if isinstance(value, Mapping) else value
-
-
 def _name(function: Callable[..., Any]) -> str:
     return f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
-
-
-# ---------------------------------------------------------------------------------------------------------------- checks
-
-
-def _of_inputs(field: Declared, references: Mapping[str, Reference]) -> Iterator[Problem]:
-    """Give what is wrong with the arguments: ids of no type, or of none that there is, and absent fields that look like nulls."""
-    seen: set[str] = set()
-    waiting: list[tuple[str, Any]] = []
-    for name, its in field.definition.args.items():
-        named: Any = get_named_type(its.type)
-        python = getattr(its.extensions.get("strawberry-definition"), "python_name", name)
-        yield from _of_id(field, name, named, references.get(python))
-        waiting.append((name, named))
-    while waiting:
-        at, named = waiting.pop()
-        if not is_input_object_type(named) or named.name in seen:
-            continue
-        seen.add(named.name)
-        for name, field_in in inputs_in(named).items():
-            inner: Any = get_named_type(field_in.type)
-            declared = named.fields[name].extensions.get("strawberry-definition")
-            if isinstance(getattr(declared, "type", None), StrawberryMaybe):
-                yield field.problem(f"UNSET as what an absent {at}.{name} has", "a Maybe")
-            yield from _of_id(field, f"{at}.{name}", inner, field_in.reference)
-            waiting.append((f"{at}.{name}", inner))
-
-
-def _of_id(field: Declared, at: str, named: Any, reference: Reference | None) -> Iterator[Problem]:
-    if named.name != "ID":
-        return
-    if reference is None:
-        yield field.problem(f"a type that the id {at} is of (refers=…)", "none")
-    elif reference.type_name not in field.node_types:
-        types = ", ".join(sorted(field.node_types)) or "none"
-        yield field.problem(f"a type that has a collection ({types}) for the id {at} to be of", reference.type_name)
