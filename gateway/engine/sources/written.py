@@ -11,7 +11,7 @@ from gateway.engine.plan import FieldPlan, Place
 from gateway.engine.results import Result, is_row
 from gateway.engine.sources.key import rows_of
 from gateway.engine.sources.objects import RowChild, out_of_values, parts_of_values, taken
-from gateway.engine.sources.source import KEPT, Asked, Source, Steps
+from gateway.engine.sources.source import KEPT, Asked, Bound, Source, Steps
 from gateway.errors import MutationMismatch
 from gateway.stores.base import Collection, Row
 
