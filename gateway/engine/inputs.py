@@ -84,7 +84,11 @@ class Reader:
         return make(**values)
 
     def _key(self, path: str, reference: Reference, value: Any) -> Key:
-        text = self._binder.key_of(path, reference.type_name, str(value))
+        try:
+            text = self._binder.key_of(path, reference.type_name, str(value))
+        except BadUserInput as exc:
+            exc.extensions["field"] = field_in(path)
+            raise
         key = text if not reference.columns else canonical_key(reference.columns, text)
         if key is None:
             expected = " and ".join(column.type.upper() for column in reference.columns)

@@ -25,6 +25,7 @@ from gateway.errors import BadUserInput, CallerError, Conflict, InFlight, NotFou
 from gateway.stores.base import Ability, Collection, Get, UniqueKeys
 from gateway.stores.requests.request import TRANSACT
 from gateway.stores.types import KeyForm
+from gateway.writes.idempotency import OtherArguments
 from gateway.writes.rows import Outcome
 from gateway.writes.running import run
 from gateway.writes.transaction import Transaction
@@ -239,9 +240,8 @@ class _Call(Call):
             answer = await (self._in_transaction(ctx) if self._source.takes_transaction else self._by_itself(ctx))
             is_done = True
         except CallerError as exc:
-            if (
-                isinstance(exc, InFlight) or exc.extensions.get("argument") == KEY_HEADER
-            ):  # there is one root field, so that all of the request is refused
+            # About its idempotency key: there is one root field, so that all of the request is refused.
+            if isinstance(exc, (InFlight, OtherArguments)) or exc.extensions.get("argument") == KEY_HEADER:
                 ctx.refused = exc
             raise
         finally:
