@@ -54,7 +54,7 @@ from gateway.graph.datasets import Dataset
 from gateway.graph.inputs import SCALAR_OF
 from gateway.graph.scalars import write_defaults
 from gateway.stores.base import Collection, Column, Measure, Row, Type
-from gateway.writes.declarations import FollowUp, Target
+from gateway.writes.declarations import Target, ends_of
 from gateway.writes.replication import Replication
 
 # --------------------------------------------------------------------------------------------------------------- fields
@@ -432,9 +432,8 @@ class Graph:
         if not self.has_mutations and not self.replication:
             return frozenset()
         written = [collection.store for collection in self.collections if collection.managed and self.has_mutations]
-        sources = [target.source.store for target in self.replication]
-        targets = [target.target.store for target in self.replication if not isinstance(target, FollowUp)]
-        return frozenset([*written, *sources, *targets, *(() if self.audit is None else (self.audit,))])
+        ends = [its for target in self.replication for its in ends_of(target)]
+        return frozenset([*written, *(its.store for its in ends), *(() if self.audit is None else (self.audit,))])
 
     @property
     def writes(self) -> Replication:
