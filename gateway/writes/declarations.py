@@ -16,6 +16,8 @@ from typing import Any
 
 from gateway.stores.base import Collection, Row, Value
 
+AUDIT = "audit"  # the target that has the audit, where that is in a store of its own; no other has this name
+
 State = Mapping[str, Value]  # an aggregate's row: every column of its collection, as wire values
 
 

@@ -28,9 +28,7 @@ class Ran(Generic[T]):
     is_repeated: bool = False
 
 
-async def run(
-    ctx: Any, store: str, field: str, work: Callable[[Transaction], Awaitable[T]], *, arguments: Any = None
-) -> Ran[T]:
+async def run(ctx: Any, store: str, field: str, work: Callable[[Transaction], Awaitable[T]], *, arguments: Any = None) -> Ran[T]:
     """Run ``work`` in a transaction of ``store``, for the mutation ``field``; its changes are committed when this returns.
 
     ``work`` may run several times (each in a transaction of its own, of which one is committed), so it changes nothing but by ``tx``.
