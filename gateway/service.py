@@ -129,6 +129,7 @@ class Service:
         self._beside = ThreadPoolExecutor(1, "gateway-beside")
         self._mending = ThreadPoolExecutor(1, "gateway-mending")
         self._may_explain = may_explain
+        self.replication = graph.writes
         self._schema = schema
 
     async def answer(
@@ -147,7 +148,7 @@ class Service:
         now = time.monotonic() if started is None else started
         deadline = None if deadline_s is None else now + deadline_s
         trace: list[StoreCall] | None = [] if request.explain == "trace" else None
-        ctx = RequestContext(self.stores, request_id, deadline, trace, started=now, values=values)
+        ctx = RequestContext(self.stores, request_id, deadline, trace, started=now, values=values, replication=self.replication)
         try:
             return await self._answer(request, ctx)
         except AnswerTooLongError as exc:

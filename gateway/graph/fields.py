@@ -55,6 +55,8 @@ from gateway.engine.values import raw
 from gateway.graph.datasets import Dataset
 from gateway.graph.scalars import Base64, BigInt, Date, DateTime, LocalTime, ObjectID
 from gateway.stores.base import Collection, Column, Measure, Row, Type
+from gateway.writes.declarations import FollowUp, Target
+from gateway.writes.replication import Replication
 
 # --------------------------------------------------------------------------------------------------------------- fields
 
@@ -411,7 +413,29 @@ class Graph:
     first_query: str = ""  # what GraphiQL shows to somebody who comes for the first time
     middleware: tuple[Middleware, ...] = ()  # around all paths, outermost first (docs/http.md)
     context: ContextFunction | None = None  # who asks, and what else batch functions and resolvers know of it (docs/http.md)
+    replication: tuple[Target, ...] = ()  # where nouns go beside their home (docs/writes.md)
+    audit: str | None = None  # the store that has the audit of all writes; None: each that is written has its own
 
     @property
     def store_names(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(collection.store for collection in self.collections))
+        audit = () if self.audit is None else (self.audit,)
+        return tuple(dict.fromkeys([*(collection.store for collection in self.collections), *audit]))
+
+    @property
+    def has_mutations(self) -> bool:
+        return self.schema._schema.mutation_type is not None
+
+    @property
+    def logged(self) -> frozenset[str]:
+        """The stores with tables of the gateway's own: in which it writes what is managed, or that it delivers to. None without writes."""
+        if not self.has_mutations and not self.replication:
+            return frozenset()
+        written = [collection.store for collection in self.collections if collection.managed and self.has_mutations]
+        sources = [target.source.store for target in self.replication]
+        targets = [target.target.store for target in self.replication if not isinstance(target, FollowUp)]
+        return frozenset([*written, *sources, *targets, *(() if self.audit is None else (self.audit,))])
+
+    @property
+    def writes(self) -> Replication:
+        """What it declares of its writes, as transactions look it up."""
+        return Replication(self.replication, self.audit, self.logged)
