@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
 from gateway.errors import AbilityMissing, WrongValue
 from gateway.stores import WRITE_TIMEOUT_S, Stores
-from gateway.stores.base import A, Request, Transaction, Transacts
+from gateway.stores.base import A, Collection, Fetch, Page, Request, Transaction, Transacts, Value, Where
 from gateway.stores.funnel import StoreCall
+from gateway.writes.declarations import State
+
+ROWS_PER_PAGE = 500
 
 _log = logging.getLogger("gateway.errors")
 
@@ -35,6 +38,21 @@ class Own:
 
     def found_wrong(self, error: WrongValue) -> None:
         _log.warning("%s", error.detail)
+
+
+async def pages(own: Own, collection: Collection, columns: Sequence[str], where: Where | None = None) -> AsyncIterator[list[State]]:
+    """Give all rows of a collection by their key, ``ROWS_PER_PAGE`` at a time, as mappings of their key and ``columns``."""
+    names = tuple(dict.fromkeys((*collection.key, *columns)))
+    after: tuple[Value, ...] | None = None
+    while True:
+        fetch = Fetch(collection, names, where=where, page=Page(ROWS_PER_PAGE, after=after))
+        part = (await own.ask(fetch)).get(None)
+        if part is None or not part.rows:
+            return
+        yield [dict(zip(names, row, strict=True)) for row in part.rows]
+        if not part.more:
+            return
+        after = tuple(part.rows[-1][: len(collection.key)])
 
 
 @asynccontextmanager
