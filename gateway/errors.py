@@ -194,8 +194,15 @@ class CursorTooLong(CallerError):
 
 
 class Conflict(CallerError):
+    """Another row already has a value that must be unique.
+
+    ``collection`` and ``columns`` say whose and which, by the names of the declaration where that is known; none where nobody says which.
+    """
+
     code = "CONFLICT"
     http_status = 409
+    collection: str = ""
+    columns: tuple[str, ...] = ()
 
 
 class Contended(Conflict):

@@ -22,7 +22,7 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from gateway.deadlines import Deadlines
-from gateway.errors import AbilityMissing, Contended, GatewayError, StoreTimeout, StoreUnavailable, WrongValue
+from gateway.errors import AbilityMissing, Conflict, Contended, GatewayError, StoreTimeout, StoreUnavailable, WrongValue
 from gateway.stores.base import Request, Store, Transaction, statements
 from gateway.stores.kinds import Kind, kind_named, listed
 from gateway.stores.requests import ABILITIES, Ability
@@ -232,7 +232,10 @@ def _named(error: Exception, store: str, seconds: float) -> Exception:
         unavailable.extensions.update((name, value) for name, value in error.extensions.items() if name not in ("code", "store"))
         return unavailable
     if isinstance(error, GatewayError) and not isinstance(error, StoreTimeout):
-        return type(error)(error.message, **{n: value for n, value in error.extensions.items() if n not in ("code", "store")}, store=store)
+        named = type(error)(error.message, **{n: value for n, value in error.extensions.items() if n not in ("code", "store")}, store=store)
+        if isinstance(error, Conflict) and isinstance(named, Conflict):
+            named.collection, named.columns = error.collection, error.columns
+        return named
     return StoreTimeout(store, error.seconds if isinstance(error, StoreTimeout) else seconds)
 
 

@@ -21,7 +21,7 @@ from gateway.stores import Stores
 from gateway.stores.base import And, Collection, Compare, Fetch, Get, Key, Match, Order, Page, Row, Slice
 from gateway.writes.declarations import State
 from gateway.writes.feed import Event
-from gateway.writes.own import Own
+from gateway.writes.own import Own, sharing
 from gateway.writes.sequencer import Sequencer, rest
 from gateway.writes.tables import tables_of
 from gateway.writes.wake import listening
@@ -142,6 +142,7 @@ class _Log:
         self._own = Own(stores)
         self._tables = tables_of(store)
         self._sequencer = Sequencer(stores, store, uuid4().hex)
+        self._names = sharing(stores, store)
         self._poll_s = poll_s
         self._followers: dict[Follower, None] = {}
         self._poller: asyncio.Task[None] | None = None
@@ -183,7 +184,7 @@ class _Log:
     async def _poll(self) -> None:
         position: int | None = None
         is_away = False
-        with listening([self.store]) as woken:
+        with listening(self._names) as woken:
             while self._followers:
                 woken.clear()
                 try:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 from uuid import uuid4
@@ -21,7 +21,7 @@ from gateway.stores import Stores
 from gateway.stores.base import Upsert
 from gateway.writes.appliers import Applier, AuditApplier, CascadeApplier, FollowUpApplier, ReplicaApplier
 from gateway.writes.declarations import AUDIT, Cascade, Replica, Target
-from gateway.writes.own import Own
+from gateway.writes.own import Own, sharing
 from gateway.writes.sequencer import Sequencer, rest
 from gateway.writes.tables import tables_of
 from gateway.writes.wake import listening
@@ -48,28 +48,20 @@ def applier_of(target: Target, stores: Stores, context: Callable[[], Any]) -> Ap
     return FollowUpApplier(target, context)
 
 
-def targets_by_home(targets: Iterable[Target], homes: Iterable[str] = (), audit: str | None = None) -> dict[str, list[str]]:
-    """Return the names of targets by the store whose writes they hear of. ``homes`` are written, whether or not anybody hears of it."""
-    names: dict[str, list[str]] = {home: [] for home in sorted(homes)}
-    for target in targets:
-        names.setdefault(target.source.store, []).append(target.name)
-    if audit is not None:
-        for home, its in names.items():
-            if home != audit:
-                its.append(AUDIT)
-    return names
-
-
 class Relay:
-    """``run`` carries until ``stop``. ``attempts`` counts deliveries by target and result."""
+    """``run`` carries until ``stop``. ``attempts`` counts deliveries by target and result.
+
+    ``homes`` are the stores that are written, one for each database, with the names of the targets that hear of it; ``audit`` is the
+    store that has the audit, where it is among them.
+    """
 
     def __init__(
         self,
         stores: Stores,
         targets: Sequence[Target],
+        homes: Mapping[str, Sequence[str]],
         context: Callable[[], Any],
         *,
-        homes: Iterable[str] = (),
         audit: str | None = None,
         poll_s: float = POLL_S,
         retry_s: float = BACKOFF_S,
@@ -85,7 +77,7 @@ class Relay:
             home: [
                 Worker(stores, home, n, appliers[n], owner=self.owner, attempts=self.attempts, retry_s=retry_s, batch=batch) for n in names
             ]
-            for home, names in targets_by_home(targets, homes, audit).items()
+            for home, names in homes.items()
         }
         self._poll_s = poll_s
         self._stops = asyncio.Event()
@@ -140,7 +132,7 @@ class Relay:
         """Look what is due in a home store: whenever it was written in this process, and every ``poll_s``."""
         own, workers = Own(self._stores), {worker.target: worker for worker in self.workers[home]}
         beaten = -HEARTBEAT_EVERY_S
-        with listening([home]) as woken:
+        with listening(sharing(self._stores, home)) as woken:
             while True:
                 woken.clear()
                 try:
@@ -160,7 +152,7 @@ class Relay:
 
     async def _sequence(self, home: str) -> None:
         sequencer = Sequencer(self._stores, home, self.owner)
-        with listening([home]) as woken:
+        with listening(sharing(self._stores, home)) as woken:
             while True:
                 woken.clear()
                 try:
