@@ -55,7 +55,7 @@ from gateway.engine.values import raw
 from gateway.graph.datasets import Dataset
 from gateway.graph.scalars import Base64, BigInt, Date, DateTime, LocalTime, ObjectID
 from gateway.stores.base import Collection, Column, Measure, Row, Type
-from gateway.writes.declarations import FollowUp, Target
+from gateway.writes.declarations import Target, ends_of
 from gateway.writes.replication import Replication
 
 # --------------------------------------------------------------------------------------------------------------- fields
@@ -431,9 +431,8 @@ class Graph:
         if not self.has_mutations and not self.replication:
             return frozenset()
         written = [collection.store for collection in self.collections if collection.managed and self.has_mutations]
-        sources = [target.source.store for target in self.replication]
-        targets = [target.target.store for target in self.replication if not isinstance(target, FollowUp)]
-        return frozenset([*written, *sources, *targets, *(() if self.audit is None else (self.audit,))])
+        ends = [its for target in self.replication for its in ends_of(target)]
+        return frozenset([*written, *(its.store for its in ends), *(() if self.audit is None else (self.audit,))])
 
     @property
     def writes(self) -> Replication:

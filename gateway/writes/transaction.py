@@ -240,8 +240,11 @@ class Transaction:
             await self._commit()
             return
         await self._roll_back(found)
-        if found is not error:
-            raise found
+        if found is error:
+            return
+        if found is self._failed and isinstance(found, asyncio.CancelledError):  # by a limit of the author's own, who went on
+            raise StoreUnavailable(self.store) from found
+        raise found
 
     async def _commit(self) -> None:
         assert self._opened is not None
