@@ -33,6 +33,7 @@ from gateway.writes.following import PRUNED
 from gateway.writes.own import Own, pages, transaction
 from gateway.writes.sequencer import Sequencer
 from gateway.writes.tables import DUE, PARKED, PENDING, tables_of
+from gateway.writes.times import text_of
 from gateway.writes.transaction import EPOCH
 from gateway.writes.wake import wake
 
@@ -97,7 +98,7 @@ class Keeping:
                 by_noun.setdefault(target.source.name, []).append(target)
         if not by_noun:
             return 0
-        which = And((Compare("noun", "in", sorted(by_noun)), Compare("at", "gte", _text(since))))
+        which = And((Compare("noun", "in", sorted(by_noun)), Compare("at", "gte", text_of(since))))
         count = 0
         async for page in pages(self._own, self._tables.outbox, ("id", "noun", "key", "version", "action"), which):
             rows = [
@@ -128,7 +129,7 @@ class Keeping:
         deleted: dict[str, int] = {}
         at = datetime.now(UTC)
         for name, age in ages.items():
-            old = Compare("at", "lt", _text(at - age))
+            old = Compare("at", "lt", text_of(at - age))
             if name == "outbox":
                 deleted[name] = await self._prune_outbox(old, progress)
                 continue
@@ -175,7 +176,3 @@ class Keeping:
             if new != value:
                 await own.ask(Update(leases, (name,), (("value", new),)))
         return int(new)
-
-
-def _text(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -24,8 +24,9 @@ from gateway.writes.declarations import AUDIT, Cascade, Replica, Target
 from gateway.writes.own import Own, sharing
 from gateway.writes.sequencer import Sequencer, rest
 from gateway.writes.tables import tables_of
+from gateway.writes.times import now
 from gateway.writes.wake import listening
-from gateway.writes.watching import HEARTBEAT, HEARTBEAT_EVERY_S, now_text, oldest
+from gateway.writes.watching import HEARTBEAT, HEARTBEAT_EVERY_S, oldest
 from gateway.writes.worker import BACKOFF_S, BATCH, Worker
 
 POLL_S = 0.5
@@ -148,7 +149,7 @@ class Relay:
 
     async def _beat(self, own: Own, home: str) -> None:
         """Say that a relay is at work: what is quiet is not dead."""
-        await own.ask(Upsert(tables_of(home).leases, [(HEARTBEAT, self.owner, now_text(), 0)]))
+        await own.ask(Upsert(tables_of(home).leases, [(HEARTBEAT, self.owner, now(), 0)]))
 
     async def _sequence(self, home: str) -> None:
         sequencer = Sequencer(self._stores, home, self.owner)

@@ -11,13 +11,13 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 
 from gateway.errors import Conflict
 from gateway.stores import Stores
 from gateway.stores.base import Compare, Fetch, Get, Insert, Key, Lock, Match, Order, Page, Row, Update, Upsert, Within
 from gateway.writes.own import Own, transaction
 from gateway.writes.tables import tables_of
+from gateway.writes.times import now
 
 SEQUENCER = "sequencer"  # its row of the leases
 ROWS_PER_STEP = 500
@@ -82,8 +82,7 @@ class Sequencer:
             position = self._at["position"]
             given = [(*row[:position], last.value + n, *row[position + 1 :]) for n, row in enumerate(rows, start=1)]
             await own.ask(Upsert(self._outbox, given))
-            until = (datetime.now(UTC) + timedelta(seconds=LEASE_S)).isoformat(timespec="microseconds").replace("+00:00", "Z")
-            values = (("owner", self._owner), ("until", until), ("value", last.value + len(given)))
+            values = (("owner", self._owner), ("until", now(-LEASE_S)), ("value", last.value + len(given)))
             await own.ask(Update(self._tables.leases, (SEQUENCER,), values, expected=(("value", last.value),)))
         return len(given)
 
@@ -99,7 +98,7 @@ class Sequencer:
 
     def _is_others(self, last: _Last) -> bool:
         """Return whether another process does it: a hint alone, by clocks that may differ."""
-        return last.owner not in (None, self._owner) and last.until is not None and datetime.fromisoformat(last.until) > datetime.now(UTC)
+        return last.owner not in (None, self._owner) and last.until is not None and last.until > now()
 
     async def _waiting(self, own: Own) -> Sequence[Row]:
         """Return rows without a position, in the order of time, and of each aggregate by version, none of which is left out before."""

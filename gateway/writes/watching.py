@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from gateway.errors import GatewayError
 from gateway.observability.metrics import Reading
@@ -15,6 +14,7 @@ from gateway.stores import Stores
 from gateway.stores.base import Aggregate, Compare, Fetch, Get, Match, Measure, Order, Page
 from gateway.writes.own import Own
 from gateway.writes.tables import PARKED, PENDING, tables_of
+from gateway.writes.times import moment_of
 
 HEARTBEAT = "relay"  # the row of the leases that a relay at work renews
 HEARTBEAT_EVERY_S = 5.0
@@ -86,11 +86,7 @@ async def heartbeat_at(own: Own, home: str) -> float | None:
     """Return when a relay was last at work on the writes of a store, in seconds since 1970; None where none ever was."""
     found = await own.ask(Get(tables_of(home).leases, ("until",), [HEARTBEAT]))
     until = found[HEARTBEAT][0] if HEARTBEAT in found else None
-    return None if until is None else datetime.fromisoformat(until).timestamp()
-
-
-def now_text() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return None if until is None else moment_of(until).timestamp()
 
 
 class Watch:

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from gateway.errors import Contended, DeadlineExceeded, GatewayError, StoreTimeout, StoreUnavailable
@@ -24,6 +24,7 @@ from gateway.writes.appliers import Applier, Item
 from gateway.writes.declarations import AUDIT
 from gateway.writes.own import Own, transaction
 from gateway.writes.tables import PARKED, tables_of
+from gateway.writes.times import moment_of, text_of
 
 BATCH = 50
 LEASE_S = 30.0
@@ -80,8 +81,7 @@ class _Claimed:
     def after(self, seconds: float) -> str:
         """Return the database's time in so many seconds."""
         passed = time.monotonic() - self.at
-        moment = datetime.fromisoformat(self.until) + timedelta(seconds=seconds + passed - LEASE_S)
-        return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+        return text_of(moment_of(self.until) + timedelta(seconds=seconds + passed - LEASE_S))
 
 
 class Worker:

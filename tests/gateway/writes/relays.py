@@ -1,16 +1,16 @@
 """A graph's worth of writes between two stores, for tests of what carries them: authors and books at home, what follows from them away.
 
-    async with carried("postgresql", "neo4j") as world:
-        await world.write(lambda tx: tx.insert(authors, author("1")))
-        await world.drain()
-        assert await world.away() == world.expected()
+async with carried("postgresql", "neo4j") as world:
+    await world.write(lambda tx: tx.insert(authors, author("1")))
+    await world.drain()
+    assert await world.away() == world.expected()
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ from gateway.context import RequestContext
 from gateway.errors import Contended
 from gateway.stores import Stores
 from gateway.stores.base import Collection, Column, Fetch, Index, Key, Relationship, Row, Type, Upsert, Value
-from gateway.writes.declarations import Cascade, FollowUp, Replica, State, Target, cascade, follow_up, replicate
+from gateway.writes.declarations import Replica, State, Target, cascade, replicate
 from gateway.writes.own import Own
 from gateway.writes.relay import Relay
 from gateway.writes.replication import Replication
@@ -26,7 +26,7 @@ from gateway.writes.tables import Tables, tables_of
 from gateway.writes.transaction import Transaction
 from tests.kinds import url_of
 
-LONG_AGO = "2001-01-01T00:00:00.000000Z"
+LONG_AGO = "2001-01-01T00:00:00.000Z"
 TRIES = 50
 
 authors = Collection(
@@ -215,11 +215,19 @@ class World:
             return fault.step(lambda: plain(request, caller))
 
         async def faulty_within(name: str, seconds: float, call: Callable[[], Awaitable[Any]]) -> Any:
-            if getattr(getattr(call, "func", call), "__name__", "") == "__aexit__" and getattr(call, "args", (None,))[0] is not None:
-                return await within(name, seconds, call)  # a rollback: the server's, when a client is gone
-            return await fault.step(lambda: within(name, seconds, call))
+            method = getattr(call, "func", call)
+            if method.__name__ == "__aexit__" and call.args[0] is not None:  # type: ignore[attr-defined]
+                return await within(name, seconds, call)  # a rollback: the server does it when a client is gone
+            try:
+                return await fault.step(lambda: within(name, seconds, call))
+            except Killed as killed:
+                is_open = fault.is_after if method.__name__ == "__aenter__" else not fault.is_after
+                if method.__name__ in ("__aenter__", "__aexit__") and is_open and fault.steps == fault.at:
+                    with suppress(Killed):
+                        await method.__self__.__aexit__(Killed, killed, None)
+                raise
 
-        funnel.ask_unlayered, funnel.plain, funnel.within = faulty_ask, faulty_plain, faulty_within  # type: ignore[method-assign, assignment]
+        funnel.ask_unlayered, funnel.plain, funnel.within = faulty_ask, faulty_plain, faulty_within  # type: ignore[method-assign]
         try:
             yield
         finally:
@@ -246,6 +254,3 @@ async def carried(
             yield World(stores, tuple(targets), Replication(targets, audit, ("home", "away")))
         finally:
             await stores.close()
-
-
-__all__ = ["Cascade", "FollowUp", "Replica", "follow_up"]
