@@ -223,7 +223,8 @@ class CascadeApplier:
     async def _inserted_since(self, item: Item, keys: Sequence[Key]) -> frozenset[Key | None]:
         outbox = tables_of(self._collection.store).outbox
         inserted = (Compare("noun", "eq", self._collection.name), Compare("action", "eq", "insert"), Compare("id", "gt", item.outbox))
-        return frozenset(await self._own.ask(Fetch(outbox, ("id",), Match("key", keys), And(inserted))))
+        found = await self._own.ask(Fetch(outbox, ("id",), Match("key", keys), And(inserted)))
+        return frozenset(key for key, part in found.items() if part.rows)
 
 
 class FollowUpApplier:

@@ -95,7 +95,7 @@ class _Base:
             (Compare("target", "eq", self._name), Compare("noun", "eq", self._source.name), Compare("state", "eq", PENDING)),
         )
         found = await self._own.ask(Fetch(self._tables.deliveries, ("outbox",), Match("key", list(keys)), which))
-        return frozenset(key for key in found if key is not None)
+        return frozenset(key for key, part in found.items() if key is not None and part.rows)
 
     async def _versions(self, keys: Iterable[Key]) -> Mapping[Key, int]:
         versions = self._tables.versions

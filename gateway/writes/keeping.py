@@ -148,7 +148,7 @@ class Keeping:
         async for page in pages(self._own, self._tables.outbox, ("id", "position"), given):
             ids = [row["id"] for row in page]
             waiting = await self._own.ask(Fetch(self._tables.deliveries, ("target",), Match("outbox", ids)))
-            gone = [row for row in page if row["id"] not in waiting]
+            gone = [row for row in page if row["id"] not in waiting or not waiting[row["id"]].rows]
             progress(len(page))
             if not gone:
                 continue
