@@ -15,9 +15,10 @@ from resolvers.graph import follows, likes, wrote
 from resolvers.posts import posts
 from resolvers.users import users
 from schema.query import Query
+from schema.subscription import Subscription
 
 schema = Graph(
-    schema=strawberry.Schema(query=Query, config=StrawberryConfig(scalar_map=SCALARS)),
+    schema=strawberry.Schema(query=Query, subscription=Subscription, config=StrawberryConfig(scalar_map=SCALARS)),
     collections=(users, posts, events, follows, likes, wrote),
     sdl=Path(__file__).parent / "schema.graphql",
     migrations=Path(__file__).parent.parent / "resolvers" / "migrations",

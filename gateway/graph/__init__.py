@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         one,
         part,
         stats,
+        subscription,
         total,
     )
     from gateway.graph.inputs import Direction, Interval, filter_of, order_of
@@ -60,7 +61,7 @@ _NAMES = {
             "maximum",
             "minimum",
         ),
-        *("node", "nodes", "one", "part", "stats", "total"),
+        *("node", "nodes", "one", "part", "stats", "subscription", "total"),
     ),
     "inputs": ("Direction", "Interval", "filter_of", "order_of"),
     "operators": ("BASIC", "FULL"),
@@ -111,6 +112,7 @@ __all__ = [
     "order_of",
     "part",
     "stats",
+    "subscription",
     "total",
 ]
 

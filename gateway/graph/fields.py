@@ -1,4 +1,5 @@
-"""How a schema field names where its data comes from: column(), one(), each(), many(), through(), stats(), batched(), node().
+"""How a schema field names where its data comes from: column(), one(), each(), many(), through(), stats(), batched(), node(),
+subscription().
 
 A field carries its source as data (in Strawberry's metadata); the engine plans from it, and nothing here runs a query. One that is
 declared nullable, and is null only together with an error, says so to clients by itself: ``@semanticNonNull``.
@@ -37,6 +38,7 @@ from gateway.engine.sources import (
     Computed,
     Each,
     Embedded,
+    Followed,
     FromColumn,
     Lookup,
     Many,
@@ -55,6 +57,7 @@ from gateway.engine.values import raw
 from gateway.graph.datasets import Dataset
 from gateway.graph.scalars import Base64, BigInt, Date, DateTime, LocalTime, ObjectID
 from gateway.stores.base import Collection, Column, Measure, Row, Type
+from gateway.writes.feed import Event
 
 # --------------------------------------------------------------------------------------------------------------- fields
 
@@ -302,6 +305,37 @@ def batched(
     defaults = {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
     source = Batched(function, by, tuple(columns), key_argument, refers, tuple(page), defaults, assumed_size, semantic_non_null)
     return _field(source, description, arguments)
+
+
+def subscription(
+    collection: Collection,
+    *,
+    by: Mapping[str, str] | None = None,
+    among: Mapping[str, str] | None = None,
+    when: Callable[[Event], bool] | None = None,
+    description: str | None = None,
+) -> Any:
+    """Return a field of the subscription's root: the row of each write of ``collection`` that leaves one, as it was written.
+
+    ``by`` (argument to column): only rows with that value; ``among``: with one of a list of values. No argument is required.
+    ``when`` is asked for each write (``gateway/writes/feed.py``), and has to be quick::
+
+        event_recorded: Event = subscription(
+            events, by={"user_id": "user_id"}, among={"types": "type"}, when=lambda write: write.action == "insert"
+        )
+    """
+    _require_collection("subscription", collection)
+    one_of, some_of = dict(by or {}), dict(among or {})
+    if twice := sorted(one_of.keys() & some_of.keys()):
+        raise TypeError(f"subscription({collection.name}): expected each argument once, in by or in among; got {', '.join(twice)} in both")
+    types: dict[str, Any] = {name: _argument_type(collection, its) for name, its in one_of.items()}
+    types |= {name: list[_argument_type(collection, its)] for name, its in some_of.items()}  # type: ignore[misc]
+    arguments = [_argument(name, Optional[its], f"{_only(name)}; all of them without.") for name, its in types.items()]
+    return _field(Followed(collection, by=one_of, among=some_of, when=when), description, arguments)
+
+
+def _only(argument: str) -> str:
+    return f"Only those of {'these' if argument.endswith('s') else 'this'} {argument.removesuffix('_id').replace('_', ' ')}"
 
 
 def field_of(source: Source, *, description: str | None = None, arguments: Sequence[StrawberryArgument] = ()) -> Any:

@@ -12,6 +12,7 @@ from gateway.engine.sources.parts import Part
 from gateway.engine.sources.resolver import Resolver
 from gateway.engine.sources.source import KEPT, NO_ARGUMENTS, Asked, Bound, Call, Source, Steps
 from gateway.engine.sources.stats import Stats
+from gateway.engine.sources.stream import ByHand, Followed, Happened, Streaming
 
 __all__ = [
     "KEPT",
@@ -20,11 +21,14 @@ __all__ = [
     "BatchFunction",
     "Batched",
     "Bound",
+    "ByHand",
     "Call",
     "Computed",
     "Each",
     "Embedded",
+    "Followed",
     "FromColumn",
+    "Happened",
     "Lookup",
     "Many",
     "ManyEdges",
@@ -37,6 +41,7 @@ __all__ = [
     "Source",
     "Stats",
     "Steps",
+    "Streaming",
     "Through",
     "source_of",
 ]
