@@ -115,7 +115,7 @@ def application(
     ConfigError where nobody said for which hosts it is.
     """
     edge = Edge(settings)
-    endpoint = GraphQLEndpoint(service, settings, lambda: edge.unread.is_over, context)
+    endpoint = GraphQLEndpoint(service, settings, lambda: edge.unread.is_over, context, edge.clients)
     pages = [] if settings.is_production else graphiql.routes(first_query)
 
     @asynccontextmanager

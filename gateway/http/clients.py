@@ -43,6 +43,12 @@ class Clients:
             return Overloaded("Too many sockets and streams are open; try again later (setting streams_max).", setting="streams_max")
         return None
 
+    def add(self, client: Client) -> None:
+        self._open.add(client)
+
+    def discard(self, client: Client) -> None:
+        self._open.discard(client)
+
     @contextmanager
     def counted(self, client: Client) -> Iterator[None]:
         self._open.add(client)

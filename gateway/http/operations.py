@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Coroutine, Mapping
 from contextlib import aclosing
 from time import monotonic
 from typing import Any, Protocol
@@ -52,8 +52,14 @@ class Operations:
         return list(self._tasks)
 
     def start(self, its: str, request: Request, values: Mapping[str, Any], request_id: str) -> None:
-        task = asyncio.get_running_loop().create_task(self._run(its, request, values, request_id))
-        self._tasks[its] = task
+        self._begin(its, self._answer(its, request, values, request_id))
+
+    def go_on(self, its: str, answered: Response | AsyncGenerator[Response, None]) -> None:
+        """Have an operation told that the service has answered already."""
+        self._begin(its, self._tell(its, answered))
+
+    def _begin(self, its: str, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks[its] = asyncio.get_running_loop().create_task(self._run(its, work))
 
     def stop(self, its: str) -> None:
         """End an operation, wherever it is; nothing is told of it."""
@@ -75,9 +81,9 @@ class Operations:
             self.stop(its)
         await asyncio.gather(*self._ending, return_exceptions=True)
 
-    async def _run(self, its: str, request: Request, values: Mapping[str, Any], request_id: str) -> None:
+    async def _run(self, its: str, work: Coroutine[Any, Any, None]) -> None:
         try:
-            await self._answer(its, request, values, request_id)
+            await work
         except SlowReader:
             self._told.is_slow()
         finally:
@@ -86,7 +92,7 @@ class Operations:
                 self._streaming.discard(its)
 
     async def _answer(self, its: str, request: Request, values: Mapping[str, Any], request_id: str) -> None:
-        told, deadline_s = self._told, self._deadline_s
+        deadline_s = self._deadline_s
         try:
             with self._deadlines.within(deadline_s + GRACE_S):
                 answered = await self._service.subscribe(
@@ -94,6 +100,10 @@ class Operations:
                 )
         except TimeoutError:
             answered = self._service.refuse(DeadlineExceeded(deadline_s))
+        await self._tell(its, answered)
+
+    async def _tell(self, its: str, answered: Response | AsyncGenerator[Response, None]) -> None:
+        told = self._told
         if isinstance(answered, Response):
             if answered.is_refused:
                 await told.error(its, errors_of(answered))

@@ -21,6 +21,7 @@ from gateway.config import Settings
 from gateway.deadlines import Alarm, Deadlines
 from gateway.errors import BadHttp, GatewayError, HeadersTooLarge, Overloaded, RequestTimeout, UriTooLong
 from gateway.http.clients import Clients
+from gateway.http.cycle import Cycle
 from gateway.http.frames import Socket, SocketLimits, socket_scope
 from gateway.http.media import GRAPHQL
 from gateway.http.middleware import REFUSAL, SAFE_HEADERS, request_id
@@ -33,7 +34,6 @@ BODY_GRACE_S = 2.0
 # A refused body is dropped up to twice the limit; what exceeds this has no end (trailers, extensions of chunks).
 BODY_LIMITS = 4
 LINGER_S = 1.0
-COPIED_BYTES = 64 * 1024  # of a body that is put behind its head, so that both are one write
 
 _BETWEEN, _HEAD, _BODY = range(3)  # where in a message a connection is
 
@@ -61,34 +61,6 @@ class Edge:
 
     def readings(self) -> Iterator[Reading]:
         yield from self.unread.readings()
-
-
-class Cycle(RequestResponseCycle):
-    """A request and its answer, which may be written in one piece."""
-
-    def write_whole(self, status: int, headers: bytes, body: bytes) -> bool:
-        """Write an answer whose header lines are known to be sound; False where it must go through ``send``, message by message."""
-        if self.flow.write_paused or self.response_started or self.scope["method"] == "HEAD":
-            return False
-        if self.disconnected:
-            return True
-        self.response_started = self.response_complete = True
-        self.waiting_for_100_continue = False
-        head = [STATUS_LINE[status]]
-        for name, value in self.default_headers:
-            head += name, b": ", value, b"\r\n"
-        head += headers, b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
-        if len(body) < COPIED_BYTES:
-            head.append(body)
-            self.transport.write(b"".join(head))
-        else:
-            self.transport.write(b"".join(head))
-            self.transport.write(body)
-        self.message_event.set()
-        if not self.keep_alive:
-            self.transport.close()
-        self.on_response()
-        return True
 
 
 class Protocol(HttpToolsProtocol):
