@@ -14,7 +14,10 @@ GatewayError
 │   ├── CursorExpired, SlowReader   of a stream of events: what came after the cursor is kept no more; they are not taken in time
 │   ├── CursorTooLong       an order of columns whose values are too long for a cursor
 │   ├── OutOfRange          a sum has no place in its type
-│   └── Conflict            another row already has a value that must be unique
+│   ├── NotFound, CursorExpired, SlowReader
+│   └── Conflict            another row already has a value that must be unique, or a row is not as it was expected to be
+│       ├── Contended            others wrote the same at the same time
+│       └── InFlight             a request of the same idempotency key runs
 ├── OperatorError           whoever runs the gateway must act
 │   ├── ConfigError         a setting; ends the start with one line
 │   ├── BadData             a file to load; ends the load with one line
@@ -193,8 +196,15 @@ class CursorTooLong(CallerError):
 
 
 class Conflict(CallerError):
+    """Another row already has a value that must be unique.
+
+    ``collection`` and ``columns`` say whose and which, by the names of the declaration where that is known; none where nobody says which.
+    """
+
     code = "CONFLICT"
     http_status = 409
+    collection: str = ""
+    columns: tuple[str, ...] = ()
 
 
 class Contended(Conflict):
@@ -203,6 +213,14 @@ class Contended(Conflict):
     def __init__(self, store: str) -> None:
         super().__init__("Others wrote the same at the same time. Nothing has happened; try again.", store=store)
         self.store = store
+
+
+class InFlight(Conflict):
+    """A request with the same idempotency key runs at this moment. ``retryAfter`` is in seconds, as the header's."""
+
+    def __init__(self, seconds: int = 1) -> None:
+        super().__init__("A request with the same Idempotency-Key is running: try again when it has ended.", retryAfter=seconds)
+        self.retry_after_s = seconds
 
 
 class NotFound(CallerError):

@@ -162,6 +162,7 @@ class Service:
         self._beside = ThreadPoolExecutor(1, "gateway-beside")
         self._mending = ThreadPoolExecutor(1, "gateway-mending")
         self._may_explain = may_explain
+        self.replication = graph.writes
         self._schema = schema
         self._feed = feed
         self._deadlines = Deadlines()
@@ -183,7 +184,7 @@ class Service:
         now = time.monotonic() if started is None else started
         deadline = None if deadline_s is None else now + deadline_s
         trace: list[StoreCall] | None = [] if request.explain == "trace" else None
-        ctx = RequestContext(self.stores, request_id, deadline, trace, started=now, values=values)
+        ctx = RequestContext(self.stores, request_id, deadline, trace, started=now, values=values, replication=self.replication)
         try:
             return cast("Response", await self._answer(request, ctx))
         except Exception as exc:
@@ -208,7 +209,8 @@ class Service:
         the events after it follow. Where the stream itself fails, the last response has its error alone. ``aclose`` ends it.
         """
         now = time.monotonic() if started is None else started
-        ctx = RequestContext(self.stores, request_id, None if deadline_s is None else now + deadline_s, started=now, values=values)
+        deadline = None if deadline_s is None else now + deadline_s
+        ctx = RequestContext(self.stores, request_id, deadline, started=now, values=values, replication=self.replication)
         try:
             answered = await self._answer(request, ctx, deadline_s, may_stream=True)
         except Exception as exc:
@@ -326,7 +328,8 @@ class Service:
         async def respond_to(happened: Happened) -> Response:
             now = time.monotonic()
             deadline = None if deadline_s is None else now + deadline_s
-            its = RequestContext(self.stores, ctx.request_id, deadline, started=now, values=ctx.values, cursor=happened.cursor)
+            its = RequestContext(self.stores, ctx.request_id, deadline, started=now, values=ctx.values, replication=self.replication)
+            its.cursor = happened.cursor
             try:
                 with self._deadlines.within((deadline_s or 0) + GRACE_S) if deadline_s is not None else nullcontext():
                     state = await execute(plan, bounds, its, allowed, self.limits, variables=variables, event=happened.value)

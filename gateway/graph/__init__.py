@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from gateway.graph.inputs import Direction, Interval, filter_of, order_of
     from gateway.graph.operators import BASIC, FULL
     from gateway.graph.scalars import SCALARS, Base64, BigInt, Date, DateTime, Json, LocalTime, ObjectID
+    from gateway.writes.declarations import cascade, follow_up, replicate
 
 _NAMES = {
     "datasets": ("Dataset", "Derived", "Line"),
@@ -67,7 +68,8 @@ _NAMES = {
     "operators": ("BASIC", "FULL"),
     "scalars": ("SCALARS", "Base64", "BigInt", "Date", "DateTime", "Json", "LocalTime", "ObjectID"),
 }
-_HOME = {name: module for module, names in _NAMES.items() for name in names}
+_HOME = {name: f"{__name__}.{module}" for module, names in _NAMES.items() for name in names}
+_HOME |= dict.fromkeys(("cascade", "follow_up", "replicate"), "gateway.writes.declarations")
 
 __all__ = [
     "BASIC",
@@ -94,6 +96,7 @@ __all__ = [
     "Through",
     "average",
     "batched",
+    "cascade",
     "column",
     "computed",
     "count",
@@ -101,6 +104,7 @@ __all__ = [
     "embedded",
     "field_of",
     "filter_of",
+    "follow_up",
     "lookup",
     "many",
     "many_edges",
@@ -111,6 +115,7 @@ __all__ = [
     "one",
     "order_of",
     "part",
+    "replicate",
     "stats",
     "subscription",
     "total",
@@ -120,5 +125,5 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    found = globals()[name] = getattr(import_module(_HOME[name]), name)
     return found

@@ -17,6 +17,7 @@ from graphql import GraphQLField, is_abstract_type, is_object_type
 from gateway.engine.declared import ROOT, Declared, Problem, Rows
 from gateway.engine.sources import Part, Resolver, Streaming, source_of
 from gateway.graph.fields import Graph
+from gateway.graph.replicating import of_replication
 from gateway.stores.base import Ability, Collection, Type
 from gateway.stores.kinds import Kind, listed
 
@@ -27,7 +28,7 @@ def check(graph: Graph, kinds: Mapping[str, Kind] | None = None) -> list[Problem
     ``kinds`` are those of its stores by name, where they are known: of these nothing may be asked that they cannot do.
     """
     known = kinds or {}
-    declared = (*_of_collections(graph.collections), *_of_schema(graph), *_of_context(graph.context))
+    declared = (*_of_collections(graph.collections), *_of_schema(graph), *_of_context(graph.context), *of_replication(graph, known))
     held = _of_columns(graph.collections, known)
     found = dict.fromkeys([*declared, *held, *_of_fields(graph, known), *_of_data(graph, known)])
     return list(found)

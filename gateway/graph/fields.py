@@ -52,12 +52,14 @@ from gateway.engine.sources import (
     Stats,
 )
 from gateway.engine.sources import Through as Through
-from gateway.engine.sources.source import SOURCE
+from gateway.engine.sources.source import SOURCE, source_in
 from gateway.engine.values import raw
 from gateway.graph.datasets import Dataset
 from gateway.graph.scalars import Base64, BigInt, Date, DateTime, LocalTime, ObjectID
 from gateway.stores.base import Collection, Column, Measure, Row, Type
+from gateway.writes.declarations import Target, ends_of
 from gateway.writes.feed import Event
+from gateway.writes.replication import Replication
 
 # --------------------------------------------------------------------------------------------------------------- fields
 
@@ -445,7 +447,35 @@ class Graph:
     first_query: str = ""  # what GraphiQL shows to somebody who comes for the first time
     middleware: tuple[Middleware, ...] = ()  # around all paths, outermost first (docs/http.md)
     context: ContextFunction | None = None  # who asks, and what else batch functions and resolvers know of it (docs/http.md)
+    replication: tuple[Target, ...] = ()  # where nouns go beside their home (docs/writes.md)
+    audit: str | None = None  # the store that has the audit of all writes; None: each that is written has its own
 
     @property
     def store_names(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(collection.store for collection in self.collections))
+        audit = () if self.audit is None else (self.audit,)
+        return tuple(dict.fromkeys([*(collection.store for collection in self.collections), *audit]))
+
+    @property
+    def has_mutations(self) -> bool:
+        return self.schema._schema.mutation_type is not None
+
+    @property
+    def followed(self) -> frozenset[str]:
+        """The stores whose writes are told to subscriptions."""
+        type_ = self.schema._schema.subscription_type
+        sources = [] if type_ is None else [source_in(definition) for definition in type_.fields.values()]
+        return frozenset(source.collection.store for source in sources if isinstance(source, Followed))
+
+    @property
+    def logged(self) -> frozenset[str]:
+        """The stores with tables of the gateway's own: in which it writes what is managed, or that it delivers to, or whose writes it tells."""
+        if not self.has_mutations and not self.replication:
+            return self.followed
+        written = [collection.store for collection in self.collections if collection.managed and self.has_mutations]
+        ends = [its for target in self.replication for its in ends_of(target)]
+        return self.followed.union([*written, *(its.store for its in ends), *(() if self.audit is None else (self.audit,))])
+
+    @property
+    def writes(self) -> Replication:
+        """What it declares of its writes, as transactions look it up."""
+        return Replication(self.replication, self.audit, self.logged)

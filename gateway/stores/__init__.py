@@ -186,7 +186,7 @@ class _Operator:
     timeout_s: float | None
     started: float = field(default_factory=time.monotonic)
     trace: list[StoreCall] | None = None
-    transaction: Transaction | None = None
+    within: Transaction | None = None
 
     def seconds(self, limit: float) -> float:
         return limit if self.timeout_s is None else self.timeout_s

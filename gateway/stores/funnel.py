@@ -22,7 +22,7 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from gateway.deadlines import Deadlines
-from gateway.errors import AbilityMissing, GatewayError, StoreTimeout, StoreUnavailable, WrongValue
+from gateway.errors import AbilityMissing, Conflict, Contended, GatewayError, StoreTimeout, StoreUnavailable, WrongValue
 from gateway.stores.base import Request, Store, Transaction, statements
 from gateway.stores.kinds import Kind, kind_named, listed
 from gateway.stores.requests import ABILITIES, Ability
@@ -52,7 +52,7 @@ class Caller(Protocol):
 
     started: float
     trace: list[StoreCall] | None
-    transaction: Transaction | None  # what answers its writes, where that is not the store itself
+    within: Transaction | None  # what answers its writes, where that is not the store itself
 
     def seconds(self, limit: float) -> float:
         """Return the seconds that a call may take whose own limit is ``limit``; DeadlineExceeded where there are none left."""
@@ -80,7 +80,7 @@ class Funnel:
     def __init__(self, stores: StoresByName, layers: Sequence[Layer], *, timeout_s: float, write_timeout_s: float) -> None:
         self._stores = stores
         self.timeout_s = timeout_s
-        self._write_timeout_s = write_timeout_s
+        self.write_timeout_s = write_timeout_s
         self._deadlines = Deadlines()
         self.calls: Counter[str] = Counter()
         self._last = self._refuse(self._split(self._call))
@@ -170,8 +170,8 @@ class Funnel:
         self.calls[f"{name}.{request.about}"] += 1
         store = self._stores[name]
         if request.is_write:
-            answers = (caller.transaction or store).answer
-            seconds = caller.seconds(self._write_timeout_s)
+            answers = (caller.within or store).answer
+            seconds = caller.seconds(self.write_timeout_s)
         else:
             answers = store.answer
             seconds = caller.seconds(self.timeout_s)
@@ -225,10 +225,17 @@ def _is_as_asked(error: Exception, store: str) -> bool:
 
 def _named(error: Exception, store: str, seconds: float) -> Exception:
     """Return the error with the name of the store that was asked."""
+    if isinstance(error, Contended):
+        return Contended(store)
     if isinstance(error, StoreUnavailable):
-        return StoreUnavailable(store, error.reason, error.told)
+        unavailable = StoreUnavailable(store, error.reason, error.told)
+        unavailable.extensions.update((name, value) for name, value in error.extensions.items() if name not in ("code", "store"))
+        return unavailable
     if isinstance(error, GatewayError) and not isinstance(error, StoreTimeout):
-        return type(error)(error.message, **{n: value for n, value in error.extensions.items() if n not in ("code", "store")}, store=store)
+        named = type(error)(error.message, **{n: value for n, value in error.extensions.items() if n not in ("code", "store")}, store=store)
+        if isinstance(error, Conflict) and isinstance(named, Conflict):
+            named.collection, named.columns = error.collection, error.columns
+        return named
     return StoreTimeout(store, error.seconds if isinstance(error, StoreTimeout) else seconds)
 
 

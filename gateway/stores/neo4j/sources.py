@@ -35,7 +35,7 @@ class Source:
         self.edge = collection.relationship
         self.variables = tuple(variables) or (("n",) if self.edge is None else ("s", "r", "e"))
         self.is_careful = self.is_careful or not collection.managed
-        self._prefix = prefix
+        self.prefix = prefix
         self._forms: dict[str, Form] = {}
         self._decoders: dict[tuple[str, ...], list[tuple[int, Decode]]] = {}
         self._require_paths()
@@ -64,7 +64,7 @@ class Source:
                 )
 
     def _labels(self, labels: str) -> tuple[str, ...]:
-        return tuple([self._prefix + label for label in labels.split("|")]) if labels else ()
+        return tuple([self.prefix + label for label in labels.split("|")]) if labels else ()
 
     @property
     def relationship(self) -> Relationship:

@@ -124,8 +124,11 @@ class Dialect(ABC):
     def upsert(self, source: sa.Table, collection: Collection) -> sa.ClauseElement: ...
 
     @abstractmethod
+    def written(self, collection: Collection, names: Sequence[str], rows: Sequence[Row]) -> list[tuple[Value, ...]]:
+        """Return what a statement that writes rows of these columns is executed with: once for each."""
+
     def upsert_values(self, collection: Collection, rows: Sequence[Row]) -> list[tuple[Value, ...]]:
-        """Return what the upsert statement is executed with: once for each."""
+        return self.written(collection, collection.names, rows)
 
     @abstractmethod
     def delete(self, source: sa.Table, collection: Collection) -> sa.ClauseElement: ...

@@ -136,9 +136,10 @@ class PostgreSQL(Dialect):
             return insert.on_conflict_do_nothing(index_elements=key)
         return insert.on_conflict_do_update(index_elements=key, set_=rest)
 
-    def upsert_values(self, collection: Collection, rows: Sequence[Row]) -> list[tuple[Value, ...]]:
-        encoders = self.encoders(collection, collection.names)
-        moments = [number for number, column in enumerate(collection.columns) if _is_moment(column)] if collection.managed else []
+    def written(self, collection: Collection, names: Sequence[str], rows: Sequence[Row]) -> list[tuple[Value, ...]]:
+        """Return a list for each column, in calls of ROWS_PER_STATEMENT."""
+        encoders = self.encoders(collection, names)
+        moments = [number for number, name in enumerate(names) if _is_moment(collection[name])] if collection.managed else []
         calls = []
         for start in range(0, len(rows), ROWS_PER_STATEMENT):
             columns = list(zip(*rows[start : start + ROWS_PER_STATEMENT], strict=True))

@@ -45,11 +45,12 @@ from gateway.stores.base import (
 )
 from gateway.stores.sql import aiosqlite as sql_aiosqlite
 from gateway.stores.sql import asyncpg as sql_asyncpg
+from gateway.stores.sql.answers import _send
 from gateway.stores.sql.dialects import Dialect
 from gateway.stores.sql.postgresql import ROWS_PER_STATEMENT, PostgreSQL
 from gateway.stores.sql.sqlite import SQLite
 from gateway.stores.sql.statements import Statements
-from gateway.stores.sql.store import SqlStore, _send
+from gateway.stores.sql.store import SqlStore
 from tests.gateway.stores.proxies import Proxy
 from tests.kinds import kinds, url_of
 
