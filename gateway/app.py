@@ -25,6 +25,7 @@ def create_app(settings: Settings, graph: Graph, layers: Sequence[Layer] = (), *
     """
     stores = connect(settings, layers, graph)
     stores.hold(looks_at(stores, graph, unchecked))
+    beside = Beside(stores, graph, settings, has_relay=settings.relay)
     service = Service(
         graph,
         stores,
@@ -33,8 +34,8 @@ def create_app(settings: Settings, graph: Graph, layers: Sequence[Layer] = (), *
         documents_bytes=settings.plan_cache_limit_bytes,
         openness=Openness(settings.introspection, settings.suggestions, settings.type_names),
         may_explain=not settings.is_production,
+        feed=beside.feed,
     )
-    beside = Beside(stores, graph, settings, has_relay=settings.relay)
     return application(
         service,
         stores,

@@ -47,6 +47,7 @@ class RequestContext:
     noted: list[LimitExceeded] = field(default_factory=list)  # limits that it is beyond where they are only measured
     has_wrong_values: bool = False  # a WrongValue stands in a row that it read
     values: Mapping[str, Any] = field(default_factory=lambda: NO_VALUES)
+    cursor: str | None = None  # of a subscription's event: to go on after it
     replication: Replication = NOTHING_DECLARED  # what the graph declares of its writes
     idempotency_key: str | None = None  # a mutation of the same subject and key happens once
     committed: tuple[Written, ...] = ()  # what its transactions have written, in order

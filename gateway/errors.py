@@ -11,6 +11,7 @@ GatewayError
 │   ├── BadUserInput        a variable or an argument has a value that cannot be
 │   ├── LimitExceeded       more than a limit of the settings allows
 │   │   └── TextLimitExceeded    seen already while the text was read
+│   ├── CursorExpired, SlowReader   of a stream of events: what came after the cursor is kept no more; they are not taken in time
 │   ├── CursorTooLong       an order of columns whose values are too long for a cursor
 │   ├── OutOfRange          a sum has no place in its type
 │   ├── NotFound, CursorExpired, SlowReader
@@ -31,6 +32,7 @@ GatewayError
 └── Bug                     we must act; a client sees "Internal server error" and an id
     ├── BatchMismatch       a batch function answered with something else than it has to
     ├── ContextMismatch     the graph's context function likewise
+    ├── StreamNotThere      a subscription to a collection whose writes nobody tells
     ├── NativeQueryMissing  a native query is not written for the kind of the store that it is asked of
     ├── AbilityMissing      a store is asked for what its kind cannot do
     ├── NarrowingRefused    a request cannot leave out the rows that it was told to
@@ -353,6 +355,13 @@ class ContextMismatch(Bug):
 
     def __init__(self, name: str, *, expected: str, got: str) -> None:
         super().__init__(f"the context function {name}: expected {expected}, got {got}")
+
+
+class StreamNotThere(Bug):
+    """Nobody tells the writes of a collection: the gateway was made without a feed."""
+
+    def __init__(self, collection: str) -> None:
+        super().__init__(f"a subscription to {collection}: expected a feed of its writes, and there is none")
 
 
 class NativeQueryMissing(Bug):

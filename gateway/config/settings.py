@@ -129,6 +129,19 @@ class Settings(BaseSettings):
     unread_timeout_s: Seconds = 10.0
     unread_limit_bytes: int = Field(default=67_108_864, ge=65_536, le=1_099_511_627_776, description="bytes, from 65536 to 1099511627776")
 
+    # Sockets and streams of events
+    streams_max: int = _limit(500, "sockets and streams of events that are open at a time")
+    subscriptions_max: int = _limit(20, "operations that run at a time over one socket or stream of events")
+    socket_init_timeout_s: Seconds = 3.0
+    socket_message_limit_bytes: int = _limit(64 * 1024, "bytes of a message over a socket", least=1_024)
+    socket_messages_per_s: int = _limit(100, "frames a second over a socket, of all sorts")
+    socket_headers: Annotated[tuple[str, ...], NoDecode, BeforeValidator(header_names)] = Field(
+        default=("Authorization",), description="names of headers, such as Authorization"
+    )
+    stream_ping_s: Seconds = 20.0
+    stream_queue_max: int = _limit(64, "messages that wait for a client with a socket or a stream of events")
+    stream_stalled_s: Seconds = 2.0
+
     request_deadline_s: Seconds = 10.0
     store_timeout_s: Seconds = 3.0
     store_write_timeout_s: Seconds = 5.0

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         one,
         part,
         stats,
+        subscription,
         total,
     )
     from gateway.graph.inputs import Direction, Interval, filter_of, id_of, input_of, order_of
@@ -62,7 +63,7 @@ _NAMES = {
             "maximum",
             "minimum",
         ),
-        *("node", "nodes", "one", "part", "stats", "total"),
+        *("node", "nodes", "one", "part", "stats", "subscription", "total"),
     ),
     "inputs": ("Direction", "Interval", "filter_of", "id_of", "input_of", "order_of"),
     "operators": ("BASIC", "FULL"),
@@ -124,6 +125,7 @@ __all__ = [
     "part",
     "replicate",
     "stats",
+    "subscription",
     "total",
     "update",
     "upsert",

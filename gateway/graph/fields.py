@@ -1,4 +1,5 @@
-"""How a schema field names where its data comes from: column(), one(), each(), many(), through(), stats(), batched(), node().
+"""How a schema field names where its data comes from: column(), one(), each(), many(), through(), stats(), batched(), node(),
+subscription().
 
 A field carries its source as data (in Strawberry's metadata); the engine plans from it, and nothing here runs a query. One that is
 declared nullable, and is null only together with an error, says so to clients by itself: ``@semanticNonNull``.
@@ -35,6 +36,7 @@ from gateway.engine.sources import (
     Computed,
     Each,
     Embedded,
+    Followed,
     FromColumn,
     Lookup,
     Many,
@@ -48,13 +50,14 @@ from gateway.engine.sources import (
     Stats,
 )
 from gateway.engine.sources import Through as Through
-from gateway.engine.sources.source import SOURCE
+from gateway.engine.sources.source import SOURCE, source_in
 from gateway.engine.values import raw
 from gateway.graph.datasets import Dataset
 from gateway.graph.inputs import SCALAR_OF
 from gateway.graph.scalars import write_defaults
 from gateway.stores.base import Collection, Column, Measure, Row, Type
 from gateway.writes.declarations import Target, ends_of
+from gateway.writes.feed import Event
 from gateway.writes.replication import Replication
 
 # --------------------------------------------------------------------------------------------------------------- fields
@@ -304,6 +307,37 @@ def batched(
     return _field(source, description, arguments)
 
 
+def subscription(
+    collection: Collection,
+    *,
+    by: Mapping[str, str] | None = None,
+    among: Mapping[str, str] | None = None,
+    when: Callable[[Event], bool] | None = None,
+    description: str | None = None,
+) -> Any:
+    """Return a field of the subscription's root: the row of each write of ``collection`` that leaves one, as it was written.
+
+    ``by`` (argument to column): only rows with that value; ``among``: with one of a list of values. No argument is required.
+    ``when`` is asked for each write (``gateway/writes/feed.py``), and has to be quick::
+
+        event_recorded: Event = subscription(
+            events, by={"user_id": "user_id"}, among={"types": "type"}, when=lambda write: write.action == "insert"
+        )
+    """
+    _require_collection("subscription", collection)
+    one_of, some_of = dict(by or {}), dict(among or {})
+    if twice := sorted(one_of.keys() & some_of.keys()):
+        raise TypeError(f"subscription({collection.name}): expected each argument once, in by or in among; got {', '.join(twice)} in both")
+    types: dict[str, Any] = {name: _argument_type(collection, its) for name, its in one_of.items()}
+    types |= {name: list[_argument_type(collection, its)] for name, its in some_of.items()}  # type: ignore[misc]
+    arguments = [_argument(name, Optional[its], f"{_only(name)}; all of them without.") for name, its in types.items()]
+    return _field(Followed(collection, by=one_of, among=some_of, when=when), description, arguments)
+
+
+def _only(argument: str) -> str:
+    return f"Only those of {'these' if argument.endswith('s') else 'this'} {argument.removesuffix('_id').replace('_', ' ')}"
+
+
 def field_of(source: Source, *, description: str | None = None, arguments: Sequence[StrawberryArgument] = ()) -> Any:
     """Return a field of a source of one's own (``engine/sources/source.py`` says what one is)."""
     return _field(source, description, arguments)
@@ -427,13 +461,20 @@ class Graph:
         return self.schema._schema.mutation_type is not None
 
     @property
+    def followed(self) -> frozenset[str]:
+        """The stores whose writes are told to subscriptions."""
+        type_ = self.schema._schema.subscription_type
+        sources = [] if type_ is None else [source_in(definition) for definition in type_.fields.values()]
+        return frozenset(source.collection.store for source in sources if isinstance(source, Followed))
+
+    @property
     def logged(self) -> frozenset[str]:
-        """The stores with tables of the gateway's own: in which it writes what is managed, or that it delivers to. None without writes."""
+        """The stores with tables of the gateway's own: in which it writes what is managed, or delivers to, or whose writes it tells."""
         if not self.has_mutations and not self.replication:
-            return frozenset()
+            return self.followed
         written = [collection.store for collection in self.collections if collection.managed and self.has_mutations]
         ends = [its for target in self.replication for its in ends_of(target)]
-        return frozenset([*written, *(its.store for its in ends), *(() if self.audit is None else (self.audit,))])
+        return self.followed.union([*written, *(its.store for its in ends), *(() if self.audit is None else (self.audit,))])
 
     @property
     def writes(self) -> Replication:

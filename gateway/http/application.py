@@ -25,6 +25,7 @@ from gateway.http.hosts import Hosts
 from gateway.http.media import GRAPHQL
 from gateway.http.middleware import EXCHANGE, Exchange, ExchangeMiddleware, read_headers
 from gateway.http.protocol import Edge
+from gateway.http.websocket import SocketEndpoint
 from gateway.observability.metrics import CONTENT_TYPE, Metrics, Reading
 from gateway.service import Service
 from gateway.stores import Stores
@@ -46,9 +47,11 @@ class Application(ExchangeMiddleware):
         hosts: Hosts,
         edge: Edge,
         direct: Mapping[str, ASGIApp],
+        sockets: Mapping[str, ASGIApp],
         around: Sequence[Middleware] = (),
     ) -> None:
         self._handled = ExceptionMiddleware(pages, handlers)
+        self._sockets = sockets
         if around:
             super().__init__(self._wrapped(around, direct), hosts, is_whole=False)
         else:
@@ -61,13 +64,16 @@ class Application(ExchangeMiddleware):
         return self._lifespan(self)
 
     async def _pages(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket" and (endpoint := self._sockets.get(scope["path"])) is not None:
+            await endpoint(scope, receive, send)
+            return
         scope["app"] = self  # a router that is not alone leaves what it does not know to the handlers
         await self._handled(scope, receive, send)
 
     def _wrapped(self, around: Sequence[Middleware], direct: Mapping[str, ASGIApp]) -> ASGIApp:
         async def inner(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] != "http":
-                await self._handled(scope, receive, send)
+                await self._pages(scope, receive, send)
                 return
             exchange: Exchange = scope[EXCHANGE]
             exchange.headers = read_headers(scope)
@@ -111,7 +117,7 @@ def application(
     ConfigError where nobody said for which hosts it is.
     """
     edge = Edge(settings)
-    endpoint = GraphQLEndpoint(service, settings, lambda: edge.unread.is_over, context)
+    endpoint = GraphQLEndpoint(service, settings, lambda: edge.unread.is_over, context, edge.clients)
     pages = [] if settings.is_production else graphiql.routes(first_query)
 
     @asynccontextmanager
@@ -141,11 +147,13 @@ def application(
     )
     cors = [Middleware(Cors, settings=settings, path=GRAPHQL_PATH)] if settings.cors_origins else []
     around = [*cors, *middleware]
-    return Application(router, {404: refuse, 405: refuse}, Hosts(settings), edge, {GRAPHQL_PATH: endpoint}, around)
+    hosts = Hosts(settings)
+    sockets = {GRAPHQL_PATH: SocketEndpoint(service, settings, hosts, edge.clients, context)}
+    return Application(router, {404: refuse, 405: refuse}, hosts, edge, {GRAPHQL_PATH: endpoint}, sockets, around)
 
 
 def _metrics(service: Service, edge: Edge, readings: Callable[[], Iterable[Reading]]) -> Callable[[Request], Awaitable[Response]]:
-    metrics = Metrics(lambda: chain(edge.readings(), service.readings(), readings()))
+    metrics = Metrics(lambda: chain(edge.readings(), edge.clients.readings(), service.readings(), readings()))
 
     async def endpoint(_: Request) -> Response:
         return Response(metrics.text(), media_type=CONTENT_TYPE)

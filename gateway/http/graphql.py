@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from time import monotonic
+from typing import Any, cast
 
 from starlette.types import Message, Receive, Scope, Send
 
 from gateway.config import Settings
+from gateway.context import NO_VALUES
 from gateway.deadlines import Deadlines
 from gateway.errors import (
     BadHttp,
@@ -30,9 +32,11 @@ from gateway.errors import (
 )
 from gateway.graph.fields import ContextFunction
 from gateway.http import requests, statuses
+from gateway.http.clients import Clients
 from gateway.http.identity import values_of
-from gateway.http.media import GRAPHQL, JSON, accepted, is_json
+from gateway.http.media import EVENTS, GRAPHQL, JSON, accepted, accepts_events, is_json
 from gateway.http.middleware import EXCHANGE, Exchange
+from gateway.http.sse import EventStreams, is_about_a_stream, resumed
 from gateway.service import Request, Response, Service
 
 GRACE_S = 0.2  # how much later than the service's own deadline the request is cut
@@ -58,8 +62,17 @@ class ClientGoneError(Exception):
 class GraphQLEndpoint:
     """The ASGI application at ``/graphql``. GET is for queries alone, and only where the settings serve it."""
 
-    def __init__(self, service: Service, settings: Settings, is_over: Callable[[], bool], context: ContextFunction | None = None) -> None:
-        self._service = service
+    def __init__(
+        self,
+        service: Service,
+        settings: Settings,
+        is_over: Callable[[], bool],
+        context: ContextFunction | None,
+        clients: Clients,
+    ) -> None:
+        self.service = self._service = service
+        self.settings = settings
+        self._events = EventStreams(self, clients)
         self._context = context
         self._is_over = is_over  # whether answers that are not taken hold too much memory
         self._settings = settings
@@ -83,19 +96,28 @@ class GraphQLEndpoint:
         written: list[str] = []
         deadline_s = self._deadline_s
         try:
+            if is_about_a_stream(scope, exchange.headers):
+                await self._events.single(scope, exchange, receive, send)
+                return
+            accept = exchange.headers.get(b"accept")
+            takes_events = accept is not None and b"event-stream" in accept and accepts_events(accept)
             asked = exchange.headers.get(b"x-gateway-deadline-ms")
             if asked is not None:
                 deadline_s = min(deadline_s, _deadline_s(asked))
             limit = self._deadlines.within(deadline_s + GRACE_S)
             with limit:
-                accepted_type = self._check(scope, exchange)
+                accepted_type = self._check(scope, exchange, takes_events=takes_events)
                 # One limit for both, moved between them: a second one would cost every request.
                 end = limit.when
                 limit.when = end - max(0.0, deadline_s + GRACE_S - self._body_timeout_s)
                 request = await self._read(scope, exchange, receive)
                 limit.when = end
                 exchange.operation = request.operation_name
-                response = await self._answer(request, scope, exchange, receive, deadline_s, written)
+                answered = await self._answer(request, scope, exchange, receive, deadline_s, written, takes_events=takes_events)
+            if takes_events and (accepted_type is EVENTS or not isinstance(answered, Response)):
+                await self._events.distinct(answered, exchange, receive, send)
+                return
+            response = cast("Response", answered)
         except ClientGoneError:
             return
         except TimeoutError:
@@ -129,14 +151,36 @@ class GraphQLEndpoint:
             await self._linger(exchange, receive)
             await send({"type": "http.response.body", "body": b""})
 
-    def _check(self, scope: Scope, exchange: Exchange) -> bytes:
+    async def read(self, scope: Scope, exchange: Exchange, receive: Receive) -> Request:
+        """Return the request of a POST within the time that it may take to come; an error where it is refused whatever its body."""
+        exchange.is_quiet = False
+        self._check_post(exchange.headers)
+        try:
+            with self._deadlines.within(self._body_timeout_s):
+                return await self._read(scope, exchange, receive)
+        except TimeoutError:
+            raise self._late(self._deadline_s) from None
+
+    async def values(self, scope: Scope, exchange: Exchange) -> Mapping[str, Any]:
+        """Return what the graph's context function gives."""
+        if self._context is None:
+            return NO_VALUES
+        try:
+            with self._deadlines.within(self._deadline_s):
+                return await values_of(self._context, scope, exchange.request_id)
+        except TimeoutError:
+            raise DeadlineExceeded(self._deadline_s) from None
+
+    def _check(self, scope: Scope, exchange: Exchange, *, takes_events: bool) -> bytes:
         """Return the media type of a good answer; an error where the request is refused whatever its body."""
         method, headers = scope["method"], exchange.headers
         if method != "POST" and not (method == "GET" and self._settings.get):
             raise MethodNotAllowed(f"{method[:16]} is not allowed here; send a POST.")
         media_type = accepted(headers.get(b"accept"))
         if media_type is None:
-            raise NotAcceptable("Answers are application/graphql-response+json or application/json.")
+            if not takes_events:
+                raise NotAcceptable("Answers are application/graphql-response+json or application/json, or text/event-stream.")
+            media_type = EVENTS
         if method == "GET":
             self._check_get(scope, exchange)
         else:
@@ -236,18 +280,31 @@ class GraphQLEndpoint:
                     size += len(message["body"])
 
     async def _answer(
-        self, request: Request, scope: Scope, exchange: Exchange, receive: Receive, deadline_s: float, written: list[str]
-    ) -> Response:
+        self,
+        request: Request,
+        scope: Scope,
+        exchange: Exchange,
+        receive: Receive,
+        deadline_s: float,
+        written: list[str],
+        *,
+        takes_events: bool,
+    ) -> Response | AsyncGenerator[Response, None]:
         """Return the service's answer; ClientGoneError when the client leaves while it is made."""
         watch = _Watch(receive, self._deadlines)
+        answer: Any = self._service.answer
+        if takes_events:
+            answer = self._service.subscribe
+            request = resumed(request, exchange.headers)
         try:
             if self._context is None:
-                return await self._service.answer(request, request_id=exchange.request_id, deadline_s=deadline_s, written=written)
+                return cast("Response", await answer(request, request_id=exchange.request_id, deadline_s=deadline_s, written=written))
             started = monotonic()
             values = await values_of(self._context, scope, exchange.request_id)
-            return await self._service.answer(
+            told = await answer(
                 request, request_id=exchange.request_id, deadline_s=deadline_s, values=values, started=started, written=written
             )
+            return cast("Response", told)
         except asyncio.CancelledError:
             if watch.take_back():
                 raise ClientGoneError from None

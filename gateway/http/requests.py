@@ -49,6 +49,11 @@ def from_query_string(query_string: bytes, *, depth_max: int, explain: str | Non
     return _request(fields, mutation_allowed=False, explain=explain)
 
 
+def from_payload(payload: Any) -> Request:
+    """Return the request in the payload of a message, which is decoded already."""
+    return _request(payload, mutation_allowed=True, explain=None)
+
+
 def decode(body: bytes, depth_max: int, values_max: int = VALUES_MAX) -> Any:
     """Return the JSON value in ``body``; BadJson where it is none, too deep, of too many values, or where reading it would lose something.
 

@@ -13,6 +13,7 @@ from gateway.engine.sources.parts import Part
 from gateway.engine.sources.resolver import Resolver
 from gateway.engine.sources.source import KEPT, NO_ARGUMENTS, Asked, Bound, Call, Source, Steps
 from gateway.engine.sources.stats import Stats
+from gateway.engine.sources.stream import ByHand, Followed, Happened, Streaming
 from gateway.engine.sources.version import Version
 from gateway.engine.sources.written import Written
 
@@ -23,11 +24,14 @@ __all__ = [
     "BatchFunction",
     "Batched",
     "Bound",
+    "ByHand",
     "Call",
     "Computed",
     "Each",
     "Embedded",
+    "Followed",
     "FromColumn",
+    "Happened",
     "Lookup",
     "Many",
     "ManyEdges",
@@ -41,6 +45,7 @@ __all__ = [
     "Source",
     "Stats",
     "Steps",
+    "Streaming",
     "Through",
     "Version",
     "Written",

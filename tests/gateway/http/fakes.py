@@ -11,6 +11,7 @@ from starlette.middleware import Middleware
 
 from gateway.config import Settings
 from gateway.errors import GatewayError, StoreUnavailable
+from gateway.graph.fields import ContextFunction
 from gateway.http.application import Application, application
 from gateway.observability.metrics import Reading
 from gateway.service import Request, Response, Service
@@ -91,11 +92,12 @@ def down(name: str) -> Exception:
 
 
 def make_app(
-    service: FakeService | None = None,
+    service: FakeService | Service | None = None,
     stores: FakeStores | None = None,
     *,
     query: str = "",
     middleware: Sequence[Middleware] = (),
+    context: ContextFunction | None = None,
     **settings: Any,
 ) -> Application:
     settings = {"allowed_hosts": ("gateway", "127.0.0.1"), **settings}
@@ -105,4 +107,5 @@ def make_app(
         Settings(**settings),
         first_query=query,
         middleware=middleware,
+        context=context,
     )
