@@ -250,6 +250,9 @@ class Service:
         for key, count in self.stores.calls.items():
             store, _, collection = key.partition(".")
             yield Reading("store_calls", "Calls that reached a store.", count, {"store": store, "collection": collection})
+        for (store, collection, column), count in self.stores.wrong_values.items():
+            labels = {"store": store, "collection": collection, "column": column}
+            yield Reading("wrong_values", "Values read from a store that are not of their column's type.", count, labels)
 
     # ----------------------------------------------------------------------------------------------------------- phases
 

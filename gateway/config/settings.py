@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from gateway.config.values import EXPECTED_GRAPH, folder, graph_name, header_names, host_patterns, origins
 from gateway.stores.kinds import normal_url
+from gateway.stores.requests.conditions import CONDITIONS_MOST, ITEMS_MOST, LEVELS_MOST, TEXT_MOST
 
 PREFIX = "GATEWAY_"
 
@@ -91,10 +92,10 @@ class Settings(BaseSettings):
     variables_list_max: int = _limit(1_000, "items of a list in variables")
     variables_values_max: int = _limit(10_000, "values in a request's variables")
     arguments_values_max: int = _limit(20_000, "values in the arguments of an operation")
-    filter_conditions_max: int = _limit(100, "conditions of a filter")
-    filter_depth_max: int = _limit(10, "levels of a filter")
-    filter_in_max: int = _limit(1_000, "items of a list in a filter")
-    filter_text_max: int = _limit(256, "characters to look for in a filter")
+    filter_conditions_max: int = _limit(100, "conditions of a filter", most=CONDITIONS_MOST)
+    filter_depth_max: int = _limit(10, "levels of a filter", most=LEVELS_MOST)
+    filter_in_max: int = _limit(1_000, "items of a list in a filter", most=ITEMS_MOST)
+    filter_text_max: int = _limit(256, "characters to look for in a filter", most=TEXT_MOST)
     cost_max: int = _limit(10_000, "objects that an operation's page sizes allow")
     objects_max: int = _limit(20_000, "objects of an answer")
     edges_max: int = _limit(100_000, "edges that are read for an operation")

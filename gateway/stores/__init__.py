@@ -52,7 +52,8 @@ class Stores:
     """The stores of the settings by name. Equal URLs share one pool; errors carry the name that was asked.
 
     ``layers`` stand in the way of all that a request of a client asks (``funnel.py``), the first of them outermost. ``calls`` counts what
-    reached a store, by ``"store.collection"``: a split batch counts once per part.
+    reached a store, by ``"store.collection"``: a split batch counts once per part. ``wrong_values`` counts values of other types than their
+    columns', by store, collection and column.
     """
 
     def __init__(
@@ -110,6 +111,10 @@ class Stores:
     @property
     def calls(self) -> Counter[str]:
         return self.funnel.calls
+
+    @property
+    def wrong_values(self) -> Counter[tuple[str, str, str]]:
+        return self.funnel.wrong_values
 
     def kind(self, name: str) -> str:
         return self[name].kind

@@ -75,7 +75,11 @@ class StoresByName(dict[str, Store]):
 
 
 class Funnel:
-    """The layers before some stores. ``calls`` counts what reached a store, by ``"store.collection"``: once per part."""
+    """The layers before some stores. ``calls`` counts what reached a store, by ``"store.collection"``: once per part.
+
+    ``wrong_values`` counts the values that stores answered which are not of their column's type, by store, collection (or native query)
+    and column: what was read twice is counted twice. It has at most an entry for each declared column.
+    """
 
     def __init__(self, stores: StoresByName, layers: Sequence[Layer], *, timeout_s: float, write_timeout_s: float) -> None:
         self._stores = stores
@@ -83,6 +87,7 @@ class Funnel:
         self.write_timeout_s = write_timeout_s
         self._deadlines = Deadlines()
         self.calls: Counter[str] = Counter()
+        self.wrong_values: Counter[tuple[str, str, str]] = Counter()
         self._last = self._refuse(self._split(self._call))
         self._layers = tuple(layers)
         self.held: Unchecked | None = None
@@ -187,7 +192,10 @@ class Funnel:
         checks = request.checks
         if checks is None or checks.hold(request.rows_of(answer)):
             return answer
-        return request.with_rows(answer, checks.replacing(f"{name}.{request.about}", caller.found_wrong))
+        counts: Counter[str] = Counter()
+        replaced = request.with_rows(answer, checks.replacing(f"{name}.{request.about}", caller.found_wrong, counts))
+        self.wrong_values.update({(name, request.about, column): count for column, count in counts.items()})
+        return replaced
 
     async def within(self, name: str, seconds: float, call: Callable[[], Awaitable[T]]) -> T:
         """Return what a call to the store ``name`` that is no request gives, awaited as one that is."""

@@ -41,6 +41,8 @@ def translation(exc: Exception, store: str, seconds: float, collection: Collecti
             return BadUserInput(f"{'a collection' if collection is None else collection.name}: {_REFUSED[refused]}")
         case errors.OperationFailure(code=code):
             return StoreMisbehaved(f"store {store}: MongoDB answered with error {code}: {exc}")
+        case errors.DocumentTooLarge():
+            return BadUserInput("what is asked for is longer than MongoDB takes, which is 16 MiB of a command or a document")
         case bson.errors.InvalidBSON():
             return StoreMisbehaved(f"store {store}: MongoDB answered with a document that cannot be read: {exc}")
         case bson.errors.BSONError() | OverflowError() | UnicodeEncodeError():

@@ -280,15 +280,19 @@ async def test_what_bson_cannot_hold_is_the_callers_fault(store: MongoStore) -> 
         await store.answer(Upsert(notes, [note("a", payload={"n": 2**63})]))
     with pytest.raises(BadUserInput):
         await store.answer(Get(notes, ("id",), ["\ud800"]))
+    with pytest.raises(BadUserInput, match="16 MiB"):
+        await store.answer(Fetch(notes, ("id",), where=Compare("title", "in", tuple(f"{i}".ljust(2_000) for i in range(10_000)))))
 
 
 @live
 async def test_a_text_too_long_for_a_pattern_is_found(store: MongoStore) -> None:
     await store.answer(Upsert(notes, [note("long", title="(" * 40_000), note("short", title="("), note("none", mood="x")]))
+    await store._database()[notes.name].insert_one({"_id": "number", "title": 5})
 
-    found = await store.answer(Fetch(notes, ("id",), where=Compare("title", "contains", "(" * 35_000)))
+    for length in (600, 35_000):
+        found = await store.answer(Fetch(notes, ("id",), where=Compare("title", "contains", "(" * length)))
 
-    assert found[None].rows == [("long",)]
+        assert found[None].rows == [("long",)]
 
 
 @live
