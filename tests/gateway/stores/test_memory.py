@@ -22,6 +22,7 @@ from gateway.stores.base import (
     Order,
     Page,
     Remove,
+    Request,
     Update,
     Upsert,
     Within,
