@@ -12,12 +12,13 @@ from typing import Any
 import orjson
 import pytest
 
+from gateway.graph import Graph
 from gateway.loading import LoadReport, load_folder
 from gateway.migrating import migrate
 from gateway.service import Request, Response, Service
 from gateway.stores import Stores
 from gateway.stores.funnel import Layer
-from schema import schema as graph
+from schema import schema as example
 from tests.kinds import KINDS, needs, url_of
 from tests.oracle.comparing import Answer, Operation
 
@@ -51,8 +52,8 @@ class World:
     runner: asyncio.Runner
     report: LoadReport
 
-    async def respond(self, operation: Operation) -> Response:
-        request = Request(operation.query, dict(operation.variables), operation.operation_name)
+    async def respond(self, operation: Operation, idempotency_key: str | None = None) -> Response:
+        request = Request(operation.query, dict(operation.variables), operation.operation_name, idempotency_key=idempotency_key)
         return await self.service.answer(request, request_id="test", deadline_s=60)
 
     async def execute(self, query: str, variables: Mapping[str, Any] | None = None, operation_name: str | None = None) -> Answer:
@@ -60,22 +61,25 @@ class World:
         answer: Answer = orjson.loads((await self.respond(Operation(query, dict(variables or {}), operation_name))).body)
         return answer
 
-    def ask(self, query: str) -> dict[str, Any]:
-        return dict(self.runner.run(self.execute(query)))
+    def ask(self, query: str, variables: Mapping[str, Any] | None = None, *, idempotency_key: str | None = None) -> dict[str, Any]:
+        response = self.runner.run(self.respond(Operation(query, dict(variables or {}), None), idempotency_key))
+        return dict(orjson.loads(response.body))
 
 
 @contextmanager
-def world(layout: str, folder: Path, layers: Sequence[Layer] = ()) -> Iterator[World]:
+def world(layout: str, folder: Path, layers: Sequence[Layer] = (), graph: Graph = example) -> Iterator[World]:
     """Give a gateway over empty stores of these kinds, with ``folder`` loaded into them, and these layers before them."""
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
         try:
-            yield runner.run(_made(stack, LAYOUTS[layout], folder, runner, layers))
+            yield runner.run(_made(stack, LAYOUTS[layout], folder, runner, layers, graph))
         finally:
             runner.run(stack.aclose())
 
 
-async def _made(stack: AsyncExitStack, kinds: tuple[str, ...], folder: Path, runner: asyncio.Runner, layers: Sequence[Layer]) -> World:
+async def _made(
+    stack: AsyncExitStack, kinds: tuple[str, ...], folder: Path, runner: asyncio.Runner, layers: Sequence[Layer], graph: Graph
+) -> World:
     shared: dict[str, str] = {}  # two stores of one kind of server share its URL, as they would in production
     urls: dict[str, str] = {}
     for name, kind in zip(graph.store_names, kinds, strict=True):
