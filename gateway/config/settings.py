@@ -134,6 +134,10 @@ class Settings(BaseSettings):
     store_write_timeout_s: Seconds = 5.0
     connect_timeout_s: Seconds = 2.0
 
+    # What carries writes on
+    relay: bool = Field(default=True, description="true or false: whether this process carries writes on to where they are replicated")
+    relay_lag_max_s: Seconds = 10.0
+
     @property
     def urls(self) -> dict[str, str]:
         """The URL of every store, by the store's name."""

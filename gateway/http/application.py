@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from itertools import chain
 from typing import Any
 
@@ -25,7 +25,7 @@ from gateway.http.hosts import Hosts
 from gateway.http.media import GRAPHQL
 from gateway.http.middleware import EXCHANGE, Exchange, ExchangeMiddleware, read_headers
 from gateway.http.protocol import Edge
-from gateway.observability.metrics import CONTENT_TYPE, Metrics
+from gateway.observability.metrics import CONTENT_TYPE, Metrics, Reading
 from gateway.service import Service
 from gateway.stores import Stores
 
@@ -100,10 +100,12 @@ def application(
     first_query: str = "",
     middleware: Sequence[Middleware] = (),
     context: ContextFunction | None = None,
+    beside: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+    readings: Callable[[], Iterable[Reading]] = tuple,
 ) -> Application:
     """Return the application; its lifespan opens the stores and closes them. ``first_query`` is what GraphiQL shows.
 
-    ``context`` says who asks, once for each GraphQL request.
+    ``context`` says who asks, once for each GraphQL request. ``beside`` is entered while the stores are open, ``readings`` are its metrics.
 
     ``middleware`` is outermost first; that of CORS stands before it, so that a preflight asks nobody for his identity.
     ConfigError where nobody said for which hosts it is.
@@ -116,7 +118,8 @@ def application(
     async def lifespan(_: object) -> AsyncIterator[None]:
         await stores.open()
         try:
-            yield
+            async with beside():
+                yield
         finally:
             await stores.close()
 
@@ -130,7 +133,7 @@ def application(
         routes=[
             Route("/health/live", health.live),
             Route("/health/ready", health.Ready(stores).__call__),
-            *([Route("/metrics", _metrics(service, edge))] if settings.metrics else []),
+            *([Route("/metrics", _metrics(service, edge, readings))] if settings.metrics else []),
             *pages,
         ],
         redirect_slashes=False,
@@ -141,8 +144,8 @@ def application(
     return Application(router, {404: refuse, 405: refuse}, Hosts(settings), edge, {GRAPHQL_PATH: endpoint}, around)
 
 
-def _metrics(service: Service, edge: Edge) -> Callable[[Request], Awaitable[Response]]:
-    metrics = Metrics(lambda: chain(edge.readings(), service.readings()))
+def _metrics(service: Service, edge: Edge, readings: Callable[[], Iterable[Reading]]) -> Callable[[Request], Awaitable[Response]]:
+    metrics = Metrics(lambda: chain(edge.readings(), service.readings(), readings()))
 
     async def endpoint(_: Request) -> Response:
         return Response(metrics.text(), media_type=CONTENT_TYPE)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from gateway.stores.base import Collection, Insert, Key, Row, Value
 from gateway.stores.types import KeyForm
 from gateway.writes.declarations import AUDIT, State
-from gateway.writes.tables import PENDING, Tables
+from gateway.writes.tables import DUE, PENDING, Tables
 
 INSERTED, UPDATED, DELETED, REFUSED = "insert", "update", "delete", "refused"  # actions
 
@@ -103,8 +103,8 @@ def outbox(tables: Tables, epoch: int, at: str, written: Iterable[Written]) -> I
     return Insert(tables.outbox, _OUTBOX, rows)
 
 
-def delivery_row(target: str, at: str, written: Written, payload: Any = None) -> Row:
-    return (written.id, target, written.collection.name, written.key, written.version, PENDING, 0, at, payload)
+def delivery_row(target: str, written: Written, payload: Any = None) -> Row:
+    return (written.id, target, written.collection.name, written.key, written.version, PENDING, 0, DUE, payload)
 
 
 def deliveries(tables: Tables, rows: Sequence[Row]) -> Insert:
@@ -116,8 +116,8 @@ def audits(tables: Tables, rows: Sequence[Row]) -> Insert:
     return Insert(tables.audit, tables.audit.names, rows)
 
 
-def audit_deliveries(tables: Tables, at: str, rows: Sequence[Row]) -> Sequence[Row]:
+def audit_deliveries(tables: Tables, rows: Sequence[Row]) -> Sequence[Row]:
     """Return the deliveries of audit rows to a store of their own: each carries its row, and is of no row of the outbox."""
     names = tables.audit.names
     told = [dict(zip(names, row, strict=True)) for row in rows]
-    return [(row["id"], AUDIT, row["noun"] or "", row["key"] or "", row["version"] or 0, PENDING, 0, at, row) for row in told]
+    return [(row["id"], AUDIT, row["noun"] or "", row["key"] or "", row["version"] or 0, PENDING, 0, DUE, row) for row in told]

@@ -151,9 +151,7 @@ async def _audit(ctx: Any, store: str, by: By, about: tuple[str, Key] | None, er
     for attempt in range(1, ATTEMPTS + 1):
         try:
             async with Transaction(ctx, store, field=by.field) as tx:
-                refusals = (
-                    rows.deliveries(tables, rows.audit_deliveries(tables, at, [row])) if tx.has_own_audit else rows.audits(tables, [row])
-                )
+                refusals = rows.deliveries(tables, rows.audit_deliveries(tables, [row])) if tx.has_own_audit else rows.audits(tables, [row])
                 await tx.ask_untold(Together((*kept, refusals)))
             return
         except Contended:

@@ -13,6 +13,7 @@ from functools import lru_cache
 from gateway.stores.base import Collection, Column, Index, Type
 
 PENDING, PARKED = "pending", "parked"  # states of a delivery; one that is done is gone
+DUE = "2000-01-01T00:00:00.000Z"  # when a delivery is due at first: at once, whatever clocks say
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The gateway's clock, as the log's rows have it."""
+"""Times of the log's rows: of three digits of a second, which every kind of store holds."""
 
 from __future__ import annotations
 
@@ -6,6 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 
 def now(ago_s: float = 0.0) -> str:
-    """Return this moment, or one so many seconds ago, as a wire value of six digits of a second."""
-    moment = datetime.now(UTC) - timedelta(seconds=ago_s)
-    return f"{moment:%Y-%m-%dT%H:%M:%S.%f}Z"
+    """Return this moment by the gateway's clock, or one so many seconds ago, as a wire value."""
+    return text_of(datetime.now(UTC) - timedelta(seconds=ago_s))
+
+
+def text_of(moment: datetime) -> str:
+    """Return a moment as a wire value; what is finer than its digits is cut."""
+    return f"{moment.astimezone(UTC).isoformat(timespec='milliseconds').removesuffix('+00:00')}Z"
+
+
+def moment_of(text: str) -> datetime:
+    return datetime.fromisoformat(text)

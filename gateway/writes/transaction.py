@@ -296,14 +296,14 @@ class Transaction:
     async def _rows_of(self, logged: Sequence[Written], asked: Mapping[str, Sequence[_Asked]], at: str) -> list[Insert]:
         replication, tables = self._ctx.replication, self._tables
         due = [
-            rows.delivery_row(target, at, its)
+            rows.delivery_row(target, its)
             for its in logged
             for target in replication.told_of(its.collection, is_deleted=its.action == rows.DELETED)
         ]
-        due += [rows.delivery_row(each.target, at, its, each.payload) for its in logged for each in asked.get(its.id, ())]
+        due += [rows.delivery_row(each.target, its, each.payload) for its in logged for each in asked.get(its.id, ())]
         audits = [rows.audit_row(tables, new_id(), at, self.by, its) for its in logged if its.audited]
         if self.has_own_audit:
-            due += rows.audit_deliveries(tables, at, audits)
+            due += rows.audit_deliveries(tables, audits)
         inserts = [rows.outbox(tables, await self._epoch(), at, logged)]
         if due:
             inserts.append(rows.deliveries(tables, due))

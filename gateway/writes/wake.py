@@ -25,7 +25,8 @@ def listening(stores: Iterable[str]) -> Iterator[asyncio.Event]:
             _listening[name].discard(event)
 
 
-def wake(store: str) -> None:
-    """Wake all who wait for writes of this store."""
+def wake(store: str, *, but: asyncio.Event | None = None) -> None:
+    """Wake all who wait for writes of this store, but one, who said so himself."""
     for event in _listening.get(store, ()):
-        event.set()
+        if event is not but:
+            event.set()

@@ -29,6 +29,7 @@ from gateway.stores.requests.request import TRANSACT
 T = TypeVar("T")
 
 ALONE = f"{KIND} on a server that stands alone (no replica set)"
+COMMIT_TIMEOUT_S = WRITE_TIMEOUT_S / 2  # of each of two tries
 UNDO_WAIT_S = 1.0  # for a transaction to be undone; a server that does not answer undoes it by itself
 PAUSE_MIN_S, PAUSE_MAX_S = 0.002, 0.1  # before a request that was Contended is asked again, at random up to it
 
@@ -145,7 +146,7 @@ class Transactions:
         try:
             for is_last in (False, True):
                 try:
-                    with pymongo.timeout(WRITE_TIMEOUT_S):
+                    with pymongo.timeout(COMMIT_TIMEOUT_S):
                         await session.commit_transaction()
                     return
                 except errors.PyMongoError as exc:

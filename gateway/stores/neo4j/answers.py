@@ -194,7 +194,7 @@ class Answers(ABC):
                 pass  # what may stand alone may still not stand in a subquery (an unnamed column, say); then it stays as it is
 
     async def _within(self, within: Within[Any]) -> Any:
-        return await self.answer(within.read)
+        return await self._handlers[type(within.read)](within.read)
 
     async def _asked(self, statement: Callable[[Source, Any], tuple[str, Parameters]], request: Any) -> tuple[Source, Any]:
         """The answer to a request, and what it was asked of. Where a managed collection has a value that its column's way to the wire

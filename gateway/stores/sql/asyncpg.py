@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
@@ -21,6 +21,7 @@ from gateway.stores.reasons import Reason, unavailable
 from gateway.stores.shared import conflict
 from gateway.stores.sql.changes import Work
 from gateway.stores.sql.dialects import UNFIT
+from gateway.stores.sql.lines import FAILURES, Line, line_of
 from gateway.stores.sql.pool import Pool
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-LOCK_TIMEOUT_S = 1.0
+LOCK_TIMEOUT_S = 1.5  # longer than the 1 s after which a server looks for deadlocks, so that one is told as what it is
 IDLE_IN_TRANSACTION_TIMEOUT_S = 10.0
 WRITE_ATTEMPTS = 3
 STATEMENTS_PREPARED = 256  # per connection, here and in the server
@@ -48,7 +49,7 @@ _SESSION = {
 # What a pooler in transaction mode takes for a session: it keeps these for each of its clients, and refuses the others. The server's own
 # guards are those of its user then (ALTER ROLE … SET statement_timeout = '3s'); the gateway's own limit of each call stands.
 _POOLED = {name: _SESSION[name] for name in ("application_name", "timezone", "datestyle")}
-_FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, UnicodeError, OverflowError)
+_FAILURES = FAILURES
 
 
 class AsyncpgDriver:
@@ -207,6 +208,12 @@ class AsyncpgDriver:
                 connection.exec_driver_sql(statement)
 
         return engine
+
+    def line(self, channel: str, hear: Callable[[], None]) -> AbstractAsyncContextManager[Line]:
+        """Give a connection of its own that listens on the channel. A pooler in transaction mode has none: StoreUnavailable."""
+        if not self._prepares:
+            raise StoreUnavailable(self._name)
+        return line_of(self._dsn, channel, hear, timeout_s=self._connect_timeout_s, translated=self._translated)
 
     def translated(self, error: BaseException) -> GatewayError | None:
         """Return the error of ours that ``error``, or what caused it, means; None when it is not the driver's."""

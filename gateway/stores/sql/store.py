@@ -7,11 +7,12 @@ the words of a dialect (``postgresql``, ``sqlite``); ``asyncpg`` and ``aiosqlite
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from gateway.errors import StoreUnavailable
 from gateway.stores.base import A, Collection, Index, Request
 from gateway.stores.described import Description
 from gateway.stores.migrating import GRAPH, LOCK_TIMEOUT_S, Owner, Script, State
@@ -21,6 +22,7 @@ from gateway.stores.sql.asyncpg import AsyncpgDriver
 from gateway.stores.sql.described import described
 from gateway.stores.sql.histories import Histories, index_statement
 from gateway.stores.sql.keys import keys_of
+from gateway.stores.sql.lines import Line
 from gateway.stores.sql.postgresql import PostgreSQL
 from gateway.stores.sql.postgresql_changes import PgChanges
 from gateway.stores.sql.sqlite import SQLite
@@ -78,6 +80,16 @@ class SqlStore(Answers):
 
     async def can_transact(self) -> bool:
         return True
+
+    def line(self, channel: str, hear: Callable[[], None]) -> AbstractAsyncContextManager[Line]:
+        """Give a connection by which processes tell each other of writes; StoreUnavailable where there is none, as in SQLite."""
+        if not isinstance(self._driver, AsyncpgDriver):
+            raise StoreUnavailable(self.name)
+        return self._driver.line(channel, hear)
+
+    @property
+    def has_lines(self) -> bool:
+        return isinstance(self._driver, AsyncpgDriver)
 
     async def describe(self, collections: Sequence[Collection]) -> Description:
         description = await described(self._driver, self.kind, collections)
