@@ -20,6 +20,7 @@ from gateway.stores.base import (
     Collection,
     Column,
     Compare,
+    Delete,
     Fetch,
     Get,
     Index,
@@ -63,6 +64,7 @@ knows = Collection(
 )
 # What others made: of labels without a constraint, with the database's identities as keys, between nodes that are theirs.
 cities = Collection("cities", "s", (Column("name", collation="nocase"), Column("mayor", nullable=True, at="the mayor")), ("name",), "City")
+streets = Collection("streets", "s", (Column("city", collation="nocase"), Column("number", Type.INT)), ("city", "number"), "Street")
 tracks = Collection("tracks", "s", (Column("id", at="elementId()"), Column("title", nullable=True)), label="Track")
 plays = Collection(
     "plays",
@@ -121,6 +123,23 @@ async def test_nodes_of_a_label_without_a_constraint_are_compared() -> None:
             ["Ulm", "Ada"],
             ["ulm", "Gunter"],
         ]
+        await store.answer(Delete(cities, [("Ulm",), ("ULM",)]))
+        assert await store.answer(Get(cities, ("mayor",), ["Ulm", "ulm"], "name")) == {"ulm": ["Gunter"]}
+
+
+@live
+async def test_keys_of_several_columns_without_regard_to_case_are_themselves_alone() -> None:
+    async with empty() as store:
+        await store.answer(inserted(streets, ("Ulm", 1), ("ulm", 2)))
+        assert await store.answer(Get(streets, ("city",), ["Ulm,1", "ulm,1", "ulm,2"], "city,number")) == {
+            "Ulm,1": ["Ulm"],
+            "ulm,2": ["ulm"],
+        }
+        assert list(await store.answer(Lock(streets, ["ulm,1", "ulm,2"]))) == ["ulm,2"]
+        assert await store.answer(Remove(streets, ("ULM", "1"))) is None
+        gone: list[Any] = [("Ulm", 1), ("Ulm", 2)]
+        await store.answer(Delete(streets, gone))
+        assert await run(store, f"MATCH (n:{in_database(store, 'Street')}) RETURN n.city") == [["ulm"]]
 
 
 @live
@@ -257,7 +276,7 @@ async def test_of_two_that_wait_for_each_other_one_is_given_up_and_may_come_agai
 
         async with asyncio.timeout(TIME_LIMIT_S):
             results = await asyncio.gather(both("a", "b"), both("b", "a"), return_exceptions=True)
-        assert sorted(type(result) for result in results if result is not None) == [Contended]
+        assert [type(result) for result in results if result is not None] == [Contended]
         done = "ba" if isinstance(results[0], Contended) else "ab"
         assert await store.answer(Get(people, ("name",), ["a", "b"])) == {"a": [done], "b": [done]}
 
