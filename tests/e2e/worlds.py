@@ -12,13 +12,12 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.graph import Graph
 from gateway.loading import LoadReport, load_folder
 from gateway.migrating import migrate
 from gateway.service import Request, Response, Service
 from gateway.stores import Stores
 from gateway.stores.funnel import Layer
-from schema import schema as example
+from schema import schema as graph
 from tests.kinds import KINDS, needs, url_of
 from tests.oracle.comparing import Answer, Operation
 
@@ -67,19 +66,17 @@ class World:
 
 
 @contextmanager
-def world(layout: str, folder: Path, layers: Sequence[Layer] = (), graph: Graph = example) -> Iterator[World]:
+def world(layout: str, folder: Path, layers: Sequence[Layer] = ()) -> Iterator[World]:
     """Give a gateway over empty stores of these kinds, with ``folder`` loaded into them, and these layers before them."""
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
         try:
-            yield runner.run(_made(stack, LAYOUTS[layout], folder, runner, layers, graph))
+            yield runner.run(_made(stack, LAYOUTS[layout], folder, runner, layers))
         finally:
             runner.run(stack.aclose())
 
 
-async def _made(
-    stack: AsyncExitStack, kinds: tuple[str, ...], folder: Path, runner: asyncio.Runner, layers: Sequence[Layer], graph: Graph
-) -> World:
+async def _made(stack: AsyncExitStack, kinds: tuple[str, ...], folder: Path, runner: asyncio.Runner, layers: Sequence[Layer]) -> World:
     shared: dict[str, str] = {}  # two stores of one kind of server share its URL, as they would in production
     urls: dict[str, str] = {}
     for name, kind in zip(graph.store_names, kinds, strict=True):
