@@ -88,7 +88,7 @@ class Model:
         taken += ["email"] if given["email"] in {user["email"] for user in self.users.values()} else []
         if taken:
             raise Refused("CONFLICT", *taken)
-        nothing = {"active": True, "gender": None, "birthday": None, "languages": []}
+        nothing: dict[str, Any] = {"active": True, "gender": None, "birthday": None, "languages": []}
         user = self.users[given["id"]] = {**nothing, **{n: v for n, v in given.items() if n != "welcomePost"}}
         self.versions["User", given["id"]] += 1
         return {"user": {**self._user(user), "updatedAt": user["createdAt"]}}
@@ -125,7 +125,7 @@ class Model:
             raise Refused("NOT_FOUND", "authorId")
         if given["id"] in self.posts:
             raise Refused("CONFLICT", "id")
-        nothing = {"content": "", "image": None, "language": None, "forum": None, "tags": [], "published": False}
+        nothing: dict[str, Any] = {"content": "", "image": None, "language": None, "forum": None, "tags": [], "published": False}
         post = self.posts[given["id"]] = {**nothing, **given}
         self.versions["Post", given["id"]] += 1
         return {**self._post(post), "updatedAt": post["createdAt"]}
