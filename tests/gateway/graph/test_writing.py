@@ -230,7 +230,7 @@ def test_an_input_of_what_there_is_not(options: dict[str, Any], told: str) -> No
 
 async def test_a_managed_row_from_insert_to_delete(service: Service) -> None:
     row = "{ id name price mood plays tags version }"
-    first = {"id": "Track:1", "name": "A", "price": "0.99", "mood": None, "plays": 0, "tags": [], "version": 1}
+    first: dict[str, Any] = {"id": "Track:1", "name": "A", "price": "0.99", "mood": None, "plays": 0, "tags": [], "version": 1}
     assert await ask(service, f'insertTrack(input: {{id: 1, name: "A"}}) {row}') == first
     assert await ask(service, f'insertTrack(input: {{id: "Track:2", name: "A"}}) {row}') == ("CONFLICT", "name")
     assert await ask(service, f'insertTrack(input: {{id: "1", name: "B"}}) {row}') == ("CONFLICT", "id")
