@@ -153,22 +153,32 @@ async def test_a_request_of_a_key_that_runs_is_in_flight(home: Stores) -> None:
     assert (await run(keyed(home), "home", "createPerson", create)).is_repeated
 
 
+class Held:
+    """Commits, the first of which waits until it may go on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.reached, self.go_on = asyncio.Event(), asyncio.Event()
+        commit = Transaction._commit
+
+        async def held(tx: Transaction) -> None:
+            if not self.reached.is_set():
+                self.reached.set()
+                await self.go_on.wait()
+            await commit(tx)
+
+        monkeypatch.setattr(Transaction, "_commit", held)
+
+
 @pytest.mark.usefixtures("apart")
-async def test_of_two_in_two_processes_one_writes_and_the_other_has_its_outcome(home: Stores) -> None:
-    inside, go_on = asyncio.Event(), asyncio.Event()
-
-    async def slow(tx: Transaction) -> Any:
-        inside.set()
-        await go_on.wait()
-        return await create(tx)
-
-    first = asyncio.create_task(run(keyed(home), "home", "createPerson", slow))
-    await inside.wait()
+async def test_of_two_in_two_processes_one_writes_and_the_other_has_its_outcome(home: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = Held(monkeypatch)
+    first = asyncio.create_task(run(keyed(home), "home", "createPerson", create))
+    await held.reached.wait()
     second = asyncio.create_task(run(keyed(home), "home", "createPerson", create))
     await asyncio.sleep(0.05)
     assert not second.done()
-    go_on.set()
-    assert sorted([(await first).is_repeated, (await second).is_repeated]) == [False, True]
+    held.go_on.set()
+    assert [(await first).is_repeated, (await second).is_repeated] == [False, True]
     assert len((await contents(home))["crossgraph_outbox"]) == 1
 
 
@@ -210,23 +220,16 @@ async def test_where_the_first_died_the_second_runs(home: Stores) -> None:
 
 @pytest.mark.usefixtures("apart")
 async def test_one_that_another_process_holds_for_long_is_in_flight(home: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
-    if home.kind("home") == "sqlite":
-        pytest.skip("a file has one writer: whoever is second waits before its transaction begins")
-    inside, go_on = asyncio.Event(), asyncio.Event()
-    commit = Transaction._commit
-
-    async def late(tx: Transaction) -> None:
-        inside.set()
-        await go_on.wait()
-        await commit(tx)
-
-    monkeypatch.setattr(Transaction, "_commit", late)
+    if home.kind("home") in ("sqlite", "memory"):
+        pytest.skip("there is one writer: whoever is second waits before it has written anything")
+    held = Held(monkeypatch)
     first = asyncio.create_task(run(keyed(home), "home", "createPerson", create))
-    await inside.wait()
-    monkeypatch.setattr(home.funnel, "write_timeout_s", 0.3)
-    with pytest.raises(InFlight):
-        await run(keyed(home), "home", "createPerson", lambda tx: tx.insert(PEOPLE, BOB))
-    go_on.set()
+    await held.reached.wait()
+    with monkeypatch.context() as patched:
+        patched.setattr(home.funnel, "write_timeout_s", 1.0)
+        with pytest.raises(InFlight):
+            await run(keyed(home), "home", "createPerson", lambda tx: tx.insert(PEOPLE, BOB))
+    held.go_on.set()
     assert not (await first).is_repeated
     assert await rows_of(home, PEOPLE) == [ADA]
 
