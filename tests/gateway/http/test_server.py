@@ -187,11 +187,11 @@ def test_sockets_and_streams_are_complete_at_the_end(process: Process) -> None:
         connection.sendall(handshake())
         read_until(connection, b"\r\n\r\n")
         connection.sendall(text_frame({"type": "connection_init"}))
-        read_until(connection, b"connection_ack")
+        read_until(connection, b'"connection_ack"}')
         for its, query in (("s", "subscription {a}"), ("q", "{slow}")):
             connection.sendall(text_frame({"id": its, "type": "subscribe", "payload": {"query": query}}))
         stream.sendall(post(b'{"query":"subscription {a}"}', b"Accept: text/event-stream"))
-        read_until(stream, b":\n\n")
+        read_until(stream, b":\n\n\r\n")
         started = time.monotonic()
         process.popen.send_signal(signal.SIGTERM)
         told = read_until(connection, struct.pack("!H", 1001) + b"Going away")
