@@ -92,7 +92,7 @@ def event(number: int) -> dict[str, Any]:
 
 def post(key: str, *, published: bool) -> dict[str, Any]:
     times = {"created_at": T, "updated_at": T}
-    rest = {"content": "", "image": None, "language": None, "forum": None, "tags": []}
+    rest: dict[str, Any] = {"content": "", "image": None, "language": None, "forum": None, "tags": []}
     return {"id": key, "author_id": "6", "title": key, "published": published, **rest, **times}
 
 
