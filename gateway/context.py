@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from gateway.errors import DeadlineExceeded, LimitExceeded, WrongValue
+from gateway.errors import CallerError, DeadlineExceeded, LimitExceeded, WrongValue
 from gateway.stores import Stores
 from gateway.stores.base import A, Collection, Request
 from gateway.stores.base import Transaction as Within
@@ -51,6 +51,9 @@ class RequestContext:
     replication: Replication = NOTHING_DECLARED  # what the graph declares of its writes
     idempotency_key: str | None = None  # a mutation of the same subject and key happens once
     committed: tuple[Written, ...] = ()  # what its transactions have written, in order
+    written: list[str] = field(default_factory=list)  # the response keys of root fields that have written
+    refused: CallerError | None = None  # why all of it is refused, which its one root field found out
+    extensions: dict[str, Any] = field(default_factory=dict)  # what the answer says of itself, beside its data
 
     @property
     def subject(self) -> str:

@@ -343,6 +343,13 @@ class BatchMismatch(Bug):
         super().__init__(f"the batch function {name}: expected {expected}, got {got}")
 
 
+class MutationMismatch(Bug):
+    """A mutation's function gave something else than it has to. What it wrote is written."""
+
+    def __init__(self, name: str, *, expected: str, got: str) -> None:
+        super().__init__(f"the mutation {name}: expected {expected}, got {got}")
+
+
 class ContextMismatch(Bug):
     """The graph's context function gave something else than it has to."""
 

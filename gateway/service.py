@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -92,6 +92,7 @@ class Request:
     extensions: dict[str, Any] | None = None
     mutation_allowed: bool = True  # not by GET
     explain: str | None = None  # "plan" or "trace"
+    idempotency_key: str | None = None  # of a mutation; a query has no use for one
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +100,13 @@ class Response:
     """``status`` is HTTP's: 200 where there is data, also in part; 4xx and 5xx where the request was refused.
 
     ``partial``: the answer has data and errors. With a status of 422 the data is null, since the answer would have been too long.
+    ``retry_after_s``: when the same request may be sent again, where its error says that; else 0.
     """
 
     body: bytes
     status: int
     partial: bool = False
+    retry_after_s: int = 0
     cursor: str | None = None  # of a subscription's event
 
     @property
@@ -176,19 +179,23 @@ class Service:
         deadline_s: float | None = None,
         values: Mapping[str, Any] = NO_VALUES,
         started: float | None = None,
+        written: list[str] | None = None,
     ) -> Response:
         """Return the response to a request. Never raises, but for a cancellation.
 
         ``values`` are those of its context. ``started`` is when its deadline began, on the clock of ``time.monotonic``; now, without.
+        ``written`` gets the root fields that have written, for who cancels it.
         """
         now = time.monotonic() if started is None else started
         deadline = None if deadline_s is None else now + deadline_s
         trace: list[StoreCall] | None = [] if request.explain == "trace" else None
         ctx = RequestContext(self.stores, request_id, deadline, trace, started=now, values=values, replication=self.replication)
+        if written is not None:
+            ctx.written = written
         try:
             return cast("Response", await self._answer(request, ctx))
         except Exception as exc:
-            return self._failed(exc, request_id)
+            return self._failed(exc, request_id, ctx.written)
         finally:
             if ctx.has_loaders:
                 end(ctx)
@@ -201,6 +208,7 @@ class Service:
         deadline_s: float | None = None,
         values: Mapping[str, Any] = NO_VALUES,
         started: float | None = None,
+        written: list[str] | None = None,
     ) -> Response | AsyncGenerator[Response, None]:
         """Return the responses to the events of a subscription; what is none of one, or is refused, has its one response. Never raises.
 
@@ -211,18 +219,22 @@ class Service:
         now = time.monotonic() if started is None else started
         deadline = None if deadline_s is None else now + deadline_s
         ctx = RequestContext(self.stores, request_id, deadline, started=now, values=values, replication=self.replication)
+        if written is not None:
+            ctx.written = written
         try:
             answered = await self._answer(request, ctx, deadline_s, may_stream=True)
         except Exception as exc:
-            answered = self._failed(exc, request_id)
+            answered = self._failed(exc, request_id, ctx.written)
         if ctx.has_loaders:
             end(ctx)
         return answered
 
-    def refuse(self, error: GatewayError) -> Response:
-        """Return the response of a request that is not run at all."""
+    def refuse(self, error: GatewayError, committed: Sequence[str] = ()) -> Response:
+        """Return the response of a request that is not run at all, or not to its end: ``committed`` says what it has written."""
         shown = error.shown if not isinstance(error, Bug) else {"message": "Internal server error.", "extensions": error.extensions}
-        return self._refused([shown], error.http_status)
+        refused = self._refused([shown], error.http_status, committed)
+        seconds = error.extensions.get("retryAfter", 0)
+        return replace(refused, retry_after_s=seconds) if seconds else refused
 
     def readings(self) -> Iterator[Reading]:
         """Give what was counted since the start."""
@@ -274,6 +286,11 @@ class Service:
             if not self._may_explain:
                 raise Forbidden("X-Gateway-Explain is not allowed here (setting environment).")
             ctx.plan = plan
+        if request.idempotency_key is not None and operation.type is OperationType.MUTATION:
+            if len(plan.root.fields) > 1:
+                told = f"expected one root field with it, whose outcome a retry has, got {len(plan.root.fields)}"
+                raise BadUserInput(f"Idempotency-Key: {told}", argument="Idempotency-Key")
+            ctx.idempotency_key = request.idempotency_key
         if plan.series:
             bounds = [self._bind(part, coerced, ctx) for part in plan.series]
             costs = [
@@ -490,6 +507,8 @@ class Service:
         for part, bound, allowed in zip(prepared.series, bounds, costs, strict=True):
             ctx.forget_reads()
             state = await execute(part.plan, bound, ctx, allowed, self.limits, variables=variables)
+            if ctx.refused is not None:
+                raise ctx.refused
             runs.append((part, state))
             found, failed = await self._completed(part, state)
             errors.extend(failed)
@@ -511,13 +530,19 @@ class Service:
         extensions = _explained(ctx) if ctx.plan is not None else {}
         if ctx.cursor is not None:
             extensions["cursor"] = ctx.cursor
+        if ctx.extensions:
+            extensions |= ctx.extensions
         if ctx.noted:
             extensions["limits"] = [error.extensions for error in ctx.noted]
+        if errors and ctx.written:
+            extensions["committed"] = ctx.written
         try:
             body = respond(data, self._shown(errors, ctx), extensions)
         except TypeError:  # JSON cannot hold a value of it: another walk finds out which
             self.second_walks += 1
             data, errors = _written(runs)
+            if ctx.written:
+                extensions["committed"] = ctx.written
             body = respond(data, self._shown(errors, ctx), extensions)
         if len(body) > self.limits.response_limit_bytes:
             raise AnswerTooLongError(*result_limit(self.limits, len(body)))
@@ -526,30 +551,30 @@ class Service:
     def _shown(self, errors: Sequence[GraphQLError], ctx: RequestContext) -> Sequence[Mapping[str, Any]]:
         return shown(errors, ctx.request_id, type_names=self.openness.type_names) if errors else ()
 
-    def _failed(self, error: Exception, request_id: str) -> Response:
+    def _failed(self, error: Exception, request_id: str, committed: Sequence[str] = ()) -> Response:
         """Return the response of a request that ended with an error of its own."""
         match error:
             case AnswerTooLongError():
-                return self._too_long(error.error)
+                return self._too_long(error.error, committed)
             case DocumentRefused():
                 return self._refused(error.errors, error.status)
             case GatewayError():
                 if isinstance(error, Bug):
                     _log.error("%s: %s", request_id, error.message)
-                return self.refuse(error)
+                return self.refuse(error, committed)
             case _:
                 _log.error("%s: unexpected error", request_id, exc_info=error)
-                return self.refuse(GatewayError("Internal server error.", requestId=request_id))
+                return self.refuse(GatewayError("Internal server error.", requestId=request_id), committed)
 
-    def _refused(self, errors: Sequence[Mapping[str, Any]], status: int) -> Response:
+    def _refused(self, errors: Sequence[Mapping[str, Any]], status: int, committed: Sequence[str] = ()) -> Response:
         for error in errors:
             if "setting" in error["extensions"]:
                 self.limits_broken[error["extensions"]["code"], "refused"] += 1
-        return Response(respond(None, errors, has_data=False), status)
+        return Response(respond(None, errors, _committed(committed), has_data=False), status)
 
-    def _too_long(self, error: LimitExceeded) -> Response:
+    def _too_long(self, error: LimitExceeded, committed: Sequence[str]) -> Response:
         self.limits_broken[error.extensions["code"], "refused"] += 1
-        return Response(respond(None, [error.shown]), error.http_status, partial=True)
+        return Response(respond(None, [error.shown], _committed(committed)), error.http_status, partial=True)
 
     # ----------------------------------------------------------------------------------------------------------- limits
 
@@ -589,6 +614,11 @@ def _written(runs: Sequence[tuple[Prepared, State]]) -> tuple[dict[str, Any] | N
             return None, errors
         data |= found
     return data, errors
+
+
+def _committed(fields: Sequence[str]) -> dict[str, Any]:
+    """Return the extension that says which root fields have written, though there is an error; none where none has."""
+    return {"committed": list(fields)} if fields else {}
 
 
 def weight_of_plan(plan: Plan) -> int:

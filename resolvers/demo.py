@@ -39,6 +39,7 @@ def demo(number: int, seed: int, *, posts_per_user: int = POSTS_PER_USER, events
     people = _People(number, seed)
     for rows in _batched(people.rows(), ROWS_PER_BATCH):
         yield users, rows
+        yield people, [(row[0], True) for row in rows]
 
     written = _Posts(number * posts_per_user, people, seed)
     for rows in _batched(written.rows(), ROWS_PER_BATCH):

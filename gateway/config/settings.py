@@ -89,7 +89,7 @@ class Settings(BaseSettings):
     variables_limit_bytes: int = _limit(256 * 1024, "bytes of a request's variables")
     variables_depth_max: int = _limit(32, "levels of a request's variables")
     variables_list_max: int = _limit(1_000, "items of a list in variables")
-    variables_values_max: int = _limit(5_000, "values in a request's variables")
+    variables_values_max: int = _limit(10_000, "values in a request's variables")
     arguments_values_max: int = _limit(20_000, "values in the arguments of an operation")
     filter_conditions_max: int = _limit(100, "conditions of a filter")
     filter_depth_max: int = _limit(10, "levels of a filter")

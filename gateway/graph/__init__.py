@@ -38,9 +38,10 @@ if TYPE_CHECKING:
         subscription,
         total,
     )
-    from gateway.graph.inputs import Direction, Interval, filter_of, order_of
+    from gateway.graph.inputs import Direction, Interval, filter_of, id_of, input_of, order_of
     from gateway.graph.operators import BASIC, FULL
     from gateway.graph.scalars import SCALARS, Base64, BigInt, Date, DateTime, Json, LocalTime, ObjectID
+    from gateway.graph.writing import delete, insert, missing, mutation, update, upsert, values_of, version, written
     from gateway.writes.declarations import cascade, follow_up, replicate
 
 _NAMES = {
@@ -64,9 +65,10 @@ _NAMES = {
         ),
         *("node", "nodes", "one", "part", "stats", "subscription", "total"),
     ),
-    "inputs": ("Direction", "Interval", "filter_of", "order_of"),
+    "inputs": ("Direction", "Interval", "filter_of", "id_of", "input_of", "order_of"),
     "operators": ("BASIC", "FULL"),
     "scalars": ("SCALARS", "Base64", "BigInt", "Date", "DateTime", "Json", "LocalTime", "ObjectID"),
+    "writing": ("delete", "insert", "missing", "mutation", "update", "upsert", "values_of", "version", "written"),
 }
 _HOME = {name: f"{__name__}.{module}" for module, names in _NAMES.items() for name in names}
 _HOME |= dict.fromkeys(("cascade", "follow_up", "replicate"), "gateway.writes.declarations")
@@ -100,16 +102,22 @@ __all__ = [
     "column",
     "computed",
     "count",
+    "delete",
     "each",
     "embedded",
     "field_of",
     "filter_of",
     "follow_up",
+    "id_of",
+    "input_of",
+    "insert",
     "lookup",
     "many",
     "many_edges",
     "maximum",
     "minimum",
+    "missing",
+    "mutation",
     "node",
     "nodes",
     "one",
@@ -119,6 +127,11 @@ __all__ = [
     "stats",
     "subscription",
     "total",
+    "update",
+    "upsert",
+    "values_of",
+    "version",
+    "written",
 ]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from graphql import GraphQLField, is_abstract_type, is_object_type
 
-from gateway.engine.declared import ROOT, Declared, Problem, Rows
+from gateway.engine.declared import MUTATIONS, ROOT, Declared, Problem, Rows
 from gateway.engine.sources import Part, Resolver, Streaming, source_of
 from gateway.graph.fields import Graph
 from gateway.graph.replicating import of_replication
@@ -102,8 +102,8 @@ def _of_context(function: Any) -> Iterator[Problem]:
 def _of_fields(graph: Graph, kinds: Mapping[str, Kind]) -> Iterator[Problem]:
     schema: Any = graph.schema._schema
     node_types = {name: collection for collection in graph.collections if collection.key and (name := collection.type_name) is not None}
-    roots = [type_ for type_ in (schema.query_type, schema.mutation_type, schema.subscription_type) if type_ is not None]
-    waiting: list[tuple[Any, Rows]] = [(type_, ROOT) for type_ in roots]
+    roots = ((schema.query_type, ROOT), (schema.mutation_type, MUTATIONS), (schema.subscription_type, ROOT))
+    waiting: list[tuple[Any, Rows]] = [(type_, rows) for type_, rows in roots if type_ is not None]
     seen: set[tuple[str, str]] = set()
     while waiting:
         type_, rows = waiting.pop()

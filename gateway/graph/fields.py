@@ -18,10 +18,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, Generic, Optional, TypeVar, cast
-from uuid import UUID
 
 import strawberry
 from starlette.middleware import Middleware
@@ -55,7 +53,8 @@ from gateway.engine.sources import Through as Through
 from gateway.engine.sources.source import SOURCE, source_in
 from gateway.engine.values import raw
 from gateway.graph.datasets import Dataset
-from gateway.graph.scalars import Base64, BigInt, Date, DateTime, LocalTime, ObjectID
+from gateway.graph.inputs import SCALAR_OF
+from gateway.graph.scalars import write_defaults
 from gateway.stores.base import Collection, Column, Measure, Row, Type
 from gateway.writes.declarations import Target, ends_of
 from gateway.writes.feed import Event
@@ -190,19 +189,9 @@ def _argument_type(collection: Collection, names: str) -> Any:
     columns = [collection.declared[name] for name in names.split(",") if name in collection.declared]
     if len(columns) != 1:  # several columns are one key; one that there is not is told by the checks
         return str
-    return strawberry.ID if columns[0].refers else _SCALAR_OF.get(columns[0].type, str)
-
-
-_SCALAR_OF: Mapping[Type, Any] = {
-    Type.INT: BigInt,
-    Type.DECIMAL: Decimal,
-    Type.UUID: UUID,
-    Type.OBJECT_ID: ObjectID,
-    Type.BYTES: Base64,
-    Type.TIME: DateTime,
-    Type.DATE: Date,
-    Type.CLOCK: LocalTime,
-}
+    if columns[0].type in (Type.FLOAT, Type.BOOL, Type.JSON):
+        return str
+    return strawberry.ID if columns[0].refers else SCALAR_OF[columns[0].type]
 
 
 def count() -> Measure:
@@ -293,6 +282,7 @@ def batched(
     *,
     by: str = "id",
     columns: Sequence[Column] = (),
+    collection: Collection | None = None,
     key_argument: str | None = None,
     refers: str | None = None,
     page: Sequence[str] = (),
@@ -300,12 +290,20 @@ def batched(
     semantic_non_null: bool = False,
     description: str | None = None,
 ) -> Any:
-    """Return a field whose values ``function`` gives for all parents at once; its keyword-only parameters are the arguments."""
+    """Return a field whose values ``function`` gives for all parents at once; its keyword-only parameters are the arguments.
+
+    For objects these are rows of ``columns``, or of all columns of a ``collection``, or objects whose attributes are read.
+    """
+    if collection is not None:
+        _require_collection("batched", collection)
+        if columns:
+            raise TypeError(f"batched({collection.name}): expected columns or a collection, which has its own, got both")
+        columns = collection.columns
     parameters = [p for p in inspect.signature(function, eval_str=True).parameters.values() if p.kind is inspect.Parameter.KEYWORD_ONLY]
     arguments = [] if key_argument is None else [_argument(key_argument, strawberry.ID, "Whose.")]
     arguments += [_argument(p.name, p.annotation, None, p.default) for p in parameters]
     defaults = {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
-    source = Batched(function, by, tuple(columns), key_argument, refers, tuple(page), defaults, assumed_size, semantic_non_null)
+    source = Batched(function, by, tuple(columns), key_argument, refers, tuple(page), defaults, assumed_size, semantic_non_null, collection)
     return _field(source, description, arguments)
 
 
@@ -449,6 +447,9 @@ class Graph:
     context: ContextFunction | None = None  # who asks, and what else batch functions and resolvers know of it (docs/http.md)
     replication: tuple[Target, ...] = ()  # where nouns go beside their home (docs/writes.md)
     audit: str | None = None  # the store that has the audit of all writes; None: each that is written has its own
+
+    def __post_init__(self) -> None:
+        write_defaults(self.schema._schema)
 
     @property
     def store_names(self) -> tuple[str, ...]:

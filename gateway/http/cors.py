@@ -11,6 +11,7 @@ REQUEST_HEADERS = (
     "Authorization",
     "Apollo-Require-Preflight",
     "GraphQL-Require-Preflight",
+    "Idempotency-Key",
     "Last-Event-ID",
     "X-Apollo-Operation-Name",
     "X-Gateway-Deadline-Ms",

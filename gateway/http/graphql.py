@@ -43,6 +43,7 @@ GRACE_S = 0.2  # how much later than the service's own deadline the request is c
 LOOK_FOR_CLIENT_AFTER_S = 0.1  # from then on a client that leaves ends the work; quick requests do not pay for it
 LINGER_S = 1.0
 DEADLINE_MIN_MS = 50
+IDEMPOTENCY_KEY_MAX = 255  # characters
 LONG_BODY = 32 * 1024  # bytes; one of 1 MiB takes up to 50 ms to be read strictly, which is done beside the loop
 LARGE_BYTES = 64 * 1024  # of an answer that is not added to others that nobody takes
 
@@ -92,6 +93,7 @@ class GraphQLEndpoint:
         accepted_type: bytes | None = None
         request: Request | None = None
         challenge: bytes | None = None
+        written: list[str] = []
         deadline_s = self._deadline_s
         try:
             if is_about_a_stream(scope, exchange.headers):
@@ -111,7 +113,7 @@ class GraphQLEndpoint:
                 request = await self._read(scope, exchange, receive)
                 limit.when = end
                 exchange.operation = request.operation_name
-                answered = await self._answer(request, scope, exchange, receive, deadline_s, takes_events=takes_events)
+                answered = await self._answer(request, scope, exchange, receive, deadline_s, written, takes_events=takes_events)
             if takes_events and (accepted_type is EVENTS or not isinstance(answered, Response)):
                 await self._events.distinct(answered, exchange, receive, send)
                 return
@@ -119,24 +121,26 @@ class GraphQLEndpoint:
         except ClientGoneError:
             return
         except TimeoutError:
-            response = self._service.refuse(DeadlineExceeded(deadline_s) if request else self._late(deadline_s))
+            response = self._service.refuse(DeadlineExceeded(deadline_s) if request else self._late(deadline_s), written)
         except GatewayError as exc:
             response = self._service.refuse(exc)
             challenge = exc.challenge.encode() if isinstance(exc, Unauthorized) else None
 
         if len(response.body) > LARGE_BYTES and self._is_over():
-            response = self._service.refuse(Overloaded("Too many answers wait to be read by their clients; try again later."))
+            response = self._service.refuse(Overloaded("Too many answers wait to be read by their clients; try again later."), written)
         status = response.status
         if status != 200 or response.partial:
             status = self._statuses(response, accepted_type, request is not None)
         content_type = _content_type(status, accepted_type)
-        if status not in _WITH_MORE_HEADERS and not exchange.has_unread_body:
+        if status not in _WITH_MORE_HEADERS and not exchange.has_unread_body and not response.retry_after_s:
             lines = b"%b: %b\r\ncontent-length: %d\r\n%b: %b\r\n" % (*content_type, len(response.body), *_NO_STORE)
             if exchange.answer(status, lines, response.body):
                 return
         headers = [content_type, (b"content-length", b"%d" % len(response.body)), _NO_STORE]
         if status == MethodNotAllowed.http_status:
             headers.append((b"allow", b"POST") if request else self._allow)
+        if response.retry_after_s:
+            headers.append((b"retry-after", b"%d" % response.retry_after_s))
         if challenge is not None:
             headers.append((b"www-authenticate", challenge))
         if exchange.has_unread_body:
@@ -225,8 +229,10 @@ class GraphQLEndpoint:
         depth_max = self._depth_max
         if scope["method"] == "GET":
             return requests.from_query_string(scope["query_string"], depth_max=depth_max, explain=what)
+        key = exchange.headers.get(b"idempotency-key")
+        once = None if key is None else _idempotency_key(key)
         body = await self._body(exchange, receive)
-        read = partial(requests.from_body, body, depth_max=depth_max, values_max=self._values_max, explain=what)
+        read = partial(requests.from_body, body, depth_max=depth_max, values_max=self._values_max, explain=what, idempotency_key=once)
         if len(body) < LONG_BODY:
             return read()
         return await asyncio.get_running_loop().run_in_executor(self._decoding, read)
@@ -274,7 +280,15 @@ class GraphQLEndpoint:
                     size += len(message["body"])
 
     async def _answer(
-        self, request: Request, scope: Scope, exchange: Exchange, receive: Receive, deadline_s: float, *, takes_events: bool
+        self,
+        request: Request,
+        scope: Scope,
+        exchange: Exchange,
+        receive: Receive,
+        deadline_s: float,
+        written: list[str],
+        *,
+        takes_events: bool,
     ) -> Response | AsyncGenerator[Response, None]:
         """Return the service's answer; ClientGoneError when the client leaves while it is made."""
         watch = _Watch(receive, self._deadlines)
@@ -284,10 +298,12 @@ class GraphQLEndpoint:
             request = resumed(request, exchange.headers)
         try:
             if self._context is None:
-                return cast("Response", await answer(request, request_id=exchange.request_id, deadline_s=deadline_s))
+                return cast("Response", await answer(request, request_id=exchange.request_id, deadline_s=deadline_s, written=written))
             started = monotonic()
             values = await values_of(self._context, scope, exchange.request_id)
-            told = await answer(request, request_id=exchange.request_id, deadline_s=deadline_s, values=values, started=started)
+            told = await answer(
+                request, request_id=exchange.request_id, deadline_s=deadline_s, values=values, started=started, written=written
+            )
             return cast("Response", told)
         except asyncio.CancelledError:
             if watch.take_back():
@@ -335,6 +351,13 @@ def _deadline_s(asked: bytes) -> float:
     if not asked.isdigit() or int(digits or b"0") < DEADLINE_MIN_MS:
         raise BadHttp(f"X-Gateway-Deadline-Ms must be an integer, at least {DEADLINE_MIN_MS}.")
     return int(digits) / 1_000
+
+
+def _idempotency_key(given: bytes) -> str:
+    """Return an Idempotency-Key: any visible characters."""
+    if not 0 < len(given) <= IDEMPOTENCY_KEY_MAX or not all(0x21 <= byte <= 0x7E for byte in given):
+        raise BadHttp(f"Idempotency-Key must be 1 to {IDEMPOTENCY_KEY_MAX} visible characters of ASCII.")
+    return given.decode()
 
 
 def _content_type(status: int, accepted_type: bytes | None) -> tuple[bytes, bytes]:

@@ -47,7 +47,7 @@ class Limits:
     variables_limit_bytes: int = 256 * 1024
     variables_depth_max: int = 32
     variables_list_max: int = 1_000
-    variables_values_max: int = 5_000
+    variables_values_max: int = 10_000
 
     arguments_values_max: int = 20_000
 

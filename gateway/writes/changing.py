@@ -31,7 +31,7 @@ from gateway.stores.migrating import is_ours
 from gateway.stores.types import canonical_key, join_key
 from gateway.writes.declarations import State
 from gateway.writes.ids import new_id
-from gateway.writes.rows import DELETED, INSERTED, UPDATED, Written, key_in, state_of
+from gateway.writes.rows import DELETED, INSERTED, UPDATED, Written, key_in, keys_of, state_of
 from gateway.writes.tables import Tables
 
 Ask = Callable[[Request[Any]], Awaitable[Any]]
@@ -113,7 +113,8 @@ class Changes:
 
     async def delete(self, delete: Delete) -> None:
         collection = delete.collection
-        keys = list(dict.fromkeys(join_key(key) for key in delete.keys))
+        text = keys_of(collection).text
+        keys = list(dict.fromkeys(key for values in delete.keys if (key := text(values)) is not None))
         self.about = (collection.name, keys[0])
         versions = await self._bump(collection, keys, is_deleted=True)
         before = await self._locked(collection, keys)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from gateway.errors import AbilityMissing, WrongValue
-from gateway.stores import WRITE_TIMEOUT_S, Stores
+from gateway.stores import Stores
 from gateway.stores.base import A, Collection, Fetch, Page, Request, Transaction, Transacts, Value, Where
 from gateway.stores.funnel import StoreCall
 from gateway.writes.declarations import State
@@ -26,15 +26,15 @@ class Own:
 
     stores: Stores
     within: Transaction | None = None
-    timeout_s: float = WRITE_TIMEOUT_S  # of one call
+    timeout_s: float | None = None  # of one call; None: that of the settings
     trace: list[StoreCall] | None = None
     started: float = field(default_factory=time.monotonic)
 
     def ask(self, request: Request[A]) -> Awaitable[A]:
         return self.stores.funnel.ask_unlayered(request, self)
 
-    def seconds(self, limit: float) -> float:  # noqa: ARG002 - its own limit is what it has
-        return self.timeout_s
+    def seconds(self, limit: float) -> float:
+        return limit if self.timeout_s is None else self.timeout_s
 
     def found_wrong(self, error: WrongValue) -> None:
         _log.warning("%s", error.detail)
@@ -61,18 +61,18 @@ async def pages(own: Own, collection: Collection, columns: Sequence[str], where:
 
 
 @asynccontextmanager
-async def transaction(stores: Stores, name: str, *, timeout_s: float = WRITE_TIMEOUT_S) -> AsyncIterator[Own]:
+async def transaction(stores: Stores, name: str) -> AsyncIterator[Own]:
     """Give who asks one store in one transaction: committed when the block ends, rolled back when it raises or is cancelled.
 
-    Errors bear the name of the store, and nothing takes longer than ``timeout_s``, the commit neither.
+    Errors bear the name of the store, and each call has its limit of time, the commit too.
     """
     store = stores[name]
     if not isinstance(store, Transacts):
         raise AbilityMissing("a transaction", store=name, kind=store.kind, needs="transact")
-    opened = store.transaction()
+    opened, timeout_s = store.transaction(), stores.funnel.write_timeout_s
     asked = await stores.funnel.within(name, timeout_s, opened.__aenter__)
     try:
-        yield Own(stores, asked, timeout_s)
+        yield Own(stores, asked)
     except BaseException as error:
         await opened.__aexit__(type(error), error, error.__traceback__)
         raise

@@ -13,7 +13,18 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from gateway.errors import BadUserInput, CallerError, Conflict, Contended, GatewayError, InFlight, StoreTimeout, StoreUnavailable
+from gateway.errors import (
+    BadUserInput,
+    CallerError,
+    Conflict,
+    Contended,
+    DeadlineExceeded,
+    GatewayError,
+    InFlight,
+    OperatorError,
+    StoreTimeout,
+    StoreUnavailable,
+)
 from gateway.stores.base import Insert, Key, Together
 from gateway.writes import rows
 from gateway.writes.idempotency import Once, OtherArguments
@@ -69,28 +80,40 @@ async def _run(ctx: Any, store: str, field: str, work: Callable[[Transaction], A
     attempt = 1
     while True:
         tx = Transaction(ctx, store, field=field, at_end=None if once is None else once.kept)
+        has_worked = False
         try:
             async with tx:
-                if once is not None:
-                    await once.claim(tx)
                 value = await work(tx)
+                has_worked = True
             return Ran(value, [its.outcome for its in tx.written])
-        except InFlight:
+        except Exception as error:
+            if once is not None and (outcomes := await _first(ctx, store, tx, once, error)) is not None:
+                return Ran(None, outcomes, is_repeated=True)
+            if isinstance(error, Contended):
+                if attempt < ATTEMPTS and await _paused(ctx, attempt):
+                    attempt += 1
+                    continue
+            elif isinstance(error, CallerError):
+                return await _refused(ctx, store, tx, once, error)
+            if has_worked and once is not None and isinstance(error, (Contended, StoreTimeout)) and "committed" not in error.extensions:
+                raise InFlight from error  # its own rows are locked already: what it waited for at its end is the key
             raise
-        except Contended as error:
-            if attempt == ATTEMPTS or not await _paused(ctx, attempt):
-                if once is not None and not once.is_claimed:
-                    raise InFlight from error
-                raise
-            attempt += 1
-        except CallerError as error:
-            if once is not None and once.is_taken:
-                return await _repeated(ctx, store, tx, once)
-            return await _refused(ctx, store, tx, once, error)
-        except (StoreUnavailable, StoreTimeout) as error:
-            if once is None or error.extensions.get("committed") != "unknown":
-                raise
-            return await _found_out(once, error)
+
+
+async def _first(ctx: Any, store: str, tx: Transaction, once: Once, error: Exception) -> Sequence[Outcome] | None:
+    """Return the outcome of an earlier request of this key, after a run that failed: as that was there, or as it had been committed itself.
+
+    None where there is none, or where nobody can tell.
+    """
+    if isinstance(error, (StoreUnavailable, StoreTimeout, DeadlineExceeded)) and error.extensions.get("committed") != "unknown":
+        return None
+    try:
+        return await once.first()
+    except OtherArguments as refusal:
+        await _audit(ctx, store, tx.by, None, refusal, ())
+        raise
+    except OperatorError:
+        return None
 
 
 async def _paused(ctx: Any, attempt: int) -> bool:
@@ -102,21 +125,14 @@ async def _paused(ctx: Any, attempt: int) -> bool:
     return True
 
 
-async def _repeated(ctx: Any, store: str, tx: Transaction, once: Once) -> Ran[T]:
-    try:
-        return Ran(None, await once.first(), is_repeated=True)
-    except OtherArguments as error:
-        await _audit(ctx, store, tx.by, None, error, ())
-        raise
-
-
 async def _refused(ctx: Any, store: str, tx: Transaction, once: Once | None, error: CallerError) -> Ran[T]:
     """Keep a refusal, and raise it; where a request of the same key came first meanwhile, its outcome holds."""
     try:
         await _audit(ctx, store, tx.by, tx.about, error, () if once is None else (once.refusal(error, now()),))
     except Conflict:
-        assert once is not None
-        return Ran(None, await once.first(), is_repeated=True)
+        outcomes = None if once is None else await once.first()
+        if outcomes is not None:
+            return Ran(None, outcomes, is_repeated=True)
     raise error
 
 
@@ -149,11 +165,3 @@ async def _audit(ctx: Any, store: str, by: By, about: tuple[str, Key] | None, er
             _log.warning("%s: the refusal of %s is not in the audit: %s", by.request_id, by.field, failed.message)
             return
     _log.warning("%s: the refusal of %s is not in the audit: others wrote the same at the same time", by.request_id, by.field)
-
-
-async def _found_out(once: Once, error: GatewayError) -> Ran[T]:
-    """Return the outcome where it is there to see, though the commit was not answered; else raise the error."""
-    try:
-        return Ran(None, await once.first(), is_repeated=True)
-    except GatewayError:
-        raise error from None

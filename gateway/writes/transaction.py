@@ -228,7 +228,10 @@ class Transaction:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        found = error or self._failed  # one that was caught: the database may hold half of what was asked
+        caught = self._failed if error is None else None  # by the author, who went on: the database may hold half of what was asked
+        if isinstance(caught, asyncio.CancelledError):  # by a limit of the author's own
+            caught = StoreUnavailable(self.store)
+        found = error or caught
         if found is None:
             try:
                 await self._tell()
@@ -240,11 +243,8 @@ class Transaction:
             await self._commit()
             return
         await self._roll_back(found)
-        if found is error:
-            return
-        if found is self._failed and isinstance(found, asyncio.CancelledError):  # by a limit of the author's own, who went on
-            raise StoreUnavailable(self.store) from found
-        raise found
+        if found is not error:
+            raise found
 
     async def _commit(self) -> None:
         assert self._opened is not None

@@ -46,7 +46,17 @@ class Calls:
     # ------------------------------------------------------------------------------------------------------------ reads
 
     async def aggregate(self, collection: str, pipeline: Sequence[Document]) -> list[Document]:
-        """Return all documents of an aggregation, over the database where ``collection`` is empty. One command below 16 MiB."""
+        """Return all documents of an aggregation, over the database where ``collection`` is empty. One command below 16 MiB.
+
+        In a transaction there is no ``$unionWith``: what stands at a pipeline's end is asked for itself there, and comes behind the rest.
+        """
+        if self.session is None or not pipeline or "$unionWith" not in pipeline[-1]:
+            return await self._aggregated(collection, pipeline)
+        united = pipeline[-1]["$unionWith"]
+        first = await self.aggregate(collection, pipeline[:-1])
+        return first + await self._aggregated(united["coll"], united["pipeline"])
+
+    async def _aggregated(self, collection: str, pipeline: Sequence[Document]) -> list[Document]:
         note({"aggregate": collection or 1, "pipeline": pipeline})
         database = self.database()
         source = database[collection] if collection else database

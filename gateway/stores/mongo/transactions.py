@@ -17,7 +17,7 @@ import pymongo
 from pymongo import ReadPreference, WriteConcern, errors
 from pymongo.read_concern import ReadConcern
 
-from gateway.errors import AbilityMissing, Contended, DeadlineExceeded, GatewayError, StoreTimeout, StoreUnavailable
+from gateway.errors import AbilityMissing, Contended, DeadlineExceeded, StoreMisbehaved, StoreTimeout, StoreUnavailable
 from gateway.stores.base import A, Request
 from gateway.stores.kinds import listed
 from gateway.stores.mongo.calls import WRITE_TIMEOUT_S, Calls, now
@@ -29,6 +29,7 @@ from gateway.stores.requests.request import TRANSACT
 T = TypeVar("T")
 
 ALONE = f"{KIND} on a server that stands alone (no replica set)"
+COMMIT_TIMEOUT_S = WRITE_TIMEOUT_S / 2  # of each of two tries
 UNDO_WAIT_S = 1.0  # for a transaction to be undone; a server that does not answer undoes it by itself
 PAUSE_MIN_S, PAUSE_MAX_S = 0.002, 0.1  # before a request that was Contended is asked again, at random up to it
 
@@ -39,29 +40,33 @@ Guard = Callable[[Coroutine[Any, Any, Any]], Coroutine[Any, Any, Any]]
 
 
 class MongoTransaction:
-    """See ``base.Transaction``. After an error of the server nothing of it can be committed, and the same error is told again."""
+    """See ``base.Transaction``. Once something has failed nothing of it can be committed: the same error is told again."""
 
     def __init__(self, calls: Calls, answers: Answers, guard: Guard) -> None:
         self.calls = calls
-        self.failed: Exception | None = None
+        self.failed: BaseException | None = None
+        self.has_ended = False
         self._answers = answers
         self._guard = guard
+        self._asking = asyncio.Lock()  # a session has one command at a time
 
     def answer(self, request: Request[A]) -> Coroutine[Any, Any, A]:
         return self._guard(self._answer(request))
 
     async def _answer(self, request: Request[Any]) -> Any:
-        if self.failed is not None:
-            raise self.failed
-        try:
-            return await self._answers(self.calls, request)
-        except GatewayError as exc:
-            if isinstance(exc.__cause__, errors.PyMongoError):
+        async with self._asking:
+            if self.has_ended:
+                raise StoreMisbehaved(f"the transaction of the store '{self.calls.name}' has ended: it was asked for a {request.operation}")
+            if self.failed is not None:
+                raise self.failed
+            try:
+                return await self._answers(self.calls, request)
+            except asyncio.CancelledError:
+                self.failed = StoreUnavailable(self.calls.name)  # to whoever goes on: what was cancelled may be half done
+                raise
+            except BaseException as exc:
                 self.failed = exc
-            raise
-        except BaseException:
-            self.failed = StoreTimeout(self.calls.name, WRITE_TIMEOUT_S)  # cancelled: nobody knows whether the server did it
-            raise
+                raise
 
 
 class Transactions:
@@ -108,7 +113,11 @@ class Transactions:
             undoing = self._apart(_undo(session))
             if not isinstance(exc, _SILENT):
                 await asyncio.wait({undoing}, timeout=UNDO_WAIT_S)
+            if isinstance(transaction.failed, Contended) and isinstance(exc, Exception) and not isinstance(exc, Contended):
+                raise transaction.failed from transaction.failed.__cause__  # whatever came of it
             raise
+        finally:
+            transaction.has_ended = True
         await asyncio.shield(self._apart(self._commit(session)))
 
     async def alone(self, asked: str, work: Callable[[Calls], Awaitable[T]], *, of_one: bool) -> T:
@@ -137,7 +146,7 @@ class Transactions:
         try:
             for is_last in (False, True):
                 try:
-                    with pymongo.timeout(WRITE_TIMEOUT_S):
+                    with pymongo.timeout(COMMIT_TIMEOUT_S):
                         await session.commit_transaction()
                     return
                 except errors.PyMongoError as exc:

@@ -63,7 +63,7 @@ from gateway.stores.neo4j.conditions import Parameters, split
 from gateway.stores.neo4j.cypher import fetch_statement, get_statement
 from gateway.stores.neo4j.log import advance_statement, bump_statement, claim_statement
 from gateway.stores.neo4j.native import NativeText
-from gateway.stores.neo4j.sources import CarefulSource, Source
+from gateway.stores.neo4j.sources import CarefulSource, Source, SteadySource
 from gateway.stores.neo4j.values import decode_rows, require_values, to_wire
 from gateway.stores.neo4j.writes import delete_text, deleted, upsert_text, written
 from gateway.stores.placeholders import prefix_of
@@ -85,7 +85,8 @@ class Names:
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
         self.source = lru_cache(maxsize=SOURCES_KEPT)(lambda collection: Source(prefix, collection))
-        self.moved = lru_cache(maxsize=SOURCES_KEPT)(lambda collection: CarefulSource(prefix, collection, ("a", "r", "b")))
+        self.steady = lru_cache(maxsize=SOURCES_KEPT)(lambda collection: SteadySource(prefix, collection))
+        self.moved = lru_cache(maxsize=SOURCES_KEPT)(lambda collection: SteadySource(prefix, collection, ("a", "r", "b")))
         self.careful = lru_cache(maxsize=SOURCES_KEPT)(lambda collection: CarefulSource(prefix, collection))
         self._native_texts: Lru[Any, NativeText] = Lru(SOURCES_KEPT, NATIVE_LIMIT_BYTES)
 
@@ -193,7 +194,7 @@ class Answers(ABC):
                 pass  # what may stand alone may still not stand in a subquery (an unnamed column, say); then it stays as it is
 
     async def _within(self, within: Within[Any]) -> Any:
-        return await self.answer(within.read)
+        return await self._handlers[type(within.read)](within.read)
 
     async def _asked(self, statement: Callable[[Source, Any], tuple[str, Parameters]], request: Any) -> tuple[Source, Any]:
         """The answer to a request, and what it was asked of. Where a managed collection has a value that its column's way to the wire
@@ -236,16 +237,16 @@ class Answers(ABC):
         collection = insert.collection
         if not insert.rows:
             return ()
-        source, careful = self._names.source(collection), self._names.careful(collection)
+        source, steady = self._names.source(collection), self._names.steady(collection)
         if is_compared(source):
             taken = await self._changed(taken_text(source), {"keys": taken_keys(source, insert)}, [collection])
             if taken or is_twice(insert):
                 raise conflict(self.name, collection.name, collection.key)
         rows, order = inserted_rows(insert)
-        found = await self._changed(insert_text(source, careful, insert.columns), {"rows": rows}, [collection])
+        found = await self._changed(insert_text(source, steady, insert.columns), {"rows": rows}, [collection])
         if is_twice(insert) or any(is_taken for is_taken, _ in found):
             raise conflict(self.name, collection.name, collection.key)
-        decode_rows(careful.decoders(collection.names), [row for _, row in found])
+        decode_rows(steady.decoders(collection.names), [row for _, row in found])
         answer: list[Row] = [()] * len(order)
         for place, (_, row) in zip(order, found, strict=True):
             answer[place] = row
@@ -288,21 +289,21 @@ class Answers(ABC):
         return await self._change(remove, remove_statement)
 
     async def _change(self, change: Any, statement: Callable[[Source, Source, Any], tuple[str, Parameters] | None]) -> Changed | None:
-        careful = self._names.careful(change.collection)
-        asked = statement(self._names.source(change.collection), careful, change)
+        steady = self._names.steady(change.collection)
+        asked = statement(self._names.source(change.collection), steady, change)
         if asked is None:  # the key of no row that there can be
             return None
         found = await self._changed(*asked, [change.collection])
         if found is None:
             return None
         before, after, is_done = found
-        decode_rows(careful.decoders(change.collection.names), [before] if after is None else [before, after])
+        decode_rows(steady.decoders(change.collection.names), [before] if after is None else [before, after])
         return Changed(before, after, is_done)
 
     async def _lock(self, lock: Lock) -> Rows:
-        source, careful = self._names.source(lock.collection), self._names.careful(lock.collection)
-        rows: dict[Key, Row] = dict(await self._changed(*lock_statement(source, careful, lock), [lock.collection]))
-        decode_rows(careful.decoders(lock.collection.names), rows.values())
+        source, steady = self._names.source(lock.collection), self._names.steady(lock.collection)
+        rows: dict[Key, Row] = dict(await self._changed(*lock_statement(source, steady, lock), [lock.collection]))
+        decode_rows(steady.decoders(lock.collection.names), rows.values())
         return rows
 
     # --------------------------------------------------------------------------------------------------------------- log

@@ -80,11 +80,11 @@ def inserted_rows(insert: Insert) -> tuple[list[list[Any]], list[int]]:
 
 
 @remembered(TEXTS_KEPT, TEXTS_LIMIT_BYTES)
-def insert_text(source: Source, careful: Source, columns: tuple[str, ...]) -> str:
+def insert_text(source: Source, steady: Source, columns: tuple[str, ...]) -> str:
     """Answers [[is_taken, row], …] for rows bound as ``$rows``. Where a relationship is taken another is made: nothing may stay."""
     collection = source.collection
     values = _values(source, columns)
-    shown = careful.shown_list(collection.names)
+    shown = steady.shown_list(collection.names)
     edge = source.edge
     ends = () if edge is None else (edge.start_column, edge.end_column)
     properties = _map(collection, {name: value for name, value in values.items() if name not in ends})
@@ -181,36 +181,36 @@ def sets_ends(update: Update) -> bool:
     return edge is not None and any(name in (edge.start_column, edge.end_column) for name, _ in update.values)
 
 
-def update_statement(source: Source, careful: Source, update: Update) -> tuple[str, Parameters] | None:
+def update_statement(source: Source, steady: Source, update: Update) -> tuple[str, Parameters] | None:
     """Answers [before, after, is_done], or no record. The ends of a relationship stay as they are: ``move_statement``."""
     edge = source.edge
     ends = () if edge is None else (edge.start_column, edge.end_column)
     values = [(name, value) for name, value in update.values if name not in ends]
     names = tuple([name for name, _ in values])
-    found = _asked(source, careful, update)
+    found = _asked(source, steady, update)
     if found is None:
         return None
     where, expected, parameters = found
     parameters["values"] = [form_of(update.collection[name], False).stored(value) for name, value in values]
-    return _update_text(source, careful, names, where, expected), parameters
+    return _update_text(source, steady, names, where, expected), parameters
 
 
-def remove_statement(source: Source, careful: Source, remove: Remove) -> tuple[str, Parameters] | None:
+def remove_statement(source: Source, steady: Source, remove: Remove) -> tuple[str, Parameters] | None:
     """Answers [before, null, is_done], or no record."""
-    found = _asked(source, careful, remove)
+    found = _asked(source, steady, remove)
     if found is None:
         return None
     where, expected, parameters = found
-    return _remove_text(source, careful, where, expected), parameters
+    return _remove_text(source, steady, where, expected), parameters
 
 
-def _asked(source: Source, careful: Source, change: Update | Remove) -> tuple[Where | None, Where | None, Parameters] | None:
+def _asked(source: Source, steady: Source, change: Update | Remove) -> tuple[Where | None, Where | None, Parameters] | None:
     key = bound_key(source, change.key)
     if key is None:
         return None
-    where, parameters = split(careful, change.where)
+    where, parameters = split(steady, change.where)
     wanted = And(tuple([Compare(name, "eq", value) for name, value in change.expected])) if change.expected else None
-    expected, its = split(careful, wanted, EXPECTED)
+    expected, its = split(steady, wanted, EXPECTED)
     return where, expected, {**parameters, **its, "key": key}
 
 
@@ -227,30 +227,30 @@ def _sent(source: Source, name: str, value: Value) -> Any:
 
 
 @remembered(TEXTS_KEPT, TEXTS_LIMIT_BYTES)
-def _update_text(source: Source, careful: Source, names: tuple[str, ...], where: Where | None, expected: Where | None) -> str:
+def _update_text(source: Source, steady: Source, names: tuple[str, ...], where: Where | None, expected: Where | None) -> str:
     collection, entity = source.collection, _entity(source)
     values = {name: form_of(collection[name], False).bound(f"$values[{place}]") for place, name in enumerate(names)}
     put = f"FOREACH (_ IN CASE WHEN is_done THEN [1] ELSE [] END | SET {entity} += {_map(collection, values)})"
-    shown = careful.shown_list(collection.names)
-    return f"{_change(source, careful, where, expected, locked(entity))} {put} RETURN [before, CASE WHEN is_done THEN {shown} END, is_done]"
+    shown = steady.shown_list(collection.names)
+    return f"{_change(source, steady, where, expected, locked(entity))} {put} RETURN [before, CASE WHEN is_done THEN {shown} END, is_done]"
 
 
 @remembered(TEXTS_KEPT, TEXTS_LIMIT_BYTES)
-def _remove_text(source: Source, careful: Source, where: Where | None, expected: Where | None) -> str:
+def _remove_text(source: Source, steady: Source, where: Where | None, expected: Where | None) -> str:
     entity = _entity(source)
     lock = locked(entity) if source.edge is None else f"{_both_locked('s', 'e')} {locked(entity)}"
     put = f"FOREACH (_ IN CASE WHEN is_done THEN [1] ELSE [] END | {'DETACH ' if source.edge is None else ''}DELETE {entity})"
-    return f"{_change(source, careful, where, expected, lock)} {put} RETURN [before, null, is_done]"
+    return f"{_change(source, steady, where, expected, lock)} {put} RETURN [before, null, is_done]"
 
 
-def _change(source: Source, careful: Source, where: Where | None, expected: Where | None, lock: str) -> str:
+def _change(source: Source, steady: Source, where: Where | None, expected: Where | None, lock: str) -> str:
     """The clauses that find and lock a row, and say what it is, as ``before``, and whether it is as expected, as ``is_done``."""
     variables = ", ".join(source.variables)
-    is_there = " AND ".join([_is_there(source), *conditions(careful, where)])
-    is_done = " AND ".join(conditions(careful, expected, EXPECTED)) or "true"
+    is_there = " AND ".join([_is_there(source), *conditions(steady, where)])
+    is_done = " AND ".join(conditions(steady, expected, EXPECTED)) or "true"
     return (
         f"{_by_key(source, [f'$key[{place}]' for place in range(len(source.collection.key))])} {lock} WITH {variables} WHERE {is_there}"
-        f" WITH {variables}, {careful.shown_list(source.collection.names)} AS before, coalesce({is_done}, false) AS is_done"
+        f" WITH {variables}, {steady.shown_list(source.collection.names)} AS before, coalesce({is_done}, false) AS is_done"
     )
 
 
@@ -317,23 +317,23 @@ def _move_text(moved: Source) -> str:
 # ------------------------------------------------------------------------------------------------------------------ lock
 
 
-def lock_statement(source: Source, careful: Source, lock: Lock) -> tuple[str, Parameters]:
+def lock_statement(source: Source, steady: Source, lock: Lock) -> tuple[str, Parameters]:
     """Answers [[key, row], …]."""
-    where, parameters = split(careful, lock.where)
+    where, parameters = split(steady, lock.where)
     keys = []
     for key in sorted(lock.keys):
         parts = (key,) if len(lock.collection.key) == 1 else split_key(key, len(lock.collection.key))
         bound = None if parts is None else bound_key(source, parts)
         if bound is not None:
             keys.append([key, *bound])
-    return _lock_text(source, careful, where), {**parameters, "keys": keys}
+    return _lock_text(source, steady, where), {**parameters, "keys": keys}
 
 
 @remembered(TEXTS_KEPT, TEXTS_LIMIT_BYTES)
-def _lock_text(source: Source, careful: Source, where: Where | None) -> str:
+def _lock_text(source: Source, steady: Source, where: Where | None) -> str:
     collection = source.collection
-    is_there = " AND ".join([_is_there(source), *conditions(careful, where)])
+    is_there = " AND ".join([_is_there(source), *conditions(steady, where)])
     return (
         f"UNWIND $keys AS k {_by_key(source, [f'k[{place + 1}]' for place in range(len(collection.key))])} {locked(_entity(source))}"
-        f" WITH k, {', '.join(source.variables)} WHERE {is_there} RETURN collect([k[0], {careful.shown_list(collection.names)}])"
+        f" WITH k, {', '.join(source.variables)} WHERE {is_there} RETURN collect([k[0], {steady.shown_list(collection.names)}])"
     )

@@ -12,7 +12,7 @@ import neo4j
 from neo4j import exceptions as driver_errors
 
 from gateway.errors import StoreMisbehaved, StoreUnavailable
-from gateway.stores.base import A, Collection, Request, note
+from gateway.stores.base import A, Aggregate, Collection, Request, note
 from gateway.stores.neo4j.answers import Answers, Names, Records
 from gateway.stores.neo4j.conditions import Parameters
 from gateway.stores.neo4j.native import NativeText
@@ -37,8 +37,7 @@ class Opener(Protocol):
 class Neo4jTransaction(Answers):
     """What is asked of one store as one. The server gives up the whole of it at the first error: nothing more is answered then.
 
-    Each read takes all values for what they may be, as those of collections that are not managed: with a read that fails because of a
-    value it would be given up, too.
+    So no read may fail because of a value, as those of managed collections may outside of it, to be asked again.
     """
 
     def __init__(self, store: Opener, names: Names) -> None:
@@ -171,7 +170,8 @@ class Neo4jTransaction(Answers):
         return self._transaction
 
     async def _asked(self, statement: Callable[[Source, Any], tuple[str, Parameters]], request: Any) -> tuple[Source, Any]:
-        source = self._names.careful(request.collection)
+        names = self._names  # what is summed up is of a type, or fails
+        source = names.careful(request.collection) if isinstance(request, Aggregate) else names.steady(request.collection)
         return source, await self._read(*statement(source, request))
 
     async def _learn(self, text: NativeText, names: Sequence[str], parameters: Parameters) -> None:

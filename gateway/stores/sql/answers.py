@@ -68,6 +68,7 @@ class Answers:
     _driver: Runs
     _dialect: Dialect
     _changes: Changes
+    _handlers: Handlers
 
     def _handled(self) -> Handlers:
         return Handlers(
@@ -154,7 +155,7 @@ class Answers:
         return await self._get(Get(lock.collection, lock.collection.names, lock.keys, lock.collection.key_name, lock.where))
 
     async def _within(self, within: Within[Any]) -> Any:
-        return await self._handled()[type(within.read)](within.read)
+        return await self._handlers[type(within.read)](within.read)
 
     async def _change(self, request: Request[Any]) -> Any:
         return await self._as_declared(request, self._driver.run(self._changes.work(request)))

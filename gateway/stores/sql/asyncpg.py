@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-LOCK_TIMEOUT_S = 1.0
+LOCK_TIMEOUT_S = 1.5  # longer than the 1 s after which a server looks for deadlocks, so that one is told as what it is
 IDLE_IN_TRANSACTION_TIMEOUT_S = 10.0
 WRITE_ATTEMPTS = 3
 STATEMENTS_PREPARED = 256  # per connection, here and in the server

@@ -122,9 +122,11 @@ class Changes(ABC):
             condition_of(collection, source, expected, self._dialect, EXPECTED),
         )
 
-    def _statement(self, element: sa.ClauseElement, decoders: Sequence[Decoder | None] = ()) -> Statement:
+    def _statement(
+        self, element: sa.ClauseElement, decoders: Sequence[Decoder | None] = (), column_keys: Sequence[str] | None = None
+    ) -> Statement:
         """Return a statement whose rows come one by one, decoded from their first value on."""
-        compiled: Any = element.compile(dialect=self._dialect.sqlalchemy)
+        compiled: Any = element.compile(dialect=self._dialect.sqlalchemy, column_keys=column_keys)
         return Statement(str(compiled), tuple(compiled.positiontup or ()), placed(decoders))
 
     def _decoders_of(self, collection: Collection) -> list[Decoder | None]:

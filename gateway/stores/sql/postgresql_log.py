@@ -40,44 +40,43 @@ def advance_text(source: sa.Table) -> str:
     )
 
 
+# Of one delivery among those of its aggregate: but for that ``|| ''``, the index of the states would do for what the other one is for.
 _DUE = (
-    "{0}.target = $1 AND {0}.state = 'pending' AND {0}.next_at <= statement_timestamp() "
+    "{0}.target = $1 AND {0}.state{1} = 'pending' AND {0}.next_at <= statement_timestamp() "
     "AND ({0}.lease_until IS NULL OR {0}.lease_until <= statement_timestamp())"
 )
+_NOT_BY_INDEX = " || ''"
 
 
 def claim_text(source: sa.Table, shown: Sequence[str]) -> str:
     """Who gets the oldest delivery of an aggregate that is due gets all of them, where nobody else has, or is getting, another.
 
-    ``heads`` locks these, and leaves out those that somebody else is about to take. ``locked`` are the others of their aggregates; where
-    they are fewer than this statement has seen, a claim whose oldest is another has them, and the aggregate is left to that. The first
-    aggregate is given whole even where it has more than the limit: it could not be claimed otherwise.
+    ``heads`` locks these, and leaves out those that somebody else is about to take. ``its`` are all of an aggregate that could be locked;
+    where they are fewer than the ``number`` that this statement has seen, a claim whose oldest is another has them, and the aggregate is
+    left to that. The first aggregate is given whole even where it has more than the limit: it could not be claimed otherwise.
+
+    There are no joins, and each OFFSET is there, so that indexes serve it row by row, however many deliveries wait and whatever the
+    server knows of the table.
     """
     place = _place(source)
-    mine, other = _DUE.format("mine"), _DUE.format("other")
-    its = "other.target = $1 AND other.noun = mine.noun AND other.key = mine.key"
+    aggregate = "{0}.noun = {1}.noun AND {0}.key = {1}.key"
+    other = f"FROM {place} AS other WHERE other.target = $1 AND {aggregate.format('other', 'mine')}"
+    of_head = f"FROM {place} AS mine WHERE {aggregate.format('mine', 'heads')} AND {_DUE.format('mine', _NOT_BY_INDEX)}"
     return (
         "WITH heads AS ("  # noqa: S608 - our own text
-        f"SELECT mine.outbox, mine.noun, mine.key FROM {place} AS mine WHERE {mine} "
-        f"AND NOT EXISTS (SELECT 1 FROM {place} AS other WHERE {its} AND other.outbox < mine.outbox AND {other}) "
-        f"AND NOT EXISTS (SELECT 1 FROM {place} AS other WHERE {its} AND other.lease_until > statement_timestamp()) "
+        f"SELECT mine.outbox, mine.noun, mine.key FROM {place} AS mine WHERE {_DUE.format('mine', '')} "
+        f"AND NOT EXISTS (SELECT 1 {other} AND other.outbox < mine.outbox AND {_DUE.format('other', _NOT_BY_INDEX)} OFFSET 0) "
+        f"AND NOT EXISTS (SELECT 1 {other} AND other.lease_until > statement_timestamp() OFFSET 0) "
         "ORDER BY mine.outbox LIMIT CAST($3 AS bigint) FOR UPDATE OF mine SKIP LOCKED), "
-        "locked AS ("
-        "SELECT mine.outbox, mine.noun, mine.key FROM heads "
-        f"JOIN {place} AS mine ON mine.noun = heads.noun AND mine.key = heads.key WHERE {mine} FOR UPDATE OF mine SKIP LOCKED), "
-        "seen AS ("
-        "SELECT mine.noun, mine.key, count(*) AS number FROM heads "
-        f"JOIN {place} AS mine ON mine.noun = heads.noun AND mine.key = heads.key WHERE {mine} GROUP BY mine.noun, mine.key), "
-        "whole AS ("
-        "SELECT heads.outbox, seen.noun, seen.key, seen.number FROM heads JOIN seen ON seen.noun = heads.noun AND seen.key = heads.key "
-        "WHERE seen.number = (SELECT count(*) FROM locked WHERE locked.noun = seen.noun AND locked.key = seen.key)), "
-        "numbered AS ("
-        "SELECT noun, key, sum(number) OVER (ORDER BY outbox) AS up_to, row_number() OVER (ORDER BY outbox) AS place FROM whole), "
-        "claimed AS ("
-        f"UPDATE {place} AS taken SET lease_owner = CAST($2 AS text), "
+        "aggregates AS MATERIALIZED ("
+        f"SELECT heads.outbox AS head, (SELECT count(*) {of_head}) AS number, "
+        f"ARRAY(SELECT mine.outbox {of_head} FOR UPDATE OF mine SKIP LOCKED) AS its FROM heads), "
+        "numbered AS (SELECT its, sum(number) OVER (ORDER BY head) AS up_to, row_number() OVER (ORDER BY head) AS place "
+        "FROM aggregates WHERE number = cardinality(its)), "
+        f"claimed AS (UPDATE {place} AS taken SET lease_owner = CAST($2 AS text), "
         "lease_until = statement_timestamp() + make_interval(secs => CAST($4 AS double precision)) "
-        "FROM locked JOIN numbered ON numbered.noun = locked.noun AND numbered.key = locked.key "
-        "WHERE taken.outbox = locked.outbox AND taken.target = $1 AND (numbered.place = 1 OR numbered.up_to <= CAST($3 AS bigint)) "
+        f"WHERE taken.target{_NOT_BY_INDEX} = $1 AND taken.outbox = ANY(ARRAY("
+        "SELECT unnest(its) FROM numbered WHERE numbered.place = 1 OR numbered.up_to <= CAST($3 AS bigint))) "
         "RETURNING taken.*) "
         f"SELECT {', '.join(shown)} FROM claimed ORDER BY claimed.outbox"
     )

@@ -7,7 +7,7 @@ found again by the values of its key as the file has them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 
@@ -16,6 +16,7 @@ from gateway.stores.sql.changes import Changes, Steps, Work, nothing, placed
 from gateway.stores.sql.conditions import Shape, Values
 from gateway.stores.sql.dialects import Expression, json_text
 from gateway.stores.sql.sqlite_forms import DIALECT
+from gateway.stores.sql.sqlite_log import advance_text, bump_text, claim_text, place_in
 from gateway.stores.sql.statements import Statement
 
 _PREPARER: Any = DIALECT.identifier_preparer
@@ -60,7 +61,7 @@ class SqliteChanges(Changes):
             source = self._table(collection)
             given = ", ".join(_name(source, name) for name in columns)
             values = f"({given}) VALUES ({', '.join('?' * len(columns))})" if columns else "DEFAULT VALUES"
-            return Statement(f"INSERT INTO {_place(source)} {values} RETURNING {_key(collection, source)}")
+            return Statement(f"INSERT INTO {place_in(source)} {values} RETURNING {_key(collection, source)}")
 
         return self._statements.once(("insert", collection, tuple(columns)), build)
 
@@ -130,9 +131,9 @@ class SqliteChanges(Changes):
 
         def build() -> Statement:
             source = self._table(collection)
-            begin = f"DELETE FROM {_place(source)}"  # noqa: S608 - our own text
+            begin = f"DELETE FROM {place_in(source)}"  # noqa: S608 - our own text
             if names is not None:
-                begin = f"UPDATE {_place(source)} SET {', '.join(f'{_name(source, name)} = ?' for name in names)}"  # noqa: S608
+                begin = f"UPDATE {place_in(source)} SET {', '.join(f'{_name(source, name)} = ?' for name in names)}"  # noqa: S608
             return Statement(f"{begin} WHERE {_is_it(collection, source)} RETURNING {_key(collection, source)}")
 
         return self._statements.once(("writing", collection, names), build).text
@@ -147,11 +148,7 @@ class SqliteChanges(Changes):
     # -------------------------------------------------------------------------------------------------------------- log
 
     def bump(self, bump: Bump) -> Work[dict[Key, int]]:
-        text = (
-            f"INSERT INTO {_place(self._table(bump.collection))} AS kept (noun, key, version, is_deleted) "  # noqa: S608 - our own text
-            "SELECT ?, value, 1, ? FROM json_each(?) WHERE true "
-            "ON CONFLICT (noun, key) DO UPDATE SET version = kept.version + 1, is_deleted = excluded.is_deleted RETURNING key, version"
-        )
+        text = self._statements.once(("bump", bump.collection), lambda: Statement(bump_text(self._table(bump.collection)))).text
 
         def steps() -> Steps[dict[Key, int]]:
             rows = yield text, (bump.noun, bump.is_deleted, json_text(list(bump.keys)))
@@ -160,13 +157,7 @@ class SqliteChanges(Changes):
         return Work(steps(), is_one=True)
 
     def advance(self, advance: Advance) -> Work[frozenset[Key]]:
-        text = (
-            f"INSERT INTO {_place(self._table(advance.collection))} AS kept (target, noun, key, epoch, version) "  # noqa: S608 - our own text
-            "SELECT ?, ?, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]') "
-            "FROM json_each(?) WHERE true "
-            "ON CONFLICT (target, noun, key) DO UPDATE SET epoch = excluded.epoch, version = excluded.version "
-            "WHERE (kept.epoch, kept.version) < (excluded.epoch, excluded.version) RETURNING key"
-        )
+        text = self._statements.once(("advance", advance.collection), lambda: Statement(advance_text(self._table(advance.collection)))).text
 
         def steps() -> Steps[frozenset[Key]]:
             rows = yield text, (advance.target, advance.noun, json_text(list(map(list, advance.items))))
@@ -175,7 +166,6 @@ class SqliteChanges(Changes):
         return Work(steps(), is_one=True)
 
     def claim(self, claim: Claim) -> Work[Sequence[Row]]:
-        """The first aggregate is given whole even where it has more than the limit: it could not be claimed otherwise."""
         collection = claim.collection
         statement = self._statements.once(("claim", collection), lambda: self._claim(collection))
         place = collection.names.index("outbox")
@@ -189,27 +179,9 @@ class SqliteChanges(Changes):
 
     def _claim(self, collection: Collection) -> Statement:
         source = self._table(collection)
-        place, now = _place(source), _clock(collection["next_at"].precision)
-        due = "{0}.state = 'pending' AND {0}.next_at <= clock.now AND ({0}.lease_until IS NULL OR {0}.lease_until <= clock.now)"
-        shown = ", ".join(str(item.element.compile(dialect=DIALECT)) for item in self._shown(collection, source.c))
-        text = (
-            f"UPDATE {place} SET lease_owner = ?, lease_until = {_clock(collection['lease_until'].precision, '?')} "  # noqa: S608 - our own text
-            f"WHERE (outbox, target) IN (WITH clock AS (SELECT {now} AS now, ? AS target), "
-            "due AS (SELECT mine.outbox, mine.target, mine.noun, mine.key, "
-            "min(mine.outbox) OVER (PARTITION BY mine.noun, mine.key) AS head "
-            f"FROM clock JOIN {place} AS mine ON mine.target = clock.target WHERE {due.format('mine')} "
-            f"AND NOT EXISTS (SELECT 1 FROM {place} AS other WHERE other.target = mine.target AND other.noun = mine.noun "
-            "AND other.key = mine.key AND other.lease_until > clock.now)), "
-            "numbered AS (SELECT outbox, target, count(*) OVER (ORDER BY head, noun, key) AS up_to, "
-            "dense_rank() OVER (ORDER BY head, noun, key) AS place FROM due) "
-            "SELECT outbox, target FROM numbered WHERE place = 1 OR up_to <= ?) "
-            f"RETURNING {shown}"
-        )
+        shown = [str(item.element.compile(dialect=DIALECT)) for item in cast("Any", self._shown(collection, source.c))]
+        text = claim_text(source, shown, collection["next_at"].precision, collection["lease_until"].precision)
         return Statement(text, decoders=placed(self._decoders_of(collection)))
-
-
-def _place(source: sa.Table) -> str:
-    return str(_PREPARER.format_table(source))
 
 
 def _name(source: sa.Table, name: str) -> str:
@@ -222,10 +194,3 @@ def _key(collection: Collection, source: sa.Table) -> str:
 
 def _is_it(collection: Collection, source: sa.Table) -> str:
     return " AND ".join(f"{_name(source, name)} IS ?" for name in collection.key)
-
-
-def _clock(precision: int, later: str = "") -> str:
-    """Return the file's clock, which has milliseconds, as a TIME of a precision is written."""
-    seconds = "%S" if precision == 0 else "%f"
-    more = f", {later}" if later else ""
-    return f"strftime('%Y-%m-%dT%H:%M:{seconds}', 'now'{more}) || '{'0' * max(precision - 3, 0)}Z'"

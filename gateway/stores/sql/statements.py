@@ -221,11 +221,15 @@ class Statements:
         return self._compile(query.where(*conditions), cells, "key" if keys.is_plain else "value")
 
     def _lock(self, collection: Collection, where: Shape | None) -> Statement:
-        source = self._table(collection)
-        joined, place = self._keyed(collection, collection.key_name)
-        query = sa.select(*self._shown(collection, source.c, collection.names), place).select_from(joined)
-        query = query.where(condition_of(collection, source, where, self._dialect)).order_by(place).with_for_update(of=source)
-        return self._compile(query, self._cells(collection, collection.names), "place")
+        source, keys = self._table(collection), keys_of(self._dialect, collection, collection.key_name)
+        sent, place, values = self._dialect.keys_table(keys.forms)
+        condition = condition_of(collection, source, where, self._dialect)
+        query = sa.select(*_labelled(source, collection.names)).where(*_are(source, keys, values), condition)
+        row = query.offset(NO_OFFSET).with_for_update().lateral("locked")  # key by key, by the index, as in ``page_per_parent``
+        shown = self._shown_page(collection, row.c, collection.names)
+        return self._compile(
+            sa.select(*shown, place).select_from(sent.join(row, sa.true())), self._cells(collection, collection.names), "place"
+        )
 
     def _page(self, fetch: Fetch, where: Shape | None, bounds: Shape | None) -> Statement:
         statement = self._rows(fetch, where, bounds)

@@ -36,7 +36,7 @@ class FakeService:
         self.cancelled = asyncio.Event()
         self._answer = answer
 
-    async def answer(self, request: Request, *, request_id: str, deadline_s: float) -> Response:
+    async def answer(self, request: Request, *, request_id: str, deadline_s: float, written: list[str]) -> Response:
         self.requests.append(request)
         self.request_ids.append(request_id)
         self.deadlines.append(deadline_s)
@@ -61,8 +61,10 @@ class FakeService:
     def readings(self) -> Iterator[Reading]:
         yield Reading("requests", "Requests answered.", len(self.requests))
 
-    def refuse(self, error: GatewayError) -> Response:
-        body = {"errors": [{"message": error.message, "extensions": error.extensions}]}
+    def refuse(self, error: GatewayError, committed: Sequence[str] = ()) -> Response:
+        body: dict[str, Any] = {"errors": [{"message": error.message, "extensions": error.extensions}]}
+        if committed:
+            body["extensions"] = {"committed": committed}
         return Response(orjson.dumps(body), error.http_status)
 
 

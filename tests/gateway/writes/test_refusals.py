@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import cast
 
 import pytest
-import pytest_asyncio
 
 from gateway.errors import AbilityMissing, BadUserInput, Conflict, StoreMisbehaved
 from gateway.stores import Stores
@@ -26,17 +24,8 @@ from tests.gateway.writes.world import (
     Step,
     contents,
     context,
-    stores_of,
-    transacting,
     write,
 )
-
-
-@pytest_asyncio.fixture(params=transacting())
-async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
-    async with stores_of(request.param) as stores:
-        yield stores
-
 
 LETTER = {"id": "1", "person_id": "ada", "text": "t"}
 
@@ -44,36 +33,37 @@ LETTER = {"id": "1", "person_id": "ada", "text": "t"}
 # -------------------------------------------------------------------------------------------------------------- refused
 
 
-async def test_two_stores_in_one_transaction_are_refused(stores: Stores) -> None:
+async def test_two_stores_in_one_transaction_are_refused(home: Stores) -> None:
     expected = (
         "the transaction of the store home: expected requests of that store alone, got one of people in away. One transaction is one "
         "store's: what belongs to others is delivered from the outbox (replicate, cascade, follow_up)"
     )
-    before = await contents(stores)
+    before = await contents(home)
     others: list[Step] = [lambda tx: tx.insert(AWAY, ADA), lambda tx: tx.get(AWAY, "ada"), lambda tx: tx.ask(Get(AWAY, ("id",), ["ada"]))]
     for other in others:
         with pytest.raises(StoreMisbehaved) as caught:
-            await write(context(stores), lambda tx: tx.insert(PEOPLE, ADA), other)
+            await write(context(home), lambda tx: tx.insert(PEOPLE, ADA), other)
         assert caught.value.message == expected
-    assert await contents(stores) == before
+    assert await contents(home) == before
 
 
-async def test_a_taken_key_and_a_taken_value_are_conflicts_and_nothing_is_written(stores: Stores) -> None:
-    ctx = context(stores)
+async def test_a_taken_key_and_a_taken_value_are_conflicts_and_nothing_is_written(home: Stores) -> None:
+    ctx = context(home)
     async with ctx.transaction("home") as tx:
         await tx.insert(PEOPLE, ADA)
-    before = await contents(stores)
-    for taken in (ADA, {**BOB, "email": "ada@home"}):
+    before = await contents(home)
+    taken: list[Step] = [lambda tx: tx.insert(PEOPLE, ADA), lambda tx: tx.insert(PEOPLE, {**BOB, "email": "ada@home"})]
+    for insert in taken:
         with pytest.raises(Conflict):
-            await write(ctx, lambda tx: tx.insert(LETTERS, LETTER), lambda tx, taken=taken: tx.insert(PEOPLE, taken))
-    assert await contents(stores) == before
+            await write(ctx, lambda tx: tx.insert(LETTERS, LETTER), insert)
+    assert await contents(home) == before
 
 
-async def test_what_failed_ends_the_transaction_though_somebody_caught_it(stores: Stores) -> None:
-    ctx = context(stores)
+async def test_what_failed_ends_the_transaction_though_somebody_caught_it(home: Stores) -> None:
+    ctx = context(home)
     async with ctx.transaction("home") as tx:
         await tx.insert(PEOPLE, ADA)
-    before = await contents(stores)
+    before = await contents(home)
 
     async def caught(tx: Transaction) -> None:
         with pytest.raises(Conflict):
@@ -84,19 +74,19 @@ async def test_what_failed_ends_the_transaction_though_somebody_caught_it(stores
 
     with pytest.raises(Conflict):
         await write(ctx, lambda tx: tx.insert(LETTERS, LETTER), caught)
-    assert await contents(stores) == before
+    assert await contents(home) == before
 
 
-async def test_nothing_is_asked_after_the_end(stores: Stores) -> None:
-    async with context(stores).transaction("home") as tx:
+async def test_nothing_is_asked_after_the_end(home: Stores) -> None:
+    async with context(home).transaction("home") as tx:
         pass
     with pytest.raises(StoreMisbehaved, match=r"^the transaction of the store home: expected no bump after its end$"):
         await tx.insert(PEOPLE, ADA)
 
 
-async def test_rows_of_an_insert_that_cannot_be(stores: Stores) -> None:
-    ctx = context(stores)
-    before = await contents(stores)
+async def test_rows_of_an_insert_that_cannot_be(home: Stores) -> None:
+    ctx = context(home)
+    before = await contents(home)
     with pytest.raises(StoreMisbehaved, match=r"^an insert of people: expected rows of the same columns, id, name, got one of id$"):
         async with ctx.transaction("home") as tx:
             await tx.insert_many(PEOPLE, [{"id": "1", "name": "n"}, {"id": "2"}])
@@ -109,11 +99,11 @@ async def test_rows_of_an_insert_that_cannot_be(stores: Stores) -> None:
     with pytest.raises(LookupError, match=r"^collection people has no column 'nick'; it has id, name, email, born, tags, more$"):
         async with ctx.transaction("home") as tx:
             await tx.insert(PEOPLE, {"id": "1", "nick": "n"})
-    assert await contents(stores) == before
+    assert await contents(home) == before
 
 
-async def test_updates_that_cannot_be(stores: Stores) -> None:
-    ctx = context(stores)
+async def test_updates_that_cannot_be(home: Stores) -> None:
+    ctx = context(home)
     with pytest.raises(StoreMisbehaved, match=r"^an update of people: expected columns that are not of its key, got 'id'$"):
         async with ctx.transaction("home") as tx:
             await tx.update(PEOPLE, "ada", {"id": "bob"})
@@ -122,14 +112,14 @@ async def test_updates_that_cannot_be(stores: Stores) -> None:
             await tx.update(PEOPLE, "ada", {"nick": "bob"})
 
 
-async def test_deliveries_that_cannot_be(stores: Stores) -> None:
-    before = await contents(stores)
+async def test_deliveries_that_cannot_be(home: Stores) -> None:
+    before = await contents(home)
     expected = r"^a delivery of people: expected a follow-up that the graph declares for it \(welcome\), got 'people>people'$"
     with pytest.raises(StoreMisbehaved, match=expected):
-        async with context(stores).transaction("home") as tx:
+        async with context(home).transaction("home") as tx:
             tx.deliver("people>people", PEOPLE, "ada")
     with pytest.raises(StoreMisbehaved, match=r"declares for it \(it has none\), got 'welcome'$"):
-        async with context(stores, replicate(PEOPLE, to=AWAY)).transaction("home") as tx:
+        async with context(home, replicate(PEOPLE, to=AWAY)).transaction("home") as tx:
             tx.deliver("welcome", PEOPLE, "ada")
     expected = r"^a delivery to welcome: expected a row of people that this transaction writes, got 'bob'$"
 
@@ -137,8 +127,8 @@ async def test_deliveries_that_cannot_be(stores: Stores) -> None:
         tx.deliver("welcome", PEOPLE, "bob")
 
     with pytest.raises(StoreMisbehaved, match=expected):
-        await write(context(stores), lambda tx: tx.insert(PEOPLE, ADA), deliver)
-    assert await contents(stores) == before
+        await write(context(home), lambda tx: tx.insert(PEOPLE, ADA), deliver)
+    assert await contents(home) == before
 
 
 # ----------------------------------------------------------------------------------------------------------- afterwards
@@ -148,22 +138,22 @@ async def fail(_: Transaction) -> None:
     raise ZeroDivisionError
 
 
-async def test_a_commit_wakes_who_waits_and_a_rollback_does_not(stores: Stores) -> None:
-    ctx = context(stores)
-    with listening(["home"]) as home, listening(["twin"]) as twin:
+async def test_a_commit_wakes_who_waits_and_a_rollback_does_not(home: Stores) -> None:
+    ctx = context(home)
+    with listening(["home"]) as first, listening(["twin"]) as second:
         with pytest.raises(ZeroDivisionError):
             await write(ctx, lambda tx: tx.insert(PEOPLE, ADA), fail)
-        assert not home.is_set()
+        assert not first.is_set()
         assert ctx.committed == ()
         async with ctx.transaction("home") as tx:
             await tx.insert(TWIN, {"id": "1", "text": "t"})
-            assert not home.is_set()
-        assert home.is_set()
-        assert twin.is_set()
+            assert not first.is_set()
+        assert first.is_set()
+        assert second.is_set()
 
 
-async def test_its_calls_are_counted_and_traced(stores: Stores) -> None:
-    ctx = context(stores, trace=[])
+async def test_its_calls_are_counted_and_traced(home: Stores) -> None:
+    ctx = context(home, trace=[])
     async with ctx.transaction("home") as tx:
         await tx.insert(PEOPLE, ADA)
     assert ctx.trace is not None
@@ -174,20 +164,20 @@ async def test_its_calls_are_counted_and_traced(stores: Stores) -> None:
         ("crossgraph_leases", "read"),
         ("crossgraph_outbox", "insert"),
     ]
-    assert stores.calls["home.people"] == 1
-    assert stores.calls["home.crossgraph_versions"] == 1
+    assert home.calls["home.people"] == 1
+    assert home.calls["home.crossgraph_versions"] == 1
 
 
-async def test_a_second_write_does_not_ask_for_the_epoch_again(stores: Stores) -> None:
-    ctx = context(stores)
+async def test_a_second_write_does_not_ask_for_the_epoch_again(home: Stores) -> None:
+    ctx = context(home)
     for person in (ADA, BOB):
         async with ctx.transaction("home") as tx:
             await tx.insert(PEOPLE, person)
-    assert stores.calls["home.crossgraph_leases"] == 1
+    assert home.calls["home.crossgraph_leases"] == 1
 
 
-async def test_what_was_read_before_is_forgotten(stores: Stores) -> None:
-    ctx = context(stores)
+async def test_what_was_read_before_is_forgotten(home: Stores) -> None:
+    ctx = context(home)
     ctx.key_loaders[PEOPLE, "id"] = object()
     async with ctx.transaction("home") as tx:
         await tx.insert(PEOPLE, ADA)
@@ -195,19 +185,16 @@ async def test_what_was_read_before_is_forgotten(stores: Stores) -> None:
 
 
 async def test_a_store_that_cannot_transact_is_refused() -> None:
-    async with stores_of("sqlite") as stores:
-        stores._stores["plain"] = cast("Store", _Plain())
-        with pytest.raises(AbilityMissing, match=r"^a transaction: expected a store that can transact, got plain of kind plain, which "):
-            async with context(stores).transaction("plain"):
-                pass
+    stores = Stores({"plain": cast("Store", _Plain())})
+    with pytest.raises(AbilityMissing, match=r"^a transaction: expected a store that can transact, got plain of kind plain, which "):
+        async with context(stores).transaction("plain"):
+            pass
     with pytest.raises(LookupError, match=r"^there is no store 'nowhere'"):
         context(stores).transaction("nowhere")
 
 
 class _Plain:
     kind = "plain"
-
-    async def close(self) -> None: ...
 
 
 def test_the_tables_of_a_store_are_the_same_each_time() -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from gateway.errors import Conflict
 from gateway.stores import Stores
@@ -22,16 +20,8 @@ from tests.gateway.writes.world import (
     Step,
     contents,
     context,
-    stores_of,
-    transacting,
     write,
 )
-
-
-@pytest_asyncio.fixture(params=transacting())
-async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
-    async with stores_of(request.param) as stores:
-        yield stores
 
 
 def of(rows: list[dict[str, Any]], *names: str) -> list[tuple[Any, ...]]:
@@ -41,12 +31,12 @@ def of(rows: list[dict[str, Any]], *names: str) -> list[tuple[Any, ...]]:
 # ---------------------------------------------------------------------------------------------------------- what is told
 
 
-async def test_an_insert_has_a_version_an_outbox_row_deliveries_and_an_audit_row(stores: Stores) -> None:
-    ctx = context(stores)
+async def test_an_insert_has_a_version_an_outbox_row_deliveries_and_an_audit_row(home: Stores) -> None:
+    ctx = context(home)
     async with ctx.transaction("home", field="createPerson") as tx:
         state = await tx.insert(PEOPLE, ADA)
     assert state == ADA
-    found = await contents(stores)
+    found = await contents(home)
     assert found["people"] == [ADA]
     assert found["crossgraph_versions"] == [{"noun": "people", "key": "ada", "version": 1, "is_deleted": False}]
     [event] = found["crossgraph_outbox"]
@@ -94,14 +84,14 @@ async def test_an_insert_has_a_version_an_outbox_row_deliveries_and_an_audit_row
     assert found["crossgraph_idempotency"] == []
 
 
-async def test_an_update_tells_the_row_before_and_after(stores: Stores) -> None:
-    ctx = context(stores)
+async def test_an_update_tells_the_row_before_and_after(home: Stores) -> None:
+    ctx = context(home)
     async with ctx.transaction("home") as tx:
         await tx.insert(PEOPLE, ADA)
     async with ctx.transaction("home") as tx:
         after = await tx.update(PEOPLE, "ada", {"name": "Countess", "tags": ["a", "b"]}, expected_version=1)
     assert after == {**ADA, "name": "Countess", "tags": ["a", "b"]}
-    found = await contents(stores)
+    found = await contents(home)
     assert found["people"] == [after]
     assert of(found["crossgraph_outbox"], "version", "action") == [(1, "insert"), (2, "update")]
     [audit] = [row for row in found["crossgraph_audit"] if row["version"] == 2]
@@ -109,13 +99,13 @@ async def test_an_update_tells_the_row_before_and_after(stores: Stores) -> None:
     assert [(its.action, its.version, its.before) for its in ctx.committed] == [("insert", 1, None), ("update", 2, ADA)]
 
 
-async def test_a_delete_leaves_a_tombstone_and_is_told_to_cascades(stores: Stores) -> None:
-    ctx = context(stores)
+async def test_a_delete_leaves_a_tombstone_and_is_told_to_cascades(home: Stores) -> None:
+    ctx = context(home)
     async with ctx.transaction("home") as tx:
         await tx.insert(PEOPLE, ADA)
     async with ctx.transaction("home") as tx:
         assert await tx.delete(PEOPLE, "ada", expected_version=1) == ADA
-    found = await contents(stores)
+    found = await contents(home)
     assert found["people"] == []
     assert found["crossgraph_versions"] == [{"noun": "people", "key": "ada", "version": 2, "is_deleted": True}]
     [event] = [row for row in found["crossgraph_outbox"] if row["version"] == 2]
@@ -124,8 +114,8 @@ async def test_a_delete_leaves_a_tombstone_and_is_told_to_cascades(stores: Store
     assert of(of_it, "target", "version") == [("people>letters.person_id", 2), ("people>people", 2)]
 
 
-async def test_a_key_that_comes_again_goes_on_counting(stores: Stores) -> None:
-    ctx = context(stores)
+async def test_a_key_that_comes_again_goes_on_counting(home: Stores) -> None:
+    ctx = context(home)
     for _ in range(2):
         async with ctx.transaction("home") as tx:
             await tx.insert(PEOPLE, ADA)
@@ -133,42 +123,42 @@ async def test_a_key_that_comes_again_goes_on_counting(stores: Stores) -> None:
     async with ctx.transaction("home") as tx:
         await tx.insert(PEOPLE, ADA)
         assert await tx.version(PEOPLE, "ada") == 5
-    found = await contents(stores)
+    found = await contents(home)
     assert found["crossgraph_versions"] == [{"noun": "people", "key": "ada", "version": 5, "is_deleted": False}]
     assert of(found["crossgraph_outbox"], "version") == [(1,), (2,), (3,), (4,), (5,)]
     in_order = sorted(found["crossgraph_outbox"], key=lambda row: row["id"])
     assert [row["version"] for row in in_order] == [1, 2, 3, 4, 5]
 
 
-async def test_several_rows_are_inserted_in_one_call_each_of_its_own_version(stores: Stores) -> None:
-    ctx = context(stores)
+async def test_several_rows_are_inserted_in_one_call_each_of_its_own_version(home: Stores) -> None:
+    ctx = context(home)
     async with ctx.transaction("home") as tx:
         states = await tx.insert_many(PEOPLE, [BOB, ADA])
     assert states == [BOB, ADA]
-    found = await contents(stores)
+    found = await contents(home)
     assert of(found["crossgraph_versions"], "key", "version") == [("ada", 1), ("bob", 1)]
     assert [its.key for its in ctx.committed] == ["bob", "ada"]
-    assert stores.calls["home.people"] - 1 == 1  # and one of this test, which has looked
+    assert home.calls["home.people"] - 1 == 1  # and one of this test, which has looked
 
 
-async def test_a_key_of_several_columns_is_one_text(stores: Stores) -> None:
-    ctx = context(stores)
+async def test_a_key_of_several_columns_is_one_text(home: Stores) -> None:
+    ctx = context(home)
     async with ctx.transaction("home") as tx:
         await tx.insert(PAIRS, {"a": "x,y", "b": 7, "weight": 0.5})
         assert await tx.update(PAIRS, "x%2Cy,7", {"weight": 1.5}) == {"a": "x,y", "b": 7, "weight": 1.5}
         assert await tx.update(PAIRS, "x,y,7", {"weight": 2.5}) is None
         assert await tx.delete(PAIRS, "x,y,7") is None
         assert await tx.get(PAIRS, "x%2Cy,7") == {"a": "x,y", "b": 7, "weight": 1.5}
-    found = await contents(stores)
+    found = await contents(home)
     assert of(found["crossgraph_outbox"], "key", "version") == [("x%2Cy,7", 1), ("x%2Cy,7", 2)]
 
 
-async def test_what_is_not_there_is_none_and_leaves_no_trace(stores: Stores) -> None:
-    ctx = context(stores)
+async def test_what_is_not_there_is_none_and_leaves_no_trace(home: Stores) -> None:
+    ctx = context(home)
     async with ctx.transaction("home") as tx:
         await tx.insert(PEOPLE, ADA)
         await tx.delete(PEOPLE, "ada")
-    before = await contents(stores)
+    before = await contents(home)
     async with ctx.transaction("home") as tx:
         for key in ("nobody", "ada"):
             assert await tx.update(PEOPLE, key, {"name": "x"}) is None
@@ -176,27 +166,27 @@ async def test_what_is_not_there_is_none_and_leaves_no_trace(stores: Stores) -> 
             assert await tx.update(PEOPLE, key, {}) is None
             assert await tx.delete(PEOPLE, key) is None
             assert await tx.get(PEOPLE, key) is None
-    assert await contents(stores) == before
+    assert await contents(home) == before
 
 
-async def test_an_update_of_nothing_writes_nothing(stores: Stores) -> None:
-    ctx = context(stores)
+async def test_an_update_of_nothing_writes_nothing(home: Stores) -> None:
+    ctx = context(home)
     async with ctx.transaction("home") as tx:
         await tx.insert(PEOPLE, ADA)
-    before = await contents(stores)
+    before = await contents(home)
     async with ctx.transaction("home") as tx:
         assert await tx.update(PEOPLE, "ada", {}, expected_version=1) == ADA
-    assert await contents(stores) == before
+    assert await contents(home) == before
     with pytest.raises(Conflict, match=r"^people 'ada' has version 1, and not 2, which was expected: read it again\.$"):
         async with ctx.transaction("home") as tx:
             await tx.update(PEOPLE, "ada", {}, expected_version=2)
 
 
-async def test_a_stale_version_is_a_conflict_that_says_both(stores: Stores) -> None:
-    ctx = context(stores)
+async def test_a_stale_version_is_a_conflict_that_says_both(home: Stores) -> None:
+    ctx = context(home)
     async with ctx.transaction("home") as tx:
         await tx.insert(PEOPLE, ADA)
-    before = await contents(stores)
+    before = await contents(home)
     changes: list[Step] = [
         lambda tx: tx.update(PEOPLE, "ada", {"name": "x"}, expected_version=0),
         lambda tx: tx.delete(PEOPLE, "ada", expected_version=0),
@@ -206,44 +196,44 @@ async def test_a_stale_version_is_a_conflict_that_says_both(stores: Stores) -> N
             await write(ctx, change)
         assert caught.value.message == "people 'ada' has version 1, and not 0, which was expected: read it again."
         assert caught.value.extensions == {"code": "CONFLICT", "expectedVersion": 0, "version": 1}
-    assert await contents(stores) == before
+    assert await contents(home) == before
     assert [its.version for its in ctx.committed] == [1]
 
 
-async def test_rows_that_were_loaded_have_version_0(stores: Stores) -> None:
-    await stores.ask(Upsert(PEOPLE, [tuple(ADA.values())]))
-    ctx = context(stores)
+async def test_rows_that_were_loaded_have_version_0(home: Stores) -> None:
+    await home.ask(Upsert(PEOPLE, [tuple(ADA.values())]))
+    ctx = context(home)
     async with ctx.transaction("home") as tx:
         assert await tx.version(PEOPLE, "ada") == 0
         await tx.update(PEOPLE, "ada", {"name": "x"}, expected_version=0)
         assert await tx.version(PEOPLE, "ada") == 1
 
 
-async def test_a_follow_up_is_delivered_where_it_was_asked_for(stores: Stores) -> None:
-    ctx = context(stores)
+async def test_a_follow_up_is_delivered_where_it_was_asked_for(home: Stores) -> None:
+    ctx = context(home)
     async with ctx.transaction("home") as tx:
         tx.deliver("welcome", PEOPLE, "ada", {"title": "Welcome!"})
         await tx.insert(PEOPLE, ADA)
         await tx.insert(PEOPLE, BOB)
         await tx.update(PEOPLE, "ada", {"name": "x"})
-    found = await contents(stores)
+    found = await contents(home)
     [delivery] = [row for row in found["crossgraph_deliveries"] if row["target"] == "welcome"]
     assert (delivery["key"], delivery["version"], delivery["payload"]) == ("ada", 2, {"title": "Welcome!"})
 
 
-async def test_what_is_not_to_be_audited_is_not(stores: Stores) -> None:
-    async with context(stores).transaction("home") as tx:
+async def test_what_is_not_to_be_audited_is_not(home: Stores) -> None:
+    async with context(home).transaction("home") as tx:
         await tx.insert(PEOPLE, ADA, audited=False)
         await tx.insert_many(PEOPLE, [BOB], audited=False)
-    found = await contents(stores)
+    found = await contents(home)
     assert found["crossgraph_audit"] == []
     assert len(found["crossgraph_outbox"]) == 2
 
 
-async def test_an_audit_in_a_store_of_its_own_is_delivered(stores: Stores) -> None:
-    async with context(stores, audit="away").transaction("home", field="f") as tx:
+async def test_an_audit_in_a_store_of_its_own_is_delivered(home: Stores) -> None:
+    async with context(home, audit="away").transaction("home", field="f") as tx:
         await tx.insert(PEOPLE, ADA)
-    found = await contents(stores)
+    found = await contents(home)
     assert found["crossgraph_audit"] == []
     [delivery] = [row for row in found["crossgraph_deliveries"] if row["target"] == "audit"]
     told = delivery["payload"]
@@ -252,24 +242,24 @@ async def test_an_audit_in_a_store_of_its_own_is_delivered(stores: Stores) -> No
     assert (told["field"], told["key"], told["after"], told["at"]) == ("f", "ada", ADA, delivery["next_at"])
 
 
-async def test_an_audit_in_the_same_database_is_part_of_the_transaction(stores: Stores) -> None:
-    async with context(stores, audit="twin").transaction("home") as tx:
+async def test_an_audit_in_the_same_database_is_part_of_the_transaction(home: Stores) -> None:
+    async with context(home, audit="twin").transaction("home") as tx:
         await tx.insert(PEOPLE, ADA)
-    assert len((await contents(stores))["crossgraph_audit"]) == 1
+    assert len((await contents(home))["crossgraph_audit"]) == 1
 
 
-async def test_an_epoch_that_was_raised_is_in_what_is_written_then(stores: Stores) -> None:
-    await stores.ask(Upsert(TABLES.leases, [("epoch", None, None, 3)]))
-    async with context(stores).transaction("home") as tx:
+async def test_an_epoch_that_was_raised_is_in_what_is_written_then(home: Stores) -> None:
+    await home.ask(Upsert(TABLES.leases, [("epoch", None, None, 3)]))
+    async with context(home).transaction("home") as tx:
         await tx.insert(PEOPLE, ADA)
-    assert of((await contents(stores))["crossgraph_outbox"], "epoch") == [(3,)]
+    assert of((await contents(home))["crossgraph_outbox"], "epoch") == [(3,)]
 
 
 # ------------------------------------------------------------------------------------------------------------- requests
 
 
-async def test_requests_that_change_are_told_as_the_methods_are(stores: Stores) -> None:
-    ctx = context(stores)
+async def test_requests_that_change_are_told_as_the_methods_are(home: Stores) -> None:
+    ctx = context(home)
     ada, bob = tuple(ADA.values()), tuple(BOB.values())
     async with ctx.transaction("home") as tx:
         assert [tuple(row) for row in await tx.ask(Insert(PEOPLE, PEOPLE.names, [ada]))] == [ada]
@@ -280,7 +270,10 @@ async def test_requests_that_change_are_told_as_the_methods_are(stores: Stores) 
         await tx.ask(Together((Insert(LETTERS, LETTERS.names, [("1", "ada", "t")]),)))
         await tx.ask(Remove(PEOPLE, ("ada",)))
         await tx.ask(Delete(PEOPLE, [("bob",), ("nobody",)]))
-    found = await contents(stores)
+        await tx.ask(Insert(PAIRS, ("a", "b"), [("x", 1), ("x", 2)]))
+        pairs: Any = [("x", 1), ("x", 3)]
+        await tx.ask(Delete(PAIRS, pairs))
+    found = await contents(home)
     assert found["people"] == []
     told = [(its.key, its.version, its.action) for its in ctx.committed]
     assert told == [
@@ -291,28 +284,37 @@ async def test_requests_that_change_are_told_as_the_methods_are(stores: Stores) 
         ("1", 1, "insert"),
         ("ada", 4, "delete"),
         ("bob", 2, "delete"),
+        ("x,1", 1, "insert"),
+        ("x,2", 1, "insert"),
+        ("x,1", 2, "delete"),
     ]
     in_order = sorted(found["crossgraph_outbox"], key=lambda row: row["id"])
     assert [(row["key"], row["version"], row["action"]) for row in in_order] == told
-    assert of(found["crossgraph_versions"], "key", "version", "is_deleted") == [("1", 1, False), ("ada", 4, True), ("bob", 2, True)]
+    assert of(found["crossgraph_versions"], "key", "version", "is_deleted") == [
+        ("1", 1, False),
+        ("ada", 4, True),
+        ("bob", 2, True),
+        ("x,1", 2, True),
+        ("x,2", 1, False),
+    ]
     [last] = [row for row in found["crossgraph_outbox"] if (row["key"], row["version"]) == ("ada", 3)]
     assert last["state"] == ADA
 
 
-async def test_an_update_that_expected_something_else_is_told_to_nobody(stores: Stores) -> None:
-    ctx = context(stores)
+async def test_an_update_that_expected_something_else_is_told_to_nobody(home: Stores) -> None:
+    ctx = context(home)
     async with ctx.transaction("home") as tx:
         await tx.insert(PEOPLE, ADA)
-    before = await contents(stores)
+    before = await contents(home)
     async with ctx.transaction("home") as tx:
         changed = await tx.ask(Update(PEOPLE, ("ada",), (("name", "x"),), expected=(("name", "Bob"),)))
         assert changed is not None
         assert not changed.is_done
-    assert await contents(stores) == before
+    assert await contents(home) == before
 
 
-async def test_a_read_sees_what_was_written_and_others_do_not(stores: Stores) -> None:
-    ctx = context(stores)
+async def test_a_read_sees_what_was_written_and_others_do_not(home: Stores) -> None:
+    ctx = context(home)
     async with ctx.transaction("home") as tx:
         await tx.insert(PEOPLE, ADA)
         assert await tx.ask(Get(PEOPLE, ("name",), ["ada"])) == {"ada": ("Ada",)}
@@ -320,19 +322,19 @@ async def test_a_read_sees_what_was_written_and_others_do_not(stores: Stores) ->
     assert await ctx.ask(Get(PEOPLE, ("name",), ["ada"])) == {"ada": ("Ada",)}
 
 
-async def test_what_is_asked_untold_is_in_the_transaction_and_not_in_the_log(stores: Stores) -> None:
-    ctx = context(stores)
+async def test_what_is_asked_untold_is_in_the_transaction_and_not_in_the_log(home: Stores) -> None:
+    ctx = context(home)
     async with ctx.transaction("home") as tx:
         await tx.ask_untold(Upsert(PEOPLE, [tuple(ADA.values())]))
         await tx.ask(Upsert(TABLES.leases, [("mine", None, None, 1)]))
-    found = await contents(stores)
+    found = await contents(home)
     assert (found["people"], found["crossgraph_outbox"], found["crossgraph_versions"]) == ([ADA], [], [])
     assert len(found["crossgraph_leases"]) == 1
 
 
-async def test_two_names_of_one_database_are_one_store(stores: Stores) -> None:
-    async with context(stores).transaction("home") as tx:
+async def test_two_names_of_one_database_are_one_store(home: Stores) -> None:
+    async with context(home).transaction("home") as tx:
         await tx.insert(PEOPLE, ADA)
         await tx.insert(TWIN, {"id": "1", "text": "t"})
-    found = await contents(stores)
+    found = await contents(home)
     assert of(found["crossgraph_outbox"], "noun", "key") == [("cards", "1"), ("people", "ada")]

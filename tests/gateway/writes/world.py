@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from gateway.context import RequestContext
-from gateway.stores import Stores
+from gateway.stores import Stores, connect
 from gateway.stores.base import Collection, Column, Fetch, Index, Type
 from gateway.stores.funnel import Layer
 from gateway.stores.migrating import GATEWAY
@@ -17,7 +17,7 @@ from gateway.writes.tables import tables_of
 from gateway.writes.transaction import Transaction
 from tests.kinds import kinds, url_of
 
-TRANSACTING = ("sqlite", "postgresql")
+TRANSACTING = ("memory", "sqlite", "postgresql", "mongodb", "neo4j")
 
 PEOPLE = Collection(
     "people",
@@ -72,7 +72,8 @@ BOB: dict[str, Any] = {"id": "bob", "name": "Bob", "email": "bob@home", "born": 
 async def stores_of(kind: str, layers: Sequence[Layer] = ()) -> AsyncIterator[Stores]:
     """Give the stores ``home`` and ``twin``, of one pool, of this kind, with all tables, and ``away`` in memory."""
     async with url_of(kind) as url:
-        stores = Stores.connect({"home": url, "twin": url, "away": "memory://"}, layers=layers)
+        one = connect("home", url)  # two stores in memory would have no row in common
+        stores = Stores({"home": one, "twin": one, "away": connect("away", "memory://")}, layers=layers)
         await stores.open()
         try:
             await stores.migrate("home", TABLES.all, None, owner=GATEWAY)

@@ -446,21 +446,6 @@ async def test_a_server_that_does_not_answer_is_a_timeout(database: Any) -> None
         await silent.wait_closed()
 
 
-@live
-async def test_a_caller_whose_time_is_up_does_not_wait_for_the_transaction_to_be_undone(store: MongoStore, database: Any) -> None:
-    async def never(*args: Any) -> None:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            await asyncio.sleep(60)  # what undoing takes when the server does not answer
-
-    store._write = never  # type: ignore[method-assign, assignment]
-
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.5):
-            await store.answer(Upsert(notes, [note("a"), note("b")]))
-
-
 async def test_a_store_that_is_not_open_is_unavailable() -> None:
     with pytest.raises(StoreUnavailable):
         await MongoStore("events", "mongodb://h").ping()

@@ -477,7 +477,7 @@ async def test_the_session_is_set_up() -> None:
     assert settings["jit"] == "off"
     assert settings["application_name"] == "crossgraph"
     assert settings["statement_timeout"] == "3000"
-    assert settings["lock_timeout"] == "1000"
+    assert settings["lock_timeout"] == "1500"
     assert settings["idle_in_transaction_session_timeout"] == "10000"
     assert settings["TimeZone"] == "UTC"
 
