@@ -469,7 +469,7 @@ class Graph:
 
     @property
     def logged(self) -> frozenset[str]:
-        """The stores with tables of the gateway's own: in which it writes what is managed, or delivers to, or whose writes it tells."""
+        """The stores with tables of the gateway's own: where it writes what is managed, that it delivers to, or whose writes it tells."""
         if not self.has_mutations and not self.replication:
             return self.followed
         written = [collection.store for collection in self.collections if collection.managed and self.has_mutations]

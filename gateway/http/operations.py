@@ -93,13 +93,14 @@ class Operations:
 
     async def _answer(self, its: str, request: Request, values: Mapping[str, Any], request_id: str) -> None:
         deadline_s = self._deadline_s
+        written: list[str] = []
         try:
             with self._deadlines.within(deadline_s + GRACE_S):
                 answered = await self._service.subscribe(
-                    request, request_id=request_id, deadline_s=deadline_s, values=values, started=monotonic()
+                    request, request_id=request_id, deadline_s=deadline_s, values=values, started=monotonic(), written=written
                 )
         except TimeoutError:
-            answered = self._service.refuse(DeadlineExceeded(deadline_s))
+            answered = self._service.refuse(DeadlineExceeded(deadline_s), written)
         await self._tell(its, answered)
 
     async def _tell(self, its: str, answered: Response | AsyncGenerator[Response, None]) -> None:
