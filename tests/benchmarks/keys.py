@@ -39,11 +39,11 @@ NO_INDEX = {("sqlite", "uuid")}  # docs/types.md: an order by them is a pass ove
 HEAD = f"""# Keys of other types
 
 Written by `make bench-keys`: tables that exist (not managed), with {{customers}} customers and {{orders}} orders each, the same rows under
-keys of text, bigint and uuid; `customers(first: {PAGE}) {{{{ orders(first: {ORDERS_EACH}) }}}}` with ids, names and amounts. In turns through
-the gateway and by an endpoint written by hand (asyncpg or aiosqlite, two plain statements, dictionaries, orjson) that gives the same
-answer, in one process, without HTTP. Medians of {{rounds}} rounds, or of what {LONGEST_S:g} s take; CPU is that of this process, not the server's.
-At most {MOST:g} times the milliseconds of text are wanted. UUIDs in SQLite are the exception: in a file of others they may be written in small
-and in capital letters, so that no index has their order, and the first page of all customers is a pass over them
+keys of text, bigint and uuid; `customers(first: {PAGE}) {{{{ orders(first: {ORDERS_EACH}) }}}}` with ids, names and amounts. In turns
+through the gateway and by an endpoint written by hand (asyncpg or aiosqlite, two plain statements, dictionaries, orjson) that gives the
+same answer, in one process, without HTTP. Medians of {{rounds}} rounds, or of what {LONGEST_S:g} s take; CPU is that of this process, not
+the server's. At most {MOST:g} times the milliseconds of text are wanted. UUIDs in SQLite are the exception: in a file of others they may
+be written in small and in capital letters, so that no index has their order, and the first page of all customers is a pass over them
 ([types.md](types.md#sqlite)); the endpoint by hand takes them to be in small letters.
 """
 
