@@ -47,12 +47,12 @@ class FakeService:
             raise
 
     async def subscribe(
-        self, request: Request, *, request_id: str, deadline_s: float, **_: Any
+        self, request: Request, *, request_id: str, deadline_s: float, written: list[str], **_: Any
     ) -> Response | AsyncGenerator[Response, None]:
         """Return a stream without events for a subscription."""
         if request.query.startswith("subscription"):
             return self._nothing()
-        return await self.answer(request, request_id=request_id, deadline_s=deadline_s)
+        return await self.answer(request, request_id=request_id, deadline_s=deadline_s, written=written)
 
     async def _nothing(self) -> AsyncGenerator[Response, None]:
         await asyncio.Event().wait()
