@@ -11,7 +11,8 @@ from typing import Any, Protocol
 import orjson
 
 from gateway.deadlines import Deadlines
-from gateway.errors import DeadlineExceeded, SlowReader
+from gateway.errors import DeadlineExceeded, GatewayError, SlowReader
+from gateway.observability import logs
 from gateway.service import GRACE_S, Request, Response, Service
 
 
@@ -86,6 +87,9 @@ class Operations:
             await work
         except SlowReader:
             self._told.is_slow()
+        except Exception as exc:  # nobody waits for this task, and the client would wait for its answer
+            logs.unexpected("", exc)
+            await self._told.error(its, errors_of(self._service.refuse(GatewayError("Internal server error."))))
         finally:
             if self._tasks.get(its) is asyncio.current_task():
                 del self._tasks[its]

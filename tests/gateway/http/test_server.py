@@ -197,7 +197,8 @@ def test_sockets_and_streams_are_complete_at_the_end(process: Process) -> None:
         told = read_until(connection, struct.pack("!H", 1001) + b"Going away")
         connection.sendall(b"\x88\x80\x00\x00\x00\x00")
         assert b"event: complete\ndata:\n\n" in read_all(stream)
-        assert process.popen.wait(10) == 0
+        process.popen.communicate(timeout=10)
+        assert process.popen.returncode == 0
         assert time.monotonic() - started < 8
     assert re.findall(rb'"id":"(\w)","type":"(\w+)"', told) == [(b"q", b"next"), (b"q", b"complete"), (b"s", b"complete")]
 
