@@ -45,19 +45,19 @@ wrote = Collection(
 )
 
 # In Neo4j a node that a relationship starts from or leads to is there with it, also of a user whom nobody knows: those alone that are
-# members are users. With its node go its relationships. Posts have no nodes of their own but those of their relationships: likes of a
+# known are members. With its node go its relationships. Posts have no nodes of their own but those of their relationships: likes of a
 # post that is gone still count for who likes the same, as its events do.
-people = Collection(
-    name="people",
+members = Collection(
+    name="members",
     store="recommendations",
     managed=True,
     label="User",
-    columns=(Column("id"), Column("member", Type.BOOL)),
-    where=Compare("member", "eq", True),
+    columns=(Column("id"), Column("known", Type.BOOL)),
+    where=Compare("known", "eq", True),
 )
 
 
-def person_of(user: Mapping[str, Value]) -> list[Row]:
+def member_of(user: Mapping[str, Value]) -> list[Row]:
     return [(user["id"], True)]
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from gateway.graph import cascade, follow_up, replicate
 from resolvers.events import events
-from resolvers.graph import authorship_of, follows, like_of, likes, people, person_of, wrote
+from resolvers.graph import authorship_of, follows, like_of, likes, member_of, members, wrote
 from resolvers.posts import posts
 from resolvers.users import users
 from resolvers.writes import WELCOME, welcome
 
 replication = (
-    replicate(users, to=people, rows=person_of),
+    replicate(users, to=members, rows=member_of),
     replicate(posts, to=wrote, by="post_id", rows=authorship_of),
     replicate(events, to=likes, by="", rows=like_of),  # a like that is there stays, however often it is given
     cascade(users, to=posts, by="author_id"),

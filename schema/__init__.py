@@ -11,7 +11,7 @@ from gateway.graph import SCALARS, Graph
 from resolvers.datasets import datasets
 from resolvers.demo import demo
 from resolvers.events import events
-from resolvers.graph import follows, likes, people, wrote
+from resolvers.graph import follows, likes, members, wrote
 from resolvers.posts import posts
 from resolvers.replication import replication
 from resolvers.users import users
@@ -20,7 +20,7 @@ from schema.query import Query
 
 schema = Graph(
     schema=strawberry.Schema(query=Query, mutation=Mutation, config=StrawberryConfig(scalar_map=SCALARS)),
-    collections=(users, posts, events, follows, likes, wrote, people),
+    collections=(users, posts, events, follows, likes, wrote, members),
     sdl=Path(__file__).parent / "schema.graphql",
     migrations=Path(__file__).parent.parent / "resolvers" / "migrations",
     datasets=datasets,

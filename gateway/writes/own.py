@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TypeVar
 
-from gateway.errors import AbilityMissing, WrongValue
+from gateway.errors import AbilityMissing, Contended, WrongValue
 from gateway.stores import Stores
 from gateway.stores.base import A, Collection, Fetch, Page, Request, Transaction, Transacts, Value, Where
 from gateway.stores.funnel import StoreCall
 from gateway.writes.declarations import State
 
 ROWS_PER_PAGE = 500
+TRIES = 6  # of what others were in the way of
+PAUSE_S = 0.01  # before the second of them, at most twice that
+
+T = TypeVar("T")
 
 _log = logging.getLogger("gateway.errors")
 
@@ -38,6 +45,16 @@ class Own:
 
     def found_wrong(self, error: WrongValue) -> None:
         _log.warning("%s", error.detail)
+
+
+async def again(work: Callable[[], Awaitable[T]]) -> T:
+    """Return what ``work`` gives, done again where others wrote the same at the same time; Contended where they do so each time."""
+    for attempt in range(1, TRIES):
+        try:
+            return await work()
+        except Contended:
+            await asyncio.sleep(random.random() * PAUSE_S * 2**attempt)
+    return await work()
 
 
 def sharing(stores: Stores, name: str) -> list[str]:

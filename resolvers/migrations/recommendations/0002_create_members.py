@@ -1,4 +1,4 @@
-"""create people"""
+"""create members"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -13,12 +13,12 @@ depends_on = None
 
 def upgrade() -> None:
     op.create_table(
-        "people",
+        "members",
         sa.Column("id", TEXT, nullable=False),
-        sa.Column("member", BOOL, nullable=False),
-        sa.PrimaryKeyConstraint("id", name="pk_people"),
+        sa.Column("known", BOOL, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_members"),
     )
 
 
 def downgrade() -> None:
-    op.drop_table("people")
+    op.drop_table("members")
