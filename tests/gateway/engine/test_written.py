@@ -131,6 +131,11 @@ async def by_itself(ctx: RequestContext, id: strawberry.ID, how: str = "row") ->
         case "row":
             async with ctx.transaction("shelves") as tx:
                 return await tx.insert(BOOKS, book(id))
+        case "late":
+            async with ctx.transaction("shelves") as tx:
+                row = await tx.insert(BOOKS, book(id))
+            ctx.deadline = ctx.started
+            return row
         case "raises after":
             async with ctx.transaction("shelves") as tx:
                 await tx.insert(BOOKS, book(id))
@@ -380,11 +385,19 @@ async def test_a_taken_value_names_the_field_that_has_it() -> None:
 async def test_an_answer_that_is_too_late_names_what_is_committed() -> None:
     gateway = await made()
     written: list[str] = []
-    response = await gateway.service.answer(
-        Request('mutation { a: howMany b: byItself(id: "1", how: "row") { id } }'), request_id="test", deadline_s=0.0, written=written
-    )
+    request = Request('mutation { a: byItself(id: "1", how: "late") { id } b: byItself(id: "2") { id } }')
+    response = await gateway.service.answer(request, request_id="test", deadline_s=60, written=written)
     assert response.status == 504
-    assert written == []
+    answer = orjson.loads(response.body)
+    assert [error["extensions"]["code"] for error in answer["errors"]] == ["DEADLINE_EXCEEDED"]
+    assert answer["extensions"] == {"committed": ["a"]}
+    assert written == ["a"]
+    assert await gateway.data('{ a: book(id: "1") { id } b: book(id: "2") { id } }') == {"a": {"id": "Book:1"}, "b": None}
+
+
+async def test_a_key_with_one_field_and_its_type_name() -> None:
+    answer = await (await made()).ask('mutation { __typename putMany(ids: ["1"]) { id } }', key="k")
+    assert answer == {"data": {"__typename": "Mutations", "putMany": [{"id": "Book:1"}]}}
 
 
 # ------------------------------------------------------------------------------------------------------ reads and writes
