@@ -1,204 +1,271 @@
-"""A relay that runs: woken by writes, here and elsewhere, and ended in good order."""
+"""A mutation happens once: for a key, whatever comes twice, dies, or waits; and what was refused is told."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import time
 from typing import Any
 
-import asyncpg
 import pytest
 
-from gateway.errors import Conflict, StoreUnavailable
+from gateway.errors import BadUserInput, Contended, DeadlineExceeded, InFlight, StoreUnavailable
 from gateway.stores import Stores
-from gateway.writes import relay as relaying
-from gateway.writes import telling, transaction
-from gateway.writes.declarations import State, follow_up
-from gateway.writes.tables import PARKED, tables_of
-from gateway.writes.telling import tell_each_other
-from gateway.writes.worker import ATTEMPTS
-from tests.gateway.writes.relays import World, author, authors, book, books, carried, people, to_people
-from tests.kinds import POSTGRESQL, kinds, needs, url_of
+from gateway.writes import running as module
+from gateway.writes.ids import new_id
+from gateway.writes.rows import Outcome
+from gateway.writes.running import ATTEMPTS, run
+from gateway.writes.transaction import Transaction
+from tests.gateway.writes.world import ADA, BOB, CREATED, PEOPLE, TABLES, contents, context, create, keyed, rows_of
 
-WAIT_S = 20.0
+# ------------------------------------------------------------------------------------------------------------- once
 
 
-@asynccontextmanager
-async def until(world: World, count: int) -> AsyncIterator[None]:
-    """Do what is in the block, and wait until so many people have arrived."""
-    yield
-    async with asyncio.timeout(WAIT_S):
-        while len(await world.rows(people)) < count:  # noqa: ASYNC110 - a store tells nobody
-            await asyncio.sleep(0.02)
+async def test_a_mutation_without_a_key(home: Stores) -> None:
+    ran = await run(context(home), "home", "createPerson", create)
+    assert (ran.value, ran.outcomes, ran.is_repeated) == (ADA, CREATED, False)
+    found = await contents(home)
+    assert found["crossgraph_idempotency"] == []
+    assert found["crossgraph_audit"][0]["field"] == "createPerson"
 
 
-@pytest.mark.parametrize("kind", kinds(["memory", "sqlite", "postgresql"]))
-async def test_a_write_of_this_process_wakes_the_relay(kind: str) -> None:
-    async with carried(kind, "memory") as world:
-        relay = world.relay(poll_s=3_600.0)
-        async with relay.running():
-            await asyncio.sleep(0.2)  # it has looked, and sleeps for an hour
-            async with until(world, 1):
-                await world.write(lambda tx: tx.insert(authors, author("1")))
+async def test_the_same_key_gives_the_first_outcome_and_writes_nothing(home: Stores) -> None:
+    first = await run(keyed(home), "home", "createPerson", create, arguments={"id": "ada"})
+    assert not first.is_repeated
+    before = await contents(home)
+    ctx = keyed(home)
+    second = await run(ctx, "home", "createPerson", create, arguments={"id": "ada"})
+    assert (second.value, second.outcomes, second.is_repeated) == (None, CREATED, True)
+    assert await contents(home) == before
+    assert ctx.committed == ()
+    assert len(before["crossgraph_idempotency"]) == 1
 
 
-@pytest.mark.parametrize("kind", kinds(["sqlite", "postgresql"]))
-async def test_what_others_write_is_found_by_looking(kind: str) -> None:
-    """R13: nobody is told, as where a connection that listens was lost."""
-    async with url_of(kind) as home, url_of("sqlite") as away:
-        urls = {"home": home, "away": away}
-        async with carried("memory", "memory", urls=urls) as world, carried("memory", "memory", urls=urls) as other:
-            relay = world.relay(poll_s=0.1)
-            async with relay.running():
-                await asyncio.sleep(0.2)
-                async with until(world, 1):
-                    await _write_untold(other)
+async def test_what_fails_as_it_was_done_already_has_the_first_outcome(home: Stores) -> None:
+    async def remove(tx: Transaction) -> Any:
+        person = await tx.get(PEOPLE, "ada")
+        assert person is not None  # whatever its author takes for granted
+        return await tx.delete(PEOPLE, "ada")
+
+    await run(context(home), "home", "createPerson", create)
+    await run(keyed(home), "home", "deletePerson", remove)
+    before = await contents(home)
+    ran = await run(keyed(home), "home", "deletePerson", remove)
+    assert (ran.outcomes, ran.is_repeated) == ([Outcome("people", "ada", 2, "delete")], True)
+    assert await contents(home) == before
 
 
-async def _write_untold(world: World) -> None:
-    """Write as another process does, whose wake-ups nobody here hears."""
-    wake, transaction.wake = transaction.wake, lambda _: None
-    try:
-        await world.write(lambda tx: tx.insert(authors, author("1")))
-    finally:
-        transaction.wake = wake
+async def test_a_second_run_that_would_do_something_else_is_rolled_back(home: Stores) -> None:
+    async def number(tx: Transaction) -> Any:
+        return await tx.insert(PEOPLE, {**BOB, "id": new_id(), "email": None})
+
+    first = await run(keyed(home), "home", "createPerson", number)
+    second = await run(keyed(home), "home", "createPerson", number)
+    assert second.outcomes == first.outcomes
+    assert len(await rows_of(home, PEOPLE)) == 1
+    assert len(await rows_of(home, TABLES.versions)) == 1
 
 
-@needs(POSTGRESQL)
-async def test_processes_tell_each_other_and_again_after_the_connection_was_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(telling, "AGAIN_S", 0.05)
-    heard: list[int] = []
-    async with url_of("postgresql") as url:
-        one, two = Stores.connect({"home": url}), Stores.connect({"home": url})
-        await one.open()
-        await two.open()
-        store: Any = two["home"]
-        async with store.line(telling.CHANNEL, lambda: heard.append(1)):
-            task = asyncio.create_task(tell_each_other(one, "home"))
-            try:
-                for round_ in (1, 2):
-                    async with asyncio.timeout(WAIT_S):
-                        while len(heard) < round_:
-                            telling.wake("home")
-                            await asyncio.sleep(0.05)
-                    if round_ == 1:
-                        await _kill_the_last_listener(url)
-                        heard[:] = [1]
-            finally:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
-        await one.close()
-        await two.close()
+async def test_a_mutation_that_writes_nothing_has_an_outcome_too(home: Stores) -> None:
+    async def nothing(_: Transaction) -> str:
+        return "done"
+
+    assert (await run(keyed(home), "home", "f", nothing)).value == "done"
+    second = await run(keyed(home), "home", "f", nothing)
+    assert (second.outcomes, second.is_repeated) == ([], True)
 
 
-async def _kill_the_last_listener(url: str) -> None:
-    connection = await asyncpg.connect(url.replace("+asyncpg", ""))
-    try:
-        kill = (
-            "SELECT pg_terminate_backend(pid) FROM (SELECT pid FROM pg_stat_activity WHERE application_name = 'crossgraph listen' "
-            "AND datname = current_database() ORDER BY backend_start DESC LIMIT 1) AS last"
-        )
-        await connection.execute(kill)
-    finally:
-        await connection.close()
+@pytest.mark.parametrize("other", [{"key": "other"}, {"values": {"subject": "somebody"}}])
+async def test_another_key_or_subject_is_another_write(home: Stores, other: dict[str, Any]) -> None:
+    await run(keyed(home), "home", "createPerson", create)
+    ran = await run(keyed(home, **other), "home", "createPerson", lambda tx: tx.insert(PEOPLE, BOB))
+    assert not ran.is_repeated
 
 
-async def test_a_relay_that_is_told_to_stop_gives_back_what_it_cannot_finish(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relaying, "STOP_S", 0.1)
-    async with carried("sqlite", "memory", [to_people]) as world:
-        relay = world.relay(poll_s=0.02)
-        [worker] = relay.workers["home"]
-        begun = asyncio.Event()
-
-        async def never(_: Any) -> None:
-            begun.set()
-            await asyncio.Event().wait()
-
-        worker._applier.apply = never  # type: ignore[method-assign]
-        async with relay.running():
-            await world.write(lambda tx: tx.insert(authors, author("1")))
-            async with asyncio.timeout(WAIT_S):
-                await begun.wait()
-
-        [delivery] = await world.deliveries()
-        assert (delivery["lease_owner"], delivery["attempts"]) == (None, 0)
-        assert await world.drain() == 1
+async def test_another_field_is_another_write(home: Stores) -> None:
+    await run(keyed(home), "home", "createPerson", create)
+    ran = await run(keyed(home), "home", "addPerson", lambda tx: tx.insert(PEOPLE, BOB))
+    assert not ran.is_repeated
 
 
-async def test_a_target_that_comes_back_is_carried_to_again(caplog: pytest.LogCaptureFixture) -> None:
-    async with carried("sqlite", "memory", [to_people]) as world:
-        relay = world.relay(poll_s=0.02)
-        [worker] = relay.workers["home"]
-        worker._rng = lambda: 0.0
-        tries: list[int] = []
-        apply = worker._applier.apply
-
-        async def away_at_first(items: Any) -> None:
-            tries.append(len(items))
-            if len(tries) < 4:
-                raise StoreUnavailable("away")
-            await apply(items)
-
-        worker._applier.apply = away_at_first  # type: ignore[method-assign]
-        async with relay.running(), until(world, 1):
-            await world.write(lambda tx: tx.insert(authors, author("1")))
-
-        assert tries == [1, 1, 1, 1]
-        assert relay.attempts == {("authors>people", "delayed"): 3, ("authors>people", "done"): 1}
-        assert worker.failures == 0
+async def test_other_arguments_under_the_same_key_are_refused(home: Stores) -> None:
+    await run(keyed(home), "home", "createPerson", create, arguments={"id": "ada"})
+    with pytest.raises(BadUserInput, match=r"^This Idempotency-Key was used with other arguments: expected a key of its own for each "):
+        await run(keyed(home), "home", "createPerson", create, arguments={"id": "bob"})
+    assert [row["action"] for row in (await contents(home))["crossgraph_audit"]].count("refused") == 1
 
 
-async def test_a_follow_up_runs_with_the_row_and_what_the_writer_told() -> None:
-    ran: list[tuple[str, Any, str]] = []
-
-    async def greet(ctx: Any, state: State, payload: Any) -> None:
-        ran.append((state["id"], payload, ctx.subject))
-        async with ctx.transaction("home") as tx:
-            await tx.insert(books, book(f"welcome-{state['id']}", state["id"]))
-
-    async with carried("sqlite", "memory", [follow_up(authors, name="greet", run=greet)]) as world:
-
-        async def work(tx: Any) -> None:
-            await tx.insert(authors, author("1"))
-            tx.deliver("greet", authors, "1", {"how": "kindly"})
-
-        await world.write(work)
-        await world.write(lambda tx: tx.insert(authors, author("2")))  # nobody asked for it
-        await world.drain()
-
-        assert ran == [("1", {"how": "kindly"}, "tester")]
-        assert [row[0] for row in await world.rows(books)] == ["welcome-1"]
+async def test_the_order_of_arguments_is_none_of_theirs(home: Stores) -> None:
+    await run(keyed(home), "home", "createPerson", create, arguments={"a": 1, "b": 2})
+    assert (await run(keyed(home), "home", "createPerson", create, arguments={"b": 2, "a": 1})).is_repeated
 
 
-async def test_a_follow_up_that_fails_is_parked_and_each_of_them_is_run() -> None:
-    async def refuse(ctx: Any, state: State, payload: Any) -> None:
-        if state["name"] == "no":
-            raise Conflict("no")
-
-    async with carried("sqlite", "memory", [follow_up(authors, name="greet", run=refuse)]) as world:
-        for values in ({"name": "no"}, {"name": "yes"}):
-
-            async def work(tx: Any, values: Any = values) -> None:
-                if await tx.update(authors, "1", values) is None:
-                    await tx.insert(authors, author("1", **values))
-                tx.deliver("greet", authors, "1")
-
-            await world.write(work)
-        for _ in range(ATTEMPTS):
-            await world.drain()
-
-        [parked] = await world.deliveries()
-        assert (parked["state"], parked["version"], parked["error"]) == (PARKED, 1, "Conflict: no")
+async def test_a_key_of_a_store_that_keeps_none_is_refused(home: Stores) -> None:
+    expected = r"^An Idempotency-Key cannot be kept here: f writes to what is not managed, without a log\.$"
+    with pytest.raises(BadUserInput, match=expected):
+        await run(context(home, idempotency_key="k", logged=()), "home", "f", create)
 
 
-async def test_an_audit_in_a_store_of_its_own_is_delivered_there() -> None:
-    async with carried("sqlite", "sqlite", [to_people], audit="away") as world:
-        await world.write(lambda tx: tx.insert(authors, author("1")))
-        assert await world.rows(tables_of("away").audit) == []
-        await world.drain()
+# --------------------------------------------------------------------------------------------------- at the same time
 
-        [row] = await world.states(tables_of("away").audit)
-        assert (row["subject"], row["noun"], row["key"], row["action"], row["after"]) == ("tester", "authors", "1", "insert", author("1"))
-        assert await world.rows(world.tables.audit) == []
-        assert await world.deliveries() == []
+
+async def test_a_request_of_a_key_that_runs_is_in_flight(home: Stores) -> None:
+    inside, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(tx: Transaction) -> Any:
+        inside.set()
+        await go_on.wait()
+        return await create(tx)
+
+    first = asyncio.create_task(run(keyed(home), "home", "createPerson", slow))
+    await inside.wait()
+    with pytest.raises(InFlight) as caught:
+        await run(keyed(home), "home", "createPerson", create)
+    assert caught.value.extensions == {"code": "CONFLICT", "retryAfter": 1}
+    assert caught.value.http_status == 409
+    go_on.set()
+    assert not (await first).is_repeated
+    assert (await run(keyed(home), "home", "createPerson", create)).is_repeated
+
+
+class Held:
+    """Commits, the first of which waits until it may go on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.reached, self.go_on = asyncio.Event(), asyncio.Event()
+        commit = Transaction._commit
+
+        async def held(tx: Transaction) -> None:
+            if not self.reached.is_set():
+                self.reached.set()
+                await self.go_on.wait()
+            await commit(tx)
+
+        monkeypatch.setattr(Transaction, "_commit", held)
+
+
+@pytest.mark.usefixtures("apart")
+async def test_of_two_in_two_processes_one_writes_and_the_other_has_its_outcome(home: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = Held(monkeypatch)
+    first = asyncio.create_task(run(keyed(home), "home", "createPerson", create))
+    await held.reached.wait()
+    second = asyncio.create_task(run(keyed(home), "home", "createPerson", create))
+    await asyncio.sleep(0.05)
+    assert not second.done()
+    held.go_on.set()
+    assert [(await first).is_repeated, (await second).is_repeated] == [False, True]
+    assert len((await contents(home))["crossgraph_outbox"]) == 1
+
+
+@pytest.mark.usefixtures("apart")
+async def test_of_many_at_once_one_writes(home: Stores) -> None:
+    barrier = asyncio.Barrier(8)
+
+    async def one(number: int) -> bool:
+        await barrier.wait()
+        ran = await run(keyed(home), "home", "createPerson", lambda tx: tx.insert(PEOPLE, {**BOB, "id": str(number), "email": None}))
+        return ran.is_repeated
+
+    repeated = await asyncio.gather(*(one(number) for number in range(8)))
+    assert sorted(repeated) == [False] + [True] * 7
+    found = await contents(home)
+    assert (len(found["people"]), len(found["crossgraph_outbox"]), len(found["crossgraph_idempotency"])) == (1, 1, 1)
+
+
+@pytest.mark.usefixtures("apart")
+async def test_where_the_first_died_the_second_runs(home: Stores) -> None:
+    inside, die = asyncio.Event(), asyncio.Event()
+
+    async def dying(tx: Transaction) -> None:
+        await create(tx)
+        inside.set()
+        await die.wait()
+        raise StoreUnavailable("home")
+
+    first = asyncio.create_task(run(keyed(home), "home", "createPerson", dying))
+    await inside.wait()
+    second = asyncio.create_task(run(keyed(home), "home", "createPerson", create))
+    await asyncio.sleep(0.05)
+    die.set()
+    with pytest.raises(StoreUnavailable):
+        await first
+    ran = await second
+    assert (ran.value, ran.is_repeated) == (ADA, False)
+
+
+@pytest.mark.usefixtures("apart")
+async def test_one_that_another_process_holds_for_long_is_in_flight(home: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    if home.kind("home") in ("sqlite", "memory"):
+        pytest.skip("there is one writer: whoever is second waits before it has written anything")
+    held = Held(monkeypatch)
+    first = asyncio.create_task(run(keyed(home), "home", "createPerson", create))
+    await held.reached.wait()
+    with monkeypatch.context() as patched:
+        patched.setattr(home.funnel, "write_timeout_s", 1.0)
+        with pytest.raises(InFlight):
+            await run(keyed(home), "home", "createPerson", lambda tx: tx.insert(PEOPLE, BOB))
+    held.go_on.set()
+    assert not (await first).is_repeated
+    assert await rows_of(home, PEOPLE) == [ADA]
+
+
+async def test_writers_of_one_row_do_not_lose_each_others_writes(home: Stores) -> None:
+    await run(context(home), "home", "createPerson", create)
+    barrier = asyncio.Barrier(8)
+
+    async def one(number: int) -> None:
+        async def tag(tx: Transaction) -> None:
+            person = await tx.get(PEOPLE, "ada")
+            assert person is not None
+            await tx.update(PEOPLE, "ada", {"tags": [*person["tags"], str(number)]})
+
+        await barrier.wait()
+        await run(context(home), "home", "tag", tag)
+
+    await asyncio.gather(*(one(number) for number in range(8)))
+    [person] = await rows_of(home, PEOPLE)
+    assert sorted(person["tags"]) == ["0", "1", "2", "3", "4", "5", "6", "7", "one"]
+    versions = [row["version"] for row in await rows_of(home, TABLES.outbox)]
+    assert sorted(versions) == list(range(1, 10))
+
+
+# ------------------------------------------------------------------------------------------------------------ contended
+
+
+async def test_what_others_were_in_the_way_of_is_done_again(home: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PAUSE_S", 0.0)
+    runs: list[Transaction] = []
+
+    async def work(tx: Transaction) -> Any:
+        runs.append(tx)
+        state = await create(tx)
+        if len(runs) < 3:
+            raise Contended("home")
+        return state
+
+    ran = await run(keyed(home), "home", "createPerson", work)
+    assert (len(runs), ran.value) == (3, ADA)
+    found = await contents(home)
+    assert [row["version"] for row in found["crossgraph_outbox"]] == [1]
+
+
+async def test_it_is_given_up_after_some_attempts(home: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PAUSE_S", 0.0)
+    runs: list[int] = []
+
+    async def work(_: Transaction) -> None:
+        runs.append(1)
+        raise Contended("home")
+
+    with pytest.raises(Contended):
+        await run(keyed(home), "home", "f", work)
+    assert len(runs) == ATTEMPTS
+    found = await contents(home)
+    assert (found["crossgraph_idempotency"], found["crossgraph_audit"]) == ([], [])
+
+
+async def test_it_is_not_tried_again_beyond_the_deadline(home: Stores) -> None:
+    async def work(_: Transaction) -> None:
+        raise Contended("home")
+
+    with pytest.raises((Contended, DeadlineExceeded)):
+        await run(context(home, deadline=time.monotonic() + 0.2, started=time.monotonic()), "home", "f", work)
