@@ -21,13 +21,13 @@ from gateway.writes.following import LogFeed
 from resolvers.events import events
 from resolvers.posts import posts
 from schema import schema as graph
-from tests.gateway.writes.world import transacting
-from tests.kinds import url_of
+from tests.kinds import kinds, url_of
 from tests.streams import T
 
 RECORDED = "subscription { eventRecorded { id } }"
 PUBLISHED = "subscription { postPublished { id title } }"
 NAMES = ("posts", "events")
+SHARED = ("sqlite", "postgresql", "mongodb")  # between processes
 
 
 @dataclass(slots=True)
@@ -100,7 +100,7 @@ def keys(answers: list[Any]) -> list[str]:
     return [answer["data"]["eventRecorded"]["id"] for answer in answers]
 
 
-@pytest.mark.parametrize("kind", transacting())
+@pytest.mark.parametrize("kind", kinds(SHARED))
 async def test_what_is_recorded_is_told_in_its_order(kind: str) -> None:
     async with urls_of(kind) as urls, process(urls) as one:
         await one.write(events, event(0))  # before anybody follows
@@ -109,14 +109,14 @@ async def test_what_is_recorded_is_told_in_its_order(kind: str) -> None:
     assert len({answer["extensions"]["cursor"] for answer in answers}) == 3
 
 
-@pytest.mark.parametrize("kind", transacting())
+@pytest.mark.parametrize("kind", kinds(SHARED))
 async def test_what_another_process_writes_is_told(kind: str) -> None:
     async with urls_of(kind) as urls, process(urls) as one, process(urls) as other:
         answers = await one.take(RECORDED, 1, then=other.write(events, event(1)))
     assert keys(answers) == ["Event:e1"]
 
 
-@pytest.mark.parametrize("kind", transacting())
+@pytest.mark.parametrize("kind", kinds(SHARED))
 async def test_it_is_resumed_without_loss_and_without_repetition(kind: str) -> None:
     count, random = 60, Random(1)
     async with urls_of(kind) as urls, process(urls) as one, process(urls) as other:
@@ -137,7 +137,7 @@ async def test_it_is_resumed_without_loss_and_without_repetition(kind: str) -> N
     assert seen == [f"Event:e{number}" for number in range(count)]
 
 
-@pytest.mark.parametrize("kind", transacting())
+@pytest.mark.parametrize("kind", kinds(SHARED))
 async def test_a_post_is_published_once(kind: str) -> None:
     async with urls_of(kind) as urls, process(urls) as one:
 
@@ -153,7 +153,7 @@ async def test_a_post_is_published_once(kind: str) -> None:
     assert [answer["data"]["postPublished"]["id"] for answer in answers] == ["Post:born", "Post:draft", "Post:last"]
 
 
-@pytest.mark.parametrize("kind", transacting())
+@pytest.mark.parametrize("kind", kinds(SHARED))
 async def test_a_cursor_of_another_noun_is_refused(kind: str) -> None:
     async with urls_of(kind) as urls, process(urls) as one:
         [answer] = await one.take(RECORDED, 1, then=one.write(events, event(0)))
