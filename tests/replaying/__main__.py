@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,7 @@ async def run(options: argparse.Namespace) -> int:
         status = await drained(urls)
         for task in breaking[len(options.stop) :]:
             task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
         if options.kill_relay:
             relay = await _command(urls, "relay")
             status = await drained(urls)
@@ -179,7 +180,8 @@ async def _killed(urls: Mapping[str, str], every_s: float) -> None:
             relays = [relays[1], await _at_work(urls)]
     finally:
         for relay in relays:
-            relay.kill()
+            with suppress(ProcessLookupError):
+                relay.kill()
 
 
 async def _at_work(urls: Mapping[str, str]) -> asyncio.subprocess.Process:
