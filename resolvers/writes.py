@@ -67,20 +67,31 @@ def welcome_id(user: Key) -> Key:
 
 
 async def write_welcome(tx: Transaction, user: State) -> None:
-    """Insert a user's first post, where it is not there yet."""
-    key = welcome_id(user["id"])
-    if await tx.get(posts, key) is not None:
-        return
-    at = user["created_at"]
+    """Insert a user's first post, where it is not there yet. That of a user of the same id who was deleted since makes room for it.
+
+    Its deletion may still be on its way, and what is inserted after it stands.
+    """
+    key, at = welcome_id(user["id"]), user["created_at"]
+    there = await tx.get(posts, key)
+    if there is not None:
+        if there["created_at"] == at or there["author_id"] != user["id"]:
+            return
+        await tx.delete(posts, key)
     first = {"title": "Welcome!", "content": f"{user['name']} is here.", "published": True}
     nothing: dict[str, Value] = {"image": None, "language": None, "forum": None, "tags": []}
     await tx.insert(posts, {"id": key, "author_id": user["id"], **first, **nothing, "created_at": at, "updated_at": at})
 
 
 async def welcome(ctx: RequestContext, user: State, payload: Any) -> None:  # noqa: ARG001
-    """Write a user's first post, as the follow-up of its creation."""
+    """Write a user's first post, as the follow-up of its creation; none is left of a user who is gone again, or another, since then."""
     async with ctx.transaction(posts.store, field=WELCOME) as tx:
         await write_welcome(tx, user)
+    now = await _user(ctx, user["id"])  # after the commit: who is deleted from here on has a post that goes with its deletion
+    if now is None or now["created_at"] != user["created_at"]:
+        async with ctx.transaction(posts.store, field=WELCOME) as tx:
+            there = await tx.get(posts, welcome_id(user["id"]))
+            if there is not None and there["created_at"] == user["created_at"]:
+                await tx.delete(posts, there["id"])
 
 
 async def welcome_posts(ctx: RequestContext, keys: Sequence[Key]) -> list[Row | None]:
@@ -166,7 +177,7 @@ async def _record(tx: Transaction, given: Mapping[str, Any]) -> list[State]:
         known = states.get(key) or new.get(key)
         if known is None:
             new[key] = {"post_id": None, "occurred_at": at, **values, "id": key}
-        elif other := [name for name, value in values.items() if known[name] != value]:
+        elif other := [name for name, value in values.items() if not _is_same(known[name], value)]:
             field = {"user_id": "userId", "post_id": "postId", "occurred_at": "occurredAt"}.get(other[0], other[0])
             told = f"{path}.id: the event {key[:60]!r} is recorded already, with another {field}"
             raise Conflict(told, argument=f"{path}.id", field="id", differs=field)
@@ -180,6 +191,15 @@ async def _record(tx: Transaction, given: Mapping[str, Any]) -> list[State]:
             raise
         states.update((event["id"], event) for event in written)
     return [states[key] for key in order]
+
+
+def _is_same(one: Value, other: Value) -> bool:
+    """Return whether two values are the same in JSON: 1 is 1.0, and true is neither."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_is_same(value, other[name]) for name, value in one.items())
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(_is_same, one, other))
+    return isinstance(one, bool) == isinstance(other, bool) and one == other
 
 
 async def recorded_event(ctx: RequestContext, outcomes: Sequence[Outcome], input: RecordEventInput) -> State:
