@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import strawberry
@@ -37,6 +37,7 @@ async def create_user(ctx: RequestContext, tx: Transaction, input: CreateUserInp
     """Insert a user, and its first post: at once where both are in one database, else as a follow-up of the write."""
     values = values_of(input)
     rules.check(values)
+    await _require_own_email(tx.ask, values)
     values.setdefault("id", new_id())
     values["updated_at"] = values.setdefault("created_at", rules.now())
     user = await tx.insert(users, values)
@@ -118,8 +119,22 @@ async def welcome_posts(ctx: RequestContext, keys: Sequence[Key]) -> list[Row | 
     return [found.get(key) for key in keys]
 
 
-async def change_user(ctx: RequestContext, values: dict[str, Value]) -> dict[str, Value]:  # noqa: ARG001
-    return _changed(values)
+async def change_user(ctx: RequestContext, values: dict[str, Value]) -> dict[str, Value]:
+    changed = _changed(values)
+    await _require_own_email(ctx.ask, changed)
+    return changed
+
+
+async def _require_own_email(ask: Callable[[Get], Awaitable[Mapping[Key, Row]]], values: Mapping[str, Value]) -> None:
+    """Refuse an address that is there in the other of Unicode's normal forms, to which the database's unique index is blind.
+
+    Two who write the two forms at the same moment are not held apart.
+    """
+    given = values.get("email")
+    others = [form for form in rules.normal_forms(given) if form != given] if given is not None else []
+    if others and await ask(Get(users, ("id",), others, column="email")):
+        told = "Another row of users has the same email, in another normal form of Unicode."
+        raise Conflict(told, argument="input.email", field="email")
 
 
 def _changed(values: dict[str, Value]) -> dict[str, Value]:
