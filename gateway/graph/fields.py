@@ -10,7 +10,8 @@ Graphs are written with Strawberry as usual::
         id: strawberry.ID = column(description="…")
         author: Annotated["User", strawberry.lazy("schema.user")] | None = one(users, by="author_id", description="…")
 
-Every function that makes a field is here. Longer than 400 lines: what authors write with is looked up in one place.
+Every function that makes a field is here, but those that write (``writing.py``). Longer than 400 lines: what authors write with is looked
+up in one place.
 """
 
 from __future__ import annotations

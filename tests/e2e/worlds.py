@@ -51,8 +51,8 @@ class World:
     runner: asyncio.Runner
     report: LoadReport
 
-    async def respond(self, operation: Operation) -> Response:
-        request = Request(operation.query, dict(operation.variables), operation.operation_name)
+    async def respond(self, operation: Operation, idempotency_key: str | None = None) -> Response:
+        request = Request(operation.query, dict(operation.variables), operation.operation_name, idempotency_key=idempotency_key)
         return await self.service.answer(request, request_id="test", deadline_s=60)
 
     async def execute(self, query: str, variables: Mapping[str, Any] | None = None, operation_name: str | None = None) -> Answer:
@@ -60,8 +60,9 @@ class World:
         answer: Answer = orjson.loads((await self.respond(Operation(query, dict(variables or {}), operation_name))).body)
         return answer
 
-    def ask(self, query: str) -> dict[str, Any]:
-        return dict(self.runner.run(self.execute(query)))
+    def ask(self, query: str, variables: Mapping[str, Any] | None = None, *, idempotency_key: str | None = None) -> dict[str, Any]:
+        response = self.runner.run(self.respond(Operation(query, dict(variables or {}), None), idempotency_key))
+        return dict(orjson.loads(response.body))
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from gateway.stores.funnel import Layer
 from gateway.stores.migrating import GATEWAY
 from gateway.writes.declarations import State, Target, cascade, follow_up, replicate
 from gateway.writes.replication import Replication
+from gateway.writes.rows import Outcome
 from gateway.writes.tables import tables_of
 from gateway.writes.transaction import Transaction
 from tests.kinds import kinds, url_of
@@ -113,3 +114,14 @@ async def contents(stores: Stores) -> Mapping[str, list[dict[str, Any]]]:
 
 def transacting(names: Sequence[str] = TRANSACTING) -> list[object]:
     return kinds(names)
+
+
+CREATED = [Outcome("people", "ada", 1, "insert")]
+
+
+async def create(tx: Transaction) -> Any:
+    return await tx.insert(PEOPLE, ADA)
+
+
+def keyed(home: Stores, key: str = "k", **options: Any) -> RequestContext:
+    return context(home, idempotency_key=key, **options)
