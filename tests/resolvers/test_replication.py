@@ -104,12 +104,12 @@ class Writer:
 
 
 def user_of(key: str) -> dict[str, Value]:
-    nothing = {"gender": None, "birthday": None, "languages": []}
+    nothing: dict[str, Value] = {"gender": None, "birthday": None, "languages": []}
     return {"id": key, "name": f"user {key}", "email": f"{key}@example.org", "active": True, **nothing, "created_at": AT, "updated_at": AT}
 
 
 def post_of(key: str, author: str) -> dict[str, Value]:
-    nothing = {"image": None, "language": None, "forum": None, "tags": []}
+    nothing: dict[str, Value] = {"image": None, "language": None, "forum": None, "tags": []}
     state = {"id": key, "author_id": author, "title": "t", "content": "", **nothing, "published": True}
     return {**state, "created_at": AT, "updated_at": AT}
 
