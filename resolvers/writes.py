@@ -41,58 +41,57 @@ async def create_user(ctx: RequestContext, tx: Transaction, input: CreateUserInp
     values.setdefault("id", new_id())
     values["updated_at"] = values.setdefault("created_at", rules.now())
     user = await tx.insert(users, values)
-    if input.welcome_post:
+    first = welcome_id(user["id"], await tx.version(users, user["id"])) if input.welcome_post else None
+    if first is not None:
         if ctx.stores[users.store] is ctx.stores[posts.store]:
-            await write_welcome(tx, user)
+            await write_welcome(tx, user, first)
         else:
-            tx.deliver(WELCOME, users, user["id"])
-    return _created(user, input)
+            tx.deliver(WELCOME, users, user["id"], first)
+    return {"user": user, "welcome_post_id": first}
 
 
 async def created_user(ctx: RequestContext, outcomes: Sequence[Outcome], input: CreateUserInput) -> dict[str, Any]:
     """Return what ``create_user`` did, for a request that is sent again."""
-    key = next(outcome.key for outcome in outcomes if outcome.noun == users.name)
-    user = await _user(ctx, key)
+    wrote = next(outcome for outcome in outcomes if outcome.noun == users.name)
+    user = await _user(ctx, wrote.key)
     if user is None:
-        raise missing(users, key)
-    return _created(user, input)
+        raise missing(users, wrote.key)
+    return {"user": user, "welcome_post_id": welcome_id(wrote.key, wrote.version or 1) if input.welcome_post else None}
 
 
-def _created(user: State, input: CreateUserInput) -> dict[str, Any]:
-    return {"user": user, "welcome_post_id": welcome_id(user["id"]) if input.welcome_post else None}
+def welcome_id(user: Key, version: int = 1) -> Key:
+    """Return the key of a user's first post, so that it is one however often it is delivered. ``version`` is that of its creation.
 
-
-def welcome_id(user: Key) -> Key:
-    """Return the key of a user's first post, so that it is one however often it is delivered."""
-    return f"welcome-{user}"
-
-
-async def write_welcome(tx: Transaction, user: State) -> None:
-    """Insert a user's first post, where it is not there yet. That of a user of the same id who was deleted since makes room for it.
-
-    Its deletion may still be on its way, and what is inserted after it stands.
+    Who is there again after a deletion has another than before: that one is on its way out, or gone for good.
     """
-    key, at = welcome_id(user["id"]), user["created_at"]
-    there = await tx.get(posts, key)
-    if there is not None:
-        if there["created_at"] == at or there["author_id"] != user["id"]:
-            return
-        await tx.delete(posts, key)
+    return f"welcome-{user}" if version == 1 else f"welcome{version}-{user}"
+
+
+async def write_welcome(tx: Transaction, user: State, key: Key) -> None:
+    """Insert a user's first post, where it was never there: one that was deleted stays so, however often it is delivered."""
+    if await tx.version(posts, key) or await tx.get(posts, key) is not None:
+        return
+    at = user["created_at"]
     first = {"title": "Welcome!", "content": f"{user['name']} is here.", "published": True}
     nothing: dict[str, Value] = {"image": None, "language": None, "forum": None, "tags": []}
     await tx.insert(posts, {"id": key, "author_id": user["id"], **first, **nothing, "created_at": at, "updated_at": at})
 
 
-async def welcome(ctx: RequestContext, user: State, payload: Any) -> None:  # noqa: ARG001
-    """Write a user's first post, as the follow-up of its creation; none is left of a user who is gone again, or another, since then."""
+async def welcome(ctx: RequestContext, user: State, payload: Key | None) -> None:
+    """Write a user's first post under its key, as the follow-up of a creation; none of a user who is gone meanwhile, or is another."""
+    key = payload or welcome_id(user["id"])
+    if await _is_gone(ctx, user):
+        return
     async with ctx.transaction(posts.store, field=WELCOME) as tx:
-        await write_welcome(tx, user)
-    now = await _user(ctx, user["id"])  # after the commit: who is deleted from here on has a post that goes with its deletion
-    if now is None or now["created_at"] != user["created_at"]:
+        await write_welcome(tx, user, key)
+    if await _is_gone(ctx, user):  # in between: what deletes the user's posts may have been here before it
         async with ctx.transaction(posts.store, field=WELCOME) as tx:
-            there = await tx.get(posts, welcome_id(user["id"]))
-            if there is not None and there["created_at"] == user["created_at"]:
-                await tx.delete(posts, there["id"])
+            await tx.delete(posts, key)
+
+
+async def _is_gone(ctx: RequestContext, user: State) -> bool:
+    now = await _user(ctx, user["id"])
+    return now is None or now["created_at"] != user["created_at"]
 
 
 async def welcome_posts(ctx: RequestContext, keys: Sequence[Key]) -> list[Row | None]:

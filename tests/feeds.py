@@ -18,7 +18,7 @@ class MemoryFeed:
     """Cursors are ``<collection>@<number>``. ``kept`` is how many of the last writes of a collection are kept."""
 
     def __init__(self, kept: int = 1_000_000) -> None:
-        self.followers = 0
+        self.followers = self.followed = 0  # now, and ever
         self.failing: Exception | None = None  # what the next look at the log raises
         self._kept = kept
         self._log: dict[str, list[Event]] = defaultdict(list)
@@ -28,6 +28,7 @@ class MemoryFeed:
         log = self._log[collection.name]
         number = len(log) if after is None else self._number(collection, after)
         self.followers += 1
+        self.followed += 1
         try:
             async with aclosing(self._events(log, number)) as events:
                 async for event in events:
@@ -75,4 +76,11 @@ async def until_followed(feed: MemoryFeed, followers: int = 1, *, within_s: floa
     """Return once so many follow the feed."""
     async with asyncio.timeout(within_s):
         while feed.followers != followers:  # noqa: ASYNC110 - of a number there is no event
+            await asyncio.sleep(0.001)
+
+
+async def until_followed_again(feed: MemoryFeed, times: int, *, within_s: float = 10) -> None:
+    """Return once the feed was followed so many times, whoever has left since."""
+    async with asyncio.timeout(within_s):
+        while feed.followed != times:  # noqa: ASYNC110 - of a number there is no event
             await asyncio.sleep(0.001)

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.feeds import until_followed
+from tests.feeds import until_followed, until_followed_again
 from tests.gateway.http.sockets import world_served
 from tests.gateway.http.wire import run
 
@@ -73,7 +73,7 @@ def test_a_client_follows_events_and_goes_on_from_another_connection(
                 assert await client.line() == ["resuming"]
                 assert [await client.line() for _ in range(2)] == [_event(2), _event(3)]
                 assert await client.line() == ["staying"]
-                await until_followed(world.feed, within_s=LONGEST_S)
+                await until_followed_again(world.feed, 3, within_s=LONGEST_S)
                 wire.edge.clients.end()
                 assert [await client.line() for _ in last] in (last, last[::-1])
                 assert await asyncio.wait_for(process.wait(), LONGEST_S) == 0

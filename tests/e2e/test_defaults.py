@@ -40,18 +40,21 @@ def shop() -> Iterator[Shop]:
 def _documented() -> Iterator[Any]:
     """Give the queries in code blocks of the README and the docs: those of curl, and those in GraphQL.
 
-    own-graph.md is of another graph (tests/test_own_graph.py). Mutations are not asked here, over data that all tests read.
+    Those of other graphs are left out (tests/test_own_graph.py, tests/test_adding_a_noun.py). Mutations are not asked here, over data
+    that all tests read, nor are subscriptions, which are no queries.
     """
     for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
-        if path.name in ("own-graph.md", "your-own-graph.md"):
+        if path.name in ("own-graph.md", "your-own-graph.md", "adding-a-noun.md"):
             continue
         text = path.read_text(encoding="utf-8")
         for number, body in enumerate(re.findall(r"^(\{\"query\".*\})$", text, re.MULTILINE)):
             request = orjson.loads(body)
-            if request["query"].startswith("mutation"):
+            if request["query"].startswith(("mutation", "subscription")):
                 continue
             yield pytest.param(request["query"], request.get("variables") or {}, id=f"{path.name} {number}")
         for number, query in enumerate(re.findall(r"^```graphql\n(.*?)^```", text, re.MULTILINE | re.DOTALL)):
+            if query.startswith("subscription"):
+                continue
             yield pytest.param(query, {}, id=f"{path.name}, graphql {number}")
 
 

@@ -24,7 +24,7 @@ from resolvers.graph import follows, likes, members, wrote
 from resolvers.posts import posts
 from resolvers.recommendations import NATIVES
 from resolvers.users import users
-from resolvers.writes import WELCOME
+from resolvers.writes import WELCOME, welcome, welcome_id
 from schema import schema as graph
 from tests.kinds import kinds, url_of
 
@@ -194,7 +194,7 @@ LATER = "2026-01-01T00:00:01.000Z"
 async def _create(ctx: RequestContext, key: str, at: str) -> None:
     async with ctx.transaction("users") as tx:
         await tx.insert(users, {**user_of(key), "created_at": at, "updated_at": at})
-        tx.deliver(WELCOME, users, key)
+        tx.deliver(WELCOME, users, key, welcome_id(key, await tx.version(users, key)))
 
 
 async def _delete(ctx: RequestContext, key: str) -> None:
@@ -216,7 +216,7 @@ async def test_a_user_who_is_there_again_has_a_first_post(is_late: bool) -> None
         await first.step()
         await relay.drain()
 
-        assert [(row[0], row[posts.names.index("created_at")]) for row in await rows(stores, posts)] == [("welcome-1", LATER)]
+        assert [(row[0], row[posts.names.index("created_at")]) for row in await rows(stores, posts)] == [("welcome3-1", LATER)]
 
 
 async def test_a_user_who_is_gone_before_the_first_post_is_written_has_none() -> None:
@@ -241,6 +241,25 @@ async def test_a_first_post_leaves_alone_what_somebody_else_has_under_its_id() -
         await relay.drain()
 
         assert [row[:2] for row in await rows(stores, posts)] == [("welcome-1", "2")]
+
+
+async def test_a_welcome_is_written_once_and_to_nobody_who_is_gone() -> None:
+    async with opened("memory") as stores:
+        ctx = RequestContext(stores, "test", replication=graph.writes)
+        for key in ("1", "2"):
+            async with ctx.transaction("users") as tx:
+                user = await tx.insert(users, user_of(key))
+            if key == "1":
+                await welcome(ctx, user, None)
+                await welcome(ctx, user, None)
+                assert [row[0] for row in await rows(stores, posts)] == ["welcome-1"]
+                async with ctx.transaction("posts") as tx:
+                    await tx.delete(posts, "welcome-1")
+            else:
+                async with ctx.transaction("users") as tx:
+                    await tx.delete(users, key)
+            await welcome(ctx, user, None)
+            assert await rows(stores, posts) == []
 
 
 def test_each_store_of_the_example_has_the_gateways_own_tables() -> None:
