@@ -98,8 +98,8 @@ async def _run(ctx: Any, store: str, field: str, work: Callable[[Transaction], A
                 return await _refused(ctx, store, tx, once, error)
             # Who holds its rows may be the first request of this key, in a process that was killed: MongoDB keeps its transaction for a
             # minute. After the work its own rows are locked already: what it waited for at its end is the key.
-            is_held = isinstance(error, Contended) or (has_worked and isinstance(error, StoreTimeout))
-            if once is not None and is_held and "committed" not in error.extensions:
+            kinds = (Contended, StoreTimeout) if has_worked else (Contended,)
+            if once is not None and isinstance(error, kinds) and "committed" not in error.extensions:
                 raise InFlight from error
             raise
 

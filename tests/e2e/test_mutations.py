@@ -329,7 +329,7 @@ def test_the_first_post_is_there_or_on_its_way(made: World, name: str) -> None:
         return
     assert answer == {"data": {"createUser": {"user": user, "welcomePost": None}}, "extensions": {"replication": "pending"}}
     [delivery] = [row for row in made.runner.run(deliveries(made)) if row[0] == WELCOME and row[1] == name]
-    assert delivery[2] is None
+    assert delivery[2] == f"welcome-{name}"
     made.runner.run(welcomed(made, name))
     made.runner.run(welcomed(made, name))  # at least once
     assert made.ask(f'{{ user(id: "{name}") {{ posts {{ nodes {{ id title published author {{ id }} }} }} }} }}') == {
@@ -348,6 +348,19 @@ async def welcomed(made: World, key: str) -> None:
     rows = await made.stores.ask(Get(users, users.names, [key]))
     ctx = RequestContext(made.stores, "test", replication=made.service.replication)
     await welcome(ctx, dict(zip(users.names, rows[key], strict=True)), None)
+
+
+def test_who_is_there_again_has_a_first_post_of_their_own(made: World, name: str) -> None:
+    """However late the deletion of the one before is carried on; a request that is sent again has the same."""
+    given = {"id": name, "name": "Ada", "email": f"{name}@b.c"}
+    made.ask(CREATE, {"input": given})
+    assert made.ask("mutation ($id: ID!) { deleteUser(id: $id) }", {"id": name}) == {"data": {"deleteUser": f"User:{name}"}}
+    for _ in range(2):
+        answer = made.ask(CREATE, {"input": given}, idempotency_key=name)
+        user, post = answer["data"]["createUser"].values()
+        assert user["version"] == 3
+        assert post is None or post["id"] == f"Post:welcome3-{name}"
+        assert post is None or made.stores[users.store] is made.stores[posts.store]
 
 
 def test_nobody_waits_for_a_post_that_is_not_selected(made: World, name: str) -> None:
