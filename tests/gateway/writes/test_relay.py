@@ -337,7 +337,7 @@ async def test_a_target_that_is_away_counts_no_attempt_and_holds_up_no_other(car
 
 async def _carry(world: World, *targets: str) -> None:
     """Carry what these targets have to hear, in this order, and nothing else."""
-    workers = {worker.target: worker for worker in world.relay().workers["carrying"]}
+    workers = {worker.target: worker for worker in world.relay().workers["home"]}
     for target in targets:
         await workers[target].step()
 
