@@ -11,6 +11,7 @@ from gateway.stores.base import (
     Aggregate,
     Collection,
     Delete,
+    Ends,
     Fetch,
     Get,
     Groups,
@@ -84,6 +85,7 @@ class MemoryStore:
         return {key: pick(row) for key in get.keys if (row := row_of(key)) is not None and test(row)}
 
     async def _fetch(self, fetch: Fetch) -> Slices:
+        assert not isinstance(fetch.match, Ends), "asked of stores that join alone"
         self._called(fetch)
         table = self._table(fetch.collection)
         pick = table.picker(fetch.columns)

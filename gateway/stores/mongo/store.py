@@ -26,6 +26,7 @@ from gateway.stores.base import (
     Aggregate,
     Collection,
     Delete,
+    Ends,
     Fetch,
     Get,
     Groups,
@@ -156,6 +157,7 @@ class MongoStore(MigratesBySteps):
         return dict(zip(keys, rows_of(get.collection, get.columns, documents), strict=True))
 
     async def _fetch(self, fetch: Fetch) -> Slices:
+        assert not isinstance(fetch.match, Ends), "asked of stores that join alone"
         with self._translated(self._timeout_s):
             if fetch.match is None:
                 return {None: await self._fetch_alone(fetch)}
