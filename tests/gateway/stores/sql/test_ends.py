@@ -115,8 +115,8 @@ async def test_ends_are_what_edges_and_then_nodes_give(store: Store, name: str) 
                 (by_name, Page(0)),
                 (by_name, Page(5, after=("node 3", *middle))),
             ):
-                order = total_order(ground.nodes, order)
-                fetch = Fetch(ground.nodes, ("id", "n"), replace(ends, where=of_edges), where, order, page, count=True)
+                whole = total_order(ground.nodes, order)
+                fetch = Fetch(ground.nodes, ("id", "n"), replace(ends, where=of_edges), where, whole, page, count=True)
                 answer = present(await store.answer(fetch))
                 assert answer
                 assert answer == present(await ground.by_two_reads(fetch))
