@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from graphql import GraphQLInputObjectType, get_named_type, is_input_object_type, is_list_type, is_non_null_type, is_scalar_type
@@ -18,7 +19,7 @@ from gateway.engine.cursors import shown_text
 from gateway.errors import BadUserInput
 from gateway.graph.inputs import ABSENT, DECLARED, REFERS
 from gateway.stores.base import Column, Key, Type
-from gateway.stores.types import NO_VALUE, canonical_key, value_of
+from gateway.stores.types import INT_MAX, INT_MIN, NO_VALUE, canonical_key, value_of
 
 if TYPE_CHECKING:
     from gateway.engine.declared import Declared, Problem
@@ -66,7 +67,7 @@ class Reader:
         if is_input_object_type(type_):
             return self._object(path, type_, value)
         if is_scalar_type(type_):
-            _refuse_nul(path, value)
+            _refuse_unheld(path, value)
             if reference is not None:
                 return self._key(path, reference, value)
             if column is not None:
@@ -170,18 +171,23 @@ def _fields_of(type_: GraphQLInputObjectType) -> tuple[Callable[..., Any], Mappi
     return (dict if its_class is None else its_class.origin), found
 
 
-def _refuse_nul(path: str, value: Any) -> None:
-    """Refuse NUL characters, which no database of ours holds in a text, wherever they are in a value."""
-    if isinstance(value, str):
-        if "\0" in value:
-            raise refused(path, "expected text without NUL characters")
-    elif isinstance(value, dict):
-        for name, item in value.items():
-            _refuse_nul(path, name)
-            _refuse_nul(path, item)
-    elif isinstance(value, list):
-        for item in value:
-            _refuse_nul(path, item)
+def _refuse_unheld(path: str, value: Any) -> None:
+    """Refuse what no database of ours holds, wherever it is in a value: NULs, numbers that JSON has not or of more than 64 bits."""
+    match value:
+        case str():
+            if "\0" in value:
+                raise refused(path, "expected text without NUL characters")
+        case dict():
+            for name, item in value.items():
+                _refuse_unheld(path, name)
+                _refuse_unheld(path, item)
+        case list():
+            for item in value:
+                _refuse_unheld(path, item)
+        case float() if not isfinite(value):
+            raise refused(path, "expected a finite number")
+        case int() if not INT_MIN <= value <= INT_MAX:
+            raise refused(path, "expected whole numbers of at most 64 bits")
 
 
 _EXPECTED = {

@@ -194,6 +194,22 @@ def test_what_is_not_there_is_not_found(made: World, field: str, key: str) -> No
     assert refused(made.ask(operation(field), variables)) == ("NOT_FOUND", "id")
 
 
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "9223372036854775808", "123456789012345678901234567890"])
+def test_numbers_that_no_store_holds_are_refused(made: World, number: str) -> None:
+    answer = made.ask(f'mutation {{ recordEvent(input: {{type: "LIKE", userId: "1", payload: {{a: [{number}]}}}}) {{ id }} }}')
+    assert "data" not in answer
+    assert refused(answer) == ("BAD_USER_INPUT", "payload")
+
+
+def test_a_payload_is_what_it_was(made: World, name: str) -> None:
+    payload = {"": 1, "$set": {"a.b": [1.5, -0.25, 9223372036854775807, None, True]}, "_id": "x", "é😀": {"__proto__": []}}
+    given = {"id": name, "type": "LIKE", "userId": "1", "payload": payload, "occurredAt": AT}
+    for _ in range(2):
+        answer = made.ask(operation("recordEvent"), {"input": given})
+        assert answer["data"]["recordEvent"]["payload"] == payload
+    assert made.ask(f'{{ event(id: "{name}") {{ payload }} }}') == {"data": {"event": {"payload": payload}}}
+
+
 def test_one_id_of_another_type_refuses_the_operation(made: World) -> None:
     assert refused(made.ask('mutation { deleteUser(id: "Post:1") }')) == ("BAD_USER_INPUT", "id")
 

@@ -92,7 +92,7 @@ def test_load_says_what_it_read_wrote_and_ignored(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert "users.ndjson: 1 lines" in result.output
     assert "writes.ndjson: not a file of this graph, ignored" in result.output
-    assert "Wrote 1 users in" in result.output
+    assert "Wrote 1 members, 1 users in" in result.output
     assert count("users", "users") == 1
 
 

@@ -84,6 +84,7 @@ def test_a_dry_run_tells_the_steps_and_makes_nothing(tmp_path: Path) -> None:
         "posts: 0001 create posts",
         "events: 0001 create events",
         "recommendations: 0001 create the graph",
+        "recommendations: 0002 create members",
     ]
     assert list(tmp_path.iterdir()) == []
 
@@ -107,6 +108,7 @@ def test_some_stores_or_all_are_migrated() -> None:
         "posts: 0001 create posts",
         "events: nothing to do",
         "recommendations: 0001 create the graph",
+        "recommendations: 0002 create members",
     ]
 
 

@@ -63,23 +63,30 @@ def wanted(prefix: str, collections: Iterable[Collection]) -> list[Rule]:
 
 
 def _require_own_labels(sources: Sequence[Source]) -> None:
-    """A managed relationship makes nodes that have nothing but an id; in a collection with the same label they would be rows."""
-    ends: dict[str, str] = {}
+    """A managed relationship makes nodes that have nothing but an id; in a collection with the same label they would be rows.
+
+    Not in one whose own condition (``where``) leaves them out, and whose key is that id.
+    """
+    ends: dict[str, tuple[str, str]] = {}
     for source in sources:
         if source.edge is None:
             continue
-        for which, labels in (("start", source.start_labels), ("end", source.end_labels)):
+        start, end = source.edge.start_property, source.edge.end_property
+        for which, labels, id_ in (("start", source.start_labels, start), ("end", source.end_labels, end)):
             if len(labels) != 1:
                 raise ValueError(
                     f"collection {source.collection.name}: expected one label of its {which}, for a migration makes that end's property"
                     f" unique; got {' or '.join(labels) or 'none'}"
                 )
-            ends[labels[0]] = source.collection.name
+            ends[labels[0]] = (source.collection.name, id_)
     for source in sources:
-        if source.edge is None and source.label in ends:
-            name = source.collection.name
+        if source.edge is not None or source.label not in ends:
+            continue
+        collection, (other, id_) = source.collection, ends[source.label]
+        if collection.where is None or tuple(map(source.path, collection.key)) != (id_,):
             raise ValueError(
-                f"collection {name}: its label {source.label} is that of nodes of {ends[source.label]}, expected one of its own"
+                f"collection {collection.name}: its label {source.label} is that of nodes of {other}, expected one of its own, or a where "
+                f"that leaves out nodes with an {id_} alone, and {id_} as its key"
             )
 
 

@@ -483,3 +483,15 @@ async def test_who_may_not(token: str, close: tuple[int, str]) -> None:
     async with serving(Service(WHO, Stores({})), context=who) as wire, talking(wire, begun=False) as talk:
         await talk.say({"type": "connection_init", "payload": {"Authorization": token}})
         assert await talk.closed() == close
+
+
+@on_uvloop
+async def test_metrics_tell_what_is_open_and_what_was_ended() -> None:
+    async with world_served(socket_init_timeout_s=0.1) as (_, wire), talking(wire):
+        async with talking(wire, begun=False) as talk:
+            await talk.closed()
+        await until(lambda: len(wire.edge.clients) == 1)
+        answer = await wire.ask(b"GET /metrics HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n")
+        lines = answer.body.decode().splitlines()
+        assert 'gateway_streams{kind="socket"} 1.0' in lines
+        assert 'gateway_streams_ended_total{code="4408",kind="socket"} 1.0' in lines
