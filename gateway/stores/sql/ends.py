@@ -13,6 +13,7 @@ from gateway.stores.sql.dialects import Dialect, Expression
 from gateway.stores.sql.keys import keys_of
 
 _NATIVE = (Type.TEXT, Type.INT, Type.UUID)  # of which two values of others' tables are equal in PostgreSQL when their keys are
+_ENDS = "ends"
 
 
 def can_join(dialect: Dialect, collection: Collection, ends: Ends) -> bool:
@@ -37,12 +38,17 @@ def ends_of(
 ) -> tuple[Any, Any]:
     """Return the table joined with the edges of the bound keys, and the edges' parents. A row is there once per parent."""
     parent, node = edges.c[ends.parent], edges.c[ends.node]
+    are_ours = ends.edges.managed and collection.managed
+    if not are_ours and ends.edges[ends.node].type is Type.TEXT:
+        node = sa.collate(
+            node, "default"
+        )  # two columns of two other collations cannot be compared; of these, the key's stands, and its index
     found = keys_of(dialect, ends.edges, ends.parent).forms[0].one_of_keys(parent)
     query = sa.select(parent.label("parent"), node.label("node"))
     query = query.where(found, *([condition_of(ends.edges, edges, where, dialect, PREFIX)] if where else []))
-    if not {*ends.edges.key} <= {ends.parent, ends.node}:
+    if not ends.edges.managed or not {*ends.edges.key} <= {ends.parent, ends.node}:  # a key of others may be one by their word alone
         query = query.distinct()
-    table = query.subquery("ends")
+    table = query.subquery(_ENDS if source.name.lower() != _ENDS else f"{_ENDS}_")
     return source.join(table, source.c[collection.key[0]] == table.c.node), table.c.parent
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
+import asyncpg
 import pytest
 import pytest_asyncio
 
-from gateway.stores import Stores
+from gateway.stores import Stores, connect
 from gateway.stores.base import (
     KEYS_PER_CALL,
     Collection,
@@ -31,7 +32,7 @@ from gateway.stores.base import (
     total_order,
 )
 from gateway.stores.types import KeyForm
-from tests.kinds import kinds, store_of
+from tests.kinds import POSTGRESQL, kinds, needs, store_of, url_of
 
 KEYS: dict[str, list[Value]] = {
     "text": [f"k{n}" for n in range(12)] + ["Z", "é", "😀"],
@@ -149,3 +150,61 @@ async def test_what_cannot_be_joined_is_told(store: Store) -> None:
     assert not store.joins(text, replace(ends, node="start,finish"))
     theirs = replace(text, managed=False)
     assert store.joins(theirs, ends) is store.enforces_types, "in SQLite their values may be of any type"
+
+
+@pytest.mark.parametrize("kind", kinds(["sqlite", "postgresql"]))
+@pytest.mark.parametrize("name", ["ends", "ENDS", "ranked", "edges"])
+async def test_names_of_tables_and_columns_are_no_names_of_the_statement(kind: str, name: str) -> None:
+    nodes = Collection(name, "tested", (Column("node"), Column("parent", nullable=True)), key=("node",), managed=True)
+    async with store_of(kind, [nodes, edges_of("text")]) as store:
+        await store.answer(Upsert(nodes, [("a", "x"), ("b", None), ("c", "y")]))
+        await store.answer(Upsert(edges_of("text"), [("1", "a", 1), ("1", "b", 1), ("1", "b", 2), ("2", "c", 1), ("2", "gone", 1)]))
+        fetch = Fetch(nodes, ("node",), Ends(edges_of("text"), "start", "finish", ["1", "2", "3"]), order=(Order("parent"),), count=True)
+        for page, rows in ((None, [("a",), ("b",)]), (Page(1), [("a",)])):
+            found = present(await store.answer(replace(fetch, page=page)))
+            assert found == {"1": (rows, page is not None, 2), "2": ([("c",)], False, 1)}
+
+
+@pytest.mark.parametrize("kind", kinds(["sqlite", "postgresql"]))
+async def test_edges_may_be_rows_of_the_nodes_themselves(kind: str) -> None:
+    columns = (Column("id"), Column("boss", nullable=True), Column("n", Type.INT))
+    people = Collection("people", "tested", columns, managed=True, where=Compare("n", "lt", 4))
+    async with store_of(kind, [people]) as store:
+        await store.answer(Upsert(people, [("a", None, 1), ("b", "a", 2), ("c", "a", 3), ("d", "b", 4), ("e", "d", 3)]))
+        stores = Stores({"tested": store})
+        for parent, node, expected in (("boss", "id", {"a": ["c", "b"], "d": ["e"]}), ("id", "boss", {"b": ["a"], "c": ["a"]})):
+            ends = Ends(people, parent, node, ["a", "b", "c", "d", "e"])
+            answer = await stores.ask(Fetch(people, ("id",), ends, order=(Order("n", descending=True),), page=Page(5)))
+            assert {key: [row[0] for row in part.rows] for key, part in answer.items() if part.rows} == expected
+
+
+THEIRS = """
+CREATE TABLE node (id {node} PRIMARY KEY, name text);
+CREATE TABLE edge (start text COLLATE "POSIX", finish {edge});
+INSERT INTO node VALUES ('a', '1'), ('b', '2'), ('B', '3');
+INSERT INTO edge VALUES ('x', 'a'), ('x', 'a'), ('x', 'b'), ('y', 'B'), ('y', NULL), ('y', 'c'), (NULL, 'a');
+"""
+
+
+@needs(POSTGRESQL)
+@pytest.mark.parametrize("node", ["text", 'text COLLATE "C"', 'varchar(9) COLLATE "ucs_basic"', "char(3)", "name"])
+@pytest.mark.parametrize("edge", ["text", 'text COLLATE "POSIX"', 'varchar(9) COLLATE "C"', "char(5)", "name"])
+async def test_texts_of_others_are_joined_however_they_are_collated(node: str, edge: str) -> None:
+    """The edges' key is declared alone: nothing keeps two from being alike, as in a view."""
+    nodes = Collection("node", "tested", (Column("id"), Column("name")))
+    edges = Collection("edge", "tested", (Column("start"), Column("finish")), key=("start", "finish"))
+    async with url_of("postgresql") as url:
+        connection = await asyncpg.connect(url.replace("+asyncpg", ""))
+        await connection.execute(THEIRS.format(node=node, edge=edge))
+        await connection.close()
+        store = connect("tested", url)
+        await store.open()
+        try:
+            ends = Ends(edges, "start", "finish", ["x", "y", "z"])
+            assert isinstance(store, Joins)
+            assert store.joins(nodes, ends)
+            fetch = Fetch(nodes, ("id",), ends, order=(Order("name", descending=True),), count=True)
+            assert present(await store.answer(fetch)) == {"x": ([("b",), ("a",)], False, 2), "y": ([("B",)], False, 1)}
+            assert present(await store.answer(replace(fetch, page=Page(1)))) == {"x": ([("b",)], True, 2), "y": ([("B",)], False, 1)}
+        finally:
+            await store.close()
