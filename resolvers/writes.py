@@ -67,9 +67,9 @@ def welcome_id(user: Key) -> Key:
 
 
 async def write_welcome(tx: Transaction, user: State) -> None:
-    """Insert a user's first post, where it is not there yet."""
+    """Insert a user's first post, where it was never there: one that was deleted stays so, however often it is delivered."""
     key = welcome_id(user["id"])
-    if await tx.get(posts, key) is not None:
+    if await tx.version(posts, key) or await tx.get(posts, key) is not None:
         return
     at = user["created_at"]
     first = {"title": "Welcome!", "content": f"{user['name']} is here.", "published": True}
@@ -78,9 +78,14 @@ async def write_welcome(tx: Transaction, user: State) -> None:
 
 
 async def welcome(ctx: RequestContext, user: State, payload: Any) -> None:  # noqa: ARG001
-    """Write a user's first post, as the follow-up of its creation."""
+    """Write a user's first post, as the follow-up of its creation; none of a user who is gone meanwhile."""
+    if await _user(ctx, user["id"]) is None:
+        return
     async with ctx.transaction(posts.store, field=WELCOME) as tx:
         await write_welcome(tx, user)
+    if await _user(ctx, user["id"]) is None:  # gone in between: what deletes the user's posts may have been here before it
+        async with ctx.transaction(posts.store, field=WELCOME) as tx:
+            await tx.delete(posts, welcome_id(user["id"]))
 
 
 async def welcome_posts(ctx: RequestContext, keys: Sequence[Key]) -> list[Row | None]:

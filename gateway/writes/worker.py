@@ -28,6 +28,7 @@ from gateway.writes.tables import PARKED, tables_of
 from gateway.writes.times import moment_of, text_of
 
 BATCH = 50
+GROWTH, BATCH_MAX = 2, 8  # of batches while each is full; at most so many times the first
 LEASE_S = 30.0
 RENEWED_EVERY_S = 10.0
 RELEASE_TIMEOUT_S = 3.0
@@ -111,7 +112,7 @@ class Worker:
         self._owner = owner
         self._attempts = attempts
         self._retry_s = retry_s
-        self._batch = batch
+        self._batch = self._size = batch
         self._rng = rng
         self._tables = tables_of(home)
         self.due = asyncio.Event()
@@ -161,8 +162,12 @@ class Worker:
     # ------------------------------------------------------------------------------------------------------------ a step
 
     async def step(self) -> int:
-        """Carry one batch, and return how many deliveries it had. Raises what is TRANSIENT, with all that is left given back."""
-        rows = await again(lambda: self._own.ask(Claim(self._tables.deliveries, self.target, self._owner, self._batch, LEASE_S)))
+        """Carry one batch, a larger one after each that was full, and return how many deliveries it had.
+
+        Raises what is TRANSIENT, with all that is left given back.
+        """
+        size, self._size = self._size, self._batch
+        rows = await again(lambda: self._own.ask(Claim(self._tables.deliveries, self.target, self._owner, size, LEASE_S)))
         if not rows:
             return 0
         found = [_Delivery(*row) for row in rows]
@@ -173,6 +178,8 @@ class Worker:
         except BaseException:
             await self._release(claimed)
             raise
+        if len(rows) >= size:  # there is more, and it went well
+            self._size = min(size * GROWTH, self._batch * BATCH_MAX)
         return len(rows)
 
     async def _carry(self, claimed: _Claimed) -> None:

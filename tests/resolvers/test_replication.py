@@ -24,6 +24,7 @@ from resolvers.graph import follows, likes, members, wrote
 from resolvers.posts import posts
 from resolvers.recommendations import NATIVES
 from resolvers.users import users
+from resolvers.writes import welcome
 from schema import schema as graph
 from tests.kinds import kinds, url_of
 
@@ -103,12 +104,12 @@ class Writer:
 
 
 def user_of(key: str) -> dict[str, Value]:
-    nothing = {"gender": None, "birthday": None, "languages": []}
+    nothing: dict[str, Value] = {"gender": None, "birthday": None, "languages": []}
     return {"id": key, "name": f"user {key}", "email": f"{key}@example.org", "active": True, **nothing, "created_at": AT, "updated_at": AT}
 
 
 def post_of(key: str, author: str) -> dict[str, Value]:
-    nothing = {"image": None, "language": None, "forum": None, "tags": []}
+    nothing: dict[str, Value] = {"image": None, "language": None, "forum": None, "tags": []}
     state = {"id": key, "author_id": author, "title": "t", "content": "", **nothing, "published": True}
     return {**state, "created_at": AT, "updated_at": AT}
 
@@ -185,6 +186,25 @@ async def test_a_user_takes_along_what_was_theirs_and_what_comes_later_stands() 
         assert await rows(stores, likes) == [("2", "p", AT)]
         assert await rows(stores, members) == [("2", True)]
         assert await rows(stores, wrote) == [("2", "q")]
+
+
+async def test_a_welcome_is_written_once_and_to_nobody_who_is_gone() -> None:
+    async with opened("memory") as stores:
+        ctx = RequestContext(stores, "test", replication=graph.writes)
+        for key in ("1", "2"):
+            async with ctx.transaction("users") as tx:
+                user = await tx.insert(users, user_of(key))
+            if key == "1":
+                await welcome(ctx, user, None)
+                await welcome(ctx, user, None)
+                assert [row[0] for row in await rows(stores, posts)] == ["welcome-1"]
+                async with ctx.transaction("posts") as tx:
+                    await tx.delete(posts, "welcome-1")
+            else:
+                async with ctx.transaction("users") as tx:
+                    await tx.delete(users, key)
+            await welcome(ctx, user, None)
+            assert await rows(stores, posts) == []
 
 
 def test_each_store_of_the_example_has_the_gateways_own_tables() -> None:

@@ -409,7 +409,6 @@ def problems(field: Any, annotation: Any, *, root: str = "Mutation", collections
             ["expected rows of a collection above, to know their store, got what test_writing.good gives"],
         ),
     ],
-    ids=str,
 )
 def test_each_mistake_has_its_sentence(field: Any, annotation: Any, told: list[str]) -> None:
     found = problems(field, annotation)

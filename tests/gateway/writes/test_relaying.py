@@ -13,10 +13,11 @@ import pytest
 from gateway.errors import Conflict, StoreUnavailable
 from gateway.stores import Stores
 from gateway.writes import relay as relaying
-from gateway.writes import telling, transaction
+from gateway.writes import telling
 from gateway.writes.declarations import State, follow_up
 from gateway.writes.tables import PARKED, tables_of
 from gateway.writes.telling import tell_each_other
+from gateway.writes.wake import wake
 from gateway.writes.worker import ATTEMPTS
 from tests.gateway.writes.relays import World, author, authors, book, books, carried, people, to_people
 from tests.kinds import POSTGRESQL, kinds, needs, url_of
@@ -58,11 +59,9 @@ async def test_what_others_write_is_found_by_looking(kind: str) -> None:
 
 async def _write_untold(world: World) -> None:
     """Write as another process does, whose wake-ups nobody here hears."""
-    wake, transaction.wake = transaction.wake, lambda _: None
-    try:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("gateway.writes.transaction.wake", lambda _: None)
         await world.write(lambda tx: tx.insert(authors, author("1")))
-    finally:
-        transaction.wake = wake
 
 
 @needs(POSTGRESQL)
@@ -80,7 +79,7 @@ async def test_processes_tell_each_other_and_again_after_the_connection_was_kill
                 for round_ in (1, 2):
                     async with asyncio.timeout(WAIT_S):
                         while len(heard) < round_:
-                            telling.wake("home")
+                            wake("home")
                             await asyncio.sleep(0.05)
                     if round_ == 1:
                         await _kill_the_last_listener(url)
@@ -115,7 +114,8 @@ async def test_a_relay_that_is_told_to_stop_gives_back_what_it_cannot_finish(mon
             begun.set()
             await asyncio.Event().wait()
 
-        worker._applier.apply = never  # type: ignore[method-assign]
+        applier: Any = worker._applier
+        applier.apply = never
         async with relay.running():
             await world.write(lambda tx: tx.insert(authors, author("1")))
             async with asyncio.timeout(WAIT_S):
@@ -140,7 +140,8 @@ async def test_a_target_that_comes_back_is_carried_to_again(caplog: pytest.LogCa
                 raise StoreUnavailable("away")
             await apply(items)
 
-        worker._applier.apply = away_at_first  # type: ignore[method-assign]
+        applier: Any = worker._applier
+        applier.apply = away_at_first
         async with relay.running(), until(world, 1):
             await world.write(lambda tx: tx.insert(authors, author("1")))
 
