@@ -37,12 +37,11 @@ def ends_of(
     dialect: Dialect, source: sa.Table, where: Shape | None, edges: sa.Table, ends: Ends, collection: Collection
 ) -> tuple[Any, Any]:
     """Return the table joined with the edges of the bound keys, and the edges' parents. A row is there once per parent."""
-    parent, node = edges.c[ends.parent], edges.c[ends.node]
-    are_ours = ends.edges.managed and collection.managed
-    if not are_ours and ends.edges[ends.node].type is Type.TEXT:
-        node = sa.collate(
-            node, "default"
-        )  # two columns of two other collations cannot be compared; of these, the key's stands, and its index
+    parent: Expression = edges.c[ends.parent]
+    node: Expression = edges.c[ends.node]
+    if not (ends.edges.managed and collection.managed) and ends.edges[ends.node].type is Type.TEXT:
+        # Columns of two collations, neither the database's own, cannot be compared. Of these the key's stands, for its index.
+        node = sa.collate(node, "default")
     found = keys_of(dialect, ends.edges, ends.parent).forms[0].one_of_keys(parent)
     query = sa.select(parent.label("parent"), node.label("node"))
     query = query.where(found, *([condition_of(ends.edges, edges, where, dialect, PREFIX)] if where else []))
