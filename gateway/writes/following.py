@@ -26,13 +26,14 @@ from gateway.writes.feed import Event
 from gateway.writes.own import Own, sharing
 from gateway.writes.sequencer import Sequencer, rest
 from gateway.writes.tables import tables_of
+from gateway.writes.transaction import EPOCH
 from gateway.writes.wake import listening
 
 POLL_S = 0.5
 QUEUE = 64
 STALLED_S = 2.0
 ROWS_PER_READ = 500
-EPOCH, PRUNED = "epoch", "pruned"  # rows of the leases: how often the store was restored; the last position that is kept no more
+PRUNED = "pruned"  # a row of the leases: the last position that is kept no more
 
 _COLUMNS = ("position", "noun", "key", "version", "action", "state", "epoch")
 _Aggregate = tuple[str, Key, int]  # a noun, a key and a version

@@ -80,7 +80,7 @@ class Relay:
         }
         self._poll_s = poll_s
         self._stops = asyncio.Event()
-        self._reached: dict[str, bool] = {}
+        self._ill: set[str] = set()  # what is told not to go on
 
     # -------------------------------------------------------------------------------------------------------------- life
 
@@ -130,6 +130,7 @@ class Relay:
     async def _home(self, home: str) -> None:
         """Look what is due in a home store: whenever it was written in this process, and every ``poll_s``."""
         own, workers = Own(self._stores), {worker.target: worker for worker in self.workers[home]}
+        what = f"{home}: its writes"
         beaten = -HEARTBEAT_EVERY_S
         with listening(sharing(self._stores, home)) as woken:
             while True:
@@ -140,9 +141,9 @@ class Relay:
                         beaten = time.monotonic()
                     for target in await oldest(own, home, list(workers)) if workers else ():
                         workers[target].due.set()
-                    self._tell_reached(home)
+                    self._tell_well(what)
                 except Exception as error:
-                    self._tell_away(home, error)
+                    self._tell_ill(what, error)
                 await rest(woken, self._poll_s)
 
     async def _beat(self, own: Own, home: str) -> None:
@@ -150,28 +151,31 @@ class Relay:
         await own.ask(Upsert(tables_of(home).leases, [(HEARTBEAT, self.owner, now(), 0)]))
 
     async def _sequence(self, home: str) -> None:
-        sequencer = Sequencer(self._stores, home, self.owner)
+        sequencer, what = Sequencer(self._stores, home, self.owner), f"{home}: positions in its log"
         with listening(sharing(self._stores, home)) as woken:
             while True:
                 woken.clear()
                 try:
                     await sequencer.step()
+                    self._tell_well(what)
                 except Exception as error:
-                    self._tell_away(home, error)
+                    self._tell_ill(what, error)
                 await rest(woken, self._poll_s)
 
-    def _tell_away(self, home: str, error: Exception) -> None:
-        if self._reached.get(home, True):
-            self._reached[home] = False
-            if isinstance(error, GatewayError):
-                _log.warning("%s: its writes are not carried on for now: %s", home, error.message)
-            else:
-                _log.error("%s: its writes are not carried on for now", home, exc_info=error)
+    def _tell_ill(self, what: str, error: Exception) -> None:
+        """Tell once that something does not go on."""
+        if what in self._ill:
+            return
+        self._ill.add(what)
+        if isinstance(error, GatewayError):
+            _log.warning("%s: not carried on for now: %s", what, error.message)
+        else:
+            _log.error("%s: not carried on for now", what, exc_info=error)
 
-    def _tell_reached(self, home: str) -> None:
-        if not self._reached.get(home, True):
-            self._reached[home] = True
-            _log.info("%s: its writes are carried on again", home)
+    def _tell_well(self, what: str) -> None:
+        if what in self._ill:
+            self._ill.discard(what)
+            _log.info("%s: carried on again", what)
 
     def readings(self) -> Iterator[Reading]:
         total: Counter[str] = Counter()

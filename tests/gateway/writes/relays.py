@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from gateway.context import RequestContext
@@ -141,7 +141,6 @@ class World:
     stores: Stores
     targets: tuple[Target, ...]
     replication: Replication
-    away_error: list[Exception] = field(default_factory=list)  # what each call to the store "away" raises, while there is one
 
     @property
     def tables(self) -> Tables:

@@ -50,7 +50,7 @@ async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
 
 
 @pytest.fixture(params=[pytest.param(kind, marks=_marks(KINDS[kind])) for kind in HOMES])
-async def home(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+async def carrying(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     async with carried(request.param, "memory" if request.param == "memory" else "sqlite") as made:
         yield made
 
@@ -99,9 +99,9 @@ async def test_updates_and_deletions_follow(world: World) -> None:
 # ------------------------------------------------------------------------------------------------- killed, twice, shuffled
 
 
-async def test_a_relay_that_is_killed_at_any_step_leaves_nothing_undone_and_nothing_done_twice(home: World) -> None:
+async def test_a_relay_that_is_killed_at_any_step_leaves_nothing_undone_and_nothing_done_twice(carrying: World) -> None:
     """R05: each step that a relay takes with the stores, and the moment after it, is where it dies once; of servers some steps."""
-    stride = 1 if home.stores.kind("home") == "memory" else 13
+    stride = 1 if carrying.stores.kind("home") == "memory" else 13
 
     async def work(tx: Any) -> None:
         await tx.insert(authors, author("1"))
@@ -113,66 +113,66 @@ async def test_a_relay_that_is_killed_at_any_step_leaves_nothing_undone_and_noth
         at, is_over = 0, False
         while not is_over:
             at, round_ = at + stride, round_ + 1
-            await home.write(work)
-            await home.write(partial(_rename, "1", f"round {round_}"))
+            await carrying.write(work)
+            await carrying.write(partial(_rename, "1", f"round {round_}"))
             fault = Fault(at, is_after)
-            async with home.faulty(fault):
+            async with carrying.faulty(fault):
                 try:
-                    await home.drain()
+                    await carrying.drain()
                     is_over = True
                 except Killed:
                     pass
-            await home.expire_leases()
-            await home.drain()
-            assert await home.away() == await home.expected(), f"killed {'after' if is_after else 'before'} step {at}"
+            await carrying.expire_leases()
+            await carrying.drain()
+            assert await carrying.away() == await carrying.expected(), f"killed {'after' if is_after else 'before'} step {at}"
             # What is deleted is killed at as well, in the next round: cascades go through the log again.
-            await home.write(lambda tx: tx.delete(authors, "1"))
-            await home.write(lambda tx: tx.delete(books, "b3"))
-            async with home.faulty(Fault(at, is_after)):
+            await carrying.write(lambda tx: tx.delete(authors, "1"))
+            await carrying.write(lambda tx: tx.delete(books, "b3"))
+            async with carrying.faulty(Fault(at, is_after)):
                 try:
-                    await home.drain()
+                    await carrying.drain()
                 except Killed:
                     is_over = False
-            await home.expire_leases()
-            await home.drain()
-            await home.write(lambda tx: tx.delete(acts, "a2"))
-            await home.drain()
-            assert await home.deliveries() == []
-            assert await home.away() == {"people": [], "wrote": [], "likes": []}, f"killed at step {at} of a deletion"
-            assert await home.rows(books) == []
-            assert await home.rows(acts) == []
+            await carrying.expire_leases()
+            await carrying.drain()
+            await carrying.write(lambda tx: tx.delete(acts, "a2"))
+            await carrying.drain()
+            assert await carrying.deliveries() == []
+            assert await carrying.away() == {"people": [], "wrote": [], "likes": []}, f"killed at step {at} of a deletion"
+            assert await carrying.rows(books) == []
+            assert await carrying.rows(acts) == []
         assert at > 20
 
 
 @pytest.mark.parametrize("seed", range(5))
-async def test_states_that_come_twice_reversed_or_shuffled_give_the_same_rows(home: World, seed: int) -> None:
+async def test_states_that_come_twice_reversed_or_shuffled_give_the_same_rows(carrying: World, seed: int) -> None:
     """R07 and R08: only the newest version of each aggregate is in effect, and what is deleted stays so."""
     rng = random.Random(seed)
     for key in ("1", "2", "3"):
-        await home.write(partial(_insert, authors, author(key)))
+        await carrying.write(partial(_insert, authors, author(key)))
         for n in range(3):
-            await home.write(partial(_rename, key, f"{key} named {n}"))
-    await home.write(lambda tx: tx.delete(authors, "2"))
-    outbox = await home.states(home.tables.outbox)
+            await carrying.write(partial(_rename, key, f"{key} named {n}"))
+    await carrying.write(lambda tx: tx.delete(authors, "2"))
+    outbox = await carrying.states(carrying.tables.outbox)
     items = [Item(r["id"], r["noun"], r["key"], r["epoch"], r["version"], r["state"]) for r in outbox if r["noun"] == "authors"] * 3
     if seed == 0:
         items.sort(key=lambda item: -item.version)
     else:
         rng.shuffle(items)
 
-    applier = ReplicaApplier(home.stores, to_people)
+    applier = ReplicaApplier(carrying.stores, to_people)
     for item in items:
         await applier.apply([item])
 
-    assert await home.rows(people) == (await home.expected())["people"]
-    assert [row[1] for row in await home.rows(people)] == ["1 named 2", "3 named 2"]
+    assert await carrying.rows(people) == (await carrying.expected())["people"]
+    assert [row[1] for row in await carrying.rows(people)] == ["1 named 2", "3 named 2"]
 
 
-async def test_a_relay_that_slept_through_its_lease_changes_nothing_when_it_wakes(home: World) -> None:
+async def test_a_relay_that_slept_through_its_lease_changes_nothing_when_it_wakes(carrying: World) -> None:
     """R06: it has claimed and read an old state; meanwhile another relay carried that one and all that came later."""
-    await home.write(lambda tx: tx.insert(authors, author("1")))
+    await carrying.write(lambda tx: tx.insert(authors, author("1")))
     asleep, awake = asyncio.Event(), asyncio.Event()
-    worker = home.relay().workers["home"][0]
+    worker = carrying.relay().workers["home"][0]
     apply = worker._applier.apply
 
     async def apply_late(items: Any) -> None:
@@ -183,33 +183,33 @@ async def test_a_relay_that_slept_through_its_lease_changes_nothing_when_it_wake
     worker._applier.apply = apply_late  # type: ignore[method-assign]
     zombie = asyncio.create_task(worker.step())
     await asleep.wait()
-    await home.expire_leases()
-    await home.write(lambda tx: tx.update(authors, "1", {"name": "newer"}))
-    await home.drain()
-    await home.write(lambda tx: tx.delete(authors, "1"))
-    await home.drain()
+    await carrying.expire_leases()
+    await carrying.write(lambda tx: tx.update(authors, "1", {"name": "newer"}))
+    await carrying.drain()
+    await carrying.write(lambda tx: tx.delete(authors, "1"))
+    await carrying.drain()
     awake.set()
     await zombie
 
-    assert await home.rows(people) == []
-    assert await home.deliveries() == []
+    assert await carrying.rows(people) == []
+    assert await carrying.deliveries() == []
 
 
-async def test_relays_at_once_share_what_there_is_to_do(home: World) -> None:
+async def test_relays_at_once_share_what_there_is_to_do(carrying: World) -> None:
     for n in range(120):
-        await home.write(partial(_insert, books, book(f"b{n:03}")))
-    relays_ = [home.relay(batch=7) for _ in range(3)]
+        await carrying.write(partial(_insert, books, book(f"b{n:03}")))
+    relays_ = [carrying.relay(batch=7) for _ in range(3)]
 
     await asyncio.gather(*(relay.drain() for relay in relays_))
-    await home.drain()
+    await carrying.drain()
 
     done = [relay.attempts["books>wrote", "done"] for relay in relays_]
     assert sum(done) <= 120
-    assert len(await home.rows(wrote)) == 120
-    assert await home.deliveries() == []
+    assert len(await carrying.rows(wrote)) == 120
+    assert await carrying.deliveries() == []
 
 
-async def test_all_that_sixteen_writers_commit_arrives_while_relays_run(home: World) -> None:
+async def test_all_that_sixteen_writers_commit_arrives_while_relays_run(carrying: World) -> None:
     """R01 and R02: commits are slow and come in another order than ids are made; some are rolled back."""
     rng = random.Random(1)
 
@@ -226,18 +226,18 @@ async def test_all_that_sixteen_writers_commit_arrives_while_relays_run(home: Wo
                     raise No
 
             try:
-                await home.write(work)
+                await carrying.write(work)
             except No:
                 continue
 
-    relay = home.relay(poll_s=0.02)
+    relay = carrying.relay(poll_s=0.02)
     async with relay.running():
         await asyncio.gather(*(writer(number) for number in range(16)))
-    await home.drain()
+    await carrying.drain()
 
-    assert len(await home.rows(wrote)) == 16 * 5
-    assert await home.away() == await home.expected()
-    assert await home.deliveries() == []
+    assert len(await carrying.rows(wrote)) == 16 * 5
+    assert await carrying.away() == await carrying.expected()
+    assert await carrying.deliveries() == []
 
 
 # ------------------------------------------------------------------------------------------------------------- failures
@@ -302,13 +302,13 @@ async def test_what_fails_for_good_waits_longer_each_time(poisoned: World) -> No
     assert [backoff(n) for n in (1, 2, 3, 9, 10, 1_000)] == [1, 2, 4, 256, BACKOFF_MAX_S, BACKOFF_MAX_S]
 
 
-async def test_a_target_that_is_away_counts_no_attempt_and_holds_up_no_other(home: World) -> None:
+async def test_a_target_that_is_away_counts_no_attempt_and_holds_up_no_other(carrying: World) -> None:
     """R09: the deliveries are given back, and those to other stores are carried as ever."""
-    await home.write(lambda tx: tx.insert(authors, author("1")))
-    await home.write(lambda tx: tx.insert(books, book("b")))
-    await home.write(lambda tx: tx.delete(authors, "1"))
-    relay = home.relay()
-    away = home.stores["away"]
+    await carrying.write(lambda tx: tx.insert(authors, author("1")))
+    await carrying.write(lambda tx: tx.insert(books, book("b")))
+    await carrying.write(lambda tx: tx.delete(authors, "1"))
+    relay = carrying.relay()
+    away = carrying.stores["away"]
     open_ = away.transaction  # type: ignore[attr-defined]
 
     def gone() -> Any:
@@ -320,12 +320,12 @@ async def test_a_target_that_is_away_counts_no_attempt_and_holds_up_no_other(hom
         with pytest.raises(StoreUnavailable):
             await workers[target].step()
     await workers["authors>books.author_id"].step()
-    assert await home.rows(books) == []
-    left = {row["target"]: (row["attempts"], row["lease_owner"], row["state"]) for row in await home.deliveries()}
+    assert await carrying.rows(books) == []
+    left = {row["target"]: (row["attempts"], row["lease_owner"], row["state"]) for row in await carrying.deliveries()}
     assert left["authors>people"] == left["books>wrote"] == (0, None, PENDING)
     assert "authors>books.author_id" not in left
 
     away.transaction = open_  # type: ignore[attr-defined]
     await relay.drain()
-    assert await home.away() == {"people": [], "wrote": [], "likes": []}
-    assert await home.deliveries() == []
+    assert await carrying.away() == {"people": [], "wrote": [], "likes": []}
+    assert await carrying.deliveries() == []

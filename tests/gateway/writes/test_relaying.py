@@ -203,3 +203,19 @@ async def test_an_audit_in_a_store_of_its_own_is_delivered_there() -> None:
         assert (row["subject"], row["noun"], row["key"], row["action"], row["after"]) == ("tester", "authors", "1", "insert", author("1"))
         assert await world.rows(world.tables.audit) == []
         assert await world.deliveries() == []
+
+
+async def test_a_home_that_is_away_is_told_once_and_carried_on_when_it_is_back(caplog: pytest.LogCaptureFixture) -> None:
+    async with carried("memory", "memory", [to_people]) as world:
+        home: Any = world.stores["home"]
+        relay = world.relay(poll_s=0.01)
+        with caplog.at_level("INFO", "gateway.relay"):
+            home.fail_with = StoreUnavailable("home")
+            async with relay.running():
+                await asyncio.sleep(0.2)
+                home.fail_with = None
+                async with until(world, 1):
+                    await world.write(lambda tx: tx.insert(authors, author("1")))
+
+        told = [message for message in caplog.messages if message.startswith("home: its writes")]
+        assert told == ["home: its writes: not carried on for now: The store 'home' is unavailable.", "home: its writes: carried on again"]
