@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from gateway.errors import StoreUnavailable
-from gateway.stores.base import A, Collection, Index, Request
+from gateway.stores.base import A, Collection, Ends, Index, Request
 from gateway.stores.described import Description
 from gateway.stores.migrating import GRAPH, LOCK_TIMEOUT_S, Owner, Script, State
 from gateway.stores.sql.aiosqlite import AiosqliteDriver
 from gateway.stores.sql.answers import Answers
 from gateway.stores.sql.asyncpg import AsyncpgDriver
 from gateway.stores.sql.described import described
+from gateway.stores.sql.ends import can_join
 from gateway.stores.sql.histories import Histories, index_statement
 from gateway.stores.sql.keys import keys_of
 from gateway.stores.sql.lines import Line
@@ -70,6 +71,9 @@ class SqlStore(Answers):
 
     def answer(self, request: Request[A]) -> Coroutine[Any, Any, A]:
         return self._handlers[type(request)](request)
+
+    def joins(self, collection: Collection, ends: Ends) -> bool:
+        return can_join(self._dialect, collection, ends)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[SqlTransaction]:
