@@ -278,6 +278,17 @@ class StoreTimeout(OperatorError):
         self.seconds = seconds
 
 
+class PoolExhausted(OperatorError):
+    """All connections to the store are in use, and none came free in time (setting pool_wait_s)."""
+
+    code = "POOL_EXHAUSTED"
+
+    def __init__(self, store: str, places: int) -> None:
+        super().__init__(f"The store '{store}' is busy: all {places} connections to it are in use.", store=store)
+        self.store = store
+        self.places = places
+
+
 class StoreMismatch(OperatorError):
     """The store was found to have something else than the graph declares, when it came to be there. The log says what."""
 

@@ -134,6 +134,14 @@ class Settings(BaseSettings):
     store_write_timeout_s: Seconds = 5.0
     connect_timeout_s: Seconds = 2.0
 
+    # What stands before each store's pool (stores/guards.py)
+    pool_wait_s: Seconds = 1.0
+    breaker_calls: int = Field(default=20, ge=0, le=_MOST, description="a number of calls from 1 on, or 0 for no breaker")
+    breaker_share: float = Field(default=0.5, gt=0, le=1, description="a share of calls, more than 0 and at most 1")
+    breaker_window_s: Seconds = 10.0
+    breaker_open_s: Seconds = 5.0
+    retry_share: float = Field(default=0.1, ge=0, le=1, description="a share of reads, from 0 to 1")
+
     @property
     def urls(self) -> dict[str, str]:
         """The URL of every store, by the store's name."""

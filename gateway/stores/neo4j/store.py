@@ -93,7 +93,7 @@ class Neo4jStore(MigratesBySteps):
     def __init__(self, name: str, url: str, *, pool_size: int = 20, connect_timeout_s: float = 2.0, timeout_s: float = 3.0) -> None:
         self.name = name
         self._address = address_of(name, url)
-        self._pool_size = pool_size
+        self.places = self._pool_size = pool_size
         self._connect_timeout_s = connect_timeout_s
         self._timeout_s = timeout_s
         self._driver: neo4j.AsyncDriver | None = None

@@ -6,7 +6,7 @@ nothing, and part of a transaction where the caller has one (``base.Transacts``)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -15,6 +15,7 @@ from gateway.stores.declarations import Collection, Key, Row, Value
 from gateway.stores.requests.answers import Rows
 from gateway.stores.requests.conditions import Where, both
 from gateway.stores.requests.request import TRANSACT, A, Ability, Request
+from gateway.stores.values import Checks
 
 
 class Changed(NamedTuple):
@@ -245,3 +246,13 @@ class Within(Request[A]):
 
     def rows_in(self, answer: Any) -> int:
         return self.read.rows_in(answer)
+
+    @property
+    def checks(self) -> Checks | None:
+        return self.read.checks
+
+    def rows_of(self, answer: Any) -> Sequence[Row]:
+        return self.read.rows_of(answer)
+
+    def with_rows(self, answer: Any, made_of: Callable[[Row], Row]) -> A:
+        return self.read.with_rows(answer, made_of)
