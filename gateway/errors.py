@@ -23,7 +23,7 @@ GatewayError
 │   ├── StoreTimeout        no answer within the time given
 │   ├── StoreMismatch       the store has something else than the graph declares
 │   ├── WrongValue          a store that enforces no types has a value that is none of its column's
-│   ├── Overloaded          clients that do not read, or do not send, hold too much memory
+│   ├── Overloaded          too many requests, or clients that do not read or send hold too much memory
 │   └── DeadlineExceeded    the request as a whole took too long
 └── Bug                     we must act; a client sees "Internal server error" and an id
     ├── BatchMismatch       a batch function answered with something else than it has to

@@ -42,7 +42,7 @@ from gateway.errors import BadUserInput, Bug, CallerError, Forbidden, GatewayErr
 from gateway.graph.fields import Graph
 from gateway.graph.scalars import mask_scalars
 from gateway.loaders import end
-from gateway.observability.metrics import Reading, guarded
+from gateway.observability.metrics import Reading
 from gateway.security.limits import MEASURE_FACTOR, Limits, are_short, check_variables, enforced, values_in
 from gateway.stores import Stores
 
@@ -182,7 +182,6 @@ class Service:
         for key, count in self.stores.calls.items():
             store, _, collection = key.partition(".")
             yield Reading("store_calls", "Calls that reached a store.", count, {"store": store, "collection": collection})
-        yield from guarded(self.stores.funnel.guards)
 
     # ----------------------------------------------------------------------------------------------------------- phases
 

@@ -129,6 +129,9 @@ class Settings(BaseSettings):
     unread_timeout_s: Seconds = 10.0
     unread_limit_bytes: int = Field(default=67_108_864, ge=65_536, le=1_099_511_627_776, description="bytes, from 65536 to 1099511627776")
 
+    requests_max: int = _limit(64, "requests that are worked on at the same time")
+    requests_waiting_max: int = _limit(64, "requests that wait for their turn", least=0)
+    requests_wait_s: Seconds = 0.5
     request_deadline_s: Seconds = 10.0
     store_timeout_s: Seconds = 3.0
     store_write_timeout_s: Seconds = 5.0

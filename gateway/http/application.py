@@ -20,6 +20,7 @@ from gateway.errors import ConfigError, MethodNotAllowed, PageNotFound
 from gateway.graph.fields import ContextFunction
 from gateway.http import graphiql, health
 from gateway.http.cors import Cors
+from gateway.http.gate import guarded
 from gateway.http.graphql import GraphQLEndpoint
 from gateway.http.hosts import Hosts
 from gateway.http.media import GRAPHQL
@@ -109,7 +110,7 @@ def application(
     ConfigError where nobody said for which hosts it is.
     """
     edge = Edge(settings)
-    endpoint = GraphQLEndpoint(service, settings, lambda: edge.unread.is_over, context)
+    endpoint = GraphQLEndpoint(service, settings, lambda: edge.unread.is_over, edge.gate, context)
     pages = [] if settings.is_production else graphiql.routes(first_query)
 
     @asynccontextmanager
@@ -130,7 +131,7 @@ def application(
         routes=[
             Route("/health/live", health.live),
             Route("/health/ready", health.Ready(stores).__call__),
-            *([Route("/metrics", _metrics(service, edge))] if settings.metrics else []),
+            *([Route("/metrics", _metrics(service, stores, edge))] if settings.metrics else []),
             *pages,
         ],
         redirect_slashes=False,
@@ -141,8 +142,8 @@ def application(
     return Application(router, {404: refuse, 405: refuse}, Hosts(settings), edge, {GRAPHQL_PATH: endpoint}, around)
 
 
-def _metrics(service: Service, edge: Edge) -> Callable[[Request], Awaitable[Response]]:
-    metrics = Metrics(lambda: chain(edge.readings(), service.readings()))
+def _metrics(service: Service, stores: Stores, edge: Edge) -> Callable[[Request], Awaitable[Response]]:
+    metrics = Metrics(lambda: chain(edge.readings(), service.readings(), guarded(stores.guards)))
 
     async def endpoint(_: Request) -> Response:
         return Response(metrics.text(), media_type=CONTENT_TYPE)

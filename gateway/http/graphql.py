@@ -30,6 +30,7 @@ from gateway.errors import (
 )
 from gateway.graph.fields import ContextFunction
 from gateway.http import requests, statuses
+from gateway.http.gate import Gate
 from gateway.http.identity import values_of
 from gateway.http.media import GRAPHQL, JSON, accepted, is_json
 from gateway.http.middleware import EXCHANGE, Exchange
@@ -57,8 +58,11 @@ class ClientGoneError(Exception):
 class GraphQLEndpoint:
     """The ASGI application at ``/graphql``. GET is for queries alone, and only where the settings serve it."""
 
-    def __init__(self, service: Service, settings: Settings, is_over: Callable[[], bool], context: ContextFunction | None = None) -> None:
+    def __init__(
+        self, service: Service, settings: Settings, is_over: Callable[[], bool], gate: Gate, context: ContextFunction | None = None
+    ) -> None:
         self._service = service
+        self._gate = gate
         self._context = context
         self._is_over = is_over  # whether answers that are not taken hold too much memory
         self._settings = settings
@@ -230,7 +234,11 @@ class GraphQLEndpoint:
                     size += len(message["body"])
 
     async def _answer(self, request: Request, scope: Scope, exchange: Exchange, receive: Receive, deadline_s: float) -> Response:
-        """Return the service's answer; ClientGoneError when the client leaves while it is made."""
+        """Return the service's answer, once it is its turn; ClientGoneError when the client leaves while it is made."""
+        if not self._gate.enters():
+            begun = monotonic()
+            await self._gate.enter()
+            deadline_s -= monotonic() - begun
         watch = _Watch(receive, self._deadlines)
         try:
             if self._context is None:
@@ -245,6 +253,7 @@ class GraphQLEndpoint:
                 raise ClientGoneError from None
             raise
         finally:
+            self._gate.leave()
             watch.stop()
 
 

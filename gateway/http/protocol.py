@@ -20,6 +20,7 @@ from uvicorn.server import ServerState
 from gateway.config import Settings
 from gateway.deadlines import Alarm, Deadlines
 from gateway.errors import BadHttp, GatewayError, HeadersTooLarge, Overloaded, RequestTimeout, UriTooLong
+from gateway.http.gate import Gate
 from gateway.http.media import GRAPHQL
 from gateway.http.middleware import REFUSAL, SAFE_HEADERS, request_id
 from gateway.http.unread import Reader, Unread
@@ -43,6 +44,7 @@ class Edge:
         self.settings = settings
         self.deadlines = Deadlines()
         self.unread = Unread(timeout_s=settings.unread_timeout_s, limit_bytes=settings.unread_limit_bytes)
+        self.gate = Gate(settings.requests_max, settings.requests_waiting_max, settings.requests_wait_s)
         self.headers_max = settings.headers_max
         # A head of fewer bytes, and few headers, needs no closer look.
         self.plain_bytes = min(settings.url_limit_bytes, settings.header_limit_bytes)
@@ -51,6 +53,7 @@ class Edge:
 
     def readings(self) -> Iterator[Reading]:
         yield from self.unread.readings()
+        yield from self.gate.readings()
 
 
 class Cycle(RequestResponseCycle):

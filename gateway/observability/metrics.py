@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
-
-from gateway.stores.guards import Guard
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
@@ -23,21 +21,6 @@ class Reading:
     value: float
     labels: dict[str, str] = field(default_factory=dict)
     is_counter: bool = True
-
-
-def guarded(guards: Mapping[str, Guard]) -> Iterator[Reading]:
-    """Give what the guards before the stores' pools counted (``stores/guards.py``)."""
-    for name, guard in guards.items():
-        labels = {"store": name}
-        if guard.places is not None:
-            yield Reading("store_places", "Calls that a store takes at once.", guard.places, labels, is_counter=False)
-            yield Reading("store_places_in_use", "Calls that a store is at.", guard.in_use, labels, is_counter=False)
-            yield Reading("store_waiting", "Calls that wait for a place.", guard.waiting, labels, is_counter=False)
-        yield Reading("store_breaker_open", "Whether a store is not asked, as it failed too often.", guard.state != "closed", labels, False)
-        yield Reading("store_breaker_opened", "How often that began.", guard.opened, labels)
-        yield Reading("store_breaker_refused", "Calls that were not made while it lasted.", guard.refused, labels)
-        yield Reading("store_pool_exhausted", "Calls that found no place in time.", guard.exhausted, labels)
-        yield Reading("store_retries", "Reads that were asked once more, after a lost connection.", guard.retried, labels)
 
 
 class Metrics:

@@ -16,7 +16,7 @@ from gateway.errors import AbilityMissing, ConfigError, WrongValue
 from gateway.stores.base import A, Collection, Request, Store, Transaction
 from gateway.stores.described import Describes, Description
 from gateway.stores.funnel import Funnel, Layer, StoreCall, StoresByName
-from gateway.stores.guards import Protection
+from gateway.stores.guards import Guard, Protection
 from gateway.stores.kinds import Kind, kind_named, kind_of, scheme_of, schemes
 from gateway.stores.migrating import GRAPH, LOCK_TIMEOUT_S, Migrates, Owner
 from gateway.stores.unchecked import Look
@@ -113,6 +113,11 @@ class Stores:
     @property
     def calls(self) -> Counter[str]:
         return self.funnel.calls
+
+    @property
+    def guards(self) -> Mapping[str, Guard]:
+        """What stands before the pool of each store, by the store's name."""
+        return self.funnel.guards
 
     def kind(self, name: str) -> str:
         return self[name].kind

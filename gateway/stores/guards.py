@@ -11,16 +11,14 @@ that, nor where the store refused what it was asked. Stores of one pool have one
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from random import uniform
 from time import monotonic
 from typing import Literal
 
 from gateway.errors import PoolExhausted, StoreUnavailable
+from gateway.places import Places
 from gateway.stores.base import Store
 from gateway.stores.reasons import Reason
 
@@ -49,15 +47,14 @@ class Guard:
     __slots__ = (
         "_clock",
         "_failed",
-        "_free",
         "_opened_at",
+        "_places",
         "_probing",
         "_protection",
         "_retries_left",
         "_slot",
         "_slot_at",
         "_total",
-        "_waiting",
         "exhausted",
         "opened",
         "places",
@@ -70,8 +67,7 @@ class Guard:
         self.places = places
         self._protection = protection
         self._clock = clock
-        self._free = float("inf") if places is None else places
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._places = Places(places)
         self.state: State = "closed"
         self._opened_at = 0.0
         self._probing = False
@@ -84,46 +80,35 @@ class Guard:
 
     @property
     def in_use(self) -> int:
-        return 0 if self.places is None else self.places - int(self._free)
+        return self._places.in_use
 
     @property
     def waiting(self) -> int:
-        return len(self._waiting)
+        return self._places.waiting
 
     # ------------------------------------------------------------------------------------------------------------- calls
 
     def enters(self) -> bool:
         """Take a place, if there is one and nothing speaks against it. PERF: all that a call meets where all is well, 0.1 µs."""
-        if self.state == "closed" and self._free > 0:
-            self._free -= 1
-            return True
-        return False
+        return self.state == "closed" and self._places.take()
 
     async def enter(self, store: str, seconds: float) -> None:
         """Take a place, waiting for one for at most so many seconds; StoreUnavailable at once where calls are not let through."""
         self._pass(store)
-        if self._free > 0:
-            self._free -= 1
-            return
-        place = asyncio.get_running_loop().create_future()
-        self._waiting.append(place)
         try:
-            async with asyncio.timeout(min(seconds, self._protection.wait_s)):
-                await place
-        except BaseException as error:
-            with suppress(ValueError):
-                self._waiting.remove(place)
-            if place.done() and not place.cancelled():  # it was given one after all
-                self._give_back()
+            if not self._places.take():
+                await self._places.wait(min(seconds, self._protection.wait_s))
+        except TimeoutError:
             self._unprobe()
-            if isinstance(error, TimeoutError):
-                self.exhausted += 1
-                raise PoolExhausted(store, self.places or 0) from None
+            self.exhausted += 1
+            raise PoolExhausted(store, self.places or 0) from None
+        except BaseException:
+            self._unprobe()
             raise
 
     def leave(self, *, failed: bool) -> None:
         """Give a place back; ``failed``: the store did not answer."""
-        self._give_back()
+        self._places.give_back()
         if self.state == "closed":
             self._count(failed)
         elif not failed:
@@ -133,7 +118,7 @@ class Guard:
 
     def leave_unjudged(self) -> None:
         """Give a place back, where nobody knows whether the store would have answered: the call was given up."""
-        self._give_back()
+        self._places.give_back()
         self._unprobe()
 
     def may_retry(self, error: StoreUnavailable) -> bool:
@@ -148,16 +133,6 @@ class Guard:
     def pause_s() -> float:
         """Return how long to wait before another try."""
         return uniform(*RETRY_PAUSE_S)
-
-    # ------------------------------------------------------------------------------------------------------------ places
-
-    def _give_back(self) -> None:
-        while self._waiting:
-            place = self._waiting.popleft()
-            if not place.done():
-                place.set_result(None)
-                return
-        self._free += 1
 
     # ----------------------------------------------------------------------------------------------------------- breaker
 
