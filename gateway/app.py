@@ -10,6 +10,7 @@ from gateway.graph.fields import Graph
 from gateway.graph.looking import looks_at
 from gateway.http.application import Application, application
 from gateway.preparing import connect
+from gateway.relaying import Beside
 from gateway.security.limits import Limits
 from gateway.service import Service
 from gateway.stores.funnel import Layer
@@ -24,6 +25,7 @@ def create_app(settings: Settings, graph: Graph, layers: Sequence[Layer] = (), *
     """
     stores = connect(settings, layers, graph)
     stores.hold(looks_at(stores, graph, unchecked))
+    beside = Beside(stores, graph, settings, has_relay=settings.relay)
     service = Service(
         graph,
         stores,
@@ -32,5 +34,15 @@ def create_app(settings: Settings, graph: Graph, layers: Sequence[Layer] = (), *
         documents_bytes=settings.plan_cache_limit_bytes,
         openness=Openness(settings.introspection, settings.suggestions, settings.type_names),
         may_explain=not settings.is_production,
+        feed=beside.feed,
     )
-    return application(service, stores, settings, first_query=graph.first_query, middleware=graph.middleware, context=graph.context)
+    return application(
+        service,
+        stores,
+        settings,
+        first_query=graph.first_query,
+        middleware=graph.middleware,
+        context=graph.context,
+        beside=beside.running,
+        readings=beside.readings,
+    )

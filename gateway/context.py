@@ -10,10 +10,14 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from gateway.errors import DeadlineExceeded, LimitExceeded, WrongValue
+from gateway.errors import CallerError, DeadlineExceeded, LimitExceeded, WrongValue
 from gateway.stores import Stores
-from gateway.stores.base import A, Collection, Request, Transaction
+from gateway.stores.base import A, Collection, Request
+from gateway.stores.base import Transaction as Within
 from gateway.stores.funnel import StoreCall
+from gateway.writes.replication import NOTHING_DECLARED, Replication
+from gateway.writes.rows import Written
+from gateway.writes.transaction import Transaction
 
 __all__ = ["ANONYMOUS", "RequestContext", "StoreCall"]
 
@@ -34,7 +38,7 @@ class RequestContext:
     request_id: str = ""
     deadline: float | None = None
     trace: list[StoreCall] | None = None
-    transaction: Transaction | None = None  # none of its own: one that ``writes`` opens has a caller of its own
+    within: Within | None = None  # what answers its writes, where that is no store; one's own is opened by ``transaction``
     plan: Any = None  # the engine's, when it is to be explained
     started: float = 0.0  # on the same clock
     batch_loader: Any = None  # of ``loaders.ask``
@@ -43,6 +47,13 @@ class RequestContext:
     noted: list[LimitExceeded] = field(default_factory=list)  # limits that it is beyond where they are only measured
     has_wrong_values: bool = False  # a WrongValue stands in a row that it read
     values: Mapping[str, Any] = field(default_factory=lambda: NO_VALUES)
+    cursor: str | None = None  # of a subscription's event: to go on after it
+    replication: Replication = NOTHING_DECLARED  # what the graph declares of its writes
+    idempotency_key: str | None = None  # a mutation of the same subject and key happens once
+    committed: tuple[Written, ...] = ()  # what its transactions have written, in order
+    written: list[str] = field(default_factory=list)  # the response keys of root fields that have written
+    refused: CallerError | None = None  # why all of it is refused, which its one root field found out
+    extensions: dict[str, Any] = field(default_factory=dict)  # what the answer says of itself, beside its data
 
     @property
     def subject(self) -> str:
@@ -59,6 +70,10 @@ class RequestContext:
         """Return the answer of a store to one request, at once and alone: the one way to a store (``stores/funnel.py``)."""
         funnel = self.stores.funnel
         return (funnel.plain if self.trace is None else funnel.traced)(request, self)
+
+    def transaction(self, store: str, *, field: str = "") -> Transaction:
+        """Return a transaction of one store, for ``async with``; ``field`` is the mutation's, for the audit."""
+        return Transaction(self, store, field=field)
 
     def check(self) -> None:
         """Raise DeadlineExceeded when the request's time is up: for phases that wait for nothing."""

@@ -11,9 +11,13 @@ GatewayError
 │   ├── BadUserInput        a variable or an argument has a value that cannot be
 │   ├── LimitExceeded       more than a limit of the settings allows
 │   │   └── TextLimitExceeded    seen already while the text was read
+│   ├── CursorExpired, SlowReader   of a stream of events: what came after the cursor is kept no more; they are not taken in time
 │   ├── CursorTooLong       an order of columns whose values are too long for a cursor
 │   ├── OutOfRange          a sum has no place in its type
-│   └── Conflict            another row already has a value that must be unique
+│   ├── NotFound, CursorExpired, SlowReader
+│   └── Conflict            another row already has a value that must be unique, or a row is not as it was expected to be
+│       ├── Contended            others wrote the same at the same time
+│       └── InFlight             a request of the same idempotency key runs
 ├── OperatorError           whoever runs the gateway must act
 │   ├── ConfigError         a setting; ends the start with one line
 │   ├── BadData             a file to load; ends the load with one line
@@ -28,6 +32,7 @@ GatewayError
 └── Bug                     we must act; a client sees "Internal server error" and an id
     ├── BatchMismatch       a batch function answered with something else than it has to
     ├── ContextMismatch     the graph's context function likewise
+    ├── StreamNotThere      a subscription to a collection whose writes nobody tells
     ├── NativeQueryMissing  a native query is not written for the kind of the store that it is asked of
     ├── AbilityMissing      a store is asked for what its kind cannot do
     ├── NarrowingRefused    a request cannot leave out the rows that it was told to
@@ -191,8 +196,15 @@ class CursorTooLong(CallerError):
 
 
 class Conflict(CallerError):
+    """Another row already has a value that must be unique.
+
+    ``collection`` and ``columns`` say whose and which, by the names of the declaration where that is known; none where nobody says which.
+    """
+
     code = "CONFLICT"
     http_status = 409
+    collection: str = ""
+    columns: tuple[str, ...] = ()
 
 
 class Contended(Conflict):
@@ -201,6 +213,14 @@ class Contended(Conflict):
     def __init__(self, store: str) -> None:
         super().__init__("Others wrote the same at the same time. Nothing has happened; try again.", store=store)
         self.store = store
+
+
+class InFlight(Conflict):
+    """A request with the same idempotency key runs at this moment. ``retryAfter`` is in seconds, as the header's."""
+
+    def __init__(self, seconds: int = 1) -> None:
+        super().__init__("A request with the same Idempotency-Key is running: try again when it has ended.", retryAfter=seconds)
+        self.retry_after_s = seconds
 
 
 class NotFound(CallerError):
@@ -334,11 +354,25 @@ class BatchMismatch(Bug):
         super().__init__(f"the batch function {name}: expected {expected}, got {got}")
 
 
+class MutationMismatch(Bug):
+    """A mutation's function gave something else than it has to. What it wrote is written."""
+
+    def __init__(self, name: str, *, expected: str, got: str) -> None:
+        super().__init__(f"the mutation {name}: expected {expected}, got {got}")
+
+
 class ContextMismatch(Bug):
     """The graph's context function gave something else than it has to."""
 
     def __init__(self, name: str, *, expected: str, got: str) -> None:
         super().__init__(f"the context function {name}: expected {expected}, got {got}")
+
+
+class StreamNotThere(Bug):
+    """Nobody tells the writes of a collection: the gateway was made without a feed."""
+
+    def __init__(self, collection: str) -> None:
+        super().__init__(f"a subscription to {collection}: expected a feed of its writes, and there is none")
 
 
 class NativeQueryMissing(Bug):

@@ -1,7 +1,7 @@
 """Migrate the stores of a graph, each by itself: one that fails leaves the others done, and all of them told.
 
-In each store the gateway's own steps come first (``OWN``, one folder for all graphs), then the graph's. A store in which nothing is
-managed has no history, and is not touched.
+In each store the gateway's own steps come first (``OWN``, one folder for all graphs) and its own tables, which are made from their
+declarations; then the graph's. A store in which nothing is managed, and that is not written, has no history, and is not touched.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from gateway.errors import ConfigError
 from gateway.graph.fields import Graph
+from gateway.graph.log import own_tables
 from gateway.stores import Stores
 from gateway.stores.base import Collection
 from gateway.stores.kinds import kind_named
@@ -44,15 +45,19 @@ def managed_of(graph: Graph, name: str) -> Sequence[Collection]:
 
 def histories(stores: Stores, graph: Graph, name: str, own: Path = OWN) -> list[History]:
     """Return what there is to migrate in a store, in order; nothing where nothing is managed, or where its kind cannot."""
-    managed = managed_of(graph, name)
+    managed, tables = managed_of(graph, name), own_tables(graph, name, stores.kind(name))
     kind = kind_named(stores.kind(name))
-    if not managed or (kind is not None and "migrate" not in kind.can):
+    if not (managed or tables) or (kind is not None and "migrate" not in kind.can):
         return []
-    theirs = graph.migrations / name if graph.migrations else None
-    parts = [History(GRAPH, managed, theirs if theirs is not None and theirs.is_dir() else None)]
+    parts: list[History] = []
     store = stores[name]
     if isinstance(store, Migrates) and any(store.scripts_in(own).glob("*.py")):
-        parts.insert(0, History(GATEWAY, (), own))
+        parts.append(History(GATEWAY, (), own))
+    if tables:
+        parts.append(History(GATEWAY, tables, None))
+    if managed:
+        theirs = graph.migrations / name if graph.migrations else None
+        parts.append(History(GRAPH, managed, theirs if theirs is not None and theirs.is_dir() else None))
     return parts
 
 
@@ -74,7 +79,7 @@ async def migrate_each(
 
     async def one(name: str) -> list[str]:
         done = await migrate(stores, graph, name, lock_timeout_s=lock_timeout_s, own=own)
-        return done or [_nothing(graph, name)]
+        return done or [_nothing(stores, graph, name, own)]
 
     return [await _outcome(name, one) for name in names]
 
@@ -86,7 +91,7 @@ async def plan_each(stores: Stores, graph: Graph, names: Sequence[str], *, own: 
         lines: list[str] = []
         for part in histories(stores, graph, name, own):
             lines += await _keeper(stores, name).planned(name, part.collections, part.scripts, owner=part.owner)
-        return lines or [_nothing(graph, name)]
+        return lines or [_nothing(stores, graph, name, own)]
 
     return [await _outcome(name, one) for name in names]
 
@@ -99,7 +104,7 @@ async def states_of_each(stores: Stores, graph: Graph, names: Sequence[str], *, 
         for part in histories(stores, graph, name, own):
             state = await _keeper(stores, name).state(name, part.collections, part.scripts, owner=part.owner)
             lines += _told(name, state)
-        return lines or [_nothing(graph, name)]
+        return lines or [_nothing(stores, graph, name, own)]
 
     return [await _outcome(name, one) for name in names]
 
@@ -141,8 +146,9 @@ def _keeper(stores: Stores, name: str) -> Migrates:
     return store
 
 
-def _nothing(graph: Graph, name: str) -> str:
-    return f"{name}: nothing to do" if managed_of(graph, name) else f"{name}: nothing in it is managed, nothing to do"
+def _nothing(stores: Stores, graph: Graph, name: str, own: Path) -> str:
+    has_some = managed_of(graph, name) or histories(stores, graph, name, own)
+    return f"{name}: nothing to do" if has_some else f"{name}: nothing in it is managed, nothing to do"
 
 
 def _told(name: str, state: State) -> list[str]:

@@ -38,7 +38,7 @@ def connect(settings: Settings, layers: Sequence[Layer] = (), graph: Graph | Non
         connect_timeout_s=settings.connect_timeout_s,
         pool_sizes=_pool_sizes(settings),
         layers=layers,
-        read_only=() if graph is None else untouched(graph),
+        read_only=() if graph is None or graph.has_mutations else untouched(graph),
         protection=Protection(
             wait_s=settings.pool_wait_s,
             breaker_calls=settings.breaker_calls,
@@ -51,10 +51,10 @@ def connect(settings: Settings, layers: Sequence[Layer] = (), graph: Graph | Non
 
 
 def untouched(graph: Graph) -> frozenset[str]:
-    """Return the stores in which a graph has nothing managed, and to which it writes nothing."""
+    """Return the stores in which a graph has nothing managed, and to which nothing is loaded or delivered."""
     loaded = {its for data in graph.datasets for its in (data.collection, *(derived.collection for derived in data.derived))}
     written = {collection.store for collection in graph.collections if collection.managed or collection in loaded}
-    return frozenset(graph.store_names) - written
+    return frozenset(graph.store_names) - written - graph.logged
 
 
 def _pool_sizes(settings: Settings) -> dict[str, int]:

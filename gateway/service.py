@@ -2,6 +2,8 @@
 
     document -> plan -> values -> cost -> execute -> complete -> respond
 
+Of a subscription the phases from execute on are those of each event.
+
 What takes long without waiting for anything (large answers, introspection) is done in a thread beside the loop, so that others are served
 meanwhile. Longer than 400 lines: the whole way of a request is read in one place, and its steps share the caches, threads and counts of one
 service.
@@ -14,20 +16,23 @@ import logging
 import time
 from asyncio import AbstractEventLoop, Lock, get_running_loop
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
+import orjson
 from graphql import GraphQLError, GraphQLSchema, OperationType, is_object_type
 
 from gateway.context import NO_VALUES, RequestContext, StoreCall
+from gateway.deadlines import Deadlines
 from gateway.engine.code import SecondWalk
 from gateway.engine.complete import Prepared, complete, complete_with_nulls
 from gateway.engine.cost import FEW, AnswerTooLongError, cost, result_limit
 from gateway.engine.document import Document, DocumentRefused, Documents, Openness, Operation
-from gateway.engine.execute import execute
+from gateway.engine.execute import Run, execute
 from gateway.engine.explain import describe, describe_calls
 from gateway.engine.introspection import introspect
 from gateway.engine.names import Names
@@ -35,16 +40,27 @@ from gateway.engine.plan import Cost, Plan
 from gateway.engine.planner import Planner, switches_of
 from gateway.engine.respond import MAX_ERRORS, respond, shown
 from gateway.engine.results import State
-from gateway.engine.sources import Bound, source_of
+from gateway.engine.sources import Bound, Happened, Streaming, source_of
 from gateway.engine.values import Binder
 from gateway.engine.variables import Variables
-from gateway.errors import BadUserInput, Bug, CallerError, Forbidden, GatewayError, LimitExceeded, MethodNotAllowed, bounded
+from gateway.errors import (
+    BadUserInput,
+    Bug,
+    CallerError,
+    DeadlineExceeded,
+    Forbidden,
+    GatewayError,
+    LimitExceeded,
+    MethodNotAllowed,
+    bounded,
+)
 from gateway.graph.fields import Graph
 from gateway.graph.scalars import mask_scalars
 from gateway.loaders import end
 from gateway.observability.metrics import Reading
 from gateway.security.limits import MEASURE_FACTOR, Limits, are_short, check_variables, enforced, values_in
 from gateway.stores import Stores
+from gateway.writes.feed import Feed
 
 PLANS_PER_DOCUMENT = 64  # operations times combinations of @skip/@include variables
 FEW_NULLS = 500  # objects of an answer that is walked object by object, as something failed, without leaving the loop
@@ -53,6 +69,7 @@ FEW_NULLS = 500  # objects of an answer that is walked object by object, as some
 YOUNG_TOKENS = 4_000
 FEW_VALUES = 500  # in the variables of a request, which are checked and coerced without leaving the loop
 FEW_TOKENS = 300  # of a new document that is read and planned in one go
+GRACE_S = 0.2  # how much later than its deadline the answer to an event is cut
 FEW_PLACES = 40  # of a plan that is compiled without leaving the loop
 
 # PERF: what plans weigh in the cache, from tracemalloc over plans of 1 to 300 places (python -m tests.benchmarks.caches).
@@ -75,6 +92,7 @@ class Request:
     extensions: dict[str, Any] | None = None
     mutation_allowed: bool = True  # not by GET
     explain: str | None = None  # "plan" or "trace"
+    idempotency_key: str | None = None  # of a mutation; a query has no use for one
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +100,28 @@ class Response:
     """``status`` is HTTP's: 200 where there is data, also in part; 4xx and 5xx where the request was refused.
 
     ``partial``: the answer has data and errors. With a status of 422 the data is null, since the answer would have been too long.
+    ``retry_after_s``: when the same request may be sent again, where its error says that; else 0.
     """
 
     body: bytes
     status: int
     partial: bool = False
+    retry_after_s: int = 0
+    cursor: str | None = None  # of a subscription's event
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether it has errors alone, and nothing was run."""
+        return self.status != 200 and not self.partial
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What the stream of a subscription is opened by."""
+
+    run: Run
+    feed: Feed | None
+    after: str | None
 
 
 class Service:
@@ -102,6 +137,7 @@ class Service:
         documents_bytes: int = 16 * 1024 * 1024,
         openness: Openness | None = None,
         may_explain: bool = True,
+        feed: Feed | None = None,
     ) -> None:
         self.graph = graph
         self.stores = stores
@@ -129,7 +165,11 @@ class Service:
         self._beside = ThreadPoolExecutor(1, "gateway-beside")
         self._mending = ThreadPoolExecutor(1, "gateway-mending")
         self._may_explain = may_explain
+        self.replication = graph.writes
         self._schema = schema
+        self._feed = feed
+        self._deadlines = Deadlines()
+        self.subscriptions = 0  # that are open
 
     async def answer(
         self,
@@ -139,34 +179,62 @@ class Service:
         deadline_s: float | None = None,
         values: Mapping[str, Any] = NO_VALUES,
         started: float | None = None,
+        written: list[str] | None = None,
     ) -> Response:
         """Return the response to a request. Never raises, but for a cancellation.
 
         ``values`` are those of its context. ``started`` is when its deadline began, on the clock of ``time.monotonic``; now, without.
+        ``written`` gets the root fields that have written, for who cancels it.
         """
         now = time.monotonic() if started is None else started
         deadline = None if deadline_s is None else now + deadline_s
         trace: list[StoreCall] | None = [] if request.explain == "trace" else None
-        ctx = RequestContext(self.stores, request_id, deadline, trace, started=now, values=values)
+        ctx = RequestContext(self.stores, request_id, deadline, trace, started=now, values=values, replication=self.replication)
+        if written is not None:
+            ctx.written = written
         try:
-            return await self._answer(request, ctx)
-        except AnswerTooLongError as exc:
-            return self._too_long(exc.error)
-        except DocumentRefused as refused:
-            return self._refused(refused.errors, refused.status)
-        except GatewayError as exc:
-            return self.refuse(exc)
-        except Exception:
-            _log.exception("%s: unexpected error", request_id)
-            return self.refuse(GatewayError("Internal server error.", requestId=request_id))
+            return cast("Response", await self._answer(request, ctx))
+        except Exception as exc:
+            return self._failed(exc, request_id, ctx.written)
         finally:
             if ctx.has_loaders:
                 end(ctx)
 
-    def refuse(self, error: GatewayError) -> Response:
-        """Return the response of a request that is not run at all."""
+    async def subscribe(
+        self,
+        request: Request,
+        *,
+        request_id: str = "",
+        deadline_s: float | None = None,
+        values: Mapping[str, Any] = NO_VALUES,
+        started: float | None = None,
+        written: list[str] | None = None,
+    ) -> Response | AsyncGenerator[Response, None]:
+        """Return the responses to the events of a subscription; what is none of one, or is refused, has its one response. Never raises.
+
+        Each event has a context of its own: its deadline, its loaders, the values of who asks. One that fails is a response with its
+        errors, and the next follows. ``extensions.cursor`` of the request is that of the last event that was seen, in every payload:
+        the events after it follow. Where the stream itself fails, the last response has its error alone. ``aclose`` ends it.
+        """
+        now = time.monotonic() if started is None else started
+        deadline = None if deadline_s is None else now + deadline_s
+        ctx = RequestContext(self.stores, request_id, deadline, started=now, values=values, replication=self.replication)
+        if written is not None:
+            ctx.written = written
+        try:
+            answered = await self._answer(request, ctx, deadline_s, may_stream=True)
+        except Exception as exc:
+            answered = self._failed(exc, request_id, ctx.written)
+        if ctx.has_loaders:
+            end(ctx)
+        return answered
+
+    def refuse(self, error: GatewayError, committed: Sequence[str] = ()) -> Response:
+        """Return the response of a request that is not run at all, or not to its end: ``committed`` says what it has written."""
         shown = error.shown if not isinstance(error, Bug) else {"message": "Internal server error.", "extensions": error.extensions}
-        return self._refused([shown], error.http_status)
+        refused = self._refused([shown], error.http_status, committed)
+        seconds = error.extensions.get("retryAfter", 0)
+        return replace(refused, retry_after_s=seconds) if seconds else refused
 
     def readings(self) -> Iterator[Reading]:
         """Give what was counted since the start."""
@@ -182,10 +250,15 @@ class Service:
         for key, count in self.stores.calls.items():
             store, _, collection = key.partition(".")
             yield Reading("store_calls", "Calls that reached a store.", count, {"store": store, "collection": collection})
+        for (store, collection, column), count in self.stores.wrong_values.items():
+            labels = {"store": store, "collection": collection, "column": column}
+            yield Reading("wrong_values", "Values read from a store that are not of their column's type.", count, labels)
 
     # ----------------------------------------------------------------------------------------------------------- phases
 
-    async def _answer(self, request: Request, ctx: RequestContext) -> Response:
+    async def _answer(
+        self, request: Request, ctx: RequestContext, deadline_s: float | None = None, *, may_stream: bool = False
+    ) -> Response | AsyncGenerator[Response, None]:
         many = False
         if request.variables and not are_short(self.limits, request.variables):
             many = values_in(request.variables, FEW_VALUES) > FEW_VALUES
@@ -203,7 +276,7 @@ class Service:
         operation = document.operation(request.operation_name)
         if operation.type is OperationType.MUTATION and not request.mutation_allowed:
             raise MethodNotAllowed("A mutation needs POST.")
-        if operation.type is OperationType.SUBSCRIPTION:
+        if operation.type is OperationType.SUBSCRIPTION and not may_stream:
             raise MethodNotAllowed("A subscription needs a stream.")
         if many:
             coerced = await self._aside(self._variables, document, operation, request.variables)
@@ -216,6 +289,11 @@ class Service:
             if not self._may_explain:
                 raise Forbidden("X-Gateway-Explain is not allowed here (setting environment).")
             ctx.plan = plan
+        if request.idempotency_key is not None and operation.type is OperationType.MUTATION:
+            if len(plan.root.fields) > 1:
+                told = f"expected one root field with it, whose outcome a retry has, got {len(plan.root.fields)}"
+                raise BadUserInput(f"Idempotency-Key: {told}", argument="Idempotency-Key")
+            ctx.idempotency_key = request.idempotency_key
         if plan.series:
             bounds = [self._bind(part, coerced, ctx) for part in plan.series]
             costs = [
@@ -232,6 +310,8 @@ class Service:
         for part in prepared.series or (prepared,):
             if not part.is_compiled:
                 await self._compile(part)
+        if operation.type is OperationType.SUBSCRIPTION:
+            return self._subscribed(prepared, bounds[0], costs[0], coerced, request, ctx, deadline_s)
         given: Mapping[int, Any] = {}
         if plan.introspected:
             given = await self._aside(introspect, self._schema, document, operation, plan, request.variables or {}, self.limits)
@@ -242,6 +322,70 @@ class Service:
             return await self._aside(self._finished, prepared, state, ctx, thread=self._mending if state.failed else self._beside)
         data, errors = await self._completed(prepared, state)
         return self._response(data, errors, ctx, [(prepared, state)])
+
+    def _subscribed(
+        self,
+        prepared: Prepared,
+        bounds: list[Bound],
+        allowed: Cost,
+        variables: Mapping[str, Any],
+        request: Request,
+        ctx: RequestContext,
+        deadline_s: float | None,
+    ) -> AsyncGenerator[Response, None]:
+        """Open the stream of a subscription's root field (GraphQL spec 6.2.3.1, CreateSourceEventStream())."""
+        plan = prepared.plan
+        if not plan.places:
+            raise BadUserInput("A subscription has one root field, and this one's is left out by @skip or @include.")
+        after = (request.extensions or {}).get("cursor")
+        if after is not None and not isinstance(after, str):
+            raise BadUserInput("extensions.cursor: expected the cursor of an event, a text", argument="extensions.cursor")
+        place = plan.places[0]
+        assert isinstance(place.source, Streaming), "held by the checks"
+        run = Run(plan, bounds, ctx, self.limits, variables=variables)
+        events = place.source.open(place, Opening(run, self._feed, after))
+
+        async def respond_to(happened: Happened) -> Response:
+            now = time.monotonic()
+            deadline = None if deadline_s is None else now + deadline_s
+            its = RequestContext(self.stores, ctx.request_id, deadline, started=now, values=ctx.values, replication=self.replication)
+            its.cursor = happened.cursor
+            try:
+                with self._deadlines.within((deadline_s or 0) + GRACE_S) if deadline_s is not None else nullcontext():
+                    state = await execute(plan, bounds, its, allowed, self.limits, variables=variables, event=happened.value)
+                    data, errors = await self._completed(prepared, state)
+                return self._response(data, errors, its, [(prepared, state)])
+            except TimeoutError:
+                return self._of_event(self.refuse(DeadlineExceeded(deadline_s or 0)), its.cursor)
+            except Exception as exc:
+                return self._of_event(self._failed(exc, ctx.request_id), its.cursor)
+            finally:
+                if its.has_loaders:
+                    end(its)
+
+        return self._responses(events, respond_to, ctx.request_id)
+
+    async def _responses(
+        self, events: AsyncIterator[Happened], respond_to: Callable[[Happened], Awaitable[Response]], request_id: str
+    ) -> AsyncGenerator[Response, None]:
+        self.subscriptions += 1
+        try:
+            async for happened in events:
+                yield await respond_to(happened)
+        except Exception as exc:
+            failed = self._failed(exc, request_id)
+            is_told = isinstance(exc, GatewayError) and not isinstance(exc, Bug)
+            yield failed if is_told else self._of_event(failed)  # code of the author's has raised: an error of the field
+        finally:
+            self.subscriptions -= 1
+            await cast("AsyncGenerator[Happened, None]", events).aclose()
+
+    def _of_event(self, failed: Response, cursor: str | None = None) -> Response:
+        """Return the response to an event that could not be answered, which does not end the stream: with no data, and its cursor."""
+        answer = {"data": None, **orjson.loads(failed.body)}
+        if cursor is not None:
+            answer["extensions"] = {"cursor": cursor}
+        return Response(orjson.dumps(answer), 200, partial=True, cursor=cursor)
 
     def _variables(self, document: Document, operation: Operation, given: Mapping[str, Any] | None) -> Mapping[str, Any]:
         variables: Variables | None = document.variables.get(operation.name)
@@ -366,6 +510,8 @@ class Service:
         for part, bound, allowed in zip(prepared.series, bounds, costs, strict=True):
             ctx.forget_reads()
             state = await execute(part.plan, bound, ctx, allowed, self.limits, variables=variables)
+            if ctx.refused is not None:
+                raise ctx.refused
             runs.append((part, state))
             found, failed = await self._completed(part, state)
             errors.extend(failed)
@@ -385,30 +531,53 @@ class Service:
     def _response(self, data: Any, errors: Sequence[GraphQLError], ctx: RequestContext, runs: Sequence[tuple[Prepared, State]]) -> Response:
         ctx.check()
         extensions = _explained(ctx) if ctx.plan is not None else {}
+        if ctx.extensions:
+            extensions |= ctx.extensions
+        if ctx.cursor is not None:
+            extensions["cursor"] = ctx.cursor
         if ctx.noted:
             extensions["limits"] = [error.extensions for error in ctx.noted]
+        if errors and ctx.written:
+            extensions["committed"] = ctx.written
         try:
             body = respond(data, self._shown(errors, ctx), extensions)
         except TypeError:  # JSON cannot hold a value of it: another walk finds out which
             self.second_walks += 1
             data, errors = _written(runs)
+            if ctx.written:
+                extensions["committed"] = ctx.written
             body = respond(data, self._shown(errors, ctx), extensions)
         if len(body) > self.limits.response_limit_bytes:
             raise AnswerTooLongError(*result_limit(self.limits, len(body)))
-        return Response(body, 200, partial=bool(errors))
+        return Response(body, 200, partial=bool(errors), cursor=ctx.cursor)
 
     def _shown(self, errors: Sequence[GraphQLError], ctx: RequestContext) -> Sequence[Mapping[str, Any]]:
         return shown(errors, ctx.request_id, type_names=self.openness.type_names) if errors else ()
 
-    def _refused(self, errors: Sequence[Mapping[str, Any]], status: int) -> Response:
+    def _failed(self, error: Exception, request_id: str, committed: Sequence[str] = ()) -> Response:
+        """Return the response of a request that ended with an error of its own."""
+        match error:
+            case AnswerTooLongError():
+                return self._too_long(error.error, committed)
+            case DocumentRefused():
+                return self._refused(error.errors, error.status)
+            case GatewayError():
+                if isinstance(error, Bug):
+                    _log.error("%s: %s", request_id, error.message)
+                return self.refuse(error, committed)
+            case _:
+                _log.error("%s: unexpected error", request_id, exc_info=error)
+                return self.refuse(GatewayError("Internal server error.", requestId=request_id), committed)
+
+    def _refused(self, errors: Sequence[Mapping[str, Any]], status: int, committed: Sequence[str] = ()) -> Response:
         for error in errors:
             if "setting" in error["extensions"]:
                 self.limits_broken[error["extensions"]["code"], "refused"] += 1
-        return Response(respond(None, errors, has_data=False), status)
+        return Response(respond(None, errors, _committed(committed), has_data=False), status)
 
-    def _too_long(self, error: LimitExceeded) -> Response:
+    def _too_long(self, error: LimitExceeded, committed: Sequence[str]) -> Response:
         self.limits_broken[error.extensions["code"], "refused"] += 1
-        return Response(respond(None, [error.shown]), error.http_status, partial=True)
+        return Response(respond(None, [error.shown], _committed(committed)), error.http_status, partial=True)
 
     # ----------------------------------------------------------------------------------------------------------- limits
 
@@ -448,6 +617,11 @@ def _written(runs: Sequence[tuple[Prepared, State]]) -> tuple[dict[str, Any] | N
             return None, errors
         data |= found
     return data, errors
+
+
+def _committed(fields: Sequence[str]) -> dict[str, Any]:
+    """Return the extension that says which root fields have written, though there is an error; none where none has."""
+    return {"committed": list(fields)} if fields else {}
 
 
 def weight_of_plan(plan: Plan) -> int:

@@ -15,7 +15,7 @@ events = Collection(
         Column("user_id", refers="User", description="The id of the user who did it."),
         Column("post_id", nullable=True, refers="Post", description="The id of the post it was done with."),
         Column("occurred_at", Type.TIME, description="When it was done."),
-        Column("payload", Type.JSON, default={}),
+        Column("payload", Type.JSON, default={}, description="What else is known of it."),
     ),
     indexes=(
         Index(("user_id", "id")),

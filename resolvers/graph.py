@@ -8,7 +8,11 @@ follows = Collection(
     name="follows",
     store="recommendations",
     managed=True,
-    columns=(Column("follower_id", refers="User"), Column("followee_id", refers="User"), Column("since", Type.TIME)),
+    columns=(
+        Column("follower_id", refers="User", description="The id of the user who follows."),
+        Column("followee_id", refers="User", description="The id of the user who is followed."),
+        Column("since", Type.TIME, description="Since when."),
+    ),
     key=("follower_id", "followee_id"),
     indexes=(Index(("followee_id", "follower_id")),),
     relationship=Relationship("FOLLOWS", start="User", start_column="follower_id", end="User", end_column="followee_id"),

@@ -14,10 +14,12 @@ from resolvers.events import events
 from resolvers.graph import follows, likes, wrote
 from resolvers.posts import posts
 from resolvers.users import users
+from schema.mutation import Mutation
 from schema.query import Query
+from schema.subscription import Subscription
 
 schema = Graph(
-    schema=strawberry.Schema(query=Query, config=StrawberryConfig(scalar_map=SCALARS)),
+    schema=strawberry.Schema(query=Query, mutation=Mutation, subscription=Subscription, config=StrawberryConfig(scalar_map=SCALARS)),
     collections=(users, posts, events, follows, likes, wrote),
     sdl=Path(__file__).parent / "schema.graphql",
     migrations=Path(__file__).parent.parent / "resolvers" / "migrations",

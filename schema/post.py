@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
-from gateway.graph import BASIC, Connection, DateTime, Interval, Node, column, filter_of, many, one, order_of, stats
+from gateway.graph import BASIC, Connection, DateTime, Interval, Node, column, filter_of, many, one, order_of, stats, version
 from resolvers.events import events as events_collection
 from resolvers.posts import posts as posts_collection
 from resolvers.users import users as users_collection
@@ -37,6 +37,7 @@ class Post(Node):
     published: bool = column(description="Whether it is published.")
     created_at: DateTime = column(description="When it was written.")
     updated_at: DateTime = column(description="When it was last changed.")
+    version: int = version(description="How often it was written here; `expectedVersion` of an update is compared with it.")
     author: Annotated[User, strawberry.lazy("schema.user")] | None = one(
         users_collection, by="author_id", description="Who wrote it; null where there is no such user any more."
     )

@@ -6,7 +6,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
-from gateway.graph import BASIC, Connection, Date, DateTime, Interval, Node, Through, batched, column, filter_of, many, order_of, stats
+from gateway.graph import (
+    BASIC,
+    Connection,
+    Date,
+    DateTime,
+    Interval,
+    Node,
+    Through,
+    batched,
+    column,
+    filter_of,
+    many,
+    order_of,
+    stats,
+    version,
+)
 from resolvers import recommendations as recommending
 from resolvers.events import events as events_collection
 from resolvers.graph import follows
@@ -36,6 +51,7 @@ class User(Node):
     languages: list[str] = column(description="Languages spoken, as language tags.")
     created_at: DateTime = column(description="When the user joined.")
     updated_at: DateTime = column(description="When the user was last changed.")
+    version: int = version(description="How often it was written here; `expectedVersion` of an update is compared with it.")
     posts: Connection[Annotated[Post, strawberry.lazy("schema.post")]] | None = many(
         posts_collection, by="author_id", where=PostFilter, order=PostOrder, description="Posts the user wrote."
     )

@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from gateway.config.values import EXPECTED_GRAPH, folder, graph_name, header_names, host_patterns, origins
 from gateway.stores.kinds import normal_url
+from gateway.stores.requests.conditions import CONDITIONS_MOST, ITEMS_MOST, LEVELS_MOST, TEXT_MOST
 
 PREFIX = "GATEWAY_"
 
@@ -89,12 +90,12 @@ class Settings(BaseSettings):
     variables_limit_bytes: int = _limit(256 * 1024, "bytes of a request's variables")
     variables_depth_max: int = _limit(32, "levels of a request's variables")
     variables_list_max: int = _limit(1_000, "items of a list in variables")
-    variables_values_max: int = _limit(5_000, "values in a request's variables")
+    variables_values_max: int = _limit(10_000, "values in a request's variables")
     arguments_values_max: int = _limit(20_000, "values in the arguments of an operation")
-    filter_conditions_max: int = _limit(100, "conditions of a filter")
-    filter_depth_max: int = _limit(10, "levels of a filter")
-    filter_in_max: int = _limit(1_000, "items of a list in a filter")
-    filter_text_max: int = _limit(256, "characters to look for in a filter")
+    filter_conditions_max: int = _limit(100, "conditions of a filter", most=CONDITIONS_MOST)
+    filter_depth_max: int = _limit(10, "levels of a filter", most=LEVELS_MOST)
+    filter_in_max: int = _limit(1_000, "items of a list in a filter", most=ITEMS_MOST)
+    filter_text_max: int = _limit(256, "characters to look for in a filter", most=TEXT_MOST)
     cost_max: int = _limit(10_000, "objects that an operation's page sizes allow")
     objects_max: int = _limit(20_000, "objects of an answer")
     edges_max: int = _limit(100_000, "edges that are read for an operation")
@@ -129,6 +130,19 @@ class Settings(BaseSettings):
     unread_timeout_s: Seconds = 10.0
     unread_limit_bytes: int = Field(default=67_108_864, ge=65_536, le=1_099_511_627_776, description="bytes, from 65536 to 1099511627776")
 
+    # Sockets and streams of events
+    streams_max: int = _limit(500, "sockets and streams of events that are open at a time")
+    subscriptions_max: int = _limit(20, "operations that run at a time over one socket or stream of events")
+    socket_init_timeout_s: Seconds = 3.0
+    socket_message_limit_bytes: int = _limit(64 * 1024, "bytes of a message over a socket", least=1_024)
+    socket_messages_per_s: int = _limit(100, "frames a second over a socket, of all sorts")
+    socket_headers: Annotated[tuple[str, ...], NoDecode, BeforeValidator(header_names)] = Field(
+        default=("Authorization",), description="names of headers, such as Authorization"
+    )
+    stream_ping_s: Seconds = 20.0
+    stream_queue_max: int = _limit(64, "messages that wait for a client with a socket or a stream of events")
+    stream_stalled_s: Seconds = 2.0
+
     requests_max: int = _limit(64, "requests that are worked on at the same time")
     requests_waiting_max: int = _limit(64, "requests that wait for their turn", least=0)
     requests_wait_s: Seconds = 0.5
@@ -144,6 +158,9 @@ class Settings(BaseSettings):
     breaker_window_s: Seconds = 10.0
     breaker_open_s: Seconds = 5.0
     retry_share: float = Field(default=0.1, ge=0, le=1, description="a share of reads, from 0 to 1")
+    # What carries writes on
+    relay: bool = Field(default=True, description="true or false: whether this process carries writes on to where they are replicated")
+    relay_lag_max_s: Seconds = 10.0
 
     @property
     def urls(self) -> dict[str, str]:

@@ -37,9 +37,11 @@ class Rows:
     columns: Mapping[str, Column] | None  # None: attributes
     key: str = "id"
     is_root: bool = False
+    is_mutation: bool = False
 
 
 ROOT = Rows("the root", {}, is_root=True)
+MUTATIONS = Rows("the root", {}, is_root=True, is_mutation=True)
 
 
 @dataclass(frozen=True, slots=True)

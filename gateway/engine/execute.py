@@ -31,13 +31,14 @@ async def execute(
     *,
     given: Mapping[int, Any] = NONE,
     variables: Mapping[str, Any] = NONE,
+    event: Any = None,
 ) -> State:
     """Return what the sources of ``plan`` answered; one that failed has its error in its Result, and nothing is raised.
 
     ``allowed`` is the cost of the operation, ``given`` values of the root's row by slot, ``variables`` what resolvers written by hand are
-    told. AnswerTooLongError where the answer gets too long.
+    told, ``event`` what a subscription's root field is made of. AnswerTooLongError where the answer gets too long.
     """
-    run_ = Run(plan, bounds, ctx, limits, given, variables)
+    run_ = Run(plan, bounds, ctx, limits, given, variables, event)
     steps: list[Step] = []
     if allowed.total <= 1 and not plan.is_unsized:
         # PERF: counting takes 3 µs of the 20 of a point look-up, where there is nothing to count
@@ -70,6 +71,7 @@ class Run:
         limits: Limits,
         given: Mapping[int, Any] = NONE,
         variables: Mapping[str, Any] = NONE,
+        event: Any = None,
     ) -> None:
         root: list[Any] = [None] * len(plan.root_place.layout)
         for place in plan.starts[0] if plan.starts else ():
@@ -81,6 +83,7 @@ class Run:
         self.state = State(tuple(root), bounds, [NOTHING_ANSWERED] * len(plan.places))
         self.limits = limits
         self.variables = variables
+        self.event = event
         self.ctx = ctx
         self._taken = 0  # rows of lists that have no size of their own
         self._edges = 0  # that were read

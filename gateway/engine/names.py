@@ -5,6 +5,7 @@ GraphQL names are made by Strawberry from Python's; nothing here makes one from 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -13,6 +14,7 @@ from typing import Any
 from graphql import (
     GraphQLField,
     GraphQLInputObjectType,
+    GraphQLInputType,
     GraphQLSchema,
     get_named_type,
     is_input_object_type,
@@ -49,12 +51,14 @@ class Filter:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Arguments:
-    """The arguments of a field: Python's names by the clients', and the clients' by Python's."""
+    """The arguments of a field: Python's names by the clients', the clients' by Python's, and their types by the clients' names."""
 
     python: Mapping[str, str]
     told: Mapping[str, str]
+    types: Mapping[str, GraphQLInputType]
+    field: str  # with its type
     where: Filter | None = None
-    order: Mapping[str, str] = field(default_factory=dict)  # the fields of an order, by Python's names
+    order: Mapping[str, str] = dataclasses.field(default_factory=dict)  # the fields of an order, by Python's names
 
     def given(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Return arguments by Python's names."""
@@ -86,16 +90,19 @@ class Names:
     def _arguments(self, at: str, source: Source, definition: GraphQLField) -> Arguments:
         python = _names(definition.args)
         told = {here: name for name, here in python.items()}
+        types = {name: its.type for name, its in definition.args.items()}
         collection = source.home
         if not source.filters or collection is None:
-            return Arguments(python, told)
+            return Arguments(python, told, types, at)
         where = get_named_type(definition.args[told["where"]].type)
         if not is_input_object_type(where):
             raise ConfigError(f"graph: {at}: expected an input for {told['where']}, got {where}")
         found = self._filter(f"{at}({told['where']}:)", where, collection)
         if not source.orders:
-            return Arguments(python, told, found)
-        return Arguments(python, told, found, _order(f"{at}({told['order_by']}:)", definition.args[told["order_by"]], collection))
+            return Arguments(python, told, types, at, found)
+        return Arguments(
+            python, told, types, at, found, _order(f"{at}({told['order_by']}:)", definition.args[told["order_by"]], collection)
+        )
 
     def _filter(self, at: str, type_: GraphQLInputObjectType, collection: Collection) -> Filter:
         found = self._filters.get((type_.name, collection))

@@ -178,6 +178,11 @@ class Binder:
             raise BadUserInput(f"{path}: expected {_expected(column)}, got {shown_text(given)}", argument=path)
         return NO_VALUE, False
 
+    def value(self, path: str, column: Column, given: Any) -> Any:
+        """Return the wire value that a client gave of a column, NO_VALUE where it can be none of its values; ids are their keys."""
+        value, is_below = self._value(path, column, given)
+        return NO_VALUE if is_below else value
+
     def key(self, path: str, collection: Collection, names: str, value: Any) -> Key | None:
         """Return the key that a client gave of a column, or of several with commas between them; None where it can be no row's."""
         type_name, key_of = _reader_of(collection, names)

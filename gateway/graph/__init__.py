@@ -35,11 +35,14 @@ if TYPE_CHECKING:
         one,
         part,
         stats,
+        subscription,
         total,
     )
-    from gateway.graph.inputs import Direction, Interval, filter_of, order_of
+    from gateway.graph.inputs import Direction, Interval, filter_of, id_of, input_of, order_of
     from gateway.graph.operators import BASIC, FULL
     from gateway.graph.scalars import SCALARS, Base64, BigInt, Date, DateTime, Json, LocalTime, ObjectID
+    from gateway.graph.writing import delete, insert, missing, mutation, update, upsert, values_of, version, written
+    from gateway.writes.declarations import cascade, follow_up, replicate
 
 _NAMES = {
     "datasets": ("Dataset", "Derived", "Line"),
@@ -60,13 +63,15 @@ _NAMES = {
             "maximum",
             "minimum",
         ),
-        *("node", "nodes", "one", "part", "stats", "total"),
+        *("node", "nodes", "one", "part", "stats", "subscription", "total"),
     ),
-    "inputs": ("Direction", "Interval", "filter_of", "order_of"),
+    "inputs": ("Direction", "Interval", "filter_of", "id_of", "input_of", "order_of"),
     "operators": ("BASIC", "FULL"),
     "scalars": ("SCALARS", "Base64", "BigInt", "Date", "DateTime", "Json", "LocalTime", "ObjectID"),
+    "writing": ("delete", "insert", "missing", "mutation", "update", "upsert", "values_of", "version", "written"),
 }
-_HOME = {name: module for module, names in _NAMES.items() for name in names}
+_HOME = {name: f"{__name__}.{module}" for module, names in _NAMES.items() for name in names}
+_HOME |= dict.fromkeys(("cascade", "follow_up", "replicate"), "gateway.writes.declarations")
 
 __all__ = [
     "BASIC",
@@ -93,30 +98,45 @@ __all__ = [
     "Through",
     "average",
     "batched",
+    "cascade",
     "column",
     "computed",
     "count",
+    "delete",
     "each",
     "embedded",
     "field_of",
     "filter_of",
+    "follow_up",
+    "id_of",
+    "input_of",
+    "insert",
     "lookup",
     "many",
     "many_edges",
     "maximum",
     "minimum",
+    "missing",
+    "mutation",
     "node",
     "nodes",
     "one",
     "order_of",
     "part",
+    "replicate",
     "stats",
+    "subscription",
     "total",
+    "update",
+    "upsert",
+    "values_of",
+    "version",
+    "written",
 ]
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    found = globals()[name] = getattr(import_module(_HOME[name]), name)
     return found

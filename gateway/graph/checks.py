@@ -14,9 +14,10 @@ from typing import Any
 
 from graphql import GraphQLField, is_abstract_type, is_object_type
 
-from gateway.engine.declared import ROOT, Declared, Problem, Rows
-from gateway.engine.sources import Part, Resolver, source_of
+from gateway.engine.declared import MUTATIONS, ROOT, Declared, Problem, Rows
+from gateway.engine.sources import Part, Resolver, Streaming, source_of
 from gateway.graph.fields import Graph
+from gateway.graph.replicating import of_replication
 from gateway.stores.base import Ability, Collection, Type
 from gateway.stores.kinds import Kind, listed
 
@@ -27,7 +28,7 @@ def check(graph: Graph, kinds: Mapping[str, Kind] | None = None) -> list[Problem
     ``kinds`` are those of its stores by name, where they are known: of these nothing may be asked that they cannot do.
     """
     known = kinds or {}
-    declared = (*_of_collections(graph.collections), *_of_schema(graph), *_of_context(graph.context))
+    declared = (*_of_collections(graph.collections), *_of_schema(graph), *_of_context(graph.context), *of_replication(graph, known))
     held = _of_columns(graph.collections, known)
     found = dict.fromkeys([*declared, *held, *_of_fields(graph, known), *_of_data(graph, known)])
     return list(found)
@@ -101,8 +102,8 @@ def _of_context(function: Any) -> Iterator[Problem]:
 def _of_fields(graph: Graph, kinds: Mapping[str, Kind]) -> Iterator[Problem]:
     schema: Any = graph.schema._schema
     node_types = {name: collection for collection in graph.collections if collection.key and (name := collection.type_name) is not None}
-    roots = [type_ for type_ in (schema.query_type, schema.mutation_type) if type_ is not None]
-    waiting: list[tuple[Any, Rows]] = [(type_, ROOT) for type_ in roots]
+    roots = ((schema.query_type, ROOT), (schema.mutation_type, MUTATIONS), (schema.subscription_type, ROOT))
+    waiting: list[tuple[Any, Rows]] = [(type_, rows) for type_, rows in roots if type_ is not None]
     seen: set[tuple[str, str]] = set()
     while waiting:
         type_, rows = waiting.pop()
@@ -120,10 +121,20 @@ def _of_fields(graph: Graph, kinds: Mapping[str, Kind]) -> Iterator[Problem]:
             source = source_of(definition)
             field = Declared(type_.name, name, definition, rows, graph.collections, node_types)
             yield from source.check(field)
+            if isinstance(source, Streaming) is not (type_ is schema.subscription_type):
+                yield _of_streams(field)
             for collection, needs in source.demands(field):
                 yield from _of_kind(field.where, collection, needs, kinds)
             yield from _of_strawberry(field, definition, is_by_hand=isinstance(source, (Resolver, Part)))
             waiting += source.rows_below(field)
+
+
+def _of_streams(field: Declared) -> Problem:
+    """Return what is wrong with a stream that stands elsewhere than at the root of subscriptions, or with what else stands there."""
+    if not isinstance(source_of(field.definition), Streaming):
+        return field.problem("a stream of events, by subscription() or an async generator", "a field that is asked once")
+    where = "at another root" if field.rows.is_root else f"below {field.rows.of}"
+    return field.problem("a field of the subscription's root", f"a stream of events {where}")
 
 
 def _of_data(graph: Graph, kinds: Mapping[str, Kind]) -> Iterator[Problem]:

@@ -1,4 +1,5 @@
-"""How a schema field names where its data comes from: column(), one(), each(), many(), through(), stats(), batched(), node().
+"""How a schema field names where its data comes from: column(), one(), each(), many(), through(), stats(), batched(), node(),
+subscription().
 
 A field carries its source as data (in Strawberry's metadata); the engine plans from it, and nothing here runs a query. One that is
 declared nullable, and is null only together with an error, says so to clients by itself: ``@semanticNonNull``.
@@ -17,10 +18,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, Generic, Optional, TypeVar, cast
-from uuid import UUID
 
 import strawberry
 from starlette.middleware import Middleware
@@ -37,6 +36,7 @@ from gateway.engine.sources import (
     Computed,
     Each,
     Embedded,
+    Followed,
     FromColumn,
     Lookup,
     Many,
@@ -50,11 +50,15 @@ from gateway.engine.sources import (
     Stats,
 )
 from gateway.engine.sources import Through as Through
-from gateway.engine.sources.source import SOURCE
+from gateway.engine.sources.source import SOURCE, source_in
 from gateway.engine.values import raw
 from gateway.graph.datasets import Dataset
-from gateway.graph.scalars import Base64, BigInt, Date, DateTime, LocalTime, ObjectID
+from gateway.graph.inputs import SCALAR_OF
+from gateway.graph.scalars import write_defaults
 from gateway.stores.base import Collection, Column, Measure, Row, Type
+from gateway.writes.declarations import Target, ends_of
+from gateway.writes.feed import Event
+from gateway.writes.replication import Replication
 
 # --------------------------------------------------------------------------------------------------------------- fields
 
@@ -185,19 +189,9 @@ def _argument_type(collection: Collection, names: str) -> Any:
     columns = [collection.declared[name] for name in names.split(",") if name in collection.declared]
     if len(columns) != 1:  # several columns are one key; one that there is not is told by the checks
         return str
-    return strawberry.ID if columns[0].refers else _SCALAR_OF.get(columns[0].type, str)
-
-
-_SCALAR_OF: Mapping[Type, Any] = {
-    Type.INT: BigInt,
-    Type.DECIMAL: Decimal,
-    Type.UUID: UUID,
-    Type.OBJECT_ID: ObjectID,
-    Type.BYTES: Base64,
-    Type.TIME: DateTime,
-    Type.DATE: Date,
-    Type.CLOCK: LocalTime,
-}
+    if columns[0].type in (Type.FLOAT, Type.BOOL, Type.JSON):
+        return str
+    return strawberry.ID if columns[0].refers else SCALAR_OF[columns[0].type]
 
 
 def count() -> Measure:
@@ -288,6 +282,7 @@ def batched(
     *,
     by: str = "id",
     columns: Sequence[Column] = (),
+    collection: Collection | None = None,
     key_argument: str | None = None,
     refers: str | None = None,
     page: Sequence[str] = (),
@@ -295,13 +290,52 @@ def batched(
     semantic_non_null: bool = False,
     description: str | None = None,
 ) -> Any:
-    """Return a field whose values ``function`` gives for all parents at once; its keyword-only parameters are the arguments."""
+    """Return a field whose values ``function`` gives for all parents at once; its keyword-only parameters are the arguments.
+
+    For objects these are rows of ``columns``, or of all columns of a ``collection``, or objects whose attributes are read.
+    """
+    if collection is not None:
+        _require_collection("batched", collection)
+        if columns:
+            raise TypeError(f"batched({collection.name}): expected columns or a collection, which has its own, got both")
+        columns = collection.columns
     parameters = [p for p in inspect.signature(function, eval_str=True).parameters.values() if p.kind is inspect.Parameter.KEYWORD_ONLY]
     arguments = [] if key_argument is None else [_argument(key_argument, strawberry.ID, "Whose.")]
     arguments += [_argument(p.name, p.annotation, None, p.default) for p in parameters]
     defaults = {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
-    source = Batched(function, by, tuple(columns), key_argument, refers, tuple(page), defaults, assumed_size, semantic_non_null)
+    source = Batched(function, by, tuple(columns), key_argument, refers, tuple(page), defaults, assumed_size, semantic_non_null, collection)
     return _field(source, description, arguments)
+
+
+def subscription(
+    collection: Collection,
+    *,
+    by: Mapping[str, str] | None = None,
+    among: Mapping[str, str] | None = None,
+    when: Callable[[Event], bool] | None = None,
+    description: str | None = None,
+) -> Any:
+    """Return a field of the subscription's root: the row of each write of ``collection`` that leaves one, as it was written.
+
+    ``by`` (argument to column): only rows with that value; ``among``: with one of a list of values. No argument is required.
+    ``when`` is asked for each write (``gateway/writes/feed.py``), and has to be quick::
+
+        event_recorded: Event = subscription(
+            events, by={"user_id": "user_id"}, among={"types": "type"}, when=lambda write: write.action == "insert"
+        )
+    """
+    _require_collection("subscription", collection)
+    one_of, some_of = dict(by or {}), dict(among or {})
+    if twice := sorted(one_of.keys() & some_of.keys()):
+        raise TypeError(f"subscription({collection.name}): expected each argument once, in by or in among; got {', '.join(twice)} in both")
+    types: dict[str, Any] = {name: _argument_type(collection, its) for name, its in one_of.items()}
+    types |= {name: list[_argument_type(collection, its)] for name, its in some_of.items()}  # type: ignore[misc]
+    arguments = [_argument(name, Optional[its], f"{_only(name)}; all of them without.") for name, its in types.items()]
+    return _field(Followed(collection, by=one_of, among=some_of, when=when), description, arguments)
+
+
+def _only(argument: str) -> str:
+    return f"Only those of {'these' if argument.endswith('s') else 'this'} {argument.removesuffix('_id').replace('_', ' ')}"
 
 
 def field_of(source: Source, *, description: str | None = None, arguments: Sequence[StrawberryArgument] = ()) -> Any:
@@ -411,7 +445,38 @@ class Graph:
     first_query: str = ""  # what GraphiQL shows to somebody who comes for the first time
     middleware: tuple[Middleware, ...] = ()  # around all paths, outermost first (docs/http.md)
     context: ContextFunction | None = None  # who asks, and what else batch functions and resolvers know of it (docs/http.md)
+    replication: tuple[Target, ...] = ()  # where nouns go beside their home (docs/writes.md)
+    audit: str | None = None  # the store that has the audit of all writes; None: each that is written has its own
+
+    def __post_init__(self) -> None:
+        write_defaults(self.schema._schema)
 
     @property
     def store_names(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(collection.store for collection in self.collections))
+        audit = () if self.audit is None else (self.audit,)
+        return tuple(dict.fromkeys([*(collection.store for collection in self.collections), *audit]))
+
+    @property
+    def has_mutations(self) -> bool:
+        return self.schema._schema.mutation_type is not None
+
+    @property
+    def followed(self) -> frozenset[str]:
+        """The stores whose writes are told to subscriptions."""
+        type_ = self.schema._schema.subscription_type
+        sources = [] if type_ is None else [source_in(definition) for definition in type_.fields.values()]
+        return frozenset(source.collection.store for source in sources if isinstance(source, Followed))
+
+    @property
+    def logged(self) -> frozenset[str]:
+        """The stores with tables of the gateway's own: in which it writes what is managed, or delivers to, or whose writes it tells."""
+        if not self.has_mutations and not self.replication:
+            return self.followed
+        written = [collection.store for collection in self.collections if collection.managed and self.has_mutations]
+        ends = [its for target in self.replication for its in ends_of(target)]
+        return self.followed.union([*written, *(its.store for its in ends), *(() if self.audit is None else (self.audit,))])
+
+    @property
+    def writes(self) -> Replication:
+        """What it declares of its writes, as transactions look it up."""
+        return Replication(self.replication, self.audit, self.logged)

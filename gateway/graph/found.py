@@ -37,7 +37,8 @@ def _missing(where: str, collection: Collection, missing: Missing) -> Problem:
     close = _close(missing.name, others)
     if close:
         return Problem(where, expected, f"none; there is {close}")
-    return Problem(where, f"{expected}, which gateway migrate makes" if collection.managed and not others else expected, "none")
+    is_made = collection.managed and (not others or is_ours(collection.name))
+    return Problem(where, f"{expected}, which gateway migrate makes" if is_made else expected, "none")
 
 
 def _of_collection(where: str, collection: Collection, found: Found) -> Iterator[Problem]:

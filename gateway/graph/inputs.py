@@ -1,4 +1,4 @@
-"""What a client may say of rows: filter_of() and order_of() make the inputs of a collection from its declaration.
+"""What a client may say of rows: filter_of(), order_of() and input_of() make the inputs of a collection from its declaration.
 
 The operators that a type of column has are inputs too, and a graph chooses among them::
 
@@ -7,6 +7,7 @@ The operators that a type of column has are inputs too, and a graph chooses amon
     UserFilter = filter_of(users, operators=BASIC)                         # fewer operators
     UserFilter = filter_of(users, operators={**FULL, Type.TEXT: Prefix})   # operators of your own
     UserOrder = order_of(users, fields=("id", "name"))
+    CreateUserInput = input_of(users, name="CreateUserInput", optional=("id",))
 
 They are made at run time: mypy takes them for values, and wants ``# type: ignore[valid-type]`` where one stands in an annotation.
 """
@@ -16,16 +17,24 @@ from __future__ import annotations
 import keyword
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
+from dataclasses import MISSING
+from decimal import Decimal
 from enum import Enum
 from typing import Any, Optional
+from uuid import UUID
 
 import strawberry
 from strawberry.utils.str_converters import to_camel_case
 
 from gateway.graph.operators import FULL, comparison, inputs_of, operator, takes_values
+from gateway.graph.scalars import Base64, BigInt, Date, DateTime, Json, LocalTime, ObjectID
 from gateway.stores.base import Collection, Column, Type
 
 COLUMN = "gateway.column"  # the key in a field's metadata: the column, where it is not the attribute's name
+DECLARED = "gateway.declared"  # of an input that is written: the column itself, which says what its values are
+REFERS = "gateway.refers"  # of an ID: the type that it has to be of
+ABSENT = "gateway.absent"  # whether a null is as if the field was not there, for a column that has no nulls
 COMBINING = ("and", "or", "not")  # fields of every filter
 
 _NAME = re.compile(r"(?!__)[_A-Za-z][_0-9A-Za-z]*")
@@ -134,6 +143,99 @@ class Interval(Enum):
     DAY = strawberry.enum_value("day", description="Days.")
     WEEK = strawberry.enum_value("week", description="Weeks; they start on Monday.")
     MONTH = strawberry.enum_value("month", description="Calendar months.")
+
+
+# --------------------------------------------------------------------------------------------------------------- writes
+
+
+SCALAR_OF: Mapping[Type, Any] = {
+    Type.TEXT: str,
+    Type.TEXTS: str,
+    Type.BOOL: bool,
+    Type.INT: BigInt,
+    Type.FLOAT: float,
+    Type.DECIMAL: Decimal,
+    Type.UUID: UUID,
+    Type.OBJECT_ID: ObjectID,
+    Type.BYTES: Base64,
+    Type.ENUM: str,
+    Type.TIME: DateTime,
+    Type.DATE: Date,
+    Type.CLOCK: LocalTime,
+    Type.JSON: Json,
+}
+
+EXPECTED_VERSION = "expected_version"  # the field of an input that is no column
+
+
+def input_of(
+    collection: Collection,
+    *,
+    name: str,
+    fields: Iterable[str] | None = None,
+    optional: Iterable[str] | bool = (),
+    versioned: bool = False,
+    descriptions: Mapping[str, str] | None = None,
+    description: str | None = None,
+) -> Any:
+    """Return the input of what is written to ``collection``: a field for each column (of ``fields``), described as the column is.
+
+    A column that may be null may be left out, and one with a default has that default. ``optional`` names others that may be left out:
+    ``True`` is all of them, without defaults, as an update has them. What is left out is ``UNSET`` in the input's object, and is not
+    written. ``versioned`` adds ``expectedVersion``. ``descriptions`` are in place of those of columns. ValueError for what cannot be.
+    """
+    free = frozenset(collection.names if optional is True else optional or ())
+    if unknown := sorted(free - set(collection.names)):
+        where = f"collection {collection.name}, input_of"
+        raise ValueError(f"{where}: expected optional columns of {', '.join(collection.names)}, got {', '.join(unknown)}")
+    annotations: dict[str, Any] = {}
+    members: dict[str, Any] = {}
+    for column in _columns(collection, "input_of", fields, collection.names):
+        attribute = f"{column.name}_" if keyword.iskeyword(column.name) else column.name
+        kind = _kind_of(collection, column)
+        options: dict[str, Any] = {
+            "name": None if attribute == column.name else column.name,
+            "description": (descriptions or {}).get(column.name, column.description) or None,
+            "metadata": {COLUMN: column.name, DECLARED: column, REFERS: _refers(collection, column)},
+        }
+        if optional is not True and column.name in free and not column.nullable:  # somebody makes its value
+            options["metadata"][ABSENT] = True
+        if column.nullable or column.name in free:
+            kind, options["default"] = Optional[kind], strawberry.UNSET
+        elif column.default is not None:
+            options |= _default(column)
+        annotations[attribute] = kind
+        members[attribute] = strawberry.field(**options)
+    if versioned:
+        annotations[EXPECTED_VERSION] = Optional[int]
+        members[EXPECTED_VERSION] = strawberry.field(
+            default=strawberry.UNSET, description="The version that it has to have, or nothing is changed: CONFLICT."
+        )
+    made = type(name, (), members)
+    made.__annotations__ = annotations
+    return strawberry.input(made, description=description or f"What is written of {collection.name}.")
+
+
+def id_of(type_name: str, *, default: Any = MISSING, description: str | None = None) -> Any:
+    """Return a field of an input of your own whose type is ID: the id of a ``type_name``, which functions have as its key."""
+    return strawberry.field(description=description, default=default, metadata={REFERS: type_name})
+
+
+def _kind_of(collection: Collection, column: Column) -> Any:
+    if _refers(collection, column) is not None and column.type is not Type.JSON:
+        kind: Any = strawberry.ID
+    else:
+        kind = int if column.type is Type.INT and column.bits == 32 else SCALAR_OF[column.type]
+    return list[kind] if column.many else kind
+
+
+def _refers(collection: Collection, column: Column) -> str | None:
+    return column.refers or (collection.type_name if collection.key == (column.name,) else None)
+
+
+def _default(column: Column) -> dict[str, Any]:
+    default = list(column.default) if column.many else column.default
+    return {"default_factory": lambda: copy(default)} if isinstance(default, (list, dict)) else {"default": default}
 
 
 # -------------------------------------------------------------------------------------------------------------- helpers

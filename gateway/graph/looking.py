@@ -12,6 +12,7 @@ from gateway.errors import GatewayError, StoreTimeout, StoreUnavailable
 from gateway.graph.fields import Graph
 from gateway.graph.found import problems_of
 from gateway.graph.indexes import hints_of
+from gateway.graph.log import own_tables
 from gateway.stores import Stores
 from gateway.stores.base import Collection
 from gateway.stores.described import Description
@@ -51,7 +52,7 @@ async def look(stores: Stores, graph: Graph, names: Iterable[str], *, timeout_s:
                 looked.silent[name] = f"stores of kind {stores.kind(name)} cannot say what they have"
             case _:
                 looked.checked.append(name)
-                looked.problems += problems_of(collections_of(graph, name), answer)
+                looked.problems += problems_of(collections_of(stores, graph, name), answer)
                 looked.hints += hints_of(graph, name, stores[name], answer)
     return looked
 
@@ -61,15 +62,17 @@ def looks_at(stores: Stores, graph: Graph, names: Iterable[str]) -> dict[str, Lo
 
     async def lines(name: str) -> Sequence[str]:
         description = await _description(stores, graph, name, None)
-        return [] if description is None else [str(problem) for problem in problems_of(collections_of(graph, name), description)]
+        return [] if description is None else [str(problem) for problem in problems_of(collections_of(stores, graph, name), description)]
 
     return {name: partial(lines, name) for name in names}
 
 
 async def _description(stores: Stores, graph: Graph, name: str, timeout_s: float | None) -> Description | None:
     """Return what one store has for the graph; None where it cannot say."""
-    return await stores.describe(name, collections_of(graph, name), timeout_s=timeout_s)
+    return await stores.describe(name, collections_of(stores, graph, name), timeout_s=timeout_s)
 
 
-def collections_of(graph: Graph, name: str) -> Sequence[Collection]:
-    return [collection for collection in graph.collections if collection.store == name]
+def collections_of(stores: Stores, graph: Graph, name: str) -> Sequence[Collection]:
+    """Return what a store is to have: the graph's collections, and the gateway's own tables where it is written."""
+    theirs = [collection for collection in graph.collections if collection.store == name]
+    return [*theirs, *own_tables(graph, name, stores.kind(name))]

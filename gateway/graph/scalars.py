@@ -13,7 +13,24 @@ from typing import Any, NewType
 from uuid import UUID
 
 import strawberry
-from graphql import GraphQLError, GraphQLSchema, is_scalar_type, is_specified_scalar_type
+from graphql import (
+    BooleanValueNode,
+    FloatValueNode,
+    GraphQLDefaultInput,
+    GraphQLError,
+    GraphQLSchema,
+    IntValueNode,
+    ListValueNode,
+    NameNode,
+    NullValueNode,
+    ObjectFieldNode,
+    ObjectValueNode,
+    StringValueNode,
+    is_input_object_type,
+    is_object_type,
+    is_scalar_type,
+    is_specified_scalar_type,
+)
 from strawberry.types.scalar import ScalarDefinition
 
 from gateway.errors import GatewayError
@@ -208,6 +225,39 @@ class _Serialize:
             return self._serialize(value)
         except (GraphQLError, GatewayError) as exc:  # the errors whose text clients are shown, were they a resolver's
             raise ValueError(f"scalar {self._name} cannot show a value: {exc}") from exc
+
+
+def write_defaults(schema: GraphQLSchema) -> None:
+    """Have defaults that are objects be told by introspection, which knows no literal of a value of a scalar that is not GraphQL's own.
+
+    Doing it twice is doing it once.
+    """
+    for type_ in schema.type_map.values():
+        fields = type_.fields.values() if is_input_object_type(type_) or is_object_type(type_) else ()
+        for field in fields:
+            for its in (field, *getattr(field, "args", {}).values()):
+                value = getattr(its, "default_value", None)
+                if isinstance(value, dict):
+                    its.default = GraphQLDefaultInput(literal=_literal(value))  # beside the value, by which Strawberry prints
+
+
+def _literal(value: Any) -> Any:
+    match value:
+        case None:
+            return NullValueNode()
+        case bool():
+            return BooleanValueNode(value=value)
+        case int():
+            return IntValueNode(value=str(value))
+        case float():
+            return FloatValueNode(value=repr(value))
+        case str():
+            return StringValueNode(value=value)
+        case dict():
+            fields = [ObjectFieldNode(name=NameNode(value=name), value=_literal(item)) for name, item in value.items()]
+            return ObjectValueNode(fields=tuple(fields))
+        case _:
+            return ListValueNode(values=tuple(map(_literal, value)))
 
 
 def mask_scalars(schema: GraphQLSchema) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from itertools import chain
 from typing import Any
 
@@ -26,7 +26,8 @@ from gateway.http.hosts import Hosts
 from gateway.http.media import GRAPHQL
 from gateway.http.middleware import EXCHANGE, Exchange, ExchangeMiddleware, read_headers
 from gateway.http.protocol import Edge
-from gateway.observability.metrics import CONTENT_TYPE, Metrics
+from gateway.http.websocket import SocketEndpoint
+from gateway.observability.metrics import CONTENT_TYPE, Metrics, Reading
 from gateway.service import Service
 from gateway.stores import Stores
 
@@ -47,9 +48,11 @@ class Application(ExchangeMiddleware):
         hosts: Hosts,
         edge: Edge,
         direct: Mapping[str, ASGIApp],
+        sockets: Mapping[str, ASGIApp],
         around: Sequence[Middleware] = (),
     ) -> None:
         self._handled = ExceptionMiddleware(pages, handlers)
+        self._sockets = sockets
         if around:
             super().__init__(self._wrapped(around, direct), hosts, is_whole=False)
         else:
@@ -62,13 +65,16 @@ class Application(ExchangeMiddleware):
         return self._lifespan(self)
 
     async def _pages(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket" and (endpoint := self._sockets.get(scope["path"])) is not None:
+            await endpoint(scope, receive, send)
+            return
         scope["app"] = self  # a router that is not alone leaves what it does not know to the handlers
         await self._handled(scope, receive, send)
 
     def _wrapped(self, around: Sequence[Middleware], direct: Mapping[str, ASGIApp]) -> ASGIApp:
         async def inner(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] != "http":
-                await self._handled(scope, receive, send)
+                await self._pages(scope, receive, send)
                 return
             exchange: Exchange = scope[EXCHANGE]
             exchange.headers = read_headers(scope)
@@ -101,23 +107,26 @@ def application(
     first_query: str = "",
     middleware: Sequence[Middleware] = (),
     context: ContextFunction | None = None,
+    beside: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+    readings: Callable[[], Iterable[Reading]] = tuple,
 ) -> Application:
     """Return the application; its lifespan opens the stores and closes them. ``first_query`` is what GraphiQL shows.
 
-    ``context`` says who asks, once for each GraphQL request.
+    ``context`` says who asks, once for each GraphQL request. ``beside`` is entered while the stores are open, ``readings`` are its metrics.
 
     ``middleware`` is outermost first; that of CORS stands before it, so that a preflight asks nobody for his identity.
     ConfigError where nobody said for which hosts it is.
     """
     edge = Edge(settings)
-    endpoint = GraphQLEndpoint(service, settings, lambda: edge.unread.is_over, edge.gate, context)
+    endpoint = GraphQLEndpoint(service, settings, lambda: edge.unread.is_over, edge.gate, context, edge.clients)
     pages = [] if settings.is_production else graphiql.routes(first_query)
 
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:
         await stores.open()
         try:
-            yield
+            async with beside():
+                yield
         finally:
             await stores.close()
 
@@ -131,7 +140,7 @@ def application(
         routes=[
             Route("/health/live", health.live),
             Route("/health/ready", health.Ready(stores).__call__),
-            *([Route("/metrics", _metrics(service, stores, edge))] if settings.metrics else []),
+            *([Route("/metrics", _metrics(service, stores, edge, readings))] if settings.metrics else []),
             *pages,
         ],
         redirect_slashes=False,
@@ -139,11 +148,15 @@ def application(
     )
     cors = [Middleware(Cors, settings=settings, path=GRAPHQL_PATH)] if settings.cors_origins else []
     around = [*cors, *middleware]
-    return Application(router, {404: refuse, 405: refuse}, Hosts(settings), edge, {GRAPHQL_PATH: endpoint}, around)
+    hosts = Hosts(settings)
+    sockets = {GRAPHQL_PATH: SocketEndpoint(service, settings, hosts, edge.clients, context)}
+    return Application(router, {404: refuse, 405: refuse}, hosts, edge, {GRAPHQL_PATH: endpoint}, sockets, around)
 
 
-def _metrics(service: Service, stores: Stores, edge: Edge) -> Callable[[Request], Awaitable[Response]]:
-    metrics = Metrics(lambda: chain(edge.readings(), service.readings(), guarded(stores.guards)))
+def _metrics(
+    service: Service, stores: Stores, edge: Edge, readings: Callable[[], Iterable[Reading]]
+) -> Callable[[Request], Awaitable[Response]]:
+    metrics = Metrics(lambda: chain(edge.readings(), edge.clients.readings(), service.readings(), guarded(stores.guards), readings()))
 
     async def endpoint(_: Request) -> Response:
         return Response(metrics.text(), media_type=CONTENT_TYPE)

@@ -11,9 +11,12 @@ REQUEST_HEADERS = (
     "Authorization",
     "Apollo-Require-Preflight",
     "GraphQL-Require-Preflight",
+    "Idempotency-Key",
+    "Last-Event-ID",
     "X-Apollo-Operation-Name",
     "X-Gateway-Deadline-Ms",
     "X-Gateway-Explain",
+    "X-GraphQL-Event-Stream-Token",
     "X-Request-Id",
 )
 ANSWER_HEADERS = ("Retry-After", "X-Request-Id")
@@ -29,7 +32,7 @@ class Cors:
         self._open = CORSMiddleware(
             app,
             allow_origins=settings.cors_origins,
-            allow_methods=("GET", "POST") if settings.get else ("POST",),
+            allow_methods=("GET", "POST", "PUT", "DELETE"),
             allow_headers=(*REQUEST_HEADERS, *settings.cors_headers),
             allow_credentials=settings.cors_credentials,
             expose_headers=ANSWER_HEADERS,

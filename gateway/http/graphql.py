@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from time import monotonic
+from typing import Any, cast
 
 from starlette.types import Message, Receive, Scope, Send
 
 from gateway.config import Settings
+from gateway.context import NO_VALUES
 from gateway.deadlines import Deadlines
 from gateway.errors import (
     BadHttp,
@@ -30,16 +32,19 @@ from gateway.errors import (
 )
 from gateway.graph.fields import ContextFunction
 from gateway.http import requests, statuses
+from gateway.http.clients import Clients
 from gateway.http.gate import Gate
 from gateway.http.identity import values_of
-from gateway.http.media import GRAPHQL, JSON, accepted, is_json
+from gateway.http.media import EVENTS, GRAPHQL, JSON, accepted, accepts_events, is_json
 from gateway.http.middleware import EXCHANGE, Exchange
+from gateway.http.sse import EventStreams, is_about_a_stream, resumed
 from gateway.service import Request, Response, Service
 
 GRACE_S = 0.2  # how much later than the service's own deadline the request is cut
 LOOK_FOR_CLIENT_AFTER_S = 0.1  # from then on a client that leaves ends the work; quick requests do not pay for it
 LINGER_S = 1.0
 DEADLINE_MIN_MS = 50
+IDEMPOTENCY_KEY_MAX = 255  # characters
 LONG_BODY = 32 * 1024  # bytes; one of 1 MiB takes up to 50 ms to be read strictly, which is done beside the loop
 LARGE_BYTES = 64 * 1024  # of an answer that is not added to others that nobody takes
 
@@ -59,9 +64,17 @@ class GraphQLEndpoint:
     """The ASGI application at ``/graphql``. GET is for queries alone, and only where the settings serve it."""
 
     def __init__(
-        self, service: Service, settings: Settings, is_over: Callable[[], bool], gate: Gate, context: ContextFunction | None = None
+        self,
+        service: Service,
+        settings: Settings,
+        is_over: Callable[[], bool],
+        gate: Gate,
+        context: ContextFunction | None,
+        clients: Clients,
     ) -> None:
-        self._service = service
+        self.service = self._service = service
+        self.settings = settings
+        self._events = EventStreams(self, clients)
         self._gate = gate
         self._context = context
         self._is_over = is_over  # whether answers that are not taken hold too much memory
@@ -83,42 +96,54 @@ class GraphQLEndpoint:
         accepted_type: bytes | None = None
         request: Request | None = None
         challenge: bytes | None = None
+        written: list[str] = []
         deadline_s = self._deadline_s
         try:
+            if is_about_a_stream(scope, exchange.headers):
+                await self._events.single(scope, exchange, receive, send)
+                return
+            accept = exchange.headers.get(b"accept")
+            takes_events = accept is not None and b"event-stream" in accept and accepts_events(accept)
             asked = exchange.headers.get(b"x-gateway-deadline-ms")
             if asked is not None:
                 deadline_s = min(deadline_s, _deadline_s(asked))
             limit = self._deadlines.within(deadline_s + GRACE_S)
             with limit:
-                accepted_type = self._check(scope, exchange)
+                accepted_type = self._check(scope, exchange, takes_events=takes_events)
                 # One limit for both, moved between them: a second one would cost every request.
                 end = limit.when
                 limit.when = end - max(0.0, deadline_s + GRACE_S - self._body_timeout_s)
                 request = await self._read(scope, exchange, receive)
                 limit.when = end
                 exchange.operation = request.operation_name
-                response = await self._answer(request, scope, exchange, receive, deadline_s)
+                answered = await self._answer(request, scope, exchange, receive, deadline_s, written, takes_events=takes_events)
+            if takes_events and (accepted_type is EVENTS or not isinstance(answered, Response)):
+                await self._events.distinct(answered, exchange, receive, send)
+                return
+            response = cast("Response", answered)
         except ClientGoneError:
             return
         except TimeoutError:
-            response = self._service.refuse(DeadlineExceeded(deadline_s) if request else self._late(deadline_s))
+            response = self._service.refuse(DeadlineExceeded(deadline_s) if request else self._late(deadline_s), written)
         except GatewayError as exc:
             response = self._service.refuse(exc)
             challenge = exc.challenge.encode() if isinstance(exc, Unauthorized) else None
 
         if len(response.body) > LARGE_BYTES and self._is_over():
-            response = self._service.refuse(Overloaded("Too many answers wait to be read by their clients; try again later."))
+            response = self._service.refuse(Overloaded("Too many answers wait to be read by their clients; try again later."), written)
         status = response.status
         if status != 200 or response.partial:
             status = self._statuses(response, accepted_type, request is not None)
         content_type = _content_type(status, accepted_type)
-        if status not in _WITH_MORE_HEADERS and not exchange.has_unread_body:
+        if status not in _WITH_MORE_HEADERS and not exchange.has_unread_body and not response.retry_after_s:
             lines = b"%b: %b\r\ncontent-length: %d\r\n%b: %b\r\n" % (*content_type, len(response.body), *_NO_STORE)
             if exchange.answer(status, lines, response.body):
                 return
         headers = [content_type, (b"content-length", b"%d" % len(response.body)), _NO_STORE]
         if status == MethodNotAllowed.http_status:
             headers.append((b"allow", b"POST") if request else self._allow)
+        if response.retry_after_s:
+            headers.append((b"retry-after", b"%d" % response.retry_after_s))
         if challenge is not None:
             headers.append((b"www-authenticate", challenge))
         if exchange.has_unread_body:
@@ -129,14 +154,36 @@ class GraphQLEndpoint:
             await self._linger(exchange, receive)
             await send({"type": "http.response.body", "body": b""})
 
-    def _check(self, scope: Scope, exchange: Exchange) -> bytes:
+    async def read(self, scope: Scope, exchange: Exchange, receive: Receive) -> Request:
+        """Return the request of a POST within the time that it may take to come; an error where it is refused whatever its body."""
+        exchange.is_quiet = False
+        self._check_post(exchange.headers)
+        try:
+            with self._deadlines.within(self._body_timeout_s):
+                return await self._read(scope, exchange, receive)
+        except TimeoutError:
+            raise self._late(self._deadline_s) from None
+
+    async def values(self, scope: Scope, exchange: Exchange) -> Mapping[str, Any]:
+        """Return what the graph's context function gives."""
+        if self._context is None:
+            return NO_VALUES
+        try:
+            with self._deadlines.within(self._deadline_s):
+                return await values_of(self._context, scope, exchange.request_id)
+        except TimeoutError:
+            raise DeadlineExceeded(self._deadline_s) from None
+
+    def _check(self, scope: Scope, exchange: Exchange, *, takes_events: bool) -> bytes:
         """Return the media type of a good answer; an error where the request is refused whatever its body."""
         method, headers = scope["method"], exchange.headers
         if method != "POST" and not (method == "GET" and self._settings.get):
             raise MethodNotAllowed(f"{method[:16]} is not allowed here; send a POST.")
         media_type = accepted(headers.get(b"accept"))
         if media_type is None:
-            raise NotAcceptable("Answers are application/graphql-response+json or application/json.")
+            if not takes_events:
+                raise NotAcceptable("Answers are application/graphql-response+json or application/json, or text/event-stream.")
+            media_type = EVENTS
         if method == "GET":
             self._check_get(scope, exchange)
         else:
@@ -185,8 +232,10 @@ class GraphQLEndpoint:
         depth_max = self._depth_max
         if scope["method"] == "GET":
             return requests.from_query_string(scope["query_string"], depth_max=depth_max, explain=what)
+        key = exchange.headers.get(b"idempotency-key")
+        once = None if key is None else _idempotency_key(key)
         body = await self._body(exchange, receive)
-        read = partial(requests.from_body, body, depth_max=depth_max, values_max=self._values_max, explain=what)
+        read = partial(requests.from_body, body, depth_max=depth_max, values_max=self._values_max, explain=what, idempotency_key=once)
         if len(body) < LONG_BODY:
             return read()
         return await asyncio.get_running_loop().run_in_executor(self._decoding, read)
@@ -233,21 +282,36 @@ class GraphQLEndpoint:
                         return
                     size += len(message["body"])
 
-    async def _answer(self, request: Request, scope: Scope, exchange: Exchange, receive: Receive, deadline_s: float) -> Response:
+    async def _answer(
+        self,
+        request: Request,
+        scope: Scope,
+        exchange: Exchange,
+        receive: Receive,
+        deadline_s: float,
+        written: list[str],
+        *,
+        takes_events: bool,
+    ) -> Response | AsyncGenerator[Response, None]:
         """Return the service's answer, once it is its turn; ClientGoneError when the client leaves while it is made."""
         if not self._gate.enters():
             begun = monotonic()
             await self._gate.enter()
             deadline_s -= monotonic() - begun
         watch = _Watch(receive, self._deadlines)
+        answer: Any = self._service.answer
+        if takes_events:
+            answer = self._service.subscribe
+            request = resumed(request, exchange.headers)
         try:
             if self._context is None:
-                return await self._service.answer(request, request_id=exchange.request_id, deadline_s=deadline_s)
+                return cast("Response", await answer(request, request_id=exchange.request_id, deadline_s=deadline_s, written=written))
             started = monotonic()
             values = await values_of(self._context, scope, exchange.request_id)
-            return await self._service.answer(
-                request, request_id=exchange.request_id, deadline_s=deadline_s, values=values, started=started
+            told = await answer(
+                request, request_id=exchange.request_id, deadline_s=deadline_s, values=values, started=started, written=written
             )
+            return cast("Response", told)
         except asyncio.CancelledError:
             if watch.take_back():
                 raise ClientGoneError from None
@@ -295,6 +359,13 @@ def _deadline_s(asked: bytes) -> float:
     if not asked.isdigit() or int(digits or b"0") < DEADLINE_MIN_MS:
         raise BadHttp(f"X-Gateway-Deadline-Ms must be an integer, at least {DEADLINE_MIN_MS}.")
     return int(digits) / 1_000
+
+
+def _idempotency_key(given: bytes) -> str:
+    """Return an Idempotency-Key: any visible characters."""
+    if not 0 < len(given) <= IDEMPOTENCY_KEY_MAX or not all(0x21 <= byte <= 0x7E for byte in given):
+        raise BadHttp(f"Idempotency-Key must be 1 to {IDEMPOTENCY_KEY_MAX} visible characters of ASCII.")
+    return given.decode()
 
 
 def _content_type(status: int, accepted_type: bytes | None) -> tuple[bytes, bytes]:

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 JSON = b"application/json"
 GRAPHQL = b"application/graphql-response+json"
+EVENTS = b"text/event-stream"
 
 _LONGEST_HEADER = 1_000  # longer ones are cut: nobody accepts that much
 _LONGEST_KNOWN = 250  # longer ones are not remembered; 250 bytes are more than any browser's
@@ -26,6 +27,13 @@ def accepted(accept: bytes | None) -> bytes | None:
     if not accept:
         return JSON
     return _accepted(accept) if len(accept) <= _LONGEST_KNOWN else _accepted.__wrapped__(accept)
+
+
+@lru_cache(maxsize=64)
+def accepts_events(accept: bytes) -> bool:
+    """Return whether a client names streams of events among what it takes; ranges such as ``*/*`` do not."""
+    items = _items(accept.decode("latin-1")[:_LONGEST_HEADER])
+    return any(name == EVENTS.decode() and quality > 0 for name, quality in items)
 
 
 def is_json(content_type: bytes | None) -> bool:

@@ -38,10 +38,11 @@ Write = Callable[[int, bytes, bytes], bool]  # status, header lines, body; False
 class Exchange:
     """A request and its answer, as the middleware and the endpoint below it share them. Header names are lower case."""
 
-    __slots__ = ("_write", "has_unread_body", "headers", "is_quiet", "operation", "received", "request_id", "status")
+    __slots__ = ("_cycle", "_write", "has_unread_body", "headers", "is_quiet", "operation", "received", "request_id", "status")
 
-    def __init__(self, headers: dict[bytes, bytes], request_id: str, write: Write | None = None) -> None:
+    def __init__(self, headers: dict[bytes, bytes], request_id: str, write: Write | None = None, cycle: Any = None) -> None:
         self._write = write
+        self._cycle = cycle
         self.headers = headers
         self.request_id = request_id
         self.received = 0  # bytes of a body that came in pieces
@@ -60,9 +61,15 @@ class Exchange:
         self.status = status
         return True
 
+    def cut(self, last: bytes) -> None:
+        """End an answer that has begun, behind what its client did not take, if the connection can; else it is cut where it is."""
+        write_last = getattr(self._cycle, "write_last", None)
+        if write_last is not None:
+            write_last(last)
+
     def end(self) -> None:
         """Let go of the connection, which has this in its scope: in a circle they were left to the garbage collector."""
-        self._write = None
+        self._write = self._cycle = None
 
 
 class ExchangeMiddleware:
@@ -85,9 +92,10 @@ class ExchangeMiddleware:
             return
         started = perf_counter()
         headers = read_headers(scope)
-        # A connection of ours takes an answer in one piece, too (protocol.Cycle).
-        write: Write | None = getattr(getattr(send, "__self__", None), "write_whole", None) if self._is_whole else None
-        exchange = scope[EXCHANGE] = Exchange(headers, request_id(headers.get(b"x-request-id")), write)
+        # A connection of ours takes an answer in one piece, too (cycle.Cycle).
+        cycle = getattr(send, "__self__", None)
+        write: Write | None = getattr(cycle, "write_whole", None) if self._is_whole else None
+        exchange = scope[EXCHANGE] = Exchange(headers, request_id(headers.get(b"x-request-id")), write, cycle)
         direct = self.direct.get(scope["path"])
         refusal: GatewayError | None = scope.get(REFUSAL)
         if refusal is None and (host := headers.get(b"host")) not in self.hosts.known:

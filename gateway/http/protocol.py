@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import httptools
 import orjson
@@ -20,6 +20,9 @@ from uvicorn.server import ServerState
 from gateway.config import Settings
 from gateway.deadlines import Alarm, Deadlines
 from gateway.errors import BadHttp, GatewayError, HeadersTooLarge, Overloaded, RequestTimeout, UriTooLong
+from gateway.http.clients import Clients
+from gateway.http.cycle import Cycle
+from gateway.http.frames import Socket, SocketLimits, socket_scope
 from gateway.http.gate import Gate
 from gateway.http.media import GRAPHQL
 from gateway.http.middleware import REFUSAL, SAFE_HEADERS, request_id
@@ -32,7 +35,6 @@ BODY_GRACE_S = 2.0
 # A refused body is dropped up to twice the limit; what exceeds this has no end (trailers, extensions of chunks).
 BODY_LIMITS = 4
 LINGER_S = 1.0
-COPIED_BYTES = 64 * 1024  # of a body that is put behind its head, so that both are one write
 
 _BETWEEN, _HEAD, _BODY = range(3)  # where in a message a connection is
 
@@ -45,6 +47,14 @@ class Edge:
         self.deadlines = Deadlines()
         self.unread = Unread(timeout_s=settings.unread_timeout_s, limit_bytes=settings.unread_limit_bytes)
         self.gate = Gate(settings.requests_max, settings.requests_waiting_max, settings.requests_wait_s)
+        self.clients = Clients(settings)
+        self.socket_limits = SocketLimits(
+            message_limit_bytes=settings.socket_message_limit_bytes,
+            messages_per_s=settings.socket_messages_per_s,
+            ping_s=settings.stream_ping_s,
+            deadlines=self.deadlines,
+            unread=self.unread,
+        )
         self.headers_max = settings.headers_max
         # A head of fewer bytes, and few headers, needs no closer look.
         self.plain_bytes = min(settings.url_limit_bytes, settings.header_limit_bytes)
@@ -54,34 +64,6 @@ class Edge:
     def readings(self) -> Iterator[Reading]:
         yield from self.unread.readings()
         yield from self.gate.readings()
-
-
-class Cycle(RequestResponseCycle):
-    """A request and its answer, which may be written in one piece."""
-
-    def write_whole(self, status: int, headers: bytes, body: bytes) -> bool:
-        """Write an answer whose header lines are known to be sound; False where it must go through ``send``, message by message."""
-        if self.flow.write_paused or self.response_started or self.scope["method"] == "HEAD":
-            return False
-        if self.disconnected:
-            return True
-        self.response_started = self.response_complete = True
-        self.waiting_for_100_continue = False
-        head = [STATUS_LINE[status]]
-        for name, value in self.default_headers:
-            head += name, b": ", value, b"\r\n"
-        head += headers, b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
-        if len(body) < COPIED_BYTES:
-            head.append(body)
-            self.transport.write(b"".join(head))
-        else:
-            self.transport.write(b"".join(head))
-            self.transport.write(body)
-        self.message_event.set()
-        if not self.keep_alive:
-            self.transport.close()
-        self.on_response()
-        return True
 
 
 class Protocol(HttpToolsProtocol):
@@ -139,9 +121,11 @@ class Protocol(HttpToolsProtocol):
         except httptools.HttpParserError:
             self._malformed()
             return
-        except httptools.HttpParserUpgrade:
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._is_deaf:
+                return
             if self._should_upgrade():
-                self.handle_websocket_upgrade()
+                self._become_socket(data[upgrade.args[0] :])
             else:
                 self._decline_upgrade()
             return
@@ -181,6 +165,8 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
+        if self.parser.should_upgrade() and self._should_upgrade():
+            return
         self.cycle.__class__ = Cycle  # its task has not run yet
         self._part = _BODY
         if not self.pipeline:
@@ -204,6 +190,8 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
+        if self.parser.should_upgrade() and self._should_upgrade():
+            return
         self._part = _BETWEEN
         if self._alarm is not None:
             self._disarm()
@@ -308,6 +296,33 @@ class Protocol(HttpToolsProtocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
             self._answer(error)
+
+    def _should_upgrade(self) -> bool:
+        """Return whether this is the handshake of a socket: anything else with Upgrade is answered in HTTP/1.1."""
+        if self._get_upgrade() != b"websocket" or self.parser.get_method() != b"GET" or self.parser.get_http_version() != "1.1":
+            return False
+        headers = dict(self.headers)
+        return b"sec-websocket-key" in headers and b"transfer-encoding" not in headers and headers.get(b"content-length", b"0") == b"0"
+
+    def _become_socket(self, rest: bytes) -> None:
+        """Hand the connection over to a socket. Where answers are still to be written before, it is closed behind them."""
+        self._disarm()
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._is_deaf = True
+            self.cycle.keep_alive = False
+            return
+        refusal = self._refusal()
+        if refusal is not None:
+            self._answer(refusal)
+            return
+        self.connections.discard(self)
+        if self._reader is not None:
+            self._edge.unread.forget(self._reader)
+        url = httptools.parse_url(self.url)
+        scope = socket_scope(cast("dict[str, Any]", self.scope), self.headers, url.path, url.query or b"")
+        socket = Socket(self.app, scope, self.transport, self.loop, self.server_state, self._edge.socket_limits)
+        self.transport.set_protocol(socket)
+        socket.begin(rest)
 
     def _decline_upgrade(self) -> None:
         """Answer in HTTP/1.1 and close: the parser takes what follows, a body too, for the other protocol's."""

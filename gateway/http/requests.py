@@ -20,9 +20,11 @@ _INTEGER_LENGTH = 20  # characters of every integer of 64 bits
 _I64_MIN, _U64_MAX = -(2**63), 2**64 - 1
 
 
-def from_body(body: bytes, *, depth_max: int, values_max: int = VALUES_MAX, explain: str | None = None) -> Request:
+def from_body(
+    body: bytes, *, depth_max: int, values_max: int = VALUES_MAX, explain: str | None = None, idempotency_key: str | None = None
+) -> Request:
     """Return the request in a POST's body. BadJson, BadRequest or BatchingOff say what is wrong with it."""
-    return _request(decode(body, depth_max, values_max), mutation_allowed=True, explain=explain)
+    return _request(decode(body, depth_max, values_max), mutation_allowed=True, explain=explain, idempotency_key=idempotency_key)
 
 
 def from_query_string(query_string: bytes, *, depth_max: int, explain: str | None = None) -> Request:
@@ -45,6 +47,11 @@ def from_query_string(query_string: bytes, *, depth_max: int, explain: str | Non
             fields.pop(name, None)
     fields["operationName"] = fields.get("operationName") or None
     return _request(fields, mutation_allowed=False, explain=explain)
+
+
+def from_payload(payload: Any) -> Request:
+    """Return the request in the payload of a message, which is decoded already."""
+    return _request(payload, mutation_allowed=True, explain=None)
 
 
 def decode(body: bytes, depth_max: int, values_max: int = VALUES_MAX) -> Any:
@@ -71,7 +78,7 @@ def decode(body: bytes, depth_max: int, values_max: int = VALUES_MAX) -> Any:
     return value
 
 
-def _request(fields: Any, *, mutation_allowed: bool, explain: str | None) -> Request:
+def _request(fields: Any, *, mutation_allowed: bool, explain: str | None, idempotency_key: str | None = None) -> Request:
     if not isinstance(fields, dict):
         if isinstance(fields, list) and fields:
             raise BatchingOff("Batching is off: send one request at a time, as a JSON object.")
@@ -86,6 +93,7 @@ def _request(fields: Any, *, mutation_allowed: bool, explain: str | None) -> Req
         extensions=_of_type(fields, "extensions", dict, "an object"),
         mutation_allowed=mutation_allowed,
         explain=explain,
+        idempotency_key=idempotency_key,
     )
 
 

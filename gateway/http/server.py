@@ -60,7 +60,7 @@ def run(app: Application, settings: Settings, listener: socket.socket | None = N
     # uvicorn raises the signal again once it has shut down; it then finds this, which ends the process in good order.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
-    _Server(configured(app), on_ready).run(sockets=[listener or bind(settings)])
+    _Server(app, on_ready).run(sockets=[listener or bind(settings)])
 
 
 def configured(app: Application) -> uvicorn.Config:
@@ -82,8 +82,9 @@ def configured(app: Application) -> uvicorn.Config:
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None] | None) -> None:
-        super().__init__(config)
+    def __init__(self, app: Application, on_ready: Callable[[], None] | None) -> None:
+        super().__init__(configured(app))
+        self._app = app
         self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -91,6 +92,10 @@ class _Server(uvicorn.Server):
         settle()
         if self.started and self._on_ready is not None:
             self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._app.edge.clients.end()
+        await super().shutdown(sockets)
 
 
 def settle() -> None:

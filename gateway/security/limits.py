@@ -1,8 +1,8 @@
 """How much a request may ask for, and what is said when it asks for more. Pure: no I/O, no clock.
 
 A limit that is broken is a ``LimitExceeded`` with its code, the limit, the actual value and the setting. With ``limits = "measure"`` it is
-only noted, for the log, a metric and ``extensions.limits``, as long as it is broken less than ten times over; limits that protect the
-process itself are enforced always.
+only noted, for the log, a metric and ``extensions.limits``, as long as it is broken less than ten times over, and a filter is not beyond
+what every kind of store answers; limits that protect the process itself are enforced always.
 """
 
 from __future__ import annotations
@@ -14,10 +14,17 @@ from typing import Any, Literal
 import orjson
 
 from gateway.errors import LimitExceeded, TextLimitExceeded
+from gateway.stores.requests.conditions import CONDITIONS_MOST, ITEMS_MOST, LEVELS_MOST, TEXT_MOST
 
 SATURATED = 1_000_000_000  # numbers that only ever grow stop here, above every limit
 SHORT_BYTES = 16 * 1024  # of variables that nobody looks at twice
 MEASURE_FACTOR = 10  # so many times over a limit is too much also where limits are only measured
+_MOST = {
+    "filter_conditions_max": CONDITIONS_MOST,
+    "filter_depth_max": LEVELS_MOST,
+    "filter_in_max": ITEMS_MOST,
+    "filter_text_max": TEXT_MOST,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +54,7 @@ class Limits:
     variables_limit_bytes: int = 256 * 1024
     variables_depth_max: int = 32
     variables_list_max: int = 1_000
-    variables_values_max: int = 5_000
+    variables_values_max: int = 10_000
 
     arguments_values_max: int = 20_000
 
@@ -79,7 +86,8 @@ class Limits:
             return []
         message = f"{what} {actual:,} {unit}; at most {limit:,} are allowed (setting {setting})."
         error = kind(code, message, limit=limit, actual=actual, setting=setting)
-        error.is_enforced = always or self.limits == "enforce" or actual > MEASURE_FACTOR * limit
+        most = MEASURE_FACTOR * limit
+        error.is_enforced = always or self.limits == "enforce" or actual > min(most, _MOST.get(setting, most))
         return [error]
 
 

@@ -53,7 +53,8 @@ class Stores:
     """The stores of the settings by name. Equal URLs share one pool; errors carry the name that was asked.
 
     ``layers`` stand in the way of all that a request of a client asks (``funnel.py``), the first of them outermost. ``calls`` counts what
-    reached a store, by ``"store.collection"``: a split batch counts once per part.
+    reached a store, by ``"store.collection"``: a split batch counts once per part. ``wrong_values`` counts values of other types than their
+    columns', by store, collection and column.
     """
 
     def __init__(
@@ -118,6 +119,10 @@ class Stores:
     def guards(self) -> Mapping[str, Guard]:
         """What stands before the pool of each store, by the store's name."""
         return self.funnel.guards
+
+    @property
+    def wrong_values(self) -> Counter[tuple[str, str, str]]:
+        return self.funnel.wrong_values
 
     def kind(self, name: str) -> str:
         return self[name].kind
@@ -194,7 +199,7 @@ class _Operator:
     timeout_s: float | None
     started: float = field(default_factory=time.monotonic)
     trace: list[StoreCall] | None = None
-    transaction: Transaction | None = None
+    within: Transaction | None = None
 
     def seconds(self, limit: float) -> float:
         return limit if self.timeout_s is None else self.timeout_s

@@ -25,9 +25,9 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from gateway.deadlines import Deadlines
-from gateway.errors import AbilityMissing, GatewayError, StoreTimeout, StoreUnavailable, WrongValue
+from gateway.errors import AbilityMissing, Conflict, Contended, GatewayError, StoreTimeout, StoreUnavailable, WrongValue
 from gateway.stores.base import Request, Store, Transaction, statements
-from gateway.stores.guards import Protection, guards_of
+from gateway.stores.guards import Guard, Protection, guards_of
 from gateway.stores.kinds import Kind, kind_named, listed
 from gateway.stores.requests import ABILITIES, Ability
 from gateway.stores.unchecked import Look, Unchecked
@@ -56,7 +56,7 @@ class Caller(Protocol):
 
     started: float
     trace: list[StoreCall] | None
-    transaction: Transaction | None  # what answers its writes, where that is not the store itself
+    within: Transaction | None  # what answers its writes, where that is not the store itself
 
     def seconds(self, limit: float) -> float:
         """Return the seconds that a call may take whose own limit is ``limit``; DeadlineExceeded where there are none left."""
@@ -80,7 +80,11 @@ class StoresByName(dict[str, Store]):
 
 
 class Funnel:
-    """The layers before some stores. ``calls`` counts what reached a store, by ``"store.collection"``: once per part."""
+    """The layers before some stores. ``calls`` counts what reached a store, by ``"store.collection"``: once per part.
+
+    ``wrong_values`` counts the values that stores answered which are not of their column's type, by store, collection (or native query)
+    and column: what was read twice is counted twice. It has at most an entry for each declared column.
+    """
 
     def __init__(
         self,
@@ -94,9 +98,10 @@ class Funnel:
         self._stores = stores
         self.guards = guards_of(stores, protection or Protection())
         self.timeout_s = timeout_s
-        self._write_timeout_s = write_timeout_s
+        self.write_timeout_s = write_timeout_s
         self._deadlines = Deadlines()
         self.calls: Counter[str] = Counter()
+        self.wrong_values: Counter[tuple[str, str, str]] = Counter()
         self._last = self._refuse(self._split(self._call))
         self._layers = tuple(layers)
         self.held: Unchecked | None = None
@@ -184,11 +189,11 @@ class Funnel:
         store = self._stores[name]
         if not request.is_write:
             limit, answers = self.timeout_s, store.answer
-        elif caller.transaction is None:
-            limit, answers = self._write_timeout_s, store.answer
+        elif caller.within is None:
+            limit, answers = self.write_timeout_s, store.answer
         else:  # which has its connection already
             self.calls[f"{name}.{request.about}"] += 1
-            answer = await self._answered(name, request, caller.transaction.answer, caller.seconds(self._write_timeout_s))
+            answer = await self._answered(name, request, caller.within.answer, caller.seconds(self.write_timeout_s))
             return self._checked(name, store, request, answer, caller)
         guard = self.guards[name]
         if not guard.enters():
@@ -234,7 +239,17 @@ class Funnel:
         checks = request.checks
         if checks is None or checks.hold(request.rows_of(answer)):
             return answer
-        return request.with_rows(answer, checks.replacing(f"{name}.{request.about}", caller.found_wrong))
+        counts: Counter[str] = Counter()
+        replaced = request.with_rows(answer, checks.replacing(f"{name}.{request.about}", caller.found_wrong, counts))
+        self.wrong_values.update({(name, request.about, column): count for column, count in counts.items()})
+        return replaced
+
+    async def place(self, name: str, seconds: float) -> Guard:
+        """Take a place in the pool of a store, for a transaction; whoever has it leaves its guard afterwards."""
+        guard = self.guards[name]
+        if not guard.enters():
+            await guard.enter(name, seconds)
+        return guard
 
     async def within(self, name: str, seconds: float, call: Callable[[], Awaitable[T]]) -> T:
         """Return what a call to the store ``name`` that is no request gives, awaited as one that is."""
@@ -272,10 +287,17 @@ def _is_as_asked(error: Exception, store: str) -> bool:
 
 def _named(error: Exception, store: str, seconds: float) -> Exception:
     """Return the error with the name of the store that was asked."""
+    if isinstance(error, Contended):
+        return Contended(store)
     if isinstance(error, StoreUnavailable):
-        return StoreUnavailable(store, error.reason, error.told)
+        unavailable = StoreUnavailable(store, error.reason, error.told)
+        unavailable.extensions.update((name, value) for name, value in error.extensions.items() if name not in ("code", "store"))
+        return unavailable
     if isinstance(error, GatewayError) and not isinstance(error, StoreTimeout):
-        return type(error)(error.message, **{n: value for n, value in error.extensions.items() if n not in ("code", "store")}, store=store)
+        named = type(error)(error.message, **{n: value for n, value in error.extensions.items() if n not in ("code", "store")}, store=store)
+        if isinstance(error, Conflict) and isinstance(named, Conflict):
+            named.collection, named.columns = error.collection, error.columns
+        return named
     return StoreTimeout(store, error.seconds if isinstance(error, StoreTimeout) else seconds)
 
 

@@ -17,7 +17,7 @@ from random import uniform
 from time import monotonic
 from typing import Literal
 
-from gateway.errors import PoolExhausted, StoreUnavailable
+from gateway.errors import GatewayError, PoolExhausted, StoreTimeout, StoreUnavailable
 from gateway.places import Places
 from gateway.stores.base import Store
 from gateway.stores.reasons import Reason
@@ -120,6 +120,15 @@ class Guard:
         """Give a place back, where nobody knows whether the store would have answered: the call was given up."""
         self._places.give_back()
         self._unprobe()
+
+    def leave_after(self, error: BaseException | None) -> None:
+        """Give a place back, after what came of the call; None: it was answered."""
+        if isinstance(error, StoreUnavailable | StoreTimeout):
+            self.leave(failed=True)
+        elif error is None or isinstance(error, GatewayError):
+            self.leave(failed=False)
+        else:
+            self.leave_unjudged()
 
     def may_retry(self, error: StoreUnavailable) -> bool:
         """Whether a read that met ``error`` is asked once more: its connection was lost, and not too many were asked twice lately."""

@@ -63,7 +63,9 @@ def page_of(rows: list[Row], page: Page | None) -> Slice:
 def conflict(store: str, collection: str, columns: Sequence[str]) -> Conflict:
     """Return the error of a row whose values of ``columns`` another row has, where no two may; no columns where nobody says which."""
     has = f"has the same {', '.join(columns)}" if columns else "already has a value that must be unique"
-    return Conflict(f"Another row of {collection} {has}.", store=store)
+    error = Conflict(f"Another row of {collection} {has}.", store=store)
+    error.collection, error.columns = collection, tuple(columns)
+    return error
 
 
 def nulls_last(values: Sequence[Value]) -> tuple[Any, ...]:

@@ -8,6 +8,7 @@ where something is wrong is each value looked at by itself.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from itertools import chain
@@ -74,11 +75,11 @@ class Checks:
         """Return whether every value is of its column's type."""
         return self._have_types(rows) and all(has_form([row[place] for row in rows]) for place, has_form in self._forms)
 
-    def replacing(self, name: str, told: Callable[[WrongValue], None]) -> Callable[[Row], Row]:
+    def replacing(self, name: str, told: Callable[[WrongValue], None], counts: Counter[str]) -> Callable[[Row], Row]:
         """Return a function from a row to the same with a WrongValue in place of each wrong value.
 
-        One error stands for all values of a column that are wrong in the same way, and ``told`` has each of them once. ``name`` is the
-        store's and the collection's.
+        One error stands for all values of a column that are wrong in the same way, and ``told`` has each of them once; ``counts`` has every
+        value, by its column's name. ``name`` is the store's and the collection's.
         """
         errors: dict[tuple[str, str], WrongValue] = {}
 
@@ -86,6 +87,7 @@ class Checks:
             found = found_in_place_of(column, value)
             if found is None:
                 return value
+            counts[column.name] += 1
             error = errors.get((column.name, found))
             if error is None:
                 error = errors[column.name, found] = WrongValue(f"{name}.{column.name}", expected=column.type.upper(), found=found)

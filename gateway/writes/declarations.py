@@ -16,6 +16,8 @@ from typing import Any
 
 from gateway.stores.base import Collection, Row, Value
 
+AUDIT = "audit"  # the target that has the audit, where that is in a store of its own; no other has this name
+
 State = Mapping[str, Value]  # an aggregate's row: every column of its collection, as wire values
 
 
@@ -32,6 +34,16 @@ class Replica:
     target: Collection
     by: str
     rows: Callable[[State], Iterable[Row]]
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """The ``rows`` of a copy: one, of the columns of the same names."""
+
+    names: tuple[str, ...]
+
+    def __call__(self, state: State) -> Iterable[Row]:
+        return (tuple([state[column] for column in self.names]),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +71,11 @@ class FollowUp:
 Target = Replica | Cascade | FollowUp
 
 
+def ends_of(target: Target) -> tuple[Collection, ...]:
+    """Return the collections of a target: where it is from, and where it leads."""
+    return (target.source,) if isinstance(target, FollowUp) else (target.source, target.target)
+
+
 def replicate(
     source: Collection,
     *,
@@ -68,13 +85,7 @@ def replicate(
     name: str = "",
 ) -> Replica:
     """Keep ``to`` in step with ``source``. Without ``rows`` it is a copy: of the columns of the same name, by its own key."""
-    if rows is None:
-        names = to.names
-
-        def rows(state: State) -> Iterable[Row]:
-            return (tuple([state[column] for column in names]),)
-
-    return Replica(name or f"{source.name}>{to.name}", source, to, to.key_name if by is None else by, rows)
+    return Replica(name or f"{source.name}>{to.name}", source, to, to.key_name if by is None else by, rows or Copied(to.names))
 
 
 def cascade(source: Collection, *, to: Collection, by: str, name: str = "") -> Cascade:
@@ -83,4 +94,5 @@ def cascade(source: Collection, *, to: Collection, by: str, name: str = "") -> C
 
 
 def follow_up(source: Collection, *, name: str, run: Callable[[Any, State, Any], Awaitable[None]]) -> FollowUp:
+    """Have ``run`` done after those writes of ``source`` that ask for it by ``name``: ``tx.deliver(name, source, key, payload)``."""
     return FollowUp(name, source, run)

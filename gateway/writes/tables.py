@@ -1,7 +1,8 @@
 """The gateway's own tables: in each store that is written, beside what is written, so that one transaction holds both.
 
 They are collections as others are, so that every kind of store has them by its own means. Names begin with ``crossgraph_`` (``OURS`` of
-``stores/migrating.py``). Times are the gateway's clock where they tell when something was done, the database's where they are leases.
+``stores/migrating.py``). Times are the gateway's clock where they tell when something was done, the database's where they are leases: of
+milliseconds, which are what all kinds hold.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from functools import lru_cache
 from gateway.stores.base import Collection, Column, Index, Type
 
 PENDING, PARKED = "pending", "parked"  # states of a delivery; one that is done is gone
+DUE = "2000-01-01T00:00:00.000Z"  # when a delivery is due at first: at once, whatever clocks say
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ def tables_of(store: str) -> Tables:
             Column("version", Type.INT),
             Column("action"),  # insert, update, delete
             Column("state", Type.JSON, nullable=True),  # all columns by name, as wire values; null where it was deleted
-            Column("at", Type.TIME, precision=6),
+            Column("at", Type.TIME),
             Column("position", Type.INT, nullable=True),
             indexes=(Index(("noun", "key", "version"), unique=True), Index(("position",)), Index(("noun", "position"))),
         ),
@@ -72,9 +74,9 @@ def tables_of(store: str) -> Tables:
             Column("version", Type.INT),
             Column("state"),
             Column("attempts", Type.INT),
-            Column("next_at", Type.TIME, precision=6),
+            Column("next_at", Type.TIME),
             Column("lease_owner", nullable=True),
-            Column("lease_until", Type.TIME, nullable=True, precision=6),
+            Column("lease_until", Type.TIME, nullable=True),
             Column("error", nullable=True),
             Column("payload", Type.JSON, nullable=True),  # what the writer told besides the state
             key=("outbox", "target"),
@@ -97,14 +99,14 @@ def tables_of(store: str) -> Tables:
             Column("id"),  # who, which field and which key, in one text (``idempotency.py``)
             Column("hash"),
             Column("outcome", Type.JSON),
-            Column("at", Type.TIME, precision=6),
+            Column("at", Type.TIME),
             indexes=(Index(("at",)),),
         ),
         audit=_own(
             store,
             "crossgraph_audit",
             Column("id"),
-            Column("at", Type.TIME, precision=6),
+            Column("at", Type.TIME),
             Column("subject"),
             Column("request_id"),
             Column("field"),  # of the mutation
@@ -123,7 +125,7 @@ def tables_of(store: str) -> Tables:
             "crossgraph_leases",
             Column("id"),
             Column("owner", nullable=True),
-            Column("until", Type.TIME, nullable=True, precision=6),
+            Column("until", Type.TIME, nullable=True),
             Column("value", Type.INT),
         ),
     )

@@ -17,6 +17,7 @@ from contextlib import AsyncExitStack
 
 import orjson
 
+from gateway.migrating import migrate
 from gateway.security.limits import Limits
 from gateway.service import Request, Service
 from gateway.stores import Stores
@@ -58,7 +59,7 @@ async def _fill(stores: Stores, followees: int) -> None:
     collections = {collection.name: collection for collection in graph.collections}
     users, follows = collections["users"], collections["follows"]
     for name in graph.store_names:
-        await stores.migrate(name, [collection for collection in graph.collections if collection.store == name], None)
+        await migrate(stores, graph, name)
     now = "2024-01-01T00:00:00.000Z"
     defaults = {"active": True, "languages": [], "created_at": now, "updated_at": now}
     keys = ["big", *(f"u{number:06}" for number in range(followees))]

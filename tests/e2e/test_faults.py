@@ -21,6 +21,7 @@ from sqlalchemy import make_url
 from gateway.engine import respond
 from gateway.errors import GatewayError, StoreTimeout, StoreUnavailable
 from gateway.loading import load_folder
+from gateway.migrating import migrate
 from gateway.service import Request, Service
 from gateway.stores import Stores
 from schema import schema as graph
@@ -177,7 +178,7 @@ async def test_a_server_that_stops_nulls_its_fields_and_they_are_back_with_it(tm
         await stores.open()
         try:
             for name in graph.store_names:
-                await stores.migrate(name, [c for c in graph.collections if c.store == name], None)
+                await migrate(stores, graph, name)
             await load_folder(stores, graph.datasets, tmp_path)
             service = Service(graph, stores)
             healthy = await _answer(service)

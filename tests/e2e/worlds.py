@@ -13,6 +13,7 @@ import orjson
 import pytest
 
 from gateway.loading import LoadReport, load_folder
+from gateway.migrating import migrate
 from gateway.service import Request, Response, Service
 from gateway.stores import Stores
 from gateway.stores.funnel import Layer
@@ -86,8 +87,6 @@ async def _made(stack: AsyncExitStack, kinds: tuple[str, ...], folder: Path, run
     await stores.open()
     stack.push_async_callback(stores.close)
     for name in graph.store_names:
-        collections = [c for c in graph.collections if c.store == name]
-        assert graph.migrations is not None
-        await stores.migrate(name, collections, graph.migrations / name)
+        await migrate(stores, graph, name)
     report = await load_folder(stores, graph.datasets, folder)
     return World(Service(graph, stores), stores, runner, report)

@@ -121,6 +121,17 @@ URLS = "postgresql://, mongodb://, neo4j://, bolt:// with a host, sqlite:/// wit
         ("GATEWAY_ENVIRONMENT", "prod", "GATEWAY_ENVIRONMENT = 'prod': expected development or production"),
         ("GATEWAY_DATA_DIR", "gateway.toml", "GATEWAY_DATA_DIR = 'gateway.toml': expected a folder, or where one can be made"),
         ("GATEWAY_PAGE_MAX", "0", "GATEWAY_PAGE_MAX = '0': expected rows of a page, from 1 to 10000"),
+        (
+            "GATEWAY_FILTER_CONDITIONS_MAX",
+            "999",
+            "GATEWAY_FILTER_CONDITIONS_MAX = '999': expected a number of conditions of a filter, from 1 to 500",
+        ),
+        ("GATEWAY_FILTER_DEPTH_MAX", "21", "GATEWAY_FILTER_DEPTH_MAX = '21': expected a number of levels of a filter, from 1 to 20"),
+        (
+            "GATEWAY_FILTER_IN_MAX",
+            "40000",
+            "GATEWAY_FILTER_IN_MAX = '40000': expected a number of items of a list in a filter, from 1 to 10000",
+        ),
         ("GATEWAY_PAGE_DEFAULT", "101", "GATEWAY_PAGE_DEFAULT = '101': expected at most page_max, which is 100"),
         ("GATEWAY_STORE_TIMEOUT_S", "0", "GATEWAY_STORE_TIMEOUT_S = '0': expected seconds, more than 0 and at most 3600"),
         ("GATEWAY_STORE_TIMEOUT_S", "nan", "GATEWAY_STORE_TIMEOUT_S = 'nan': expected seconds, more than 0 and at most 3600"),

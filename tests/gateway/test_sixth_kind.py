@@ -24,6 +24,7 @@ from gateway.service import Request, Service
 from gateway.stores import Stores, kinds
 from gateway.stores.base import (
     Aggregate,
+    Bump,
     Collection,
     Column,
     Compare,
@@ -31,16 +32,22 @@ from gateway.stores.base import (
     Fetch,
     Get,
     Handlers,
+    Insert,
     Key,
+    Lock,
     Match,
     Measure,
     Native,
     NativeCall,
     Page,
+    Remove,
     Rows,
+    Together,
     Type,
+    Update,
     Upsert,
     Value,
+    Within,
 )
 from gateway.stores.base import Request as StoreRequest
 from gateway.stores.kinds import Kind, kinds_of, register
@@ -197,6 +204,13 @@ WHERE = Compare("name", "eq", "Bolt")
     ("request_", "message"),
     [
         (Fetch(THINGS, ("id",)), "fetch of things: expected a store that can page,"),
+        (Insert(THINGS, ("id",), [("d",)]), "insert of things: expected a store that can transact,"),
+        (Update(THINGS, ("a",), (("name", "Axe"),)), "update of things: expected a store that can transact,"),
+        (Remove(THINGS, ("a",)), "remove of things: expected a store that can transact,"),
+        (Lock(THINGS, ["a"]), "lock of things: expected a store that can transact,"),
+        (Together((Insert(THINGS, ("id",), [("d",)]),)), "insert of things: expected a store that can transact,"),
+        (Within(Fetch(THINGS, ("id",))), "read of things: expected a store that can page and transact,"),
+        (Bump(THINGS, "things", ["a"]), "bump of things: expected a store that can transact,"),
         (
             Fetch(THINGS, ("id",), where=WHERE, page=Page(1), count=True),
             "fetch of things: expected a store that can count, filter and page,",

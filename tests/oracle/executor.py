@@ -46,18 +46,23 @@ from gateway.engine.sources import (
     Many,
     ManyEdges,
     ManyThrough,
+    Mutation,
     NodeById,
     NodesByIds,
     One,
     Part,
     Source,
     Stats,
+    Version,
+    Written,
 )
 from gateway.engine.sources.source import SOURCE
 from gateway.errors import BatchMismatch, Bug, GatewayError
 from gateway.graph.fields import Graph
 from gateway.stores import Stores
 from gateway.stores.base import Collection, Column
+from gateway.stores.types import join_key
+from gateway.writes.tables import tables_of
 from tests.oracle.arguments import check_arguments
 from tests.oracle.asking import Asking
 from tests.oracle.filters import Record
@@ -199,10 +204,20 @@ class Executor:
                 return lambda _parent, _info, **args: self._nodes(args["ids"])
             case NodeById():
                 return lambda _parent, _info, **args: self._node(args["id"])
+            case Version():
+                return lambda parent, _info: self._version(parent)
+            case Mutation() | Written():
+                return _unwritten
         raise TypeError(f"no resolver for {source!r}")
 
     def _object(self, collection: Collection, record: Record) -> Object:
         return Object(self._types.get(collection, ""), {c.name: c for c in collection.columns}, record, collection.key[0])
+
+    async def _version(self, parent: Object) -> int:
+        collection = next(its for its in self._types if its.declared.keys() == parent._columns.keys())
+        versions = tables_of(collection.store).versions
+        record = await self._ask.row(versions, versions.key_name, join_key((collection.name, parent._values[parent._key])))
+        return 0 if record is None else int(record["version"])
 
     async def _one(self, collection: Collection, key: Any) -> Object | None:
         record = None if key is None else await self._ask.row(collection, collection.key[0], key)
@@ -362,6 +377,10 @@ def _column(parent: Any, name: str, is_id: bool) -> Any:
     value = getattr(parent, name)
     refers = parent._columns[name].refers if is_id and isinstance(parent, Object) else None
     return value if refers is None or value is None else f"{refers}:{value}"
+
+
+def _unwritten(_parent: Any, info: Info, **_args: Any) -> Any:
+    raise NotImplementedError(f"the oracle reads; {info.field_name} writes")
 
 
 def _settled(resolve: Resolver) -> Resolver:

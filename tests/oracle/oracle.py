@@ -305,6 +305,7 @@ def _user(row: Row) -> Record:
         "languages": row.get("languages", []),
         "createdAt": created,
         "updatedAt": parse_time(row["updated_at"]) if row.get("updated_at") else created,
+        "version": 0,  # a loaded row's
     }
 
 
@@ -323,6 +324,7 @@ def _post(row: Row) -> Record:
         "published": row.get("published", False),
         "createdAt": created,
         "updatedAt": parse_time(row["updated_at"]) if row.get("updated_at") else created,
+        "version": 0,  # a loaded row's
     }
 
 

@@ -7,11 +7,15 @@ from gateway.engine.sources.embedded import Embedded
 from gateway.engine.sources.found import source_of
 from gateway.engine.sources.key import Each, Lookup, One
 from gateway.engine.sources.many_edges import ManyEdges
+from gateway.engine.sources.mutation import Mutation
 from gateway.engine.sources.node import NodeById, NodesByIds
 from gateway.engine.sources.parts import Part
 from gateway.engine.sources.resolver import Resolver
 from gateway.engine.sources.source import KEPT, NO_ARGUMENTS, Asked, Bound, Call, Source, Steps
 from gateway.engine.sources.stats import Stats
+from gateway.engine.sources.stream import ByHand, Followed, Happened, Streaming
+from gateway.engine.sources.version import Version
+from gateway.engine.sources.written import Written
 
 __all__ = [
     "KEPT",
@@ -20,15 +24,19 @@ __all__ = [
     "BatchFunction",
     "Batched",
     "Bound",
+    "ByHand",
     "Call",
     "Computed",
     "Each",
     "Embedded",
+    "Followed",
     "FromColumn",
+    "Happened",
     "Lookup",
     "Many",
     "ManyEdges",
     "ManyThrough",
+    "Mutation",
     "NodeById",
     "NodesByIds",
     "One",
@@ -37,6 +45,9 @@ __all__ = [
     "Source",
     "Stats",
     "Steps",
+    "Streaming",
     "Through",
+    "Version",
+    "Written",
     "source_of",
 ]

@@ -13,10 +13,11 @@ from graphql import is_abstract_type, is_leaf_type
 from gateway.engine.declared import Rows
 from gateway.engine.plan import FieldPlan, Layout, Place
 from gateway.engine.results import Result, is_row
+from gateway.engine.sources.key import rows_of
 from gateway.engine.sources.objects import ObjectLayout, ObjectPlace, ValueChild, leaf_of, out_of_values, parts_of_values, taken
 from gateway.engine.sources.source import Asked, Bound, Call, Source, Steps
 from gateway.errors import BatchMismatch
-from gateway.stores.base import Column, Key, Row
+from gateway.stores.base import Collection, Column, Key, Row
 
 if TYPE_CHECKING:
     from gateway.context import RequestContext
@@ -44,6 +45,7 @@ class Batched(Source):
     ``page`` names the arguments that are a number of rows: checked like a connection's ``first``. Lists without them have ``assumed_size``
     rows as a rule.
     ``semantic_non_null``: the function promises a value for every key, and None for one is an error.
+    ``collection``: the rows are of it, with its columns, so that they are what its rows are below.
     """
 
     function: BatchFunction
@@ -55,6 +57,11 @@ class Batched(Source):
     defaults: Mapping[str, Any] = field(default_factory=dict, hash=False)
     assumed_size: int = 10
     semantic_non_null: bool = False
+    collection: Collection | None = None
+
+    @property
+    def home(self) -> Collection | None:
+        return self.collection
 
     @property
     def name(self) -> str:
@@ -68,6 +75,9 @@ class Batched(Source):
 
     def check(self, field: Declared) -> Iterator[Problem]:
         yield from self._check_function(field)
+        if self.collection is not None:
+            yield from field.of_collection(self.collection)
+            yield from field.of_objects(self.collection, many=field.is_list)
         repeated = {column.name for column in self.columns if [c.name for c in self.columns].count(column.name) > 1}
         if repeated:
             yield field.problem("columns of different names", f"{', '.join(sorted(repeated))} twice")
@@ -104,7 +114,9 @@ class Batched(Source):
             yield field.problem("a name for the key that no argument has", repr(self.key_argument))
 
     def rows_below(self, field: Declared) -> Iterable[tuple[Any, Rows]]:
-        if not is_leaf_type(field.named):
+        if self.collection is not None:
+            yield field.named, rows_of(self.collection)
+        elif not is_leaf_type(field.named):
             columns = {column.name: column for column in self.columns} if self.columns else None
             yield field.named, Rows(f"what {self.name} gives", columns)
 
@@ -119,7 +131,9 @@ class Batched(Source):
             planning.arguments(objects, asked)
             objects.select(planning, asked)
             return ValueChild(*asked.common, objects, objects.slot)
-        declared = {column.name: column for column in self.columns}
+        declared: Mapping[str, Column] = {column.name: column for column in self.columns}
+        if self.collection is not None:
+            declared = self.collection.declared
         layout = Layout(list(declared), of=".".join((*view.place.path, asked.key)) if declared else "")
         place = planning.place(view, asked, self, by=by, layout=layout, declared=declared)
         planning.arguments(place, asked)

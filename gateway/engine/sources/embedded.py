@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 ASSUMED_SIZE = 10
 
 
+@dataclass(slots=True, eq=False, weakref_slot=True)
+class EmbeddedPlace(Place):
+    counted_as: tuple[str, str, str] = ("", "", "")  # the store and the collection of the value, and the column and path where it is
+
+
 @dataclass(frozen=True, slots=True)
 class Embedded(Source):
     """The object, or the objects of a list, in the parent's column ``column``, with ``columns``: what is in them, each at its ``path``.
@@ -66,9 +71,20 @@ class Embedded(Source):
     def plan(self, planning: Planning, view: View, asked: Asked) -> FieldPlan:
         declared = {column.name: column for column in self.columns}
         layout = Layout(list(declared), of=".".join((*view.place.path, asked.key)))
-        place = planning.place(view, asked, self, slot=view.place.layout.need(self.column), layout=layout, declared=declared)
+        slot = view.place.layout.need(self.column)
+        place = planning.place_of(EmbeddedPlace, view, asked, self, slot=slot, layout=layout, declared=declared)
+        place.counted_as = self._counted_as(view)
         planning.objects(place, asked)
         return RowChild(*asked.common, place, place.slot)
+
+    def _counted_as(self, view: View) -> tuple[str, str, str]:
+        """Return under which names wrong values of it are counted; rows of no collection have their type's."""
+        above = view.place
+        if isinstance(above, EmbeddedPlace):
+            store, collection, column = above.counted_as
+            return store, collection, f"{column}.{above.declared[self.column].path}"
+        home = above.collection
+        return ("", view.type_name, self.column) if home is None else (home.store, home.name, self.column)
 
     def keys_at_root(self, bound: Bound) -> Any:
         return KEPT
@@ -79,7 +95,7 @@ class Embedded(Source):
     def is_unsized(self, place: Place) -> bool:
         return place.lists
 
-    def steps(self, place: Place, run: Run) -> Steps:
+    def steps(self, place: EmbeddedPlace, run: Run) -> Steps:  # type: ignore[override]
         rows = run.rows_above(place)
         reading = _Reading(self, place, run)
         read = reading.objects if place.lists else reading.object
@@ -102,9 +118,10 @@ class Embedded(Source):
 class _Reading:
     """One reading of a place's values: one error stands for all values of a column that are wrong in the same way."""
 
-    def __init__(self, source: Embedded, place: Place, run: Run) -> None:
+    def __init__(self, source: Embedded, place: EmbeddedPlace, run: Run) -> None:
         self._where = f"{'.'.join(place.path)}: {source.column}"
         self._columns = [(column, column.path.split("."), column.item) for column in source.columns]
+        self._counted_as = place.counted_as
         self._complete = place.completes
         self._run = run
         self._errors: dict[tuple[str, str], WrongValue] = {}
@@ -137,6 +154,8 @@ class _Reading:
         return self._wrong(f".{column.path}", column.type.upper(), value) if found is NO_VALUE else found
 
     def _wrong(self, at: str, expected: str, value: Any) -> WrongValue:
+        store, collection, column = self._counted_as
+        self._run.ctx.stores.wrong_values[store, collection, column + at] += 1
         kind = type(value).__name__
         error = self._errors.get((at, kind))
         if error is None:

@@ -117,7 +117,7 @@ class Resolver(Source):
         rows = run.rows_above(place)
         if not rows:
             return Result()
-        info = _info(place, run)
+        info = info_of(place, run)
         arguments = run.bound(place).arguments
         values: list[Any] = []
         waiting: dict[int, asyncio.Future[Any]] = {}
@@ -211,7 +211,7 @@ class _All(Call):
         return answers
 
 
-def _info(place: ResolverPlace, run: Run) -> GraphQLResolveInfo[Any]:
+def info_of(place: ResolverPlace, run: Run) -> GraphQLResolveInfo[Any]:
     """Return what graphql-core tells a resolver. One for all parents: its path has no positions in lists."""
     asked, told = place.asked, place.planning
     assert asked is not None

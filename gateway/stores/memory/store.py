@@ -2,40 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from gateway.stores.base import (
-    A,
-    Aggregate,
-    Collection,
-    Delete,
-    Fetch,
-    Get,
-    Groups,
-    Handlers,
-    Key,
-    NativeCall,
-    Request,
-    Row,
-    Rows,
-    Slice,
-    Slices,
-    Upsert,
-    Value,
-    Where,
-)
+from gateway.errors import StoreMisbehaved
+from gateway.stores.base import A, Collection, Request, Value, Where
 from gateway.stores.described import Description, as_declared
+from gateway.stores.memory.answers import Answers
 from gateway.stores.memory.table import Table
-from gateway.stores.shared import grouped, in_order_of
+from gateway.stores.memory.transactions import MemoryTransaction
 
 CALLS_KEPT = 10_000  # of ``calls``: a store that runs for days must not grow by what it was asked
 
-_Tuple = tuple[Value, ...]
 
-
-class MemoryStore:
+class MemoryStore(Answers):
     """A store whose rows live and die with it. Two of them never share rows, whatever their URLs.
 
     It keeps what it is given: a null in a column that is not nullable stays there, which is how tests come by one. In place of a value of
@@ -46,22 +29,14 @@ class MemoryStore:
     kind = "memory"
 
     def __init__(self, name: str, url: str = "memory://") -> None:
+        super().__init__()
         self.name = name
         self.url = url
         self.fail_with: Exception | None = None
         self.calls: list[Request[Any]] = []
         self.enforces_types = True  # until it is given a value of another type than its column's
         self._tables: dict[str, Table] = {}
-        self._handlers = Handlers(
-            {
-                Get: self._get,
-                Fetch: self._fetch,
-                Aggregate: self._aggregate,
-                NativeCall: self._native,
-                Upsert: self._upsert,
-                Delete: self._delete,
-            }
-        )
+        self._writing = asyncio.Lock()
 
     async def open(self) -> None: ...
 
@@ -71,64 +46,38 @@ class MemoryStore:
     async def close(self) -> None: ...
 
     def answer(self, request: Request[A]) -> Coroutine[Any, Any, A]:
-        return self._handlers[type(request)](request)
+        return self._write(request) if request.is_write else self._read(request)
 
-    async def _get(self, get: Get) -> Rows:
-        self._called(get)
-        table = self._table(get.collection)
-        row_of = table.by_unique(get.column).get
-        pick = table.picker(get.columns)
-        if get.where is None:
-            return {key: pick(row) for key in get.keys if (row := row_of(key)) is not None}
-        test = table.test(get.where)
-        return {key: pick(row) for key in get.keys if (row := row_of(key)) is not None and test(row)}
+    async def _read(self, request: Request[A]) -> A:
+        self.called(request)
+        answer: A = await self._handlers[type(request)](request)
+        return answer
 
-    async def _fetch(self, fetch: Fetch) -> Slices:
-        self._called(fetch)
-        table = self._table(fetch.collection)
-        pick = table.picker(fetch.columns)
-        test = None if fetch.where is None else table.test(fetch.where)
-        cut = table.cutter(fetch.order, fetch.page)
+    async def _write(self, request: Request[A]) -> A:
+        async with self.transaction() as transaction:
+            return await transaction.answer(request)
 
-        slices: dict[Key | None, Slice] = {}
-        for parent, rows in table.by_parent(fetch.match, fetch.order).items():
-            matching = rows if test is None else list(filter(test, rows))
-            page, more = cut(matching)
-            slices[parent] = Slice(list(map(pick, page)), more, len(matching) if fetch.count else None)
-        return slices
+    # ------------------------------------------------------------------------------------------------------ transactions
 
-    async def _aggregate(self, aggregate: Aggregate) -> Groups:
-        self._called(aggregate)
-        table = self._table(aggregate.collection)
-        test = None if aggregate.where is None else table.test(aggregate.where)
-        group_of = table.grouper(aggregate.groups)
-        group_columns = aggregate.group_columns
+    async def can_transact(self) -> bool:
+        return True
 
-        answer: dict[Key | None, list[Row]] = {}
-        for parent, rows in table.by_parent(aggregate.match, ()).items():
-            groups: dict[_Tuple, list[_Tuple]] = {}
-            for row in rows if test is None else filter(test, rows):
-                groups.setdefault(group_of(row), []).append(row)
-            in_order = sorted(groups, key=in_order_of(group_columns))
-            answer[parent] = [(*group, *(table.measured(m, groups[group]) for m in aggregate.measures)) for group in in_order]
-        return answer if aggregate.most is None else _first(answer, aggregate.most)
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[MemoryTransaction]:
+        transaction = MemoryTransaction(self, self._writing)
+        try:
+            yield transaction
+        except BaseException:
+            transaction.roll_back()
+            raise
+        transaction.commit()
 
-    async def _native(self, call: NativeCall) -> Groups:
-        self._called(call)
-        query = call.native.query(self.kind)
-        conditions = {collection.name: where for collection, where in call.narrowings}
-        rows = query(lambda name: self._dicts(name, conditions.get(name)), call.keys, call.arguments)
-        return grouped((parent, tuple(values)) for parent, *values in rows)
+    def committed(self, tables: dict[str, Table]) -> None:
+        """Have the tables that a transaction changed in place of those that there were."""
+        self._tables.update(tables)
+        self.enforces_types = self.enforces_types and all(table.is_sound for table in tables.values())
 
-    async def _upsert(self, upsert: Upsert) -> None:
-        self._called(upsert)
-        table = self._table(upsert.collection)
-        table.upsert(upsert.rows, self.name)
-        self.enforces_types = self.enforces_types and table.is_sound
-
-    async def _delete(self, delete: Delete) -> None:
-        self._called(delete)
-        self._table(delete.collection).delete(delete.keys)
+    # ------------------------------------------------------------------------------------------------------------ schema
 
     async def describe(self, collections: Sequence[Collection]) -> Description:
         self._fail_if_told_to()
@@ -138,10 +87,10 @@ class MemoryStore:
         self._fail_if_told_to()
         missing = [c for c in collections if c.name not in self._tables]
         for collection in missing:
-            self._table(collection)
+            self.table(collection)
         return [f"{name}: created collection {collection.name}" for collection in missing]
 
-    def _called(self, request: Request[Any]) -> None:
+    def called(self, request: Request[Any]) -> None:
         if len(self.calls) < CALLS_KEPT:
             self.calls.append(request)
         self._fail_if_told_to()
@@ -150,20 +99,23 @@ class MemoryStore:
         if self.fail_with is not None:
             raise self.fail_with
 
-    def _table(self, collection: Collection) -> Table:
+    # ------------------------------------------------------------------------------------------------------------ tables
+
+    def table(self, collection: Collection) -> Table:
+        """Return the rows of a collection that are committed."""
         table = self._tables.get(collection.name)
         if table is None:
             table = self._tables[collection.name] = Table(collection)
         return table
 
-    def _dicts(self, name: str, where: Where | None) -> list[dict[str, Value]]:
+    def _table(self, collection: Collection) -> Table:
+        return self.table(collection)
+
+    def _changing(self, collection: Collection) -> Table:
+        raise StoreMisbehaved(f"store {self.name}: rows of {collection.name} are changed by a transaction alone")
+
+    def dicts(self, name: str, where: Where | None) -> list[dict[str, Value]]:
         return self._tables[name].dicts(where) if name in self._tables else []
 
-
-def _first(answer: Mapping[Key | None, Sequence[Row]], most: int) -> Groups:
-    """Return at most so many rows of an answer, of all parents together."""
-    left: dict[Key | None, Sequence[Row]] = {}
-    for parent, rows in answer.items():
-        left[parent] = rows[:most]
-        most -= len(left[parent])
-    return left
+    def _dicts(self, name: str, where: Where | None) -> list[dict[str, Value]]:
+        return self.dicts(name, where)

@@ -40,7 +40,7 @@ from gateway.stores.base import (
 )
 from gateway.stores.measures import decimal_sum, finished
 from gateway.stores.shared import conflict, grouped, to_write
-from gateway.stores.types import INFINITY, MINUS_INFINITY, KeyForm, key_text, order_key, shown_year
+from gateway.stores.types import INFINITY, MINUS_INFINITY, KeyForm, join_key, key_text, key_value, order_key, shown_year
 from gateway.stores.values import Unreadable, checks_of, decoded, found_in_place_of
 
 _Tuple = tuple[Value, ...]
@@ -95,9 +95,38 @@ class Table:
         self._derived.clear()
 
     def delete(self, keys: Iterable[tuple[Key, ...]]) -> None:
+        changed = dict(self._rows)
         for key in keys:
-            self._rows.pop(tuple(key), None)
+            changed.pop(tuple(key), None)
+        self._rows = changed
         self._derived.clear()
+
+    def change(self, changes: Sequence[tuple[_Tuple | None, Row]], store: str) -> list[_Tuple]:
+        """Put new rows in the place of those before them, or beside all where there is none; return them. All of them, or none."""
+        key_of = self.picker(self.collection.key)
+        changed = dict(self._rows)
+        indexes = [index.columns for index in self.collection.indexes if index.unique]
+        unique = [(columns, _Unique(self.picker(columns), changed)) for columns in indexes]
+        rows = self._sound([self._stored(row) for _, row in changes])
+        for (before, _), row in zip(changes, rows, strict=True):
+            key = key_of(row)
+            if before is not None:
+                del changed[key_of(before)]
+            if key in changed:
+                raise conflict(store, self.collection.name, self.collection.key)
+            for columns, values in unique:
+                if not values.take(before, row):
+                    raise conflict(store, self.collection.name, columns)
+            changed[key] = row
+        self._rows = changed
+        self._derived.clear()
+        return rows
+
+    def copy(self) -> Table:
+        """Return a table with the same rows, whose changes are its own."""
+        table = Table(self.collection)
+        table._rows, table.is_sound = self._rows, self.is_sound  # rows are never changed in place
+        return table
 
     def _sound(self, rows: list[_Tuple]) -> list[_Tuple]:
         if checks_of(self.collection, self.collection.names).hold(rows):
@@ -115,6 +144,13 @@ class Table:
     def by_unique(self, column: str) -> dict[Key | None, _Tuple]:
         key_of = self._key_of(column)
         return self._derive(("unique", column), lambda: {key_of(row): row for row in self._rows.values()})
+
+    def by_key(self, key: tuple[Key, ...]) -> _Tuple | None:
+        """The row of a key, one text per column; None where there is none."""
+        columns = [self.collection[name] for name in self.collection.key]
+        if any(column.type is Type.DECIMAL for column in columns):  # whose texts as keys are not their values
+            return self.by_unique(self.collection.key_name).get(join_key(key) if len(key) > 1 else key[0])
+        return self._rows.get(tuple([key_value(column, text) for column, text in zip(columns, key, strict=True)]))
 
     def by_parent(self, match: Match | Pairs | None, order: tuple[Order, ...]) -> Mapping[Key | None, list[_Tuple]]:
         """All rows of each parent that has some, in the total order."""

@@ -42,7 +42,7 @@ from gateway.stores.types import KeyForm
 Stage = dict[str, Any]
 Pipeline = list[Stage]
 
-_PATTERN_LIMIT_BYTES = 30_000  # MongoDB refuses regular expressions above 32,764
+_PATTERN_LIMIT_BYTES = 1_000  # MongoDB refuses regular expressions above 32,764, servers that speak its protocol above less
 _ESCAPED = str.maketrans({**{mark: f"\\{mark}" for mark in r"\^$.|?*+()[]{}"}, "\0": r"\x00"})
 
 
@@ -503,7 +503,9 @@ def _contains(name: str, text: str) -> Query:
     pattern = text.translate(_ESCAPED)
     if len(pattern.encode()) <= _PATTERN_LIMIT_BYTES:
         return {name: {"$regex": pattern}}
-    return {"$expr": {"$gte": [{"$indexOfCP": [f"${name}", {"$literal": text}]}, 0]}}
+    ref = f"${name}"
+    found: Query = {"$gte": [{"$indexOfCP": [ref, {"$literal": text}]}, 0]}
+    return {"$expr": {"$cond": [{"$eq": [{"$type": ref}, "string"]}, found, False]}}
 
 
 def _starts_with(name: str, text: str) -> Query:

@@ -41,6 +41,7 @@ _OBJECT_ID = "[0-9a-f]{24}"
 _DECIMAL = "-?[0-9]{1,999}(?:\\\\.[0-9]{1,999})?"
 _SIMPLE = "BOOLEAN | INTEGER | FLOAT | STRING"  # what any driver can hold
 _NATIVE = {Type.TEXT: "STRING", Type.BOOL: "BOOLEAN", Type.INT: "INTEGER"}
+_MOMENTS = {Type.TIME: "ZONED DATETIME", Type.DATE: "DATE", Type.CLOCK: "LOCAL TIME"}
 _CONSTRUCTORS = {Type.TIME: "datetime", Type.DATE: "date", Type.CLOCK: "localtime"}
 _ENDS = {  # what is beyond every moment that can be kept
     INFINITY: {Type.TIME: "+999999999-12-31T23:59:59.999999999Z", Type.DATE: "+999999999-12-31"},
@@ -204,6 +205,18 @@ class Form:
     def decode(self) -> Decode | None:
         """The function from what the driver gave, never null, to a wire value; None where it is that."""
         return _decoder(self.column, self.is_careful)
+
+    def steady(self, ref: str) -> str:
+        """``shown`` without what a value of another type would fail: for ``steady_decode``."""
+        native = _MOMENTS.get(self.type)
+        if native is None or self.is_careful:
+            return self.shown(ref)
+        native = f"LIST<{native} NOT NULL>" if self._element is not None else native
+        return f"CASE WHEN {ref} IS :: {native} THEN {self.wire(ref)} ELSE {{{_UNREADABLE}: valueType({ref})}} END"
+
+    @property
+    def steady_decode(self) -> Decode | None:
+        return _decoder(self.column, self.is_careful or self.type in _MOMENTS)
 
     # ------------------------------------------------------------------------------------------------------------- bound
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gateway.stores.base import Collection, Relationship
+from gateway.stores.base import Collection, Relationship, Type
 from gateway.stores.neo4j.forms import Decode, Form, form_of
 from gateway.stores.types import KeyForm
 
@@ -35,7 +35,7 @@ class Source:
         self.edge = collection.relationship
         self.variables = tuple(variables) or (("n",) if self.edge is None else ("s", "r", "e"))
         self.is_careful = self.is_careful or not collection.managed
-        self._prefix = prefix
+        self.prefix = prefix
         self._forms: dict[str, Form] = {}
         self._decoders: dict[tuple[str, ...], list[tuple[int, Decode]]] = {}
         self._require_paths()
@@ -64,7 +64,7 @@ class Source:
                 )
 
     def _labels(self, labels: str) -> tuple[str, ...]:
-        return tuple([self._prefix + label for label in labels.split("|")]) if labels else ()
+        return tuple([self.prefix + label for label in labels.split("|")]) if labels else ()
 
     @property
     def relationship(self) -> Relationship:
@@ -122,13 +122,19 @@ class Source:
         return [f"{self.ref(name)} IS NOT NULL" for name in self.collection.key if self.collection[name].path != ELEMENT_ID]
 
     def shown_list(self, columns: Sequence[str]) -> str:
-        return "[" + ", ".join([self.form(name).shown(self.ref(name)) for name in columns]) + "]"
+        return "[" + ", ".join([self._shown(self.form(name), self.ref(name)) for name in columns]) + "]"
+
+    def _shown(self, form: Form, ref: str) -> str:
+        return form.shown(ref)
+
+    def _decode(self, form: Form) -> Decode | None:
+        return form.decode
 
     def decoders(self, columns: tuple[str, ...]) -> list[tuple[int, Decode]]:
         """The functions from what the driver gives to wire values, by the columns' places."""
         known = self._decoders.get(columns)
         if known is None:
-            known = [(place, decode) for place, name in enumerate(columns) if (decode := self.form(name).decode) is not None]
+            known = [(place, decode) for place, name in enumerate(columns) if (decode := self._decode(self.form(name))) is not None]
             if len(self._decoders) < COLUMNS_KEPT:
                 self._decoders[columns] = known
         return known
@@ -141,6 +147,29 @@ class CarefulSource(Source):
     """The same, for a managed collection that holds values of other types than its columns' after all."""
 
     is_careful = True
+
+
+class SteadySource(Source):
+    """The same, for a statement that must not fail whatever values it meets, for all that was done before would be undone with it.
+
+    PERF: a change of one row of 19 columns is planned in a fifth of the time that it takes with a CarefulSource (0.3 of 1.5 s on a server
+    that has other things to do; once per shape).
+    """
+
+    def form(self, column: str) -> Form:
+        declared = self.collection[column]
+        if declared.many or declared.type is Type.BYTES or declared.collation != "C":  # what is compared by a function of the value
+            return form_of(declared, declared.path != ELEMENT_ID)
+        return super().form(column)
+
+    def _shown(self, form: Form, ref: str) -> str:
+        return self._steady(form).steady(ref)
+
+    def _decode(self, form: Form) -> Decode | None:
+        return self._steady(form).steady_decode
+
+    def _steady(self, form: Form) -> Form:
+        return form_of(form.column, form.is_careful and self.is_careful)
 
 
 def _of(variable: str, path: str) -> str:

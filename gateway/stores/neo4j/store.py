@@ -1,6 +1,6 @@
 """Ask Neo4j: one open driver to one database, one statement per call.
 
-A statement runs in a transaction of its own (auto-commit), which is one round trip: BEGIN and COMMIT would make it three.
+A statement runs in a transaction of its own (auto-commit), which is one round trip: BEGIN and COMMIT make it three, for several as one.
 """
 
 from __future__ import annotations
@@ -8,64 +8,34 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
-from functools import lru_cache
-from typing import Any, cast
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 import neo4j
 from neo4j import exceptions as driver_errors
 
-from gateway.caches import Lru, weight_of_text
-from gateway.errors import BadUserInput, ConfigError, StoreMisbehaved, StoreTimeout, StoreUnavailable
-from gateway.stores.base import (
-    A,
-    Aggregate,
-    Collection,
-    Delete,
-    Fetch,
-    Get,
-    Groups,
-    Handlers,
-    Index,
-    Key,
-    NativeCall,
-    Request,
-    Row,
-    Rows,
-    Slices,
-    Upsert,
-    Value,
-    Where,
-    note,
-)
+from gateway.errors import BadUserInput, ConfigError, Conflict, Contended, StoreMisbehaved, StoreTimeout, StoreUnavailable
+from gateway.stores.base import A, Changed, Collection, Get, Index, Insert, Lock, Request, Row, Rows, Together, Update, Value, note
 from gateway.stores.described import Description
-from gateway.stores.measures import joined
 from gateway.stores.neo4j.address import address_of
-from gateway.stores.neo4j.aggregates import aggregate_decoders, aggregate_statement
-from gateway.stores.neo4j.conditions import Parameters, split
-from gateway.stores.neo4j.cypher import fetch_statement, get_statement
+from gateway.stores.neo4j.answers import Answers, Names
+from gateway.stores.neo4j.changes import is_one_statement, sets_ends
+from gateway.stores.neo4j.conditions import Parameters
 from gateway.stores.neo4j.described import described
 from gateway.stores.neo4j.migrations import Neo4jMigrations, index_statement
-from gateway.stores.neo4j.native import NativeText
-from gateway.stores.neo4j.sources import CarefulSource, Source, quoted
-from gateway.stores.neo4j.values import decode_rows, require_values, to_wire
-from gateway.stores.neo4j.writes import delete_text, deleted, upsert_text, written
-from gateway.stores.placeholders import prefix_of
+from gateway.stores.neo4j.sources import quoted
+from gateway.stores.neo4j.transactions import BROKEN_AT_ONCE_S, Neo4jTransaction
 from gateway.stores.reasons import Reason, unavailable
-from gateway.stores.shared import conflict, grouped, in_order_of, pages
+from gateway.stores.shared import conflict
 from gateway.stores.steps import MigratesBySteps
-from gateway.stores.values import sorted_anyhow
 
 WRITE_TIMEOUT_S = 30.0  # a load's batches are large
 SCHEMA_TIMEOUT_S = 300.0  # an index of an old store takes its time
 WRITE_ATTEMPTS = 5  # two writers that wait for each other's locks: one of them is told to try again
-BROKEN_AT_ONCE_S = 0.25  # a connection that fails sooner than this was broken before the call
 IDLE_CHECK_S = 10.0  # a connection idle for longer is asked whether it lives, before it is used
 CONNECTION_LIFE_S = 1_800.0
 CLOSE_TIMEOUT_S = 2.0
-SOURCES_KEPT = 1_000
-NATIVE_LIMIT_BYTES = 8 * 1024 * 1024
 DELETED_AT_ONCE = 10_000
 
 UNFIT = "A value cannot be kept in or compared with its column."
@@ -75,11 +45,11 @@ _MINE = {
     kind: f"SHOW {plural} YIELD name, labelsOrTypes WHERE any(x IN labelsOrTypes WHERE x STARTS WITH $prefix) RETURN collect(name)"
     for kind, plural in (("CONSTRAINT", "CONSTRAINTS"), ("INDEX", "INDEXES"))
 }
-# Of a statement that met a value of a type that it cannot take.
-_OF_TYPES = {"Neo.ClientError.Statement.TypeError", "Neo.ClientError.Statement.ArgumentError", "Neo.ClientError.Statement.SyntaxError"}
+# In the codes of errors of a transaction that others stood in the way of: it was rolled back, or what it had found is gone.
+_OF_OTHERS = ("DeadlockDetected", "LockAcquisitionTimeout", "Outdated", "Statement.EntityNotFound")
 
 
-class Neo4jStore(MigratesBySteps):
+class Neo4jStore(Answers, MigratesBySteps):
     """A store in one database of a Neo4j server or cluster.
 
     ``neo4j://user:password@host:port/database?prefix=x_``; also ``bolt://`` and the encrypted ``+s`` and ``+ssc``. ``prefix``
@@ -93,24 +63,12 @@ class Neo4jStore(MigratesBySteps):
     def __init__(self, name: str, url: str, *, pool_size: int = 20, connect_timeout_s: float = 2.0, timeout_s: float = 3.0) -> None:
         self.name = name
         self._address = address_of(name, url)
+        super().__init__(Names(self._address.prefix))
         self.places = self._pool_size = pool_size
         self._connect_timeout_s = connect_timeout_s
         self._timeout_s = timeout_s
         self._driver: neo4j.AsyncDriver | None = None
         self._bookmarks: Any = None
-        self._source = lru_cache(maxsize=SOURCES_KEPT)(lambda collection: Source(self._address.prefix, collection))
-        self._careful_source = lru_cache(maxsize=SOURCES_KEPT)(lambda collection: CarefulSource(self._address.prefix, collection))
-        self._native_texts: Lru[Any, NativeText] = Lru(SOURCES_KEPT, NATIVE_LIMIT_BYTES)
-        self._handlers = Handlers(
-            {
-                Get: self._get,
-                Fetch: self._fetch,
-                Aggregate: self._aggregate,
-                NativeCall: self._native,
-                Upsert: self._upsert,
-                Delete: self._delete,
-            }
-        )
 
     # -------------------------------------------------------------------------------------------------------------- life
 
@@ -148,83 +106,53 @@ class Neo4jStore(MigratesBySteps):
         except (TimeoutError, OSError, driver_errors.DriverError, driver_errors.Neo4jError):
             return  # what was not closed in order has been cut off
 
-    # ------------------------------------------------------------------------------------------------------------- reads
+    # --------------------------------------------------------------------------------------------- in more than a statement
 
-    def answer(self, request: Request[A]) -> Coroutine[Any, Any, A]:
-        return self._handlers[type(request)](request)
+    async def _insert(self, insert: Insert) -> Sequence[Row]:
+        if is_one_statement(self._names.source(insert.collection)):
+            return await super()._insert(insert)
+        return await self._alone(insert)
 
-    async def _get(self, get: Get) -> Rows:
-        source, found = await self._asked(get_statement, get)
-        rows: dict[Key, Row] = dict(found)
-        decode_rows(source.decoders(get.columns), rows.values())
-        return rows
+    async def _together(self, together: Together) -> None:
+        await self._alone(together)
 
-    async def _fetch(self, fetch: Fetch) -> Slices:
-        source, records = await self._asked(fetch_statement, fetch)
-        slices = pages({parent: rows for parent, rows, _ in records}, fetch.page)
-        decoders = source.decoders(fetch.columns)
-        for parent, _, total in records:
-            part = slices[parent]
-            decode_rows(decoders, part.rows)
-            if fetch.count:
-                slices[parent] = part._replace(total=len(part.rows) if fetch.page is None else total)
-        return slices
+    async def _update(self, update: Update) -> Changed | None:
+        return await (self._alone(update) if sets_ends(update) else super()._update(update))
 
-    async def _aggregate(self, aggregate: Aggregate) -> Groups:
-        source, records = await self._asked(aggregate_statement, aggregate)
-        decode_rows(aggregate_decoders(source, aggregate), [row for _, row in records])
-        in_order = in_order_of(aggregate.group_columns)
-        return joined(aggregate, {parent: sorted_anyhow(rows, key=in_order) for parent, rows in grouped(records).items()})
+    async def _lock(self, lock: Lock) -> Rows:
+        collection = lock.collection
+        return await self._get(Get(collection, collection.names, lock.keys, collection.key_name, lock.where))
 
-    async def _native(self, call: NativeCall) -> Groups:
-        text, parameters = self._native_text(call)
-        records = await self._native_records(text, {**call.arguments, **parameters, "keys": list(call.keys)})
-        answer = grouped((parent, row) for parent, *row in records)
-        for rows in answer.values():
-            to_wire(call.native.columns, rows)
-        return answer
+    # ------------------------------------------------------------------------------------------------------ transactions
 
-    def _native_text(self, call: NativeCall) -> tuple[NativeText, Parameters]:
-        """Return the query's text, and the parameters of what it is narrowed by."""
-        shapes: list[tuple[Collection, Where | None]] = []
-        parameters: Parameters = {}
-        for number, (collection, where) in enumerate(call.narrowings):
-            shape, values = split(self._source(collection), where, prefix_of(number))
-            shapes.append((collection, shape))
-            parameters |= values
-        key = (call.native, *shapes)
-        text = self._native_texts.get(key)
-        if text is None:
-            text = NativeText(call.native, self._address.prefix, shapes)
-            self._native_texts.put(key, text, weight_of_text(text.plain))
-        return text, parameters
+    async def can_transact(self) -> bool:
+        return True
 
-    async def _native_records(self, text: NativeText, parameters: Parameters) -> Sequence[Sequence[Value]]:
-        if text.in_one is not None:
-            return cast("Sequence[Sequence[Value]]", await self._read(text.in_one, parameters))
-        names, records = await self._retried_read(text.plain, parameters)
-        in_one = text.learn(names)
-        if in_one is not None:
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Neo4jTransaction]:
+        transaction = Neo4jTransaction(self, self._names)
+        try:
+            yield transaction
+        except Exception:
+            await transaction.roll_back()
+            raise
+        except BaseException:  # whoever is cancelled does not wait
+            await transaction.cut()
+            raise
+        await transaction.commit()
+
+    async def _alone(self, request: Request[A]) -> A:
+        """Return the answer to what is more than one statement, in a transaction of its own."""
+        for attempt in range(1, WRITE_ATTEMPTS):
             try:
-                await self._read(f"EXPLAIN {in_one}", parameters)
-                text.in_one = in_one
-            except StoreMisbehaved:
-                pass  # what may stand alone may still not stand in a subquery (an unnamed column, say); then it stays as it is
-        return records
+                async with self.transaction() as transaction:
+                    return await transaction.answer(request)
+            except Contended:
+                await _pause(attempt)
+        async with self.transaction() as transaction:
+            return await transaction.answer(request)
 
-    # ------------------------------------------------------------------------------------------------------------ writes
-
-    async def _upsert(self, upsert: Upsert) -> None:
-        if not upsert.rows:
-            return
-        require_values(upsert.collection, upsert.rows)
-        rows = written(upsert.collection, upsert.rows)
-        await self._write(upsert_text(self._source(upsert.collection)), {"rows": rows}, upsert.collection)
-
-    async def _delete(self, delete: Delete) -> None:
-        if delete.keys:
-            source = self._source(delete.collection)
-            await self._write(delete_text(source), {"keys": deleted(source, delete.keys)}, delete.collection)
+    # ------------------------------------------------------------------------------------------------------------ schema
 
     async def describe(self, collections: Sequence[Collection]) -> Description:
         return await described(self._read, self._address.prefix, collections)
@@ -251,77 +179,61 @@ class Neo4jStore(MigratesBySteps):
 
     # -------------------------------------------------------------------------------------------------------- statements
 
-    async def _asked(self, statement: Callable[[Source, Any], tuple[str, Parameters]], request: Any) -> tuple[Source, Any]:
-        """The answer to a request, and what it was asked of. Where a managed collection has a value that its column's way to the wire
-        cannot take, it is asked carefully.
-        """
-        source = self._source(request.collection)
-        try:
-            return source, await self._read(*statement(source, request))
-        except StoreMisbehaved as exc:
-            cause = exc.__cause__
-            if source.is_careful or not isinstance(cause, driver_errors.Neo4jError) or cause.code not in _OF_TYPES:
-                raise
-        source = self._careful_source(request.collection)
-        return source, await self._read(*statement(source, request))
-
-    async def _read(self, text: str, parameters: Parameters) -> Any:
-        """The one value of the one record."""
-        _, records = await self._retried_read(text, parameters)
-        return records[0][0] if records else None
-
-    async def _retried_read(self, text: str, parameters: Parameters) -> tuple[Sequence[str], Sequence[Sequence[Value]]]:
+    async def _records(self, text: str, parameters: Parameters) -> tuple[Sequence[str], Sequence[Sequence[Value]]]:
         """The names of the columns, and the records. Once more where the pool had a connection that broke since it was last used."""
         note(text)
         started = time.monotonic()
         try:
-            with self._translated(self._timeout_s):
+            with self.translated(self._timeout_s):
                 return await self._run(text, parameters, neo4j.READ_ACCESS, self._timeout_s)
         except StoreUnavailable:
             if time.monotonic() - started > BROKEN_AT_ONCE_S:
                 raise
-        with self._translated(self._timeout_s):
+        with self.translated(self._timeout_s):
             return await self._run(text, parameters, neo4j.READ_ACCESS, self._timeout_s)
 
-    async def _write(self, text: str, parameters: Parameters, collection: Collection) -> None:
-        with self._translated(WRITE_TIMEOUT_S, collection):
-            for attempt in range(1, WRITE_ATTEMPTS + 1):
+    async def _changed(self, text: str, parameters: Parameters, collections: Sequence[Collection]) -> Any:
+        note(text)
+        with self.translated(WRITE_TIMEOUT_S, collections):
+            for attempt in range(1, WRITE_ATTEMPTS):
                 try:
-                    await self._run(text, parameters, neo4j.WRITE_ACCESS, WRITE_TIMEOUT_S)
-                except driver_errors.TransientError:  # rolled back, so nothing is done twice
-                    if attempt == WRITE_ATTEMPTS:
+                    return await self._written(text, parameters)
+                except driver_errors.Neo4jError as exc:  # rolled back, so nothing is done twice
+                    if not isinstance(exc, driver_errors.TransientError) and not (exc.code or "").endswith(_OF_OTHERS):
                         raise
-                    await asyncio.sleep(random.uniform(0.01, 0.05) * attempt)
-                else:
-                    return
+                    await _pause(attempt)
+            return await self._written(text, parameters)
+
+    async def _written(self, text: str, parameters: Parameters) -> Any:
+        _, records = await self._run(text, parameters, neo4j.WRITE_ACCESS, WRITE_TIMEOUT_S)
+        return records[0][0] if records else None
 
     async def _schema(self, text: str, parameters: Parameters | None = None, *, timeout_s: float = SCHEMA_TIMEOUT_S) -> Any:
-        with self._translated(timeout_s):
+        with self.translated(timeout_s):
             _, records = await self._run(text, parameters or {}, neo4j.WRITE_ACCESS, timeout_s)
         return records[0][0] if records else None
 
     async def _run(
         self, text: str, parameters: Parameters, access: str, timeout_s: float
     ) -> tuple[Sequence[str], Sequence[Sequence[Value]]]:
-        if self._driver is None:
-            raise StoreUnavailable(self.name)
         query = neo4j.Query(text, timeout=timeout_s)
         # Leaving the session by cancellation cuts its connection: a half-read one never goes back to the pool.
-        async with self._driver.session(
-            database=self._address.database, default_access_mode=access, bookmark_manager=self._bookmarks
-        ) as session:
+        async with self.session(access) as session:
             result = await session.run(query, parameters)
             records = [record async for record in result]
             return result.keys(), records
 
+    def session(self, access: str) -> neo4j.AsyncSession:
+        if self._driver is None:
+            raise StoreUnavailable(self.name)
+        return self._driver.session(database=self._address.database, default_access_mode=access, bookmark_manager=self._bookmarks)
+
     @contextmanager
-    def _translated(self, timeout_s: float, collection: Collection | None = None) -> Iterator[None]:
+    def translated(self, timeout_s: float, collections: Sequence[Collection] = ()) -> Iterator[None]:
         try:
             yield
         except driver_errors.ConstraintError as exc:
-            if collection is None:
-                raise conflict(self.name, "a collection", ()) from exc
-            raise conflict(self.name, collection.name, _unique_columns(collection, exc.message or "")) from exc
+            raise self._conflict(exc.message or "", collections) from exc
         except driver_errors.Neo4jError as exc:
             raise self._of_the_server(exc, timeout_s) from exc
         except (
@@ -337,16 +249,29 @@ class Neo4jStore(MigratesBySteps):
         except driver_errors.DriverError as exc:
             raise StoreMisbehaved(f"store {self.name}: {exc}") from exc
 
+    def _conflict(self, message: str, collections: Sequence[Collection]) -> Conflict:
+        """Return the error of a value that is taken, as the message of its constraint tells it."""
+        if not collections:
+            return conflict(self.name, "a collection", ())
+        collection = next((one for one in collections if f"`{self._names.source(one).label}`" in message), collections[0])
+        return conflict(self.name, collection.name, _unique_columns(collection, message))
+
     def _of_the_server(self, error: driver_errors.Neo4jError, timeout_s: float) -> Exception:
         code = error.code or ""
         if "TransactionTimedOut" in code or "LockClientStopped" in code:
             return StoreTimeout(self.name, timeout_s)
+        if code.endswith(_OF_OTHERS):
+            return Contended(self.name)
         passing = (driver_errors.TransientError, driver_errors.AuthError)
         if isinstance(error, passing) or code.endswith(("DatabaseUnavailable", "DatabaseNotFound", "TransactionTerminated")):
             return unavailable(self.name, error, _reason_of(error, code))
         if any(words in (error.message or "") for words in _UNFIT):
             return BadUserInput(UNFIT, store=self.name)
         return StoreMisbehaved(f"store {self.name}: {code}: {error.message}")
+
+
+async def _pause(attempt: int) -> None:
+    await asyncio.sleep(random.uniform(0.01, 0.05) * attempt)
 
 
 def _reason_of(error: driver_errors.Neo4jError, code: str) -> Reason | None:

@@ -14,30 +14,31 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import aiosqlite
 from sqlalchemy import URL, event, make_url
 
-from gateway.errors import BadUserInput, GatewayError, StoreMisbehaved, StoreTimeout
+from gateway.errors import BadUserInput, GatewayError, StoreMisbehaved, StoreTimeout, StoreUnavailable
 from gateway.stores.base import Row, Value
 from gateway.stores.reasons import Reason, unavailable
 from gateway.stores.shared import conflict
+from gateway.stores.sql.changes import Work
 from gateway.stores.sql.forms import UNFIT
 from gateway.stores.sql.functions import register
+from gateway.stores.sql.sqlite_writer import FAILURES, Writer, WriterSession
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
+
+T = TypeVar("T")
 
 READERS = 4  # at most, each with a thread
 SLOW_S = 0.02  # a read that takes longer gets company: other readers take what is in line behind it
 BUSY_TIMEOUT_S = 3.0  # for a writer of another process
 CACHE_KIB = 4_096  # of pages, per connection
 STATEMENTS_CACHED = 256  # per connection
-
-_FAILURES = (sqlite3.Error, OSError, UnicodeError, OverflowError)
 
 
 class AiosqliteDriver:
@@ -46,7 +47,7 @@ class AiosqliteDriver:
     Reads stand in one line. PERF: as long as they are quick one thread takes them, one after the other. Two threads in SQLite wait for
     each other where it allocates, and for Python's lock where they make objects: the tree of the benchmarks takes 5.7 ms of CPU with
     one thread for each file, 8.4 with two (eight at the same time). aiosqlite wakes up a thread for each call: a row by key takes 50 µs
-    of CPU, and took 100 with it. The writer is aiosqlite's.
+    of CPU, and took 100 with it. The one writer has a thread of its own (``sqlite_writer.py``); aiosqlite itself migrates.
     """
 
     def __init__(self, name: str, url: str, *, pool_size: int, is_read_only: bool = False) -> None:
@@ -55,8 +56,7 @@ class AiosqliteDriver:
         self._is_read_only = is_read_only
         self._size = min(pool_size, READERS)
         self._readers: _Readers | None = None
-        self._writer: aiosqlite.Connection | None = None
-        self._writing = asyncio.Lock()
+        self._writer: Writer | None = None
         self._is_open = False
 
     async def open(self) -> None:
@@ -80,20 +80,28 @@ class AiosqliteDriver:
             if self._readers is None:
                 self._readers = _Readers(self._name, self._path, self._size, is_read_only=self._is_read_only)
             return await self._readers.read(text, values)
-        except _FAILURES as error:
+        except FAILURES as error:
             raise self._translated(error) from error
 
     async def write(self, text: str, calls: Sequence[Sequence[Value]]) -> None:
         """Execute the statement once for each of ``calls``, all or nothing."""
+        await self._writing().write(text, calls)
+
+    async def run(self, work: Work[T]) -> T:
+        """Return what comes of ``work``, all of it or nothing."""
+        return await self._writing().run(work)
+
+    def transaction(self) -> AbstractAsyncContextManager[WriterSession]:
+        """Give what runs statements in one transaction of the writer's, for which others wait."""
+        return self._writing().transaction()
+
+    def _writing(self) -> Writer:
         self._refuse_when_read_only()
-        async with self._writing:
-            try:
-                self._refuse_when_closed()
-                if self._writer is None:
-                    self._writer = await aiosqlite.Connection(lambda: _connect(self._path), 64)
-                await _execute_all(self._writer, text, calls)
-            except _FAILURES as error:
-                raise self._translated(error) from error
+        if not self._is_open:
+            raise StoreUnavailable(self._name)
+        if self._writer is None:
+            self._writer = Writer(self._name, lambda: _connect(self._path), self._translated)
+        return self._writer
 
     def migration_engine(self, lock_timeout_s: float = BUSY_TIMEOUT_S) -> AsyncEngine:
         """Return an engine whose transactions hold table definitions too, and lock out other writers from their start."""
@@ -104,7 +112,7 @@ class AiosqliteDriver:
         self._refuse_when_read_only()
         try:
             _connect(self._path).close()  # which makes the file, if there is none
-        except _FAILURES as error:
+        except FAILURES as error:
             raise self._translated(error) from error
         url = URL.create("sqlite+aiosqlite", database=str(self._path))
         engine = create_async_engine(url, poolclass=NullPool, connect_args={"isolation_level": None, "timeout": lock_timeout_s})
@@ -127,7 +135,7 @@ class AiosqliteDriver:
 
     def translated(self, error: BaseException) -> GatewayError | None:
         """Return the error of ours that ``error``, or what caused it, means; None when it is not the driver's."""
-        while not isinstance(error, _FAILURES):
+        while not isinstance(error, FAILURES):
             if error.__cause__ is None:
                 return None
             error = error.__cause__
@@ -333,16 +341,3 @@ def _switch_to_wal(connection: sqlite3.Connection) -> None:
             if "locked" not in str(error) or time.monotonic() > deadline:
                 raise
         time.sleep(0.01)
-
-
-async def _execute_all(connection: aiosqlite.Connection, text: str, calls: Sequence[Sequence[Value]]) -> None:
-    try:
-        await connection.execute_fetchall("BEGIN IMMEDIATE")
-        await connection.executemany(text, calls)
-        await connection.commit()
-    except BaseException as error:
-        if isinstance(error, asyncio.CancelledError):
-            await connection.interrupt()
-        # The thread does one thing after the other: this comes before whatever the next writer asks.
-        await asyncio.shield(connection.rollback())
-        raise

@@ -7,24 +7,29 @@ instead of asyncpg's records are 0.01 ms; a record's ``in`` looks at names, so r
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
 import orjson
 from sqlalchemy import event
 
-from gateway.errors import BadUserInput, ConfigError, GatewayError, StoreMisbehaved, StoreTimeout, StoreUnavailable
-from gateway.stores.base import Row, Value
+from gateway.errors import BadUserInput, ConfigError, Contended, GatewayError, StoreMisbehaved, StoreTimeout, StoreUnavailable
+from gateway.stores.base import Row, Value, note
 from gateway.stores.reasons import Reason, unavailable
 from gateway.stores.shared import conflict
+from gateway.stores.sql.changes import Work
 from gateway.stores.sql.dialects import UNFIT
+from gateway.stores.sql.lines import FAILURES, Line, line_of
 from gateway.stores.sql.pool import Pool
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-LOCK_TIMEOUT_S = 1.0
+T = TypeVar("T")
+
+LOCK_TIMEOUT_S = 1.5  # longer than the 1 s after which a server looks for deadlocks, so that one is told as what it is
 IDLE_IN_TRANSACTION_TIMEOUT_S = 10.0
 WRITE_ATTEMPTS = 3
 STATEMENTS_PREPARED = 256  # per connection, here and in the server
@@ -44,7 +49,7 @@ _SESSION = {
 # What a pooler in transaction mode takes for a session: it keeps these for each of its clients, and refuses the others. The server's own
 # guards are those of its user then (ALTER ROLE … SET statement_timeout = '3s'); the gateway's own limit of each call stands.
 _POOLED = {name: _SESSION[name] for name in ("application_name", "timezone", "datestyle")}
-_FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, UnicodeError, OverflowError)
+_FAILURES = FAILURES
 
 
 class AsyncpgDriver:
@@ -136,6 +141,42 @@ class AsyncpgDriver:
             raise
         pool.release(connection)
 
+    async def run(self, work: Work[T]) -> T:
+        """Return what comes of ``work``, all of it or nothing."""
+        if not work.is_one:
+            async with self.transaction() as session:
+                return await session.run(work)
+        pool = self._opened()
+        try:
+            connection = await pool.acquire()
+            try:
+                answer = await _run(connection, work)
+            except BaseException as error:
+                await self._give_back(pool, connection, error)
+                raise
+            pool.release(connection)
+        except _FAILURES as error:
+            raise self._translated(error) from error
+        return answer
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Session]:
+        """Give what runs statements in one transaction, on a connection of the pool that nobody else has until it ends."""
+        pool = self._opened()
+        try:
+            connection = await pool.acquire()
+        except _FAILURES as error:
+            raise self._translated(error) from error
+        session = Session(connection, self._translated)
+        try:
+            await session.begin()
+            yield session
+            await session.commit()
+        except BaseException as error:
+            await self._give_back(pool, connection, error, is_usable=session.is_usable and not isinstance(error, asyncio.CancelledError))
+            raise
+        pool.release(connection)
+
     def migration_engine(self, lock_timeout_s: float = 0.0) -> AsyncEngine:  # noqa: ARG002 - the wait for the lock is the statement's
         """Return an engine whose one connection may wait for locks, and work, as long as a migration does."""
         return self._engine()
@@ -168,6 +209,12 @@ class AsyncpgDriver:
 
         return engine
 
+    def line(self, channel: str, hear: Callable[[], None]) -> AbstractAsyncContextManager[Line]:
+        """Give a connection of its own that listens on the channel. A pooler in transaction mode has none: StoreUnavailable."""
+        if not self._prepares:
+            raise StoreUnavailable(self._name)
+        return line_of(self._dsn, channel, hear, timeout_s=self._connect_timeout_s, translated=self._translated)
+
     def translated(self, error: BaseException) -> GatewayError | None:
         """Return the error of ours that ``error``, or what caused it, means; None when it is not the driver's."""
         while not isinstance(error, _FAILURES):
@@ -181,9 +228,15 @@ class AsyncpgDriver:
             raise StoreUnavailable(self._name)
         return self._pool
 
-    async def _give_back(self, pool: Pool, connection: Any, error: BaseException) -> None:
-        """Return a connection after ``error``. A cancelled caller does not wait for it: the server may be the reason."""
-        task = asyncio.create_task(_release(pool, connection, error))
+    async def _give_back(self, pool: Pool, connection: Any, error: BaseException, *, is_usable: bool | None = None) -> None:
+        """Return a connection after ``error``. A cancelled caller does not wait for it: the server may be the reason.
+
+        Only after an error that the server told is it used again. The driver's own errors, between what it sends, may leave the
+        connection in a state that nobody sees.
+        """
+        if is_usable is None:
+            is_usable = isinstance(error, asyncpg.PostgresError)
+        task = asyncio.create_task(_release(pool, connection, is_usable=is_usable))
         self._releases.add(task)
         task.add_done_callback(self._releases.discard)
         if not isinstance(error, asyncio.CancelledError):
@@ -192,6 +245,8 @@ class AsyncpgDriver:
     def _translated(self, error: BaseException) -> GatewayError:
         if isinstance(error, asyncpg.UniqueViolationError):
             return conflict(self._name, error.table_name, _columns(error))
+        if isinstance(error, asyncpg.SerializationError | asyncpg.DeadlockDetectedError):
+            return Contended(self._name)
         if isinstance(error, asyncpg.QueryCanceledError):
             return StoreTimeout(self._name, self._statement_timeout_s)
         if isinstance(error, asyncpg.LockNotAvailableError):
@@ -204,6 +259,54 @@ class AsyncpgDriver:
         if state[:2] == "42" and state not in _NOT_MIGRATED:
             return StoreMisbehaved(f"the store '{self._name}' refused a statement: {error}")
         return unavailable(self._name, error, _REASONS.get(state))
+
+
+class Session:
+    """What is run in a transaction, by its one user, one thing after the other."""
+
+    def __init__(self, connection: Any, translated: Callable[[BaseException], GatewayError]) -> None:
+        self._connection = connection
+        self._translated = translated
+        self.is_usable = True  # the connection, after whatever happened on it
+
+    async def begin(self) -> None:
+        await self._told(self._connection.execute("BEGIN"))
+
+    async def commit(self) -> None:
+        """Commit. An error that does not say that nothing was done leaves that open."""
+        try:
+            await self._told(self._connection.execute("COMMIT"))
+        except GatewayError as error:
+            cause = error.__cause__
+            state = getattr(cause, "sqlstate", None) or ""
+            if isinstance(cause, asyncpg.PostgresError) and state[:2] in _NOT_COMMITTED and state != _NOBODY_KNOWS:
+                raise
+            self.is_usable = False
+            unknown = StoreUnavailable(error.extensions["store"])
+            unknown.extensions["committed"] = "unknown"
+            raise unknown from cause
+
+    async def fetch(self, text: str, values: Sequence[Value]) -> Sequence[Row]:
+        rows: list[Row] = await self._told(self._connection.fetch(text, *values))
+        return rows
+
+    async def write(self, text: str, calls: Sequence[Sequence[Value]]) -> None:
+        for values in calls:
+            await self._told(self._connection.execute(text, *values))
+
+    async def run(self, work: Work[T]) -> T:
+        return await self._told(_run(self._connection, work))
+
+    async def _told(self, answer: Awaitable[T]) -> T:
+        """Return an answer, or raise what its error means."""
+        try:
+            return await answer
+        except BaseException as error:
+            if not isinstance(error, asyncpg.PostgresError):
+                self.is_usable = False
+            if isinstance(error, _FAILURES):
+                raise self._translated(error) from error
+            raise
 
 
 _REASONS = {
@@ -222,6 +325,8 @@ _REASONS = {
     "57P02": Reason.LOST,
 }
 _BAD_DATA = ("22", "23", "54")  # data exception, integrity violation, program limit exceeded
+_NOT_COMMITTED = ("23", "40")  # integrity violation, transaction rollback: out of a COMMIT they say that nothing was done
+_NOBODY_KNOWS = "40003"  # statement completion unknown
 _NOT_MIGRATED = ("42P01", "42703", "42501")  # undefined table, undefined column, insufficient privilege
 
 
@@ -251,12 +356,22 @@ async def _execute_all(connection: Any, text: str, calls: Sequence[Sequence[Valu
     await connection.execute("COMMIT")
 
 
-async def _release(pool: Pool, connection: Any, error: BaseException) -> None:
-    """End what the connection still does, within ``RELEASE_TIMEOUT_S``. Only after an error that the server told is it used again."""
+async def _run(connection: Any, work: Work[T]) -> T:
+    try:
+        text, values = next(work.steps)
+        while True:
+            note(text)
+            text, values = work.steps.send(await connection.fetch(text, *values))
+    except StopIteration as end:
+        answer: T = end.value
+        return answer
+
+
+async def _release(pool: Pool, connection: Any, *, is_usable: bool) -> None:
+    """End what the connection still does, within ``RELEASE_TIMEOUT_S``."""
     try:
         async with asyncio.timeout(RELEASE_TIMEOUT_S):
-            if not isinstance(error, asyncpg.PostgresError):
-                # The driver's own errors, between what it sends, may leave the connection in a state that nobody sees.
+            if not is_usable:
                 await connection.close()
             elif connection.is_in_transaction():
                 await connection.execute("ROLLBACK")

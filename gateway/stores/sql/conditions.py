@@ -12,11 +12,15 @@ from operator import ge, gt, le, lt
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 from gateway.stores.base import And, Collection, Compare, Not, Order, Page, Value, Where
 from gateway.stores.sql.dialects import Dialect, Expression
 from gateway.stores.sql.forms import Form, Sender, each
 from gateway.stores.types import NO_VALUE
+
+WIDEST = 16  # conditions side by side. SQLite refuses an expression of more than 1,000 levels, and each of a chain is one
 
 Shape = tuple[Any, ...]
 Values = dict[str, Value]
@@ -97,10 +101,29 @@ def condition_of(collection: Collection, source: sa.FromClause, shape: Shape | N
             return _comparison(collection, source, shape, negated, names, dialect)
         items = [build(item, negated) for item in shape[1]]
         if (shape[0] == "and") != negated:
-            return sa.and_(sa.true(), *items)
-        return sa.or_(sa.false(), *items)
+            return sa.and_(sa.true(), *_balanced(sa.and_, items))
+        return sa.or_(sa.false(), *_balanced(sa.or_, items))
 
     return sa.true() if shape is None else build(shape, False)
+
+
+def _balanced(joined: Callable[..., Expression], items: Sequence[Expression]) -> Sequence[Expression]:
+    """Return items of which as many are joined already that the tree of all is not as deep as they are many."""
+    while len(items) > WIDEST:
+        items = [_Bracketed(joined(*items[at : at + WIDEST])) for at in range(0, len(items), WIDEST)]
+    return items
+
+
+class _Bracketed(FunctionElement[bool]):
+    """A condition in brackets of its own, which SQLAlchemy leaves out around one among others that are joined in the same way."""
+
+    inherit_cache = True
+    type = sa.Boolean()
+
+
+@compiles(_Bracketed)
+def _in_brackets(element: _Bracketed, compiler: Any, **options: Any) -> str:
+    return f"({compiler.process(element.clauses, **options)})"
 
 
 def _comparison(

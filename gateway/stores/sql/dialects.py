@@ -47,6 +47,7 @@ class Dialect(ABC):
             return False
         self._padded |= padded
         _form.cache_clear()
+        _encoders.cache_clear()
         return True
 
     def is_padded(self, collection: Collection, name: str) -> bool:
@@ -124,8 +125,11 @@ class Dialect(ABC):
     def upsert(self, source: sa.Table, collection: Collection) -> sa.ClauseElement: ...
 
     @abstractmethod
+    def written(self, collection: Collection, names: Sequence[str], rows: Sequence[Row]) -> list[tuple[Value, ...]]:
+        """Return what a statement that writes rows of these columns is executed with: once for each."""
+
     def upsert_values(self, collection: Collection, rows: Sequence[Row]) -> list[tuple[Value, ...]]:
-        """Return what the upsert statement is executed with: once for each."""
+        return self.written(collection, collection.names, rows)
 
     @abstractmethod
     def delete(self, source: sa.Table, collection: Collection) -> sa.ClauseElement: ...
@@ -137,9 +141,9 @@ class Dialect(ABC):
     def native_text(self, query: str) -> tuple[str, tuple[str, ...]]:
         """Return the native query as the driver wants it, and the names of its parameters in order."""
 
-    def encoders(self, collection: Collection, names: Sequence[str]) -> list[Callable[[Value], Value] | None]:
+    def encoders(self, collection: Collection, names: Sequence[str]) -> Sequence[Callable[[Value], Value] | None]:
         """Return how wire values become what is written, column by column; None where they are that."""
-        return [self.form(collection, name).encoder() for name in names]
+        return _encoders(self, collection, tuple(names))
 
     def deleted(self, collection: Collection, keys: Sequence[tuple[Value, ...]]) -> Sequence[tuple[Value, ...]]:
         """Return the keys of rows to be deleted as they are sent."""
@@ -152,3 +156,8 @@ class Dialect(ABC):
 @lru_cache(maxsize=COLUMNS_KEPT)
 def _form(dialect: Dialect, collection: Collection, name: str) -> Form:
     return dialect.make_form(held(collection, name, is_padded=dialect.is_padded(collection, name)))
+
+
+@lru_cache(maxsize=COLUMNS_KEPT)
+def _encoders(dialect: Dialect, collection: Collection, names: tuple[str, ...]) -> Sequence[Callable[[Value], Value] | None]:
+    return [dialect.form(collection, name).encoder() for name in names]

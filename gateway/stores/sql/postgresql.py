@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, cast
 
 import sqlalchemy as sa
@@ -15,7 +16,7 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from gateway.errors import BadUserInput
 from gateway.stores.base import Collection, Column, Interval, Key, Row, Type, Value
-from gateway.stores.sql.dialects import NO_OFFSET, PARAMETER, TEXT, UNFIT, Conditions, Decoder, Dialect, Expression, KeyValues
+from gateway.stores.sql.dialects import COLUMNS_KEPT, NO_OFFSET, PARAMETER, TEXT, UNFIT, Conditions, Decoder, Dialect, Expression, KeyValues
 from gateway.stores.sql.forms import Form, Held
 from gateway.stores.sql.postgresql_forms import PgForm, array_literal, form_of, keys_literal
 from gateway.stores.types import INFINITY, MINUS_INFINITY, decimal_text
@@ -136,9 +137,10 @@ class PostgreSQL(Dialect):
             return insert.on_conflict_do_nothing(index_elements=key)
         return insert.on_conflict_do_update(index_elements=key, set_=rest)
 
-    def upsert_values(self, collection: Collection, rows: Sequence[Row]) -> list[tuple[Value, ...]]:
-        encoders = self.encoders(collection, collection.names)
-        moments = [number for number, column in enumerate(collection.columns) if _is_moment(column)] if collection.managed else []
+    def written(self, collection: Collection, names: Sequence[str], rows: Sequence[Row]) -> list[tuple[Value, ...]]:
+        """Return a list for each column, in calls of ROWS_PER_STATEMENT."""
+        encoders = self.encoders(collection, names)
+        moments = _moments(collection, tuple(names))
         calls = []
         for start in range(0, len(rows), ROWS_PER_STATEMENT):
             columns = list(zip(*rows[start : start + ROWS_PER_STATEMENT], strict=True))
@@ -184,6 +186,12 @@ def _key_names(forms: Sequence[Form]) -> list[str]:
 def _key_arrays(forms: Sequence[Form]) -> list[Expression]:
     names = ["keys"] if len(forms) == 1 else [f"keys{number}" for number in range(len(forms))]
     return [cast("PgForm", form).keys(name) for form, name in zip(forms, names, strict=True)]
+
+
+@lru_cache(maxsize=COLUMNS_KEPT)
+def _moments(collection: Collection, names: tuple[str, ...]) -> Sequence[int]:
+    """Return the places of columns that have no infinity, as columns of ours have none."""
+    return [number for number, name in enumerate(names) if _is_moment(collection[name])] if collection.managed else []
 
 
 def _is_moment(column: Column) -> bool:

@@ -149,8 +149,8 @@ class SQLite(Dialect):
             return insert.on_conflict_do_nothing(index_elements=key)
         return insert.on_conflict_do_update(index_elements=key, set_=rest)
 
-    def upsert_values(self, collection: Collection, rows: Sequence[Row]) -> list[tuple[Value, ...]]:
-        encoders = self.encoders(collection, collection.names)
+    def written(self, collection: Collection, names: Sequence[str], rows: Sequence[Row]) -> list[tuple[Value, ...]]:
+        encoders = self.encoders(collection, names)
         columns = zip(*rows, strict=True)
         encoded = [map(encode, column) if encode else column for encode, column in zip(encoders, columns, strict=True)]
         return list(zip(*encoded, strict=True))

@@ -23,6 +23,7 @@ from gateway.stores.base import (
     Delete,
     Fetch,
     Get,
+    Lock,
     Match,
     Native,
     NativeCall,
@@ -111,7 +112,7 @@ class Statements:
         values: Values = {}
         where = where_shape(get.collection, get.where, values, self._dialect)
         shape = ("get", get.collection, get.columns, get.column, where)
-        return self._once(
+        return self.once(
             shape, lambda: self._keyed_by(get.collection, get.column, self._get(get.collection, get.columns, get.column, where))
         ), values
 
@@ -123,7 +124,7 @@ class Statements:
         bounds = page_shape(page, values)
         column = match.column if match else None
         shape = ("rows", type(match), column, fetch.collection, fetch.columns, where, fetch.order, bounds)
-        return self._once(shape, lambda: self._keyed_by(fetch.collection, column, self._page(fetch, where, bounds))), values
+        return self.once(shape, lambda: self._keyed_by(fetch.collection, column, self._page(fetch, where, bounds))), values
 
     def totals(self, fetch: Fetch) -> tuple[Statement, Values]:
         """The number of rows that match, per parent: rows of (parent, total)."""
@@ -131,7 +132,7 @@ class Statements:
         where = where_shape(fetch.collection, fetch.where, values, self._dialect)
         column = fetch.match.column if fetch.match else None
         shape = ("totals", type(fetch.match), column, fetch.collection, where)
-        return self._once(shape, lambda: self._keyed_by(fetch.collection, column, self._totals(fetch, where))), values
+        return self.once(shape, lambda: self._keyed_by(fetch.collection, column, self._totals(fetch, where))), values
 
     def aggregate(self, aggregate: Aggregate) -> tuple[Statement, Values]:
         """The groups and measures; behind them the parent they belong to."""
@@ -139,7 +140,7 @@ class Statements:
         where = where_shape(aggregate.collection, aggregate.where, values, self._dialect)
         column = aggregate.match.column if aggregate.match else None
         shape = ("aggregate", column, aggregate.collection, aggregate.groups, aggregate.measures, where, aggregate.most)
-        return self._once(shape, lambda: self._keyed_by(aggregate.collection, column, self._aggregate(aggregate, where))), values
+        return self.once(shape, lambda: self._keyed_by(aggregate.collection, column, self._aggregate(aggregate, where))), values
 
     def native(self, call: NativeCall) -> tuple[Statement, Values]:
         """The query's own statement, with the conditions of the collections that the call is narrowed on."""
@@ -150,19 +151,29 @@ class Statements:
                 for number, (collection, where) in enumerate(call.narrowings)
             ]
         )
-        return self._once(("native", call.native, narrowings), lambda: self._native(call.native, narrowings)), values
+        return self.once(("native", call.native, narrowings), lambda: self._native(call.native, narrowings)), values
+
+    def lock(self, lock: Lock) -> tuple[Statement, Values]:
+        """The rows of keys, in the order of the keys, which is that in which they are locked; behind them the key's place."""
+        values: Values = {}
+        collection = lock.collection
+        where = where_shape(collection, lock.where, values, self._dialect)
+        return self.once(
+            ("lock", collection, where), lambda: self._keyed_by(collection, collection.key_name, self._lock(collection, where))
+        ), values
 
     def upsert(self, upsert: Upsert) -> Statement:
         build = self._dialect.upsert
-        return self._once(("upsert", upsert.collection), lambda: self._compile(build(self._table(upsert.collection), upsert.collection)))
+        return self.once(("upsert", upsert.collection), lambda: self._compile(build(self._table(upsert.collection), upsert.collection)))
 
     def delete(self, delete: Delete) -> Statement:
         build = self._dialect.delete
-        return self._once(("delete", delete.collection), lambda: self._compile(build(self._table(delete.collection), delete.collection)))
+        return self.once(("delete", delete.collection), lambda: self._compile(build(self._table(delete.collection), delete.collection)))
 
     # ------------------------------------------------------------------------------------------------------- once a shape
 
-    def _once(self, shape: Shape, build: Callable[[], Statement]) -> Statement:
+    def once(self, shape: Shape, build: Callable[[], Statement]) -> Statement:
+        """Return the statement of a shape, which is built where there is none yet."""
         statement = self._statements.get(shape)
         if statement is None:
             statement = build()
@@ -208,6 +219,17 @@ class Statements:
             cells = [*self._cells(collection, columns), cell]
         conditions = [keys.forms[0].one_of_keys(source.c[by]), *wanted(source)]
         return self._compile(query.where(*conditions), cells, "key" if keys.is_plain else "value")
+
+    def _lock(self, collection: Collection, where: Shape | None) -> Statement:
+        source, keys = self._table(collection), keys_of(self._dialect, collection, collection.key_name)
+        sent, place, values = self._dialect.keys_table(keys.forms)
+        condition = condition_of(collection, source, where, self._dialect)
+        query = sa.select(*_labelled(source, collection.names)).where(*_are(source, keys, values), condition)
+        row = query.offset(NO_OFFSET).with_for_update().lateral("locked")  # key by key, by the index, as in ``page_per_parent``
+        shown = self._shown_page(collection, row.c, collection.names)
+        return self._compile(
+            sa.select(*shown, place).select_from(sent.join(row, sa.true())), self._cells(collection, collection.names), "place"
+        )
 
     def _page(self, fetch: Fetch, where: Shape | None, bounds: Shape | None) -> Statement:
         statement = self._rows(fetch, where, bounds)

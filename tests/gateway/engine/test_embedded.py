@@ -177,6 +177,19 @@ async def test_what_is_of_another_type_is_an_error_of_its_field(lines: Any, show
     assert found == [{"lines": shown}, {"lines": [{"trackId": 7, "price": None}]}]
 
 
+async def test_what_is_of_another_type_is_counted_by_where_it_is_and_not_by_what_the_query_calls_it() -> None:
+    wrong = [{"trackId": "7", "unit": {"price": "x"}}, {"trackId": "8", "discount": {"percent": "all"}}, {"trackId": 7, "discount": 5}]
+    served = await service((IDS[0], "text", wrong, SURE))
+    await answer(served, "address { zip } all: lines { one: trackId price tags off: discount { percent } }")
+    assert served.stores.wrong_values == {
+        ("documents", "invoices", "address"): 1,
+        ("documents", "invoices", "lines.trackId"): 2,
+        ("documents", "invoices", "lines.unit.price"): 1,
+        ("documents", "invoices", "lines.discount"): 1,
+        ("documents", "invoices", "lines.discount.percent"): 1,
+    }
+
+
 @strawberry.type
 class Nothing:
     node: Node | None = by_id()

@@ -15,9 +15,10 @@ import strawberry
 from gateway.graph.fields import Connection, Node, PageInfo, column, computed, count, each, lookup, many, one, part, stats
 from gateway.graph.inputs import Direction, Interval, filter_of
 from gateway.graph.scalars import Date, DateTime, Json
+from gateway.observability.metrics import Metrics
 from gateway.service import Service
 from gateway.stores import Stores
-from gateway.stores.base import Collection, Column, Index, Store, Type, Upsert
+from gateway.stores.base import Collection, Column, Fetch, Index, Store, Type, Upsert
 from gateway.stores.memory import MemoryStore
 from tests.gateway.engine.graphs import graph, respond
 from tests.gateway.stores.wrong import lenient_kinds, put
@@ -293,6 +294,29 @@ async def test_a_wrong_key_is_an_error_of_its_row(shop: Shop) -> None:
     [place] = [i for i, edge in enumerate(answer["data"]["items"]["edges"]) if edge["cursor"] is None]
     assert told(answer) == {f"items.edges.{place}.cursor": MESSAGE, f"again.edges.{place}.node.id": MESSAGE}
     assert answer["data"]["again"]["edges"][place] == {"node": None}
+
+
+async def test_every_wrong_value_that_is_read_is_counted_by_its_store_collection_and_column(shop: Shop) -> None:
+    def counted() -> dict[str, float]:
+        lines = Metrics(shop.engine.readings).text().decode().splitlines()
+        return {line.partition("{")[2].partition("}")[0]: float(line.split()[-1]) for line in lines if line.startswith("gateway_wrong_val")}
+
+    def of(column: str) -> str:
+        return f'collection="items",column="{column}",store="tested"'
+
+    assert counted() == {}
+    for key in "12":
+        await put(shop.store, ITEMS, key, "name", {"sqlite": b"x"}.get(shop.kind, ["x"]))
+    await put(shop.store, ITEMS, "2", "born", "soon")
+    await shop.one("{ items { nodes { id done } } }")
+    await shop.one('{ items(where: {name: {eq: "pen"}}) { nodes { name born } } }')
+    assert counted() == {}, "nobody read them"
+    for times in (1, 2):
+        await shop.one("{ items { nodes { name again: name byHand } edges { node { born } } } }")
+        assert counted() == {of("name"): 2 * times, of("born"): times}
+    await shop.stores.ask(Fetch(ITEMS, ("id", "name")))
+    assert counted() == {of("name"): 6, of("born"): 2}
+    assert shop.stores.wrong_values == {("tested", "items", "name"): 6, ("tested", "items", "born"): 2}
 
 
 @pytest.mark.parametrize("kind", kinds(["postgresql"]))

@@ -34,7 +34,7 @@ ANSWER = Response(b'{"data":{}}', 200)
 
 
 class Instant(FakeService):
-    async def answer(self, request: Request, *, request_id: str, deadline_s: float) -> Response:
+    async def answer(self, request: Request, *, request_id: str, deadline_s: float, written: list[str]) -> Response:
         return ANSWER
 
 

@@ -11,6 +11,7 @@ from starlette.middleware import Middleware
 
 from gateway.config import Settings
 from gateway.errors import GatewayError, StoreUnavailable
+from gateway.graph.fields import ContextFunction
 from gateway.http.application import Application, application
 from gateway.observability.metrics import Reading
 from gateway.service import Request, Response, Service
@@ -36,7 +37,7 @@ class FakeService:
         self.cancelled = asyncio.Event()
         self._answer = answer
 
-    async def answer(self, request: Request, *, request_id: str, deadline_s: float) -> Response:
+    async def answer(self, request: Request, *, request_id: str, deadline_s: float, written: list[str]) -> Response:
         self.requests.append(request)
         self.request_ids.append(request_id)
         self.deadlines.append(deadline_s)
@@ -49,8 +50,10 @@ class FakeService:
     def readings(self) -> Iterator[Reading]:
         yield Reading("requests", "Requests answered.", len(self.requests))
 
-    def refuse(self, error: GatewayError) -> Response:
-        body = {"errors": [{"message": error.message, "extensions": error.extensions}]}
+    def refuse(self, error: GatewayError, committed: Sequence[str] = ()) -> Response:
+        body: dict[str, Any] = {"errors": [{"message": error.message, "extensions": error.extensions}]}
+        if committed:
+            body["extensions"] = {"committed": committed}
         return Response(orjson.dumps(body), error.http_status)
 
 
@@ -94,11 +97,12 @@ def down(name: str) -> Exception:
 
 
 def make_app(
-    service: FakeService | None = None,
+    service: FakeService | Service | None = None,
     stores: FakeStores | None = None,
     *,
     query: str = "",
     middleware: Sequence[Middleware] = (),
+    context: ContextFunction | None = None,
     **settings: Any,
 ) -> Application:
     settings = {"allowed_hosts": ("gateway", "127.0.0.1"), **settings}
@@ -108,4 +112,5 @@ def make_app(
         Settings(**settings),
         first_query=query,
         middleware=middleware,
+        context=context,
     )

@@ -14,6 +14,7 @@ from uvicorn.server import ServerState
 
 from gateway.http.protocol import Edge, Protocol
 from gateway.http.server import configured
+from gateway.service import Service
 from tests.gateway.http.fakes import FakeService, make_app
 
 HEAD = b"POST /graphql HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/json\r\n"
@@ -81,7 +82,9 @@ def as_it_is(_: Edge) -> None:
 
 
 @asynccontextmanager
-async def serving(service: FakeService | None = None, prepare: Callable[[Edge], None] = as_it_is, **settings: Any) -> AsyncIterator[Wire]:
+async def serving(
+    service: FakeService | Service | None = None, prepare: Callable[[Edge], None] = as_it_is, **settings: Any
+) -> AsyncIterator[Wire]:
     """Give a server with these settings. ``prepare`` may change what its connections share before there are any."""
     app = make_app(service, **settings)
     edge: Edge = app.edge

@@ -11,6 +11,7 @@ import pytest
 
 from gateway.config import Settings
 from gateway.security.limits import MEASURE_FACTOR, Limits, check_filter, check_variables, enforced
+from gateway.stores.requests.conditions import CONDITIONS_MOST, ITEMS_MOST, LEVELS_MOST
 
 LIMITS = Limits(variables_limit_bytes=100, variables_depth_max=3, variables_list_max=4, variables_values_max=8)
 
@@ -41,6 +42,28 @@ def test_limits_that_are_measured_are_enforced_ten_times_over_and_where_they_pro
     assert enforced(measured.exceeded("DEPTH_LIMIT", "It has", "depth_max", 15 * MEASURE_FACTOR, "levels")) == []
     assert enforced(measured.exceeded("DEPTH_LIMIT", "It has", "depth_max", 15 * MEASURE_FACTOR + 1, "levels"))
     assert enforced(measured.exceeded("TOKEN_LIMIT", "It has", "tokens_max", 2_001, "tokens", always=True))
+
+
+def test_a_filter_that_is_only_measured_is_no_larger_than_what_stores_answer() -> None:
+    measured = Limits(limits="measure")
+
+    def is_enforced(where: dict[str, Any]) -> bool:
+        broken = check_filter(measured, where, "where")
+        assert broken
+        return bool(enforced(broken))
+
+    def nested(levels: int) -> dict[str, Any]:
+        where: dict[str, Any] = {"active": True}
+        for _ in range(levels - 1):
+            where = {"not": where}
+        return where
+
+    assert not is_enforced({"or": [{"active": True}] * CONDITIONS_MOST})
+    assert is_enforced({"or": [{"active": True}] * (CONDITIONS_MOST + 1)})
+    assert not is_enforced(nested(LEVELS_MOST))
+    assert is_enforced(nested(LEVELS_MOST + 1))
+    assert not is_enforced({"id": {"in": ["1"] * ITEMS_MOST}})
+    assert is_enforced({"id": {"in": ["1"] * (ITEMS_MOST + 1)}})
 
 
 @pytest.mark.parametrize(

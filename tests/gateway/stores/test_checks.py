@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -72,17 +73,20 @@ def test_another_value_is_told_by_what_it_is_in_whichever_row_and_column(type_: 
         checks = Checks([column("x", type_), column("y", type_)])
         assert not checks.hold(rows)
         told: list[WrongValue] = []
-        replaced = list(map(checks.replacing("paper.notes", told.append), rows))
+        counts: Counter[str] = Counter()
+        replaced = list(map(checks.replacing("paper.notes", told.append, counts), rows))
         [error] = told
         assert [[error if item is value else item for item in row] for row in rows] == [list(row) for row in replaced]
         name = "y" if any(row[1] is value for row in rows) else "x"
         assert error.detail == f"paper.notes.{name}: expected {type_.upper()}, found {found}"
+        assert counts == {name: 1}
 
 
-def test_each_column_and_each_way_to_be_wrong_is_told_once() -> None:
+def test_each_column_and_each_way_to_be_wrong_is_told_once_and_every_value_counted() -> None:
     told: list[WrongValue] = []
     checks = Checks([Column("x", Type.INT), Column("y", Type.INT)])
-    rows = list(map(checks.replacing("paper.notes", told.append), [("a", "a"), ("b", 1.5), (None, "c"), (1, 2)]))
+    counts: Counter[str] = Counter()
+    rows = list(map(checks.replacing("paper.notes", told.append, counts), [("a", "a"), ("b", 1.5), (None, "c"), (1, 2)]))
     assert [error.detail for error in told] == [
         "paper.notes.x: expected INT, found a str",
         "paper.notes.y: expected INT, found a str",
@@ -90,6 +94,7 @@ def test_each_column_and_each_way_to_be_wrong_is_told_once() -> None:
     ]
     x, y, other = told
     assert rows == [(x, y), (x, other), (None, y), (1, 2)]
+    assert counts == {"x": 2, "y": 3}
 
 
 def test_what_could_not_be_read_is_told_as_it_was_found_and_stands_behind_all_values() -> None:
@@ -97,7 +102,7 @@ def test_what_could_not_be_read_is_told_as_it_was_found_and_stands_behind_all_va
     told: list[WrongValue] = []
     checks = Checks([Column("x", Type.JSON)])
     assert not checks.hold([(unreadable,)])
-    checks.replacing("paper.notes", told.append)((unreadable,))
+    checks.replacing("paper.notes", told.append, Counter())((unreadable,))
     assert [error.detail for error in told] == ["paper.notes.x: expected JSON, found a str that is none"]
     values = ["b", unreadable, None, "a"]
     assert sorted_anyhow(values, key=lambda value: [(value is None, value)]) == ["a", "b", unreadable, None]

@@ -13,7 +13,17 @@ import pytest
 
 from gateway.config import Settings
 from gateway.context import RequestContext
-from gateway.errors import BadUserInput, ConfigError, Conflict, DeadlineExceeded, GatewayError, StoreTimeout, StoreUnavailable, WrongValue
+from gateway.errors import (
+    BadUserInput,
+    ConfigError,
+    Conflict,
+    Contended,
+    DeadlineExceeded,
+    GatewayError,
+    StoreTimeout,
+    StoreUnavailable,
+    WrongValue,
+)
 from gateway.preparing import connect
 from gateway.service import Request as Asked
 from gateway.service import Service
@@ -40,6 +50,7 @@ from gateway.stores.base import (
 )
 from gateway.stores.funnel import Caller, Layer, Next
 from gateway.stores.memory import MemoryStore
+from gateway.stores.shared import conflict
 from schema import schema as graph
 from tests.services import STORES
 
@@ -248,6 +259,7 @@ class OfDriver(Exception):
         StoreUnavailable("paper"),
         StoreTimeout("paper", 2),
         Conflict("Another row has the same id.", store="paper"),
+        Contended("paper"),
         BadUserInput("no", store="paper"),
     ],
     ids=lambda error: type(error).__name__,
@@ -265,6 +277,17 @@ async def test_an_error_of_a_shared_pool_bears_the_name_that_was_asked_and_the_d
     assert caught.value.extensions == {**error.extensions, "store": name}
     assert caught.value.message == error.message.replace("'paper'", f"'{name}'")
     assert isinstance(caught.value.__cause__, OfDriver), "what the log shows"
+
+
+async def test_a_conflict_of_a_shared_pool_still_says_what_it_is_about() -> None:
+    class Failing(MemoryStore):
+        async def answer(self, request: Request[Any]) -> Any:
+            raise conflict("paper", "notes", ["text"])
+
+    store = Failing("paper")
+    with pytest.raises(Conflict) as caught:
+        await RequestContext(Stores({"paper": store, "copy": store})).ask(Fetch(TWINS, ("id",)))
+    assert (caught.value.extensions["store"], caught.value.collection, caught.value.columns) == ("copy", "notes", ("text",))
 
 
 async def test_the_log_has_the_drivers_reason_whatever_name_was_asked(caplog: pytest.LogCaptureFixture) -> None:

@@ -102,7 +102,7 @@ def test_a_registered_kind_is_connected_to_and_told_of() -> None:
             "cards",
             ("cards",),
             ("sort",),
-            "kind cards: expected what it can do to be of aggregate, count, filter, migrate, native, page, write, got 'sort'",
+            "kind cards: expected what it can do to be of aggregate, count, filter, migrate, native, page, transact, write, got 'sort'",
         ),
     ],
 )

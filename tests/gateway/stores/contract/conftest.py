@@ -14,11 +14,11 @@ from resolvers.graph import follows, likes, wrote
 from resolvers.posts import posts
 from resolvers.users import users
 from tests.gateway.stores.contract.typed import COLUMNS, holds
-from tests.gateway.stores.contract.world import LINKS, THINGS, badges, drafts, links, pins, things, words
+from tests.gateway.stores.contract.world import LINKS, THINGS, badges, drafts, fans, links, pins, rides, things, words
 from tests.kinds import kinds, store_of
 
 HERE = Path(__file__).parent
-SCRATCH = (drafts, pins, badges, words, users, posts, events, follows, likes, wrote)
+SCRATCH = (drafts, pins, rides, fans, badges, words, users, posts, events, follows, likes, wrote)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -73,6 +73,33 @@ pins = Collection(
     managed=True,
 )
 
+# Edges with a key of their own, between nodes of one label: there may be several between the same two.
+rides = Collection(
+    name="rides",
+    store="tested",
+    columns=(
+        Column("id"),
+        Column("from_id", refers="Stop"),
+        Column("to_id", refers="Stop"),
+        Column("at", Type.TIME, nullable=True),
+        Column("price", Type.DECIMAL, nullable=True, scale=2),
+    ),
+    indexes=(Index(("from_id", "id")), Index(("to_id", "id"))),
+    relationship=Relationship("RIDES_TO", start="Stop", start_column="from_id", end="Stop", end_column="to_id"),
+    managed=True,
+)
+
+# Edges between nodes of one label, one each way.
+fans = Collection(
+    name="fans",
+    store="tested",
+    columns=(Column("who", refers="Fan"), Column("whom", refers="Fan"), Column("since", Type.INT, nullable=True)),
+    key=("who", "whom"),
+    indexes=(Index(("whom", "who")),),
+    relationship=Relationship("FANS", start="Fan", start_column="who", end="Fan", end_column="whom"),
+    managed=True,
+)
+
 # Unique values that a row need not have, one alone and two together.
 badges = Collection(
     name="badges",

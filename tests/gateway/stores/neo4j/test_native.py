@@ -259,17 +259,17 @@ async def test_whole_numbers_are_keys_of_nodes(store: Counted) -> None:
 
 
 async def test_keys_are_sought_in_the_index_of_the_database(store: Counted) -> None:
-    source = store._source(listeners)
+    source = store._names.source(listeners)
     statements = [
         get_statement(source, Get(listeners, ("name",), ["42", "7"])),
         fetch_statement(source, Fetch(listeners, ("name",), Match("id", ["42", "7"]), page=Page(2), count=True)),
         fetch_statement(source, Fetch(listeners, ("name",), Pairs("id", [("p", "42"), ("p", "7")]))),
         aggregate_statement(source, Aggregate(listeners, (), (Measure("count"),), Match("id", ["42", "7"]))),
-        get_statement(store._source(tracks), Get(tracks, ("seconds",), ["x", "y"], "isrc")),
-        fetch_statement(store._source(plays), Fetch(plays, ("stars",), Match("listener", ["42", "7"]), page=Page(2), count=True)),
-        fetch_statement(store._source(plays), Fetch(plays, ("stars",), Match("track", ["x", "y"]), page=Page(2))),
-        fetch_statement(store._source(between), Fetch(between, ("stars",), Match("listener,track", ["42,x"]), page=Page(2))),
-        aggregate_statement(store._source(plays), Aggregate(plays, (), (Measure("count"),), Match("listener", ["42"]))),
+        get_statement(store._names.source(tracks), Get(tracks, ("seconds",), ["x", "y"], "isrc")),
+        fetch_statement(store._names.source(plays), Fetch(plays, ("stars",), Match("listener", ["42", "7"]), page=Page(2), count=True)),
+        fetch_statement(store._names.source(plays), Fetch(plays, ("stars",), Match("track", ["x", "y"]), page=Page(2))),
+        fetch_statement(store._names.source(between), Fetch(between, ("stars",), Match("listener,track", ["42,x"]), page=Page(2))),
+        aggregate_statement(store._names.source(plays), Aggregate(plays, (), (Measure("count"),), Match("listener", ["42"]))),
     ]
     for statement in statements:
         operators = [step["operatorType"].partition("@")[0] for step in await store.plan(statement)]
@@ -366,7 +366,7 @@ async def test_relationships_are_had_by_the_identity_that_the_database_gave_them
     [[identity, _]] = found[None].rows
     got = await store.answer(Get(plays, ("stars", "listener"), [identity, "nobody", "5:x:1", ""]))
     assert {key: tuple(row) for key, row in got.items()} == {identity: (5, 42)}
-    steps = await store.plan(get_statement(store._source(plays), Get(plays, ("stars",), [identity])))
+    steps = await store.plan(get_statement(store._names.source(plays), Get(plays, ("stars",), [identity])))
     assert [step for step in steps if "RelationshipByElementIdSeek" in step["operatorType"]]
     by_number = await store.answer(Get(numbered, ("track",), ["3", "x"], "nr"))
     assert {key: tuple(row) for key, row in by_number.items()} == {"3": ("x",)}
@@ -682,7 +682,7 @@ async def test_keys_of_several_columns_are_sought_in_their_index() -> None:
         pairs = Fetch(lines, ("n",), Pairs("order,label", [("p", "1,a"), ("p", "1,b%2Cc"), ("q", "1,a")]), page=Page(5))
         found = await store.answer(pairs)
         assert {key: part.rows for key, part in found.items()} == {"p": [[1], [2]], "q": [[1]]}
-        source = store._source(lines)
+        source = store._names.source(lines)
         for statement in (get_statement(source, get), fetch_statement(source, pairs)):
             operators = [step["operatorType"].partition("@")[0] for step in await store.plan(statement)]
             assert "NodeUniqueIndexSeek" in operators

@@ -190,7 +190,7 @@ async def test_a_page_per_parent_is_served_by_an_index_though_statistics_lag_beh
     fetch, expected = INDEXED[name]
     async with empty() as store:
         await store.answer(Upsert(notes, [note(i) for i in range(2_000)]))
-        text, parameters = fetch_statement(store._source(fetch.collection), fetch)
+        text, parameters = fetch_statement(store._names.source(fetch.collection), fetch)
         assert store._driver is not None
         async with store._driver.session(database="neo4j") as session:
             summary = await (await session.run("EXPLAIN " + text, parameters)).consume()

@@ -35,7 +35,8 @@ from gateway.stores.base import (
     Upsert,
     Value,
 )
-from gateway.stores.sql.store import SqlStore, _send
+from gateway.stores.sql.answers import _send
+from gateway.stores.sql.store import SqlStore
 from gateway.stores.types import KeyForm
 from gateway.stores.values import Unreadable
 from tests.kinds import POSTGRESQL, kinds, needs, url_of

@@ -45,11 +45,12 @@ from gateway.stores.base import (
 )
 from gateway.stores.sql import aiosqlite as sql_aiosqlite
 from gateway.stores.sql import asyncpg as sql_asyncpg
+from gateway.stores.sql.answers import _send
 from gateway.stores.sql.dialects import Dialect
 from gateway.stores.sql.postgresql import ROWS_PER_STATEMENT, PostgreSQL
 from gateway.stores.sql.sqlite import SQLite
 from gateway.stores.sql.statements import Statements
-from gateway.stores.sql.store import SqlStore, _send
+from gateway.stores.sql.store import SqlStore
 from tests.gateway.stores.proxies import Proxy
 from tests.kinds import kinds, url_of
 
@@ -476,7 +477,7 @@ async def test_the_session_is_set_up() -> None:
     assert settings["jit"] == "off"
     assert settings["application_name"] == "crossgraph"
     assert settings["statement_timeout"] == "3000"
-    assert settings["lock_timeout"] == "1000"
+    assert settings["lock_timeout"] == "1500"
     assert settings["idle_in_transaction_session_timeout"] == "10000"
     assert settings["TimeZone"] == "UTC"
 

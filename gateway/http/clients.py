@@ -1,0 +1,71 @@
+"""The clients with a connection that stays open, sockets and streams of events: how many there are, and their end with the process."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from gateway.config import Settings
+from gateway.deadlines import Deadlines
+from gateway.errors import Overloaded
+from gateway.observability.metrics import Reading
+
+
+class Client(Protocol):
+    """One of them. ``leave`` has it told that all its operations are complete, and ends it."""
+
+    kind: str
+
+    def leave(self) -> None: ...
+
+
+class Clients:
+    """Those of one server."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.deadlines = Deadlines()
+        self.is_ending = False
+        self.ended: Counter[tuple[str, str]] = Counter()  # by kind and code
+        self._most = settings.streams_max
+        self._open: set[Client] = set()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    @property
+    def refusal(self) -> Overloaded | None:
+        """Why there is no place for one more; None where there is."""
+        if self.is_ending:
+            return Overloaded("The gateway is ending; try again.")
+        if len(self._open) >= self._most:
+            return Overloaded("Too many sockets and streams are open; try again later (setting streams_max).", setting="streams_max")
+        return None
+
+    def add(self, client: Client) -> None:
+        self._open.add(client)
+
+    def discard(self, client: Client) -> None:
+        self._open.discard(client)
+
+    @contextmanager
+    def counted(self, client: Client) -> Iterator[None]:
+        self._open.add(client)
+        try:
+            yield
+        finally:
+            self._open.discard(client)
+
+    def end(self) -> None:
+        """Have all of them leave, and let nobody in."""
+        self.is_ending = True
+        for client in list(self._open):
+            client.leave()
+
+    def readings(self) -> Iterator[Reading]:
+        for kind in ("socket", "events"):
+            count = sum(client.kind == kind for client in self._open)
+            yield Reading("streams", "Sockets and streams of events that are open.", count, {"kind": kind}, is_counter=False)
+        for (kind, code), count in self.ended.items():
+            yield Reading("streams_ended", "Sockets and streams of events that were ended by us.", count, {"kind": kind, "code": code})

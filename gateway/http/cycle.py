@@ -1,0 +1,45 @@
+"""A request and its answer on a connection: uvicorn's, with two ways to write that need no messages."""
+
+from __future__ import annotations
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+
+COPIED_BYTES = 64 * 1024  # of a body that is put behind its head, so that both are one write
+
+
+class Cycle(RequestResponseCycle):
+    """A request and its answer, which may be written in one piece."""
+
+    def write_whole(self, status: int, headers: bytes, body: bytes) -> bool:
+        """Write an answer whose header lines are known to be sound; False where it must go through ``send``, message by message."""
+        if self.flow.write_paused or self.response_started or self.scope["method"] == "HEAD":
+            return False
+        if self.disconnected:
+            return True
+        self.response_started = self.response_complete = True
+        self.waiting_for_100_continue = False
+        head = [STATUS_LINE[status]]
+        for name, value in self.default_headers:
+            head += name, b": ", value, b"\r\n"
+        head += headers, b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
+        if len(body) < COPIED_BYTES:
+            head.append(body)
+            self.transport.write(b"".join(head))
+        else:
+            self.transport.write(b"".join(head))
+            self.transport.write(body)
+        self.message_event.set()
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()
+        return True
+
+    def write_last(self, data: bytes) -> None:
+        """Write the end of an answer that was begun, whether its client takes it or not, and close."""
+        if self.disconnected or self.response_complete or not self.response_started or self.transport.is_closing():
+            return
+        self.response_complete = True
+        self.transport.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if self.chunked_encoding else data)
+        self.message_event.set()
+        self.transport.close()
+        self.on_response()

@@ -1,0 +1,125 @@
+"""The operations of a client that has several at a time over one connection: a task for each, and what it tells."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine, Mapping
+from contextlib import aclosing
+from time import monotonic
+from typing import Any, Protocol
+
+import orjson
+
+from gateway.deadlines import Deadlines
+from gateway.errors import DeadlineExceeded, SlowReader
+from gateway.service import GRACE_S, Request, Response, Service
+
+
+class Told(Protocol):
+    """The client, as its operations tell it what became of them. ``next`` waits for a slow one, and may raise SlowReader."""
+
+    async def next(self, its: str, response: Response) -> None: ...
+
+    async def error(self, its: str, errors: bytes) -> None:
+        """The last of an operation: a list of errors, as JSON."""
+        ...
+
+    async def completed(self, its: str) -> None: ...
+
+    def is_slow(self) -> None:
+        """It does not take what it is told."""
+        ...
+
+
+class Operations:
+    def __init__(self, service: Service, deadline_s: float, deadlines: Deadlines, told: Told) -> None:
+        self._service = service
+        self._deadline_s = deadline_s
+        self._deadlines = deadlines
+        self._told = told
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._streaming: set[str] = set()
+        self._ending: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def __contains__(self, its: str) -> bool:
+        return its in self._tasks
+
+    @property
+    def ids(self) -> list[str]:
+        return list(self._tasks)
+
+    def start(self, its: str, request: Request, values: Mapping[str, Any], request_id: str) -> None:
+        self._begin(its, self._answer(its, request, values, request_id))
+
+    def go_on(self, its: str, answered: Response | AsyncGenerator[Response, None]) -> None:
+        """Have an operation told that the service has answered already."""
+        self._begin(its, self._tell(its, answered))
+
+    def _begin(self, its: str, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks[its] = asyncio.get_running_loop().create_task(self._run(its, work))
+
+    def stop(self, its: str) -> None:
+        """End an operation, wherever it is; nothing is told of it."""
+        task = self._tasks.pop(its, None)
+        self._streaming.discard(its)
+        if task is not None:
+            task.cancel()
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
+
+    async def answers(self) -> None:
+        """Return once all that are no streams have their answer."""
+        waiting = [task for its, task in self._tasks.items() if its not in self._streaming]
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+    async def end(self) -> None:
+        """End all, and return once nothing of them is left."""
+        for its in self.ids:
+            self.stop(its)
+        await asyncio.gather(*self._ending, return_exceptions=True)
+
+    async def _run(self, its: str, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except SlowReader:
+            self._told.is_slow()
+        finally:
+            if self._tasks.get(its) is asyncio.current_task():
+                del self._tasks[its]
+                self._streaming.discard(its)
+
+    async def _answer(self, its: str, request: Request, values: Mapping[str, Any], request_id: str) -> None:
+        deadline_s = self._deadline_s
+        try:
+            with self._deadlines.within(deadline_s + GRACE_S):
+                answered = await self._service.subscribe(
+                    request, request_id=request_id, deadline_s=deadline_s, values=values, started=monotonic()
+                )
+        except TimeoutError:
+            answered = self._service.refuse(DeadlineExceeded(deadline_s))
+        await self._tell(its, answered)
+
+    async def _tell(self, its: str, answered: Response | AsyncGenerator[Response, None]) -> None:
+        told = self._told
+        if isinstance(answered, Response):
+            if answered.is_refused:
+                await told.error(its, errors_of(answered))
+                return
+            await told.next(its, answered)
+        else:
+            self._streaming.add(its)
+            async with aclosing(answered) as responses:
+                async for response in responses:
+                    if response.is_refused:
+                        await told.error(its, errors_of(response))
+                        return
+                    await told.next(its, response)
+        await told.completed(its)
+
+
+def errors_of(response: Response) -> bytes:
+    """Return the list of a response's errors as JSON."""
+    return orjson.dumps(orjson.loads(response.body)["errors"])

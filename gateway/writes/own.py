@@ -1,0 +1,85 @@
+"""Ask stores for what no client asked for: the relay's own reads and writes, each alone or several as one transaction."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+
+from gateway.errors import AbilityMissing, WrongValue
+from gateway.stores import WRITE_TIMEOUT_S, Stores
+from gateway.stores.base import A, Collection, Fetch, Page, Request, Transaction, Transacts, Value, Where
+from gateway.stores.funnel import StoreCall
+from gateway.writes.declarations import State
+
+ROWS_PER_PAGE = 500
+
+_log = logging.getLogger("gateway.errors")
+
+
+@dataclass(slots=True)
+class Own:
+    """Who asks, past the layers that are there for clients. ``within`` a transaction all of its writes are that one's."""
+
+    stores: Stores
+    within: Transaction | None = None
+    timeout_s: float = WRITE_TIMEOUT_S  # of one call
+    trace: list[StoreCall] | None = None
+    started: float = field(default_factory=time.monotonic)
+
+    def ask(self, request: Request[A]) -> Awaitable[A]:
+        return self.stores.funnel.ask_unlayered(request, self)
+
+    def seconds(self, limit: float) -> float:  # noqa: ARG002 - its own limit is what it has
+        return self.timeout_s
+
+    def found_wrong(self, error: WrongValue) -> None:
+        _log.warning("%s", error.detail)
+
+
+def sharing(stores: Stores, name: str) -> list[str]:
+    """Return the stores that are one database with this one, itself among them: their log is one, too."""
+    return [other for other in stores.names if stores[other] is stores[name]]
+
+
+async def pages(own: Own, collection: Collection, columns: Sequence[str], where: Where | None = None) -> AsyncIterator[list[State]]:
+    """Give all rows of a collection by their key, ``ROWS_PER_PAGE`` at a time, as mappings of their key and ``columns``."""
+    names = tuple(dict.fromkeys((*collection.key, *columns)))
+    after: tuple[Value, ...] | None = None
+    while True:
+        fetch = Fetch(collection, names, where=where, page=Page(ROWS_PER_PAGE, after=after))
+        part = (await own.ask(fetch)).get(None)
+        if part is None or not part.rows:
+            return
+        yield [dict(zip(names, row, strict=True)) for row in part.rows]
+        if not part.more:
+            return
+        after = tuple(part.rows[-1][: len(collection.key)])
+
+
+@asynccontextmanager
+async def transaction(stores: Stores, name: str, *, timeout_s: float = WRITE_TIMEOUT_S) -> AsyncIterator[Own]:
+    """Give who asks one store in one transaction: committed when the block ends, rolled back when it raises or is cancelled.
+
+    Errors bear the name of the store, and nothing takes longer than ``timeout_s``, the commit neither.
+    """
+    store = stores[name]
+    if not isinstance(store, Transacts):
+        raise AbilityMissing("a transaction", store=name, kind=store.kind, needs="transact")
+    guard = await stores.funnel.place(name, timeout_s)
+    try:
+        opened = store.transaction()
+        asked = await stores.funnel.within(name, timeout_s, opened.__aenter__)
+        try:
+            yield Own(stores, asked, timeout_s)
+        except BaseException as error:
+            await opened.__aexit__(type(error), error, error.__traceback__)
+            raise
+        await stores.funnel.within(name, timeout_s, partial(opened.__aexit__, None, None, None))
+    except BaseException as error:
+        guard.leave_after(error)
+        raise
+    guard.leave_after(None)

@@ -1,0 +1,183 @@
+"""The relay: carries what the log of each home store has for each target, beside requests or in a process of its own.
+
+Any number of relays may run at once. Each target of each home has a worker (``worker.py``); one look per home, after a wake-up and every
+``POLL_S``, says which of them have something to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+from uuid import uuid4
+
+from gateway.errors import GatewayError
+from gateway.observability.metrics import Reading
+from gateway.stores import Stores
+from gateway.stores.base import Upsert
+from gateway.writes.appliers import Applier, AuditApplier, CascadeApplier, FollowUpApplier, ReplicaApplier
+from gateway.writes.declarations import AUDIT, Cascade, Replica, Target
+from gateway.writes.own import Own, sharing
+from gateway.writes.sequencer import Sequencer, rest
+from gateway.writes.tables import tables_of
+from gateway.writes.times import now
+from gateway.writes.wake import listening
+from gateway.writes.watching import HEARTBEAT, HEARTBEAT_EVERY_S, oldest
+from gateway.writes.worker import BACKOFF_S, BATCH, Worker
+
+POLL_S = 0.5
+STOP_S = 10.0  # for what is under way when the relay is told to stop
+
+_log = logging.getLogger("gateway.relay")
+
+
+def applier_of(target: Target, stores: Stores, context: Callable[[], Any]) -> Applier:
+    """Return what applies states at a target. ``context`` makes a request's context of the system's own."""
+    if isinstance(target, Replica):
+        return ReplicaApplier(stores, target)
+    if isinstance(target, Cascade):
+
+        def writing(store: str) -> AbstractAsyncContextManager[Any]:
+            transaction: AbstractAsyncContextManager[Any] = context().transaction(store)
+            return transaction
+
+        return CascadeApplier(stores, target, writing)
+    return FollowUpApplier(target, context)
+
+
+class Relay:
+    """``run`` carries until ``stop``. ``attempts`` counts deliveries by target and result.
+
+    ``homes`` are the stores that are written, one for each database, with the names of the targets that hear of it; ``audit`` is the
+    store that has the audit, where it is among them.
+    """
+
+    def __init__(
+        self,
+        stores: Stores,
+        targets: Sequence[Target],
+        homes: Mapping[str, Sequence[str]],
+        context: Callable[[], Any],
+        *,
+        audit: str | None = None,
+        poll_s: float = POLL_S,
+        retry_s: float = BACKOFF_S,
+        batch: int = BATCH,
+    ) -> None:
+        self._stores = stores
+        self.owner = uuid4().hex
+        self.attempts: Counter[tuple[str, str]] = Counter()
+        appliers: dict[str, Applier] = {target.name: applier_of(target, stores, context) for target in targets}
+        if audit is not None:
+            appliers[AUDIT] = AuditApplier(stores, audit)
+        self.workers: Mapping[str, Sequence[Worker]] = {
+            home: [
+                Worker(stores, home, n, appliers[n], owner=self.owner, attempts=self.attempts, retry_s=retry_s, batch=batch) for n in names
+            ]
+            for home, names in homes.items()
+        }
+        self._poll_s = poll_s
+        self._stops = asyncio.Event()
+        self._reached: dict[str, bool] = {}
+
+    # -------------------------------------------------------------------------------------------------------------- life
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Carry while the block runs."""
+        task = asyncio.create_task(self.run(), name="relay")
+        try:
+            yield
+        finally:
+            self.stop()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def run(self) -> None:
+        """Carry until ``stop``: then nothing more is claimed, and what is under way has ``STOP_S`` to end, or is given back."""
+        tasks = [asyncio.create_task(self._home(home), name=f"relay of {home}") for home in self.workers]
+        tasks += [asyncio.create_task(self._sequence(home), name=f"sequencer of {home}") for home in self.workers]
+        workers = [asyncio.create_task(worker.run(), name=f"relay to {worker.target}") for its in self.workers.values() for worker in its]
+        try:
+            await self._stops.wait()
+        finally:
+            for task in tasks:
+                task.cancel()
+            if workers:
+                await asyncio.wait(workers, timeout=STOP_S)
+            for task in workers:
+                task.cancel()
+            for error in await asyncio.gather(*tasks, *workers, return_exceptions=True):
+                if isinstance(error, Exception):
+                    _log.error("a task of the relay ended", exc_info=error)
+
+    def stop(self) -> None:
+        self._stops.set()
+        for workers in self.workers.values():
+            for worker in workers:
+                worker.leave()
+
+    async def drain(self) -> int:
+        """Carry all that is due now, and what follows from it; return how many deliveries that were. For commands, and tests."""
+        total = 0
+        while count := sum([await worker.step() for workers in self.workers.values() for worker in workers]):
+            total += count
+        return total
+
+    # -------------------------------------------------------------------------------------------------------------- work
+
+    async def _home(self, home: str) -> None:
+        """Look what is due in a home store: whenever it was written in this process, and every ``poll_s``."""
+        own, workers = Own(self._stores), {worker.target: worker for worker in self.workers[home]}
+        beaten = -HEARTBEAT_EVERY_S
+        with listening(sharing(self._stores, home)) as woken:
+            while True:
+                woken.clear()
+                try:
+                    if time.monotonic() - beaten >= HEARTBEAT_EVERY_S:
+                        await self._beat(own, home)
+                        beaten = time.monotonic()
+                    for target in await oldest(own, home, list(workers)) if workers else ():
+                        workers[target].due.set()
+                    self._tell_reached(home)
+                except Exception as error:
+                    self._tell_away(home, error)
+                await rest(woken, self._poll_s)
+
+    async def _beat(self, own: Own, home: str) -> None:
+        """Say that a relay is at work: what is quiet is not dead."""
+        await own.ask(Upsert(tables_of(home).leases, [(HEARTBEAT, self.owner, now(), 0)]))
+
+    async def _sequence(self, home: str) -> None:
+        sequencer = Sequencer(self._stores, home, self.owner)
+        with listening(sharing(self._stores, home)) as woken:
+            while True:
+                woken.clear()
+                try:
+                    await sequencer.step()
+                except Exception as error:
+                    self._tell_away(home, error)
+                await rest(woken, self._poll_s)
+
+    def _tell_away(self, home: str, error: Exception) -> None:
+        if self._reached.get(home, True):
+            self._reached[home] = False
+            if isinstance(error, GatewayError):
+                _log.warning("%s: its writes are not carried on for now: %s", home, error.message)
+            else:
+                _log.error("%s: its writes are not carried on for now", home, exc_info=error)
+
+    def _tell_reached(self, home: str) -> None:
+        if not self._reached.get(home, True):
+            self._reached[home] = True
+            _log.info("%s: its writes are carried on again", home)
+
+    def readings(self) -> Iterator[Reading]:
+        total: Counter[str] = Counter()
+        for (_, result), count in self.attempts.items():
+            total[result] += count
+        for result in ("done", "failed", "parked", "delayed"):
+            yield Reading("outbox_attempts", "Deliveries that a relay here tried", total[result], {"result": result})

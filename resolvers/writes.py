@@ -1,0 +1,244 @@
+"""What mutations do: the work of one transaction each, and what has to be known before it begins."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import strawberry
+
+from gateway.context import RequestContext
+from gateway.errors import BadUserInput, Conflict, Contended, StoreTimeout, StoreUnavailable
+from gateway.graph import missing, values_of
+from gateway.stores.base import Get, Key, Lock, Row, Value
+from gateway.stores.types import join_key
+from gateway.writes.declarations import State
+from gateway.writes.ids import new_id
+from gateway.writes.rows import Outcome
+from gateway.writes.transaction import Transaction
+from gateway.writes.wake import listening
+from resolvers import values as rules
+from resolvers.events import events
+from resolvers.graph import follows
+from resolvers.inputs import CreateUserInput, FollowInput, RecordEventInput
+from resolvers.posts import posts
+from resolvers.users import users
+
+WELCOME = "welcome"  # the follow-up that writes a user's first post
+WELCOME_WAIT_S = 1.0
+POLL_S = 0.02
+EVENTS_MAX = 1_000
+
+# ---------------------------------------------------------------------------------------------------------------- users
+
+
+async def create_user(ctx: RequestContext, tx: Transaction, input: CreateUserInput) -> dict[str, Any]:
+    """Insert a user, and its first post: at once where both are in one database, else as a follow-up of the write."""
+    values = values_of(input)
+    rules.check(values)
+    values.setdefault("id", new_id())
+    values["updated_at"] = values.setdefault("created_at", rules.now())
+    user = await tx.insert(users, values)
+    if input.welcome_post:
+        if ctx.stores[users.store] is ctx.stores[posts.store]:
+            await write_welcome(tx, user)
+        else:
+            tx.deliver(WELCOME, users, user["id"])
+    return _created(user, input)
+
+
+async def created_user(ctx: RequestContext, outcomes: Sequence[Outcome], input: CreateUserInput) -> dict[str, Any]:
+    """Return what ``create_user`` did, for a request that is sent again."""
+    key = next(outcome.key for outcome in outcomes if outcome.noun == users.name)
+    user = await _user(ctx, key)
+    if user is None:
+        raise missing(users, key)
+    return _created(user, input)
+
+
+def _created(user: State, input: CreateUserInput) -> dict[str, Any]:
+    return {"user": user, "welcome_post_id": welcome_id(user["id"]) if input.welcome_post else None}
+
+
+def welcome_id(user: Key) -> Key:
+    """Return the key of a user's first post, so that it is one however often it is delivered."""
+    return f"welcome-{user}"
+
+
+async def write_welcome(tx: Transaction, user: State) -> None:
+    """Insert a user's first post, where it is not there yet."""
+    key = welcome_id(user["id"])
+    if await tx.get(posts, key) is not None:
+        return
+    at = user["created_at"]
+    first = {"title": "Welcome!", "content": f"{user['name']} is here.", "published": True}
+    nothing: dict[str, Value] = {"image": None, "language": None, "forum": None, "tags": []}
+    await tx.insert(posts, {"id": key, "author_id": user["id"], **first, **nothing, "created_at": at, "updated_at": at})
+
+
+async def welcome(ctx: RequestContext, user: State, payload: Any) -> None:  # noqa: ARG001
+    """Write a user's first post, as the follow-up of its creation."""
+    async with ctx.transaction(posts.store, field=WELCOME) as tx:
+        await write_welcome(tx, user)
+
+
+async def welcome_posts(ctx: RequestContext, keys: Sequence[Key]) -> list[Row | None]:
+    """Return users' first posts, which are on their way for a moment: after a second they are null, and the answer says so."""
+    request = Get(posts, posts.names, list(keys))
+    until = asyncio.get_running_loop().time() + min(WELCOME_WAIT_S, ctx.seconds(WELCOME_WAIT_S) * 0.8)
+    with listening({posts.store}) as event:
+        while True:
+            event.clear()
+            try:
+                found: Mapping[Key, Row] = await ctx.ask(request)
+            except (StoreUnavailable, StoreTimeout):  # it is delivered when the store is there again
+                found = {}
+            left = until - asyncio.get_running_loop().time()
+            if len(found) == len(set(keys)) or left <= 0:
+                break
+            try:
+                async with asyncio.timeout(min(left, POLL_S)):
+                    await event.wait()
+            except TimeoutError:
+                pass
+    if len(found) < len(set(keys)):
+        ctx.extensions["replication"] = "pending"
+    return [found.get(key) for key in keys]
+
+
+async def change_user(ctx: RequestContext, values: dict[str, Value]) -> dict[str, Value]:  # noqa: ARG001
+    return _changed(values)
+
+
+def _changed(values: dict[str, Value]) -> dict[str, Value]:
+    rules.check(values)
+    return {**values, "updated_at": rules.now()} if values else values
+
+
+# ---------------------------------------------------------------------------------------------------------------- posts
+
+
+async def new_post(ctx: RequestContext, values: dict[str, Value]) -> dict[str, Value]:
+    """Return a post to insert; NotFound where its author is not there."""
+    rules.check(values)
+    at = values.setdefault("created_at", rules.now())
+    author = values["author_id"]
+    if author not in await ctx.ask(Get(users, ("id",), [author])):
+        raise missing(users, author, "input.authorId")
+    nothing = {"image": None, "language": None, "forum": None}
+    return {**nothing, **values, "id": values.get("id") or new_id(), "updated_at": at}
+
+
+async def change_post(ctx: RequestContext, values: dict[str, Value]) -> dict[str, Value]:  # noqa: ARG001
+    return _changed(values)
+
+
+# --------------------------------------------------------------------------------------------------------------- events
+
+
+async def record_event(ctx: RequestContext, tx: Transaction, input: RecordEventInput) -> State:  # noqa: ARG001
+    [event] = await _record(tx, {"input": input})
+    return event
+
+
+async def record_events(ctx: RequestContext, tx: Transaction, input: list[RecordEventInput]) -> list[State]:  # noqa: ARG001
+    """Record several events, or none of them. They may be given twice, as each of them may alone."""
+    if len(input) > EVENTS_MAX:
+        raise BadUserInput(f"input: expected at most {EVENTS_MAX:,} events, got {len(input):,}", argument="input", field="input")
+    return await _record(tx, {f"input[{number}]": event for number, event in enumerate(input)})
+
+
+async def _record(tx: Transaction, given: Mapping[str, Any]) -> list[State]:
+    """Return the events of inputs by their paths: those that are stored already, and the others, which are inserted."""
+    asked = {path: values_of(event) for path, event in given.items()}
+    for path, values in asked.items():
+        rules.check(values, path)
+    keys = list(dict.fromkeys(values["id"] for values in asked.values() if "id" in values))
+    found = await tx.ask(Lock(events, keys)) if keys else {}
+    states: dict[Key, State] = {key: dict(zip(events.names, row, strict=True)) for key, row in found.items()}
+    new: dict[Key, State] = {}
+    order: list[Key] = []
+    at = rules.now()
+    for path, values in asked.items():
+        key = values.get("id") or new_id()
+        order.append(key)
+        known = states.get(key) or new.get(key)
+        if known is None:
+            new[key] = {"post_id": None, "occurred_at": at, **values, "id": key}
+        elif other := [name for name, value in values.items() if known[name] != value]:
+            field = {"user_id": "userId", "post_id": "postId", "occurred_at": "occurredAt"}.get(other[0], other[0])
+            told = f"{path}.id: the event {key[:60]!r} is recorded already, with another {field}"
+            raise Conflict(told, argument=f"{path}.id", field="id", differs=field)
+    if new:
+        rows = [{name: event[name] for name in events.names} for event in new.values()]
+        try:
+            written = await tx.insert_many(events, rows)
+        except Conflict as exc:
+            if exc.columns == events.key:  # somebody was quicker with one of them: it is there now
+                raise Contended(events.store) from exc
+            raise
+        states.update((event["id"], event) for event in written)
+    return [states[key] for key in order]
+
+
+async def recorded_event(ctx: RequestContext, outcomes: Sequence[Outcome], input: RecordEventInput) -> State:
+    [event] = await recorded_events(ctx, outcomes, [input])
+    return event
+
+
+async def recorded_events(ctx: RequestContext, outcomes: Sequence[Outcome], input: list[RecordEventInput]) -> list[State]:
+    """Return what ``record_events`` did, for a request that is sent again: those without an id were written in their order."""
+    given = {event.id for event in input if event.id is not strawberry.UNSET}
+    made = iter([outcome.key for outcome in outcomes if outcome.key not in given])
+    keys = [next(made) if event.id is strawberry.UNSET else event.id for event in input]
+    rows = await ctx.ask(Get(events, events.names, list(dict.fromkeys(keys)))) if keys else {}
+    for key in keys:
+        if key not in rows:
+            raise missing(events, key)
+    return [dict(zip(events.names, rows[key], strict=True)) for key in keys]
+
+
+# -------------------------------------------------------------------------------------------------------------- follows
+
+
+async def both_ends(ctx: RequestContext, input: FollowInput) -> State:
+    """Return the user who is followed; NotFound where one of the two is not there."""
+    rules.check({"follower_id": input.follower_id, "followee_id": input.followee_id})
+    rows = await ctx.ask(Get(users, users.names, list(dict.fromkeys((input.follower_id, input.followee_id)))))
+    for argument, key in (("input.followerId", input.follower_id), ("input.followeeId", input.followee_id)):
+        if key not in rows:
+            raise missing(users, key, argument)
+    return dict(zip(users.names, rows[input.followee_id], strict=True))
+
+
+async def follow(ctx: RequestContext, tx: Transaction, found: State, input: FollowInput) -> State:  # noqa: ARG001
+    """Have one user follow another, who is returned. Where that is so already, it stays since when it is."""
+    values = values_of(input)
+    rules.check(values)
+    if await tx.get(follows, _edge(input)) is None:
+        values.setdefault("since", rules.now())
+        try:
+            await tx.insert(follows, values)
+        except Conflict as exc:
+            raise Contended(follows.store) from exc
+    return found
+
+
+async def unfollow(ctx: RequestContext, tx: Transaction, found: State, input: FollowInput) -> State:  # noqa: ARG001
+    """Have one user follow another no more, who is returned; where that is so already, nothing changes."""
+    await tx.delete(follows, _edge(input))
+    return found
+
+
+async def followed(ctx: RequestContext, outcomes: Sequence[Outcome], input: FollowInput) -> State:  # noqa: ARG001
+    return await both_ends(ctx, input)
+
+
+def _edge(input: FollowInput) -> Key:
+    return join_key((input.follower_id, input.followee_id))
+
+
+async def _user(ctx: RequestContext, key: Key) -> State | None:
+    rows = await ctx.ask(Get(users, users.names, [key]))
+    return dict(zip(users.names, rows[key], strict=True)) if key in rows else None
