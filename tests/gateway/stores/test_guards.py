@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Coroutine
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from gateway.context import RequestContext
 from gateway.errors import BadUserInput, CallerError, Conflict, PoolExhausted, StoreTimeout, StoreUnavailable
 from gateway.stores import Stores, guards
-from gateway.stores.base import Collection, Column, Get, Rows, Upsert
+from gateway.stores.base import A, Collection, Column, Get, Request, Rows, Upsert
 from gateway.stores.guards import Guard, Protection, guards_of
 from gateway.stores.memory import MemoryStore
 from gateway.stores.reasons import Reason
@@ -229,17 +231,14 @@ class Odd(MemoryStore):
         self.raises = list(raises)
         self.asked = 0
 
-    async def _get(self, get: Get) -> Rows:
-        self.asked += 1
-        if self.raises:
-            raise self.raises.pop(0)
-        return await super()._get(get)
+    def answer(self, request: Request[A]) -> Coroutine[Any, Any, A]:
+        return self._answer(request)
 
-    async def _upsert(self, upsert: Upsert) -> None:
+    async def _answer(self, request: Request[A]) -> A:
         self.asked += 1
         if self.raises:
             raise self.raises.pop(0)
-        await super()._upsert(upsert)
+        return await super().answer(request)
 
 
 def lost() -> StoreUnavailable:
