@@ -18,7 +18,7 @@ ifneq (ok,$(shell $(PY) -c 'print("ok")' 2>/dev/null))
 $(shell rm -rf $(VENV))
 endif
 
-.PHONY: run test check format lint types imports existing fuzz fuzz-bodies soak bench bench-edges bench-executors bench-growth bench-hostile bench-pair bench-start bench-validation screenshot lock clean help
+.PHONY: run test check format lint types imports existing fuzz fuzz-bodies soak bench bench-edges bench-executors bench-growth bench-hostile bench-keys bench-pair bench-start bench-validation screenshot lock clean help
 
 run: $(RUN)  ## start the gateway on PORT (8000), with demo data on the first start
 	@exec $(VENV)/bin/gateway serve --port $(PORT)
@@ -68,6 +68,9 @@ bench-growth: $(DEV)  ## the tree for 10, 100 and 1,000 users, and the memory of
 
 bench-hostile: $(DEV)  ## what hostile documents and values cost: CPU of each, the longest stall for others, memory
 	$(PY) -m tests.hostile --write
+
+bench-keys: $(DEV)  ## 200,000 customers and 500,000 orders under keys of text, bigint and uuid (PostgreSQL with TEST_POSTGRES_URL)
+	$(PY) -m tests.benchmarks.keys $(KEYS)
 
 bench-pair: $(DEV)  ## COMMIT and HEAD in turns: CPU per request; fails when more than MOST (1.02) times COMMIT's beyond doubt
 	$(PY) -m tests.benchmarks.pair $(or $(COMMIT),$(error which commit? make bench-pair COMMIT=<ref>)) $(if $(MOST),--most $(MOST)) $(PAIR)

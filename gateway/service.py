@@ -36,7 +36,7 @@ from gateway.engine.execute import Run, execute
 from gateway.engine.explain import describe, describe_calls
 from gateway.engine.introspection import introspect
 from gateway.engine.names import Names
-from gateway.engine.plan import Cost, Plan
+from gateway.engine.plan import ROOT, Cost, Plan
 from gateway.engine.planner import Planner, switches_of
 from gateway.engine.respond import MAX_ERRORS, respond, shown
 from gateway.engine.results import State
@@ -290,8 +290,9 @@ class Service:
                 raise Forbidden("X-Gateway-Explain is not allowed here (setting environment).")
             ctx.plan = plan
         if request.idempotency_key is not None and operation.type is OperationType.MUTATION:
-            if len(plan.root.fields) > 1:
-                told = f"expected one root field with it, whose outcome a retry has, got {len(plan.root.fields)}"
+            roots = sum(place.parent == ROOT for place in plan.places)
+            if roots > 1:
+                told = f"expected one root field with it, whose outcome a retry has, got {roots}"
                 raise BadUserInput(f"Idempotency-Key: {told}", argument="Idempotency-Key")
             ctx.idempotency_key = request.idempotency_key
         if plan.series:

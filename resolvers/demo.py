@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from gateway.stores.base import Collection, Row, Value
 from resolvers.events import events
-from resolvers.graph import follows, likes, wrote
+from resolvers.graph import follows, likes, members, wrote
 from resolvers.posts import posts
 from resolvers.users import users
 from resolvers.words import COMMENTS, FORUMS, PLACES, TEXTS, TOPIC_LANGUAGES, TOPICS
@@ -39,6 +39,7 @@ def demo(number: int, seed: int, *, posts_per_user: int = POSTS_PER_USER, events
     people = _People(number, seed)
     for rows in _batched(people.rows(), ROWS_PER_BATCH):
         yield users, rows
+        yield members, [(row[0], True) for row in rows]
 
     written = _Posts(number * posts_per_user, people, seed)
     for rows in _batched(written.rows(), ROWS_PER_BATCH):

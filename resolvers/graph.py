@@ -1,8 +1,14 @@
-"""The social graph: who follows whom, who likes what, who wrote what. One store of edges, derived from the other nouns."""
+"""The social graph: who follows whom, who likes what, who wrote what, and who there is. One store, derived from the other nouns.
+
+Who follows whom is at home here; the rest follows from users, posts and events: when they are loaded (``datasets.py``) and when they are
+written (``replication.py``).
+"""
 
 from __future__ import annotations
 
-from gateway.stores.base import Collection, Column, Index, Relationship, Type
+from collections.abc import Mapping
+
+from gateway.stores.base import Collection, Column, Compare, Index, Relationship, Row, Type, Value
 
 follows = Collection(
     name="follows",
@@ -37,3 +43,30 @@ wrote = Collection(
     indexes=(Index(("author_id", "post_id")),),
     relationship=Relationship("WROTE", start="User", start_column="author_id", end="Post", end_column="post_id"),
 )
+
+# In Neo4j a node that a relationship starts from or leads to is there with it, also of a user whom nobody knows: those alone that are
+# known are members. With its node go its relationships. Posts have no nodes of their own but those of their relationships: likes of a
+# post that is gone still count for who likes the same, as its events do.
+members = Collection(
+    name="members",
+    store="recommendations",
+    managed=True,
+    label="User",
+    columns=(Column("id"), Column("known", Type.BOOL)),
+    where=Compare("known", "eq", True),
+)
+
+
+def member_of(user: Mapping[str, Value]) -> list[Row]:
+    return [(user["id"], True)]
+
+
+def authorship_of(post: Mapping[str, Value]) -> list[Row]:
+    return [(post["author_id"], post["id"])]
+
+
+def like_of(event: Mapping[str, Value]) -> list[Row]:
+    """Return the edge of a LIKE of a post; other events, LIKE_COMMENT among them, have none."""
+    if event["type"] != "LIKE" or event["post_id"] is None:
+        return []
+    return [(event["user_id"], event["post_id"], event["occurred_at"])]

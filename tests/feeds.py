@@ -71,8 +71,8 @@ class MemoryFeed:
         return int(number)
 
 
-async def until_followed(feed: MemoryFeed, followers: int = 1) -> None:
+async def until_followed(feed: MemoryFeed, followers: int = 1, *, within_s: float = 10) -> None:
     """Return once so many follow the feed."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(within_s):
         while feed.followers != followers:  # noqa: ASYNC110 - of a number there is no event
             await asyncio.sleep(0.001)

@@ -22,8 +22,8 @@ def environment(*, checkout: bool = True, **variables: str) -> dict[str, str]:
     return kept | ({"PYTHONPATH": str(ROOT)} if checkout else {}) | variables
 
 
-def run(command: Sequence[str], folder: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=60, check=False)
+def run(command: Sequence[str], folder: Path, env: dict[str, str], *, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=timeout_s, check=False)
 
 
 @contextmanager

@@ -13,7 +13,9 @@ import typer
 from gateway.cli import reading
 from gateway.cli.migrating import migrate_cli
 from gateway.cli.reading import GraphOption, called, read
+from gateway.cli.relaying import relay_cli
 from gateway.cli.running import load_stores, look_at_stores, prepare, refuse_wrong, seed_stores
+from gateway.cli.syncing import sync_cli
 from gateway.cli.telling import (
     FAILED,
     INTERRUPTED,
@@ -44,6 +46,8 @@ cli = typer.Typer(
 schema_cli = typer.Typer(help="Print the schema that is served, or check the exported one.", no_args_is_help=True)
 cli.add_typer(schema_cli, name="schema")
 cli.add_typer(migrate_cli, name="migrate")
+cli.add_typer(relay_cli)
+cli.add_typer(sync_cli, name="sync")
 
 
 def main() -> None:

@@ -10,7 +10,8 @@ Graphs are written with Strawberry as usual::
         id: strawberry.ID = column(description="…")
         author: Annotated["User", strawberry.lazy("schema.user")] | None = one(users, by="author_id", description="…")
 
-Every function that makes a field is here. Longer than 400 lines: what authors write with is looked up in one place.
+Every function that makes a field is here, but those that write (``writing.py``). Longer than 400 lines: what authors write with is looked
+up in one place.
 """
 
 from __future__ import annotations
@@ -469,7 +470,7 @@ class Graph:
 
     @property
     def logged(self) -> frozenset[str]:
-        """The stores with tables of the gateway's own: in which it writes what is managed, or delivers to, or whose writes it tells."""
+        """The stores with tables of the gateway's own: where it writes what is managed, that it delivers to, or whose writes it tells."""
         if not self.has_mutations and not self.replication:
             return self.followed
         written = [collection.store for collection in self.collections if collection.managed and self.has_mutations]

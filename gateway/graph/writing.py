@@ -56,21 +56,16 @@ def mutation(
     """
     if collection is not None:
         _require_collection("mutation", collection)
-    parameters = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
-    parameters = [p for p in parameters if p.name not in (TRANSACTION, FOUND)]
-    bare = [
-        p.name
-        for p in parameters
-        if p.annotation is inspect.Parameter.empty and p.kind is not p.VAR_KEYWORD and p.kind is not p.VAR_POSITIONAL
-    ]
+    if not inspect.isfunction(function):
+        told = "a field, as in the body of a class the name means the field of that name above" if callable(function) else repr(function)
+        raise TypeError(f"mutation(): expected a function, got {told}")
+    parameters = [p for p in list(inspect.signature(function).parameters.values())[1:] if p.name not in (TRANSACTION, FOUND)]
+    parameters = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    bare = [p.name for p in parameters if p.annotation is p.empty]
     if bare:
         raise TypeError(f"mutation({function.__name__}): expected a type for each argument, got none for {', '.join(bare)}")
-    told = {**_TOLD, **(arguments or {})}
-    made = [
-        _argument(p.name, p.annotation, told.get(p.name), p.default)
-        for p in parameters
-        if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
-    ]
+    described = {**_TOLD, **(arguments or {})}
+    made = [_argument(p.name, _annotation(function, p), described.get(p.name), p.default) for p in parameters]
     references = {name: Reference(type_name) for name, type_name in (refers or {}).items()}
     if collection is not None and collection.type_name is not None and any(p.name == "id" for p in parameters):
         references.setdefault("id", _reference(collection))
@@ -108,7 +103,7 @@ def insert(
     kind = input or input_of(collection, name=f"Insert{_noun(collection)}Input", fields=fields, optional=optional)
 
     async def inserted(ctx: Any, tx: Transaction, found: Any, input: Any) -> State:  # noqa: ARG001
-        return await tx.insert(collection, found)
+        return await tx.insert(collection, _whole(collection, found))
 
     async def before(ctx: Any, input: Any) -> Mapping[str, Value]:
         values = values_of(input)
@@ -183,7 +178,7 @@ def upsert(
             row = await tx.update(collection, key, {name: value for name, value in found.items() if name not in collection.key})
             return _there(collection, row, key)
         try:
-            return await tx.insert(collection, found)
+            return await tx.insert(collection, _whole(collection, found))
         except Conflict as exc:
             if set(exc.columns) == set(collection.key):  # somebody was quicker: it is there now
                 raise Contended(collection.store) from exc
@@ -227,6 +222,12 @@ def _declared(
     return _field(Mutation(function, collection, (collection,), references, before=before), description, made)
 
 
+def _annotation(function: Any, parameter: inspect.Parameter) -> Any:
+    """Return the type of an argument; those of ``ctx`` and ``tx`` may have names that are there for type checkers alone."""
+    annotation = parameter.annotation
+    return eval(annotation, function.__globals__) if isinstance(annotation, str) else annotation  # noqa: S307 - the author's own text
+
+
 def _id_of(collection: Collection) -> Any:
     return strawberry.ID if collection.type_name is not None else _argument_type(collection, collection.key_name)
 
@@ -243,6 +244,14 @@ def _key(collection: Collection, id: Any) -> Key:
     if key is None:
         raise missing(collection, str(id))
     return key
+
+
+def _whole(collection: Collection, values: Mapping[str, Value]) -> Mapping[str, Value]:
+    """Return a row to insert: of a managed collection with the defaults that it declares, which its database does not know."""
+    if not collection.managed:
+        return values
+    defaults = {c.name: list(c.default) if c.many else c.default for c in collection.columns if c.default is not None}
+    return {**defaults, **values}
 
 
 def _there(collection: Collection, row: State | None, key: Key) -> State:

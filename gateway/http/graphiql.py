@@ -20,7 +20,7 @@ _POLICY = "; ".join(
         "script-src 'self'",
         "style-src 'self' 'unsafe-inline'",
         "img-src 'self' data:",
-        "connect-src 'self'",
+        "connect-src 'self' {sockets}",
         "base-uri 'none'",
         "form-action 'none'",
         "frame-ancestors 'none'",
@@ -47,11 +47,17 @@ def routes(first_query: str) -> list[Route]:
     """Return the routes of the page, filled with ``first_query``, and of its files."""
     settings = orjson.dumps({"endpoint": "/graphql", "query": first_query}).decode().replace("<", "\\u003c")
 
-    async def page(_: Request) -> Response:
+    async def page(request: Request) -> Response:
         html = _PAGE.format(css=_digest("graphiql.css"), js=_digest("graphiql.js"), settings=settings)
-        return HTMLResponse(html, headers={"content-security-policy": _POLICY, "cache-control": "no-cache"})
+        return HTMLResponse(html, headers={"content-security-policy": _policy(request), "cache-control": "no-cache"})
 
     return [Route("/", page), _file("graphiql.js", "text/javascript"), _file("graphiql.css", "text/css")]
+
+
+def _policy(request: Request) -> str:
+    """Return the policy of the page. Not every browser takes ``'self'`` for sockets, too; the host is one of ours."""
+    host = request.headers.get("host", "")
+    return _POLICY.format(sockets=f"ws://{host} wss://{host}" if host else "")
 
 
 def _file(name: str, media_type: str) -> Route:

@@ -11,7 +11,8 @@ from typing import Any, Protocol
 import orjson
 
 from gateway.deadlines import Deadlines
-from gateway.errors import DeadlineExceeded, SlowReader
+from gateway.errors import DeadlineExceeded, GatewayError, SlowReader
+from gateway.observability import logs
 from gateway.service import GRACE_S, Request, Response, Service
 
 
@@ -86,6 +87,9 @@ class Operations:
             await work
         except SlowReader:
             self._told.is_slow()
+        except Exception as exc:  # nobody waits for this task, and the client would wait for its answer
+            logs.unexpected("", exc)
+            await self._told.error(its, errors_of(self._service.refuse(GatewayError("Internal server error."))))
         finally:
             if self._tasks.get(its) is asyncio.current_task():
                 del self._tasks[its]
@@ -93,13 +97,14 @@ class Operations:
 
     async def _answer(self, its: str, request: Request, values: Mapping[str, Any], request_id: str) -> None:
         deadline_s = self._deadline_s
+        written: list[str] = []
         try:
             with self._deadlines.within(deadline_s + GRACE_S):
                 answered = await self._service.subscribe(
-                    request, request_id=request_id, deadline_s=deadline_s, values=values, started=monotonic()
+                    request, request_id=request_id, deadline_s=deadline_s, values=values, started=monotonic(), written=written
                 )
         except TimeoutError:
-            answered = self._service.refuse(DeadlineExceeded(deadline_s))
+            answered = self._service.refuse(DeadlineExceeded(deadline_s), written)
         await self._tell(its, answered)
 
     async def _tell(self, its: str, answered: Response | AsyncGenerator[Response, None]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from typing import Literal, Protocol
 
@@ -20,7 +21,7 @@ from gateway.stores.base import Aggregate, And, Collection, Compare, Fetch, Get,
 from gateway.stores.types import KeyForm, join_key
 from gateway.writes.appliers import CascadeApplier, Item, ReplicaApplier
 from gateway.writes.declarations import State, Target
-from gateway.writes.own import ROWS_PER_PAGE, Own, pages
+from gateway.writes.own import ROWS_PER_PAGE, Own, again, pages
 from gateway.writes.tables import PENDING, tables_of
 from gateway.writes.transaction import EPOCH
 from gateway.writes.worker import TRANSIENT
@@ -152,7 +153,7 @@ class _ReplicaComparison(_Base):
         for start in range(0, len(keys), ROWS_PER_PAGE):
             items = await self._items(keys[start : start + ROWS_PER_PAGE])
             try:
-                await self._applier.force(items)
+                await again(partial(self._applier.force, items))
                 report.mended += len(items)
             except TRANSIENT:
                 raise
@@ -171,7 +172,7 @@ class _ReplicaComparison(_Base):
 
     async def _mend_one(self, item: Item, report: Report) -> None:
         try:
-            await self._applier.force([item])
+            await again(partial(self._applier.force, [item]))
             report.mended += 1
         except TRANSIENT:
             raise
@@ -243,7 +244,7 @@ class _CascadeComparison(_Base):
 
     async def mend(self, keys: Sequence[Key], report: Report) -> None:
         for item in await self._items(keys):
-            await self._applier.delete(item)
+            await again(partial(self._applier.delete, item))
             report.mended += 1
 
     async def rebuild(self, report: Report, progress: Progress) -> None:

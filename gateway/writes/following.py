@@ -1,7 +1,8 @@
 """Follow the logs of stores: one poller per store and process reads what is new, and hands it to all who listen.
 
-Who listens has a queue of ``QUEUE`` events; when it is full he is ended (SlowReader), and his last cursor takes him on from there. Who
-comes with a cursor reads the log by himself, a page at a time as he takes it, until there is little left that he has not heard.
+Who listens has a queue of ``QUEUE`` events. Who comes with a cursor, or whose queue is full, reads the log by himself, a page at a time
+as he takes it, until there is little left that he has not heard. Who takes nothing for ``STALLED_S`` while his queue is full is ended
+(SlowReader); his last cursor takes him on from there.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import base64
 import binascii
 import logging
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from uuid import uuid4
@@ -28,6 +30,7 @@ from gateway.writes.wake import listening
 
 POLL_S = 0.5
 QUEUE = 64
+STALLED_S = 2.0
 ROWS_PER_READ = 500
 EPOCH, PRUNED = "epoch", "pruned"  # rows of the leases: how often the store was restored; the last position that is kept no more
 
@@ -40,10 +43,11 @@ _log = logging.getLogger("gateway.feed")
 class LogFeed:
     """A ``Feed`` over the logs of stores."""
 
-    def __init__(self, stores: Stores, *, poll_s: float = POLL_S, queue: int = QUEUE) -> None:
+    def __init__(self, stores: Stores, *, poll_s: float = POLL_S, queue: int = QUEUE, stalled_s: float = STALLED_S) -> None:
         self._stores = stores
         self._poll_s = poll_s
         self._queue = queue
+        self._stalled_s = stalled_s
         self._logs: dict[str, _Log] = {}
 
     def follow(self, collection: Collection, after: str | None = None) -> AsyncIterator[Event]:
@@ -51,7 +55,7 @@ class LogFeed:
         log = self._logs.get(collection.store)
         if log is None:
             log = self._logs[collection.store] = _Log(self._stores, collection.store, self._poll_s)
-        return Follower(log, collection, after, self._queue)
+        return Follower(log, collection, after, self._queue, self._stalled_s)
 
     async def close(self) -> None:
         """End all who follow, and what reads for them."""
@@ -63,17 +67,18 @@ class LogFeed:
 class Follower:
     """One who follows a collection: what ``async for`` takes its events from. ``aclose`` ends it, also while it waits."""
 
-    def __init__(self, log: _Log, collection: Collection, after: str | None, limit: int) -> None:
+    def __init__(self, log: _Log, collection: Collection, after: str | None, limit: int, stalled_s: float) -> None:
         self.noun = collection.name
         self._log = log
         self._limit = limit
+        self._stalled_s = stalled_s
         self._position = 0  # up to which it has heard, or has it in ``_read``
         self._start = asyncio.create_task(log.start(collection, after))  # now, and not when the first event is asked for
         self._read: deque[Event] = deque()  # by itself
         self._queue: deque[tuple[int, Event]] = deque()  # by the poller
         self._some = asyncio.Event()
         self._is_started = self._is_live = self._is_closed = False
-        self._error: Exception | None = None
+        self._full_at: float | None = None
 
     def __aiter__(self) -> Follower:
         return self
@@ -85,8 +90,8 @@ class Follower:
         while not self._is_closed:
             if self._read:
                 return self._read.popleft()
-            if self._error is not None:
-                raise self._error
+            if self._full_at is not None and time.monotonic() - self._full_at > self._stalled_s:
+                raise SlowReader(f"{self._limit} events were not taken for {self._stalled_s:g} s; the last cursor takes you on from there.")
             if self._queue:
                 self._position, event = self._queue.popleft()
                 return event
@@ -99,18 +104,19 @@ class Follower:
 
     async def _catch_up(self) -> None:
         """Read a page. Who listens before the read misses nothing: what is handed out since is in the queue."""
+        self._full_at = None
         await self._log.attach(self)
         rows, more = await self._log.read(self._position, self.noun)
         self._read.extend(await self._log.events(rows))
         if rows:
             self._position = rows[-1][0]
-        self._is_live = not more and len(rows) <= self._limit // 2 and self._error is None
+        self._is_live = not more and len(rows) <= self._limit // 2 and self._full_at is None
         if self._is_live:
             self._queue = deque(item for item in self._queue if item[0] > self._position)
         else:
             self._log.detach(self)
             self._queue.clear()
-            self._error = None
+            self._full_at = None
 
     def hear(self, position: int, event: Event) -> None:
         """Take an event that the poller read."""
@@ -118,8 +124,9 @@ class Follower:
             return
         if len(self._queue) < self._limit:
             self._queue.append((position, event))
-        else:
-            self._error = SlowReader(f"More than {self._limit} events wait to be taken; the last cursor takes you on from there.")
+        else:  # what it has not taken it reads again
+            self._full_at = time.monotonic()
+            self._is_live = False
             self._log.detach(self)
             self._queue.clear()
         self._some.set()

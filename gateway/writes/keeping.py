@@ -18,6 +18,7 @@ from gateway.stores.base import (
     Compare,
     Delete,
     Fetch,
+    Get,
     Insert,
     Key,
     Lock,
@@ -163,6 +164,10 @@ class Keeping:
     async def raise_epoch(self) -> int:
         """Count the epoch up by one, and return it: all versions from now on are newer than those before, whatever a backup has of them."""
         return await self._raise(EPOCH, None)
+
+    async def epoch(self) -> int:
+        found = await self._own.ask(Get(self._tables.leases, ("value",), [EPOCH]))
+        return int(found[EPOCH][0]) if EPOCH in found else 0
 
     async def _raise(self, name: str, least: int | None) -> int:
         """Raise a number of the leases to ``least``, or by one; return what it is then."""

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TypeVar
 
-from gateway.errors import AbilityMissing, WrongValue
-from gateway.stores import WRITE_TIMEOUT_S, Stores
+from gateway.errors import AbilityMissing, Contended, WrongValue
+from gateway.stores import Stores
 from gateway.stores.base import A, Collection, Fetch, Page, Request, Transaction, Transacts, Value, Where
 from gateway.stores.funnel import StoreCall
 from gateway.writes.declarations import State
 
 ROWS_PER_PAGE = 500
+TRIES = 6  # of what others were in the way of
+PAUSE_S = 0.01  # before the second of them, at most twice that
+
+T = TypeVar("T")
 
 _log = logging.getLogger("gateway.errors")
 
@@ -26,18 +33,28 @@ class Own:
 
     stores: Stores
     within: Transaction | None = None
-    timeout_s: float = WRITE_TIMEOUT_S  # of one call
+    timeout_s: float | None = None  # of one call; None: that of the settings
     trace: list[StoreCall] | None = None
     started: float = field(default_factory=time.monotonic)
 
     def ask(self, request: Request[A]) -> Awaitable[A]:
         return self.stores.funnel.ask_unlayered(request, self)
 
-    def seconds(self, limit: float) -> float:  # noqa: ARG002 - its own limit is what it has
-        return self.timeout_s
+    def seconds(self, limit: float) -> float:
+        return limit if self.timeout_s is None else self.timeout_s
 
     def found_wrong(self, error: WrongValue) -> None:
         _log.warning("%s", error.detail)
+
+
+async def again(work: Callable[[], Awaitable[T]]) -> T:
+    """Return what ``work`` gives, done again where others wrote the same at the same time; Contended where they do so each time."""
+    for attempt in range(1, TRIES):
+        try:
+            return await work()
+        except Contended:
+            await asyncio.sleep(random.random() * PAUSE_S * 2**attempt)
+    return await work()
 
 
 def sharing(stores: Stores, name: str) -> list[str]:
@@ -61,20 +78,21 @@ async def pages(own: Own, collection: Collection, columns: Sequence[str], where:
 
 
 @asynccontextmanager
-async def transaction(stores: Stores, name: str, *, timeout_s: float = WRITE_TIMEOUT_S) -> AsyncIterator[Own]:
+async def transaction(stores: Stores, name: str) -> AsyncIterator[Own]:
     """Give who asks one store in one transaction: committed when the block ends, rolled back when it raises or is cancelled.
 
-    Errors bear the name of the store, and nothing takes longer than ``timeout_s``, the commit neither.
+    Errors bear the name of the store, and each call has its limit of time, the commit too.
     """
     store = stores[name]
     if not isinstance(store, Transacts):
         raise AbilityMissing("a transaction", store=name, kind=store.kind, needs="transact")
+    timeout_s = stores.funnel.write_timeout_s
     guard = await stores.funnel.place(name, timeout_s)
     try:
         opened = store.transaction()
         asked = await stores.funnel.within(name, timeout_s, opened.__aenter__)
         try:
-            yield Own(stores, asked, timeout_s)
+            yield Own(stores, asked)
         except BaseException as error:
             await opened.__aexit__(type(error), error, error.__traceback__)
             raise

@@ -71,14 +71,12 @@ class Relay:
         self._stores = stores
         self.owner = uuid4().hex
         self.attempts: Counter[tuple[str, str]] = Counter()
-        appliers: dict[str, Applier] = {target.name: applier_of(target, stores, context) for target in targets}
+        self.appliers: dict[str, Applier] = {target.name: applier_of(target, stores, context) for target in targets}
         if audit is not None:
-            appliers[AUDIT] = AuditApplier(stores, audit)
+            self.appliers[AUDIT] = AuditApplier(stores, audit)
+        options: dict[str, Any] = {"owner": self.owner, "attempts": self.attempts, "retry_s": retry_s, "batch": batch}
         self.workers: Mapping[str, Sequence[Worker]] = {
-            home: [
-                Worker(stores, home, n, appliers[n], owner=self.owner, attempts=self.attempts, retry_s=retry_s, batch=batch) for n in names
-            ]
-            for home, names in homes.items()
+            home: [Worker(stores, home, name, self.appliers[name], **options) for name in names] for home, names in homes.items()
         }
         self._poll_s = poll_s
         self._stops = asyncio.Event()

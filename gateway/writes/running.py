@@ -34,7 +34,7 @@ from gateway.writes.tables import tables_of
 from gateway.writes.times import now
 from gateway.writes.transaction import Transaction
 
-ATTEMPTS = 8  # of what others were in the way of
+ATTEMPTS = 20  # of what others were in the way of: some seconds in all, where a request has them
 PAUSE_S, PAUSE_MAX_S = 0.01, 0.25  # before the second attempt at most, and before any
 
 T = TypeVar("T")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from gateway.errors import Conflict
 from gateway.stores import Stores
 from gateway.stores.base import Compare, Fetch, Get, Insert, Key, Lock, Match, Order, Page, Row, Update, Upsert, Within
-from gateway.writes.own import Own, transaction
+from gateway.writes.own import Own, again, transaction
 from gateway.writes.tables import tables_of
 from gateway.writes.times import now
 
@@ -65,6 +65,9 @@ class Sequencer:
 
     async def step(self, *, is_forced: bool = False) -> int:
         """Give up to ``ROWS_PER_STEP`` rows their positions, and return how many there were; none while another process does it."""
+        return await again(lambda: self._step(is_forced=is_forced))
+
+    async def _step(self, *, is_forced: bool) -> int:
         waiting = Fetch(self._outbox, ("id",), where=Compare("position", "eq", None), page=Page(limit=1))
         if not (part := (await self._own.ask(waiting)).get(None)) or not part.rows:
             return 0

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from gateway.errors import Contended, DeadlineExceeded, GatewayError, StoreTimeout, StoreUnavailable
@@ -22,7 +23,7 @@ from gateway.stores import Stores
 from gateway.stores.base import And, Claim, Compare, Delete, Fetch, Get, Key, Match, Update, Value
 from gateway.writes.appliers import Applier, Item
 from gateway.writes.declarations import AUDIT
-from gateway.writes.own import Own, transaction
+from gateway.writes.own import Own, again, transaction
 from gateway.writes.tables import PARKED, tables_of
 from gateway.writes.times import moment_of, text_of
 
@@ -161,7 +162,7 @@ class Worker:
 
     async def step(self) -> int:
         """Carry one batch, and return how many deliveries it had. Raises what is TRANSIENT, with all that is left given back."""
-        rows = await self._own.ask(Claim(self._tables.deliveries, self.target, self._owner, self._batch, LEASE_S))
+        rows = await again(lambda: self._own.ask(Claim(self._tables.deliveries, self.target, self._owner, self._batch, LEASE_S)))
         if not rows:
             return 0
         found = [_Delivery(*row) for row in rows]
@@ -180,7 +181,7 @@ class Worker:
             await self._failed(claimed, one, StateMissing("the log has its state no more"))
         if not self._applier.is_single and len(items) > 1:
             try:
-                await self._applier.apply([item for _, item in items])
+                await again(partial(self._applier.apply, [item for _, item in items]))
             except TRANSIENT:
                 raise
             except Exception:
@@ -190,7 +191,7 @@ class Worker:
                 return
         for one, item in items:
             try:
-                await self._applier.apply([item])
+                await again(partial(self._applier.apply, [item]))
             except TRANSIENT:
                 raise
             except Exception as error:
@@ -228,7 +229,8 @@ class Worker:
                 fetch = Fetch(self._tables.deliveries, ("outbox", "version"), Match("key", keys), which)
                 for key, part in (await self._own.ask(fetch)).items():
                     ids.update(id_ for id_, version in part.rows if key is not None and version <= versions[noun, key])
-        await self._own.ask(Delete(self._tables.deliveries, [(id_, self.target) for id_ in sorted(ids)]))
+        delete = Delete(self._tables.deliveries, [(id_, self.target) for id_ in sorted(ids)])
+        await again(lambda: self._own.ask(delete))
         for id_ in ids:
             claimed.left.pop(id_, None)
         self._attempts[self.target, "done"] += len(done)

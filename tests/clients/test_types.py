@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import pytest
 from graphql import GraphQLObjectType, build_schema
 
 from schema import schema as graph
-from tests.conftest import live_is_required
+from tests.clients.conftest import run
 
 HERE = Path(__file__).parent
 DOCUMENT = (HERE / "everything.graphql").read_text(encoding="utf-8")
@@ -75,24 +74,6 @@ SURE = (
 needs_node = pytest.mark.node
 
 
-@pytest.fixture(scope="session")
-def packages(request: pytest.FixtureRequest) -> Path:
-    """The folder with what package-lock.json names, installed once for all runs until that file changes."""
-    folder = Path(request.config.cache.mkdir("clients"))
-    stamp = folder / "installed.json"
-    lock = (HERE / "package-lock.json").read_text(encoding="utf-8")
-    if not stamp.exists() or stamp.read_text(encoding="utf-8") != lock:
-        stamp.unlink(missing_ok=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(HERE / name, folder)
-        done = _run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], folder)
-        if done.returncode and not live_is_required():
-            pytest.skip("npm could not install the generators: " + done.stderr.strip().partition("\n")[0])
-        assert done.returncode == 0, done.stderr
-        stamp.write_text(lock, encoding="utf-8")
-    return folder / "node_modules"
-
-
 @pytest.fixture
 def project(packages: Path, tmp_path: Path) -> Path:
     """An empty project with the packages and the exported SDL."""
@@ -128,12 +109,13 @@ Generator = Callable[..., str]
 
 
 def test_every_field_with_the_directive_is_looked_at() -> None:
+    """But those of mutations, which are of another operation than the document that is compiled here."""
     assert graph.sdl is not None
     exported = build_schema(graph.sdl.read_text(encoding="utf-8"))
     assert set(PROMISED) == {
         f"{type_.name}.{name}"
         for type_ in exported.type_map.values()
-        if isinstance(type_, GraphQLObjectType)
+        if isinstance(type_, GraphQLObjectType) and type_ is not exported.mutation_type
         for name, field in type_.fields.items()
         if field.ast_node is not None and any(d.name.value == "semanticNonNull" for d in field.ast_node.directives or ())
     }
@@ -159,7 +141,7 @@ def _refused(project: Path, data: str) -> set[str]:
     lines = [data, "declare const data: Data;", *(f"{expression};" for expression in expressions)]
     (project / "client.ts").write_text("\n".join(lines) + "\n", encoding="utf-8")
     options = ["--noEmit", "--strict", "--skipLibCheck", "--module", "esnext", "--moduleResolution", "bundler", "--pretty", "false"]
-    done = _run(["node", "node_modules/typescript/bin/tsc", *options, "client.ts"], project)
+    done = run(["node", "node_modules/typescript/bin/tsc", *options, "client.ts"], project)
     refused: set[str] = set()
     for line in done.stdout.splitlines():
         found = re.match(r"client\.ts\((\d+),\d+\): error (TS\d+): ", line)
@@ -170,9 +152,5 @@ def _refused(project: Path, data: str) -> set[str]:
 
 
 def _check(command: Sequence[str], folder: Path) -> None:
-    done = _run(command, folder)
+    done = run(command, folder)
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def _run(command: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=300)

@@ -71,10 +71,15 @@ def sea(tmp_path: Path, name: str, *, column: str = "", crabs: bool = True) -> t
     return "--graph", f"{name}:graph"
 
 
+def of_the_graph(output: str) -> list[str]:
+    """Return what is said of the graph's part of each store: the gateway's own tables are made beside it."""
+    return [line for line in output.splitlines() if "crossgraph_" not in line and ": gateway: " not in line]
+
+
 def test_a_dry_run_tells_the_steps_and_makes_nothing(tmp_path: Path) -> None:
     result = run("migrate", "--dry-run")
     assert result.exit_code == 0
-    assert result.output.splitlines() == [
+    assert of_the_graph(result.output) == [
         "users: 0001 create users",
         "posts: 0001 create posts",
         "events: 0001 create events",
@@ -93,11 +98,11 @@ def test_a_dry_run_tells_the_statements_where_there_are_no_steps(tmp_path: Path)
 
 
 def test_some_stores_or_all_are_migrated() -> None:
-    assert run("migrate", "--store", "users", "--store", "events", "--store", "users").output.splitlines() == [
+    assert of_the_graph(run("migrate", "--store", "users", "--store", "events", "--store", "users").output) == [
         "users: 0001 create users",
         "events: 0001 create events",
     ]
-    assert run("migrate", "--all").output.splitlines() == [
+    assert of_the_graph(run("migrate", "--all").output) == [
         "users: nothing to do",
         "posts: 0001 create posts",
         "events: nothing to do",
@@ -109,7 +114,7 @@ def test_a_status_tells_what_was_run_and_what_waits(tmp_path: Path) -> None:
     run("migrate", "--store", "users")
     result = run("migrate", "status")
     assert result.exit_code == 0
-    assert result.output.splitlines()[:4] == [
+    assert of_the_graph(result.output)[:4] == [
         "users: graph: at 0001, 1 applied, 0 waiting",
         "  applied 0001 create users",
         "posts: graph: at base, 0 applied, 1 waiting",

@@ -41,6 +41,7 @@ from gateway.engine.sources import (
     Batched,
     Computed,
     Each,
+    Followed,
     FromColumn,
     Lookup,
     Many,
@@ -206,7 +207,7 @@ class Executor:
                 return lambda _parent, _info, **args: self._node(args["id"])
             case Version():
                 return lambda parent, _info: self._version(parent)
-            case Mutation() | Written():
+            case Mutation() | Written() | Followed():
                 return _unwritten
         raise TypeError(f"no resolver for {source!r}")
 

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,7 @@ async def run(options: argparse.Namespace) -> int:
         status = await drained(urls)
         for task in breaking[len(options.stop) :]:
             task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
         if options.kill_relay:
             relay = await _command(urls, "relay")
             status = await drained(urls)
@@ -169,17 +170,28 @@ def pending_in(status: Any) -> int:
 
 
 async def _killed(urls: Mapping[str, str], every_s: float) -> None:
-    """Run two relays, and kill one after the other, for ever."""
-    relays = [await _command(urls, "relay"), await _command(urls, "relay")]
+    """Run two relays, and kill one after the other for ever, each when it has been at work for a while."""
+    relays = [await _at_work(urls), await _at_work(urls)]
     try:
         while True:
             await asyncio.sleep(every_s)
             relays[0].kill()
             await relays[0].wait()
-            relays = [relays[1], await _command(urls, "relay")]
+            relays = [relays[1], await _at_work(urls)]
     finally:
         for relay in relays:
-            relay.kill()
+            with suppress(ProcessLookupError):
+                relay.kill()
+
+
+async def _at_work(urls: Mapping[str, str]) -> asyncio.subprocess.Process:
+    command = (sys.executable, "-m", "gateway", "relay")
+    relay = await asyncio.create_subprocess_exec(*command, env={**os.environ, **environment_of(urls)}, stdout=asyncio.subprocess.PIPE)
+    assert relay.stdout is not None
+    while line := await relay.stdout.readline():
+        if line.startswith(b"Relaying"):
+            return relay
+    raise RuntimeError(f"a relay ended with {await relay.wait()} before it was at work")
 
 
 async def _stopped(name: str, at_s: float, for_s: float) -> None:

@@ -30,10 +30,6 @@ BUILT: GraphQLSchema = graph.schema._schema
 EXPORTED = build_schema(graph.schema.as_str())  # as clients' tools read it: with the directives that are applied
 TYPES = [t for name, t in BUILT.type_map.items() if not name.startswith("__") and not is_specified_scalar_type(t)]
 
-# Of the contract, but not served yet.
-LATER: set[str] = set()
-
-
 _KINDS = (GraphQLScalarType, GraphQLObjectType, GraphQLInterfaceType, GraphQLUnionType, GraphQLEnumType, GraphQLInputObjectType)
 
 
@@ -42,7 +38,7 @@ def test_the_exported_sdl_is_the_schema_that_is_served() -> None:
     assert graph.sdl.read_text(encoding="utf-8") == graph.schema.as_str() + "\n", "stale: gateway schema print > schema/schema.graphql"
 
 
-@pytest.mark.parametrize("name", sorted(n for n in CONTRACT.type_map if not n.startswith("__") and n not in LATER))
+@pytest.mark.parametrize("name", sorted(n for n in CONTRACT.type_map if not n.startswith("__")))
 def test_everything_of_the_contract_is_served(name: str) -> None:
     wanted, built = CONTRACT.type_map[name], BUILT.type_map.get(name)
     assert built is not None, f"{name} is missing"
@@ -77,7 +73,7 @@ def test_introspection_tells_the_directive_with_its_default() -> None:
 
 
 def test_the_contracts_fields_and_no_others_are_semantically_non_null() -> None:
-    wanted = {place for place in _semantic_non_null(CONTRACT) if place.partition(".")[0] not in LATER}
+    wanted = set(_semantic_non_null(CONTRACT))
     assert set(_semantic_non_null(EXPORTED)) == wanted
     assert "Query.users" in wanted
 
@@ -87,8 +83,8 @@ def test_no_position_is_both_non_null_and_non_null_by_directive() -> None:
         assert not [place for place, type_ in _semantic_non_null(schema).items() if is_non_null_type(type_)]
 
 
-def test_what_comes_later_is_all_that_is_missing() -> None:
-    assert set(CONTRACT.type_map) - set(BUILT.type_map) == LATER
+def test_nothing_of_the_contract_is_missing() -> None:
+    assert set(CONTRACT.type_map) - set(BUILT.type_map) == set()
 
 
 @pytest.mark.parametrize("type_", TYPES, ids=lambda t: t.name)

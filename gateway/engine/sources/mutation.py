@@ -117,7 +117,8 @@ class Mutation(OfWritten):
         if not iscoroutinefunction(self.function):
             yield field.problem("an async function", f"{given}, which is none")
         parameters = list(signature(self.function).parameters.values())
-        names = ", ".join(map(str, parameters)) or "none"
+        stars: dict[Any, str] = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}
+        names = ", ".join(f"{stars.get(p.kind, '')}{p.name}" for p in parameters) or "none"
         if not parameters or parameters[0].kind is Parameter.KEYWORD_ONLY:
             yield field.problem("a function of (ctx, …)", f"{given} of ({names})")
         odd = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD, Parameter.POSITIONAL_ONLY)

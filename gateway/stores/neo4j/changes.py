@@ -12,11 +12,11 @@ from typing import Any
 
 from gateway.caches import remembered
 from gateway.errors import BadUserInput
-from gateway.stores.base import And, Collection, Compare, Insert, Key, Lock, Remove, Row, Update, Value, Where
+from gateway.stores.base import And, Collection, Compare, Insert, Key, Lock, Remove, Row, Update, Where
 from gateway.stores.neo4j.conditions import Parameters, conditions, split
 from gateway.stores.neo4j.forms import form_of
 from gateway.stores.neo4j.sources import ELEMENT_ID, Source, node, plain, quoted
-from gateway.stores.neo4j.ways import TEXTS_KEPT, TEXTS_LIMIT_BYTES, Way, by_order, is_key, matching, way_to
+from gateway.stores.neo4j.ways import TEXTS_KEPT, TEXTS_LIMIT_BYTES, Way, by_order, is_key, matching, sent_key, way_to
 from gateway.stores.types import NO_VALUE, key_value, split_key
 
 EXPECTED = "x"  # before the names of the parameters that are expected
@@ -149,7 +149,7 @@ def taken_text(source: Source) -> str:
 def taken_keys(source: Source, insert: Insert) -> list[list[Any]]:
     collection = source.collection
     places = [insert.columns.index(name) for name in collection.key]
-    return [[_sent(source, name, row[place]) for name, place in zip(collection.key, places, strict=True)] for row in insert.rows]
+    return [[sent_key(source, name, row[place]) for name, place in zip(collection.key, places, strict=True)] for row in insert.rows]
 
 
 def is_twice(insert: Insert) -> bool:
@@ -218,12 +218,7 @@ def bound_key(source: Source, key: Sequence[Key]) -> list[Any] | None:
     """The values of a key as they are bound; None where there can be no row of it."""
     names = source.collection.key
     values = [key_value(source.collection[name], text) for name, text in zip(names, key, strict=True)]
-    return None if NO_VALUE in values else [_sent(source, name, value) for name, value in zip(names, values, strict=True)]
-
-
-def _sent(source: Source, name: str, value: Value) -> Any:
-    form = source.form(name)
-    return value if form.column.collation == "nocase" else form.sent(value)
+    return None if NO_VALUE in values else [sent_key(source, name, value) for name, value in zip(names, values, strict=True)]
 
 
 @remembered(TEXTS_KEPT, TEXTS_LIMIT_BYTES)
@@ -292,7 +287,7 @@ def move_statement(moved: Source, update: Update, before: Row, after: Row) -> tu
     ends = [changed.get(name, before[names.index(name)]) for name in (edge.start_column, edge.end_column)]
     if ends == [before[names.index(name)] for name in (edge.start_column, edge.end_column)]:
         return None
-    key = [_sent(moved, name, after[names.index(name)]) for name in collection.key]
+    key = [sent_key(moved, name, after[names.index(name)]) for name in collection.key]
     stored = [
         form_of(collection[name], False).stored(value) for name, value in zip((edge.start_column, edge.end_column), ends, strict=True)
     ]

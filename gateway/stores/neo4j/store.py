@@ -47,6 +47,7 @@ _MINE = {
 }
 # In the codes of errors of a transaction that others stood in the way of: it was rolled back, or what it had found is gone.
 _OF_OTHERS = ("DeadlockDetected", "LockAcquisitionTimeout", "Outdated", "Statement.EntityNotFound")
+_HAS_RELATIONSHIPS = "still has relationships"  # in what the server says of a deleted node of which others made one in between
 
 
 class Neo4jStore(Answers, MigratesBySteps):
@@ -251,6 +252,8 @@ class Neo4jStore(Answers, MigratesBySteps):
 
     def _conflict(self, message: str, collections: Sequence[Collection]) -> Conflict:
         """Return the error of a value that is taken, as the message of its constraint tells it."""
+        if _HAS_RELATIONSHIPS in message:
+            return Contended(self.name)
         if not collections:
             return conflict(self.name, "a collection", ())
         collection = next((one for one in collections if f"`{self._names.source(one).label}`" in message), collections[0])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.stores.base import Order
+from gateway.stores.base import Order, Value
 from gateway.stores.neo4j.sources import Source, plain, quoted
 
 TEXTS_LIMIT_BYTES = 8 * 1024 * 1024
@@ -18,13 +18,19 @@ def bound_keys(source: Source, column: str, keys: Sequence[str]) -> list[Any]:
     form = source.key_form(column)
     if form.is_plain:
         return list(keys)
-    sent = [source.form(item.name).sent for item in form.columns]
+    names = [item.name for item in form.columns]
     bound = []
     for key in keys:
         values = form.values(key)
         if values is not None:
-            bound.append([key, *(send(value) for send, value in zip(sent, values, strict=True))])
+            bound.append([key, *(sent_key(source, name, value) for name, value in zip(names, values, strict=True))])
     return bound
+
+
+def sent_key(source: Source, column: str, value: Value) -> Any:
+    """A value of a column of a key as it is bound for ``is_key``."""
+    form = source.form(column)
+    return value if form.column.collation == "nocase" else form.sent(value)
 
 
 def is_key(source: Source, column: str, values: Sequence[str]) -> list[str]:

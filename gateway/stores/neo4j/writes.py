@@ -10,7 +10,7 @@ from gateway.errors import StoreMisbehaved
 from gateway.stores.base import Collection, Row
 from gateway.stores.neo4j.forms import form_of
 from gateway.stores.neo4j.sources import ELEMENT_ID, Source, node, plain, quoted
-from gateway.stores.neo4j.ways import TEXTS_KEPT, TEXTS_LIMIT_BYTES, Way, by_order, is_key, matching, way_to
+from gateway.stores.neo4j.ways import TEXTS_KEPT, TEXTS_LIMIT_BYTES, Way, by_order, is_key, matching, sent_key, way_to
 from gateway.stores.shared import to_write
 from gateway.stores.values import sorted_anyhow
 
@@ -78,9 +78,9 @@ def delete_text(source: Source) -> str:
 
 def deleted(source: Source, keys: Sequence[Row]) -> list[list[Any]]:
     """Keys of rows to delete as they are bound, each once, in the order in which two writers lock nodes."""
-    forms = [source.form(name) for name in source.collection.key]
+    names = source.collection.key
     unique = sorted_anyhow({tuple(key) for key in keys}, key=lambda key: [(False, value) for value in key])
-    return [[form.sent(value) for form, value in zip(forms, key, strict=True)] for key in unique]
+    return [[sent_key(source, name, value) for name, value in zip(names, key, strict=True)] for key in unique]
 
 
 def written(collection: Collection, rows: Sequence[Row]) -> list[list[Any]]:

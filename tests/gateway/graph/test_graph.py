@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import gateway.graph
-from gateway.graph import datasets, fields, inputs, operators, scalars
+from gateway.graph import datasets, fields, inputs, operators, scalars, writing
 from gateway.stores.base import Collection, Column, Type
 from gateway.writes import declarations
 
@@ -18,7 +18,9 @@ from gateway.writes import declarations
 def test_every_name_is_that_of_its_file() -> None:
     for name in gateway.graph.__all__:
         found = getattr(gateway.graph, name)
-        assert any(vars(module).get(name) is found for module in (datasets, fields, inputs, operators, scalars, declarations)), name
+        assert any(vars(module).get(name) is found for module in (datasets, fields, inputs, operators, scalars, writing, declarations)), (
+            name
+        )
 
 
 def test_every_field_function_and_attribute_is_in_the_reference() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import orjson
@@ -46,6 +46,18 @@ class FakeService:
         except asyncio.CancelledError:
             self.cancelled.set()
             raise
+
+    async def subscribe(
+        self, request: Request, *, request_id: str, deadline_s: float, written: list[str], **_: Any
+    ) -> Response | AsyncGenerator[Response, None]:
+        """Return a stream without events for a subscription."""
+        if request.query.startswith("subscription"):
+            return self._nothing()
+        return await self.answer(request, request_id=request_id, deadline_s=deadline_s, written=written)
+
+    async def _nothing(self) -> AsyncGenerator[Response, None]:
+        await asyncio.Event().wait()
+        yield Response(b"", 200)
 
     def readings(self) -> Iterator[Reading]:
         yield Reading("requests", "Requests answered.", len(self.requests))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import socket
+import struct
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import wraps
@@ -80,3 +83,55 @@ async def talking(wire: Wire, *, begun: bool = True, payload: Any = None, **opti
         if begun:
             await talk.begin(payload)
         yield talk
+
+
+# -------------------------------------------------------------------------------------------------------------------- raw
+
+
+def handshake(path: bytes = b"/graphql", **headers: bytes) -> bytes:
+    given = {
+        "Host": b"127.0.0.1",
+        "Connection": b"Upgrade",
+        "Upgrade": b"websocket",
+        "Sec-WebSocket-Version": b"13",
+        "Sec-WebSocket-Key": base64.b64encode(b"0123456789abcdef"),
+        "Sec-WebSocket-Protocol": SUBPROTOCOL.encode(),
+        **headers,
+    }
+    lines = [b"GET %b HTTP/1.1" % path, *(b"%b: %b" % (name.encode(), value) for name, value in given.items())]
+    return b"\r\n".join((*lines, b"", b""))
+
+
+async def raw_socket(wire: Wire, *, receive_bytes: int | None = None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Return a connection that has become a socket and begun, of which nothing more is read or answered by itself."""
+    reader, writer = await wire.connect(receive_bytes=receive_bytes)
+    writer.write(handshake())
+    assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
+    await say_raw(writer, {"type": "connection_init"})
+    await reader.readuntil(b'"connection_ack"}')
+    return reader, writer
+
+
+async def say_raw(writer: asyncio.StreamWriter, *messages: Any) -> None:
+    writer.write(b"".join(frame(1, orjson.dumps(message)) for message in messages))
+    await writer.drain()
+
+
+def frame(opcode: int, data: bytes) -> bytes:
+    size = bytes([0x80 | len(data)]) if len(data) < 126 else b"\xfe" + struct.pack("!H", len(data))
+    return bytes([0x80 | opcode]) + size + bytes(4) + data
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not holds():  # noqa: ASYNC110 - of a number there is no event
+            await asyncio.sleep(0.01)
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+def text_frame(message: Any) -> bytes:
+    return frame(1, orjson.dumps(message))

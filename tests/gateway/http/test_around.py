@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.errors import ConfigError
 from gateway.http.application import Application
 from tests.gateway.http.fakes import FakeService, FakeStores, make_app
+from tests.gateway.http.sockets import talking
 from tests.gateway.http.wire import post, run, serving
 
 
@@ -173,3 +174,20 @@ def test_one_that_cannot_be_made_ends_the_start() -> None:
 def test_without_any_nothing_stands_before_the_endpoint() -> None:
     assert "/graphql" in make_app().direct
     assert make_app(middleware=(Middleware(Guard),)).direct == {}
+
+
+@pytest.mark.parametrize("cors", [(), ("https://app.example",)])
+def test_sockets_and_streams_go_through_it(cors: tuple[str, ...]) -> None:
+    seen: list[str] = []
+
+    async def test() -> None:
+        async with serving(middleware=[Middleware(Noting, "a", seen)], cors_origins=cors) as wire:
+            async with talking(wire) as talk:
+                await talk.subscribe("a", "{a}")
+                assert [(await talk.hear())["type"] for _ in range(2)] == ["next", "complete"]
+            answer = await wire.ask(post(b'{"query":"{a}"}', b"Accept: text/event-stream", b"Connection: close"))
+            assert answer.headers["x-way"] == "a"
+            assert b"event: complete" in answer.rest
+
+    run(test())
+    assert seen == ["websocket", "http"]

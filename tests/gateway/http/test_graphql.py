@@ -493,3 +493,46 @@ async def test_bodies_that_are_half_there_hold_so_much_of_all_clients_together(s
         again = await client.post("/graphql", content=half(), headers=JSON)
     assert (refused.status_code, code(refused), refused.headers["retry-after"]) == (503, "OVERLOADED", "1")
     assert (whole.status_code, answered.status_code, again.status_code) == (200, 200, 200)
+
+
+# ------------------------------------------------------------------------------------------------------ Idempotency-Key
+
+
+async def test_an_idempotency_key_is_the_requests(client: httpx.AsyncClient, service: FakeService) -> None:
+    for headers in ({}, {"idempotency-key": "k-1"}, {"idempotency-key": "~" * 255}):
+        await client.post("/graphql", content=GOOD, headers={**JSON, **headers})
+    assert [request.idempotency_key for request in service.requests] == [None, "k-1", "~" * 255]
+
+
+@pytest.mark.parametrize("key", ["", "k" * 256, "two words", "é", "a\tb"])
+async def test_what_is_no_idempotency_key_is_refused(client: httpx.AsyncClient, service: FakeService, key: str) -> None:
+    headers = [(b"content-type", b"application/json"), (b"idempotency-key", key.encode())]
+    response = await client.post("/graphql", content=GOOD, headers=headers)
+    assert response.status_code == 400
+    assert response.json()["errors"][0]["message"] == "Idempotency-Key must be 1 to 255 visible characters of ASCII."
+    assert service.requests == []
+
+
+async def test_a_request_that_runs_already_is_409_and_says_when_to_try_again() -> None:
+    async def answer(request: Request) -> Response:
+        return Response(b'{"errors":[]}', 409, retry_after_s=1)
+
+    async with _client(FakeService(answer)) as client:
+        response = await client.post("/graphql", content=GOOD, headers=JSON)
+    assert response.status_code == 409
+    assert response.headers["retry-after"] == "1"
+
+
+async def test_what_is_committed_is_told_when_the_time_is_up() -> None:
+    service = FakeService()
+
+    async def answer(request: Request, *, request_id: str, deadline_s: float, written: list[str]) -> Response:
+        written.append("createUser")
+        await asyncio.sleep(10)
+        return Response(b"{}", 200)
+
+    service.answer = answer  # type: ignore[method-assign]
+    async with _client(service, request_deadline_s=0.1) as client:
+        response = await client.post("/graphql", content=GOOD, headers=JSON)
+    assert response.status_code == 504
+    assert response.json()["extensions"] == {"committed": ["createUser"]}

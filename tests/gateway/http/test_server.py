@@ -6,8 +6,10 @@ import json
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,6 +18,7 @@ import pytest
 from gateway.config import Settings
 from gateway.errors import ConfigError
 from gateway.http import server
+from tests.gateway.http.sockets import handshake, text_frame
 
 LIMIT = 1_048_576
 POST = b"POST /graphql HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/json\r\n"
@@ -58,10 +61,13 @@ def read_all(connection: socket.socket) -> bytes:
     return received
 
 
-def read_until(connection: socket.socket, end: bytes) -> None:
+def read_until(connection: socket.socket, end: bytes) -> bytes:
     received = b""
     while not received.endswith(end):
-        received += connection.recv(65_536)
+        part = connection.recv(65_536)
+        assert part, "closed before"
+        received += part
+    return received
 
 
 def post(body: bytes, *headers: bytes) -> bytes:
@@ -174,6 +180,27 @@ def test_a_request_in_flight_is_answered_before_the_end(process: Process) -> Non
         assert read_all(connection).startswith(b"HTTP/1.1 200 ")
     assert code == 0
     assert [(line["status"], line.get("operation")) for line in log] == [(200, None), (200, "Slow")]
+
+
+def test_sockets_and_streams_are_complete_at_the_end(process: Process) -> None:
+    with process.connect() as connection, process.connect() as stream:
+        connection.sendall(handshake())
+        read_until(connection, b"\r\n\r\n")
+        connection.sendall(text_frame({"type": "connection_init"}))
+        read_until(connection, b'"connection_ack"}')
+        for its, query in (("s", "subscription {a}"), ("q", "{slow}")):
+            connection.sendall(text_frame({"id": its, "type": "subscribe", "payload": {"query": query}}))
+        stream.sendall(post(b'{"query":"subscription {a}"}', b"Accept: text/event-stream"))
+        read_until(stream, b":\n\n\r\n")
+        started = time.monotonic()
+        process.popen.send_signal(signal.SIGTERM)
+        told = read_until(connection, struct.pack("!H", 1001) + b"Going away")
+        connection.sendall(b"\x88\x80\x00\x00\x00\x00")
+        assert b"event: complete\ndata:\n\n" in read_all(stream)
+        process.popen.communicate(timeout=10)
+        assert process.popen.returncode == 0
+        assert time.monotonic() - started < 8
+    assert re.findall(rb'"id":"(\w)","type":"(\w+)"', told) == [(b"q", b"next"), (b"q", b"complete"), (b"s", b"complete")]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -16,7 +13,7 @@ from gateway.service import Service
 from gateway.stores import Stores
 from tests.feeds import until_followed
 from tests.gateway.engine.test_subscriptions import BY_HAND
-from tests.gateway.http.sockets import on_uvloop, world_served
+from tests.gateway.http.sockets import on_uvloop, reset, until, world_served
 from tests.gateway.http.test_websocket import WHO, who
 from tests.gateway.http.wire import Answer, Wire, serving
 from tests.streams import RECORDED
@@ -115,7 +112,7 @@ async def test_events_come_on_a_stream_of_their_own() -> None:
         assert data["extensions"] == {"cursor": cursor}
         heard.writer.close()
         await until_followed(world.feed, 0)
-        await _until(lambda: not len(wire.edge.clients))
+        await until(lambda: not len(wire.edge.clients))
 
 
 @pytest.mark.parametrize("by", ["Last-Event-ID", "extensions"])
@@ -241,13 +238,13 @@ async def test_streams_that_are_killed_leave_nothing() -> None:
         streams = [await _subscribe(wire, RECORDED) for _ in range(count)]
         await until_followed(world.feed, count)
         for heard in streams[::2]:
-            _reset(heard.writer)
+            reset(heard.writer)
         await until_followed(world.feed, count // 2)
         await world.recorded("1")
         assert [(await heard.next())[0] for heard in streams[1::2]] == ["next"] * (count // 2)
         for heard in streams[1::2]:
-            _reset(heard.writer)
-        await _until(lambda: len(asyncio.all_tasks()) <= before and not len(wire.edge.clients))
+            reset(heard.writer)
+        await until(lambda: len(asyncio.all_tasks()) <= before and not len(wire.edge.clients))
         assert world.feed.followers == world.service.subscriptions == 0
 
 
@@ -305,7 +302,7 @@ async def test_several_operations_on_one_stream() -> None:
         assert (await _ask(wire, _request(b"DELETE", "/graphql?operationId=a", **{TOKEN: token}))).status == 200
         await until_followed(world.feed, 0)
         heard.writer.close()
-        await _until(lambda: not len(wire.edge.clients))
+        await until(lambda: not len(wire.edge.clients))
         assert (await _ask(wire, _request(b"GET", "/graphql", Accept="text/event-stream", **{TOKEN: token}))).status == 404
 
 
@@ -409,14 +406,3 @@ async def test_at_the_end_of_the_process_all_operations_are_complete() -> None:
         wire.edge.clients.end()
         assert [(await heard.next())[:2] for _ in "ab"] == [("complete", {"id": "a"}), ("complete", {"id": "b"})]
         assert await heard.over()
-
-
-async def _until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not holds():  # noqa: ASYNC110 - of a number there is no event
-            await asyncio.sleep(0.01)
-
-
-def _reset(writer: asyncio.StreamWriter) -> None:
-    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    writer.transport.abort()

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import logging
-import socket
 import struct
-from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -24,8 +21,8 @@ from gateway.stores import Stores
 from gateway.stores.memory import MemoryStore
 from tests.feeds import until_followed
 from tests.gateway.engine.test_subscriptions import BY_HAND
-from tests.gateway.http.sockets import SUBPROTOCOL, on_uvloop, talking, world_served
-from tests.gateway.http.wire import Wire, serving
+from tests.gateway.http.sockets import frame, handshake, on_uvloop, raw_socket, reset, say_raw, talking, until, world_served
+from tests.gateway.http.wire import serving
 from tests.streams import RECORDED, World
 
 TYPENAME = "{ __typename }"
@@ -201,8 +198,8 @@ async def test_w09_pages_of_other_origins(origin: Any, status: int) -> None:
 @on_uvloop
 async def test_w11_a_slow_reader_is_closed_and_others_are_not_held_up(caplog: pytest.LogCaptureFixture) -> None:
     async with world_served(stream_stalled_s=0.3) as (world, wire), talking(wire) as good:
-        reader, writer = await _raw(wire, receive_bytes=4_096)
-        await _say(writer, {"id": "a", "type": "subscribe", "payload": {"query": RECORDED}})
+        reader, writer = await raw_socket(wire, receive_bytes=4_096)
+        await say_raw(writer, {"id": "a", "type": "subscribe", "payload": {"query": RECORDED}})
         await good.subscribe("a", RECORDED)
         await until_followed(world.feed, 2)
         for number in range(300):
@@ -221,21 +218,21 @@ async def test_w12_sockets_that_are_killed_leave_nothing() -> None:
     sockets, each = 60, 5
     async with world_served() as (world, wire):
         before = len(asyncio.all_tasks())
-        raw = [await _raw(wire) for _ in range(sockets)]
+        raw = [await raw_socket(wire) for _ in range(sockets)]
         for _, writer in raw:
             messages = [{"id": str(n), "type": "subscribe", "payload": {"query": RECORDED}} for n in range(each)]
-            await _say(writer, *messages)
+            await say_raw(writer, *messages)
         await until_followed(world.feed, sockets * each)
         await world.recorded("1")
         for _, writer in raw[::2]:
-            _reset(writer)
+            reset(writer)
         await until_followed(world.feed, sockets // 2 * each)
-        await _until(lambda: len(wire.edge.clients) == sockets // 2)
+        await until(lambda: len(wire.edge.clients) == sockets // 2)
         await world.recorded("2")
         for _, writer in raw[1::2]:
-            _reset(writer)
+            reset(writer)
         await until_followed(world.feed, 0)
-        await _until(lambda: len(asyncio.all_tasks()) <= before and not len(wire.edge.clients))
+        await until(lambda: len(asyncio.all_tasks()) <= before and not len(wire.edge.clients))
         assert world.service.subscriptions == 0
 
 
@@ -338,8 +335,8 @@ async def test_w16_a_resolver_that_raises_ends_its_operation_alone() -> None:
 @on_uvloop
 async def test_w17_a_flood_of_pings_is_ended(message: Any) -> None:
     async with world_served() as (_, wire):
-        reader, writer = await _raw(wire)
-        ping = _frame(9, b"x") if message is None else _frame(1, orjson.dumps(message))
+        reader, writer = await raw_socket(wire)
+        ping = frame(9, b"x") if message is None else frame(1, orjson.dumps(message))
         for _ in range(20):
             writer.write(ping * 100)
             await asyncio.sleep(0)
@@ -377,8 +374,8 @@ async def test_at_the_end_of_the_process_all_is_complete() -> None:
 @on_uvloop
 async def test_a_client_that_is_not_there_any_more_is_found_out() -> None:
     async with world_served(stream_ping_s=0.1) as (world, wire):
-        reader, writer = await _raw(wire)
-        await _say(writer, {"id": "a", "type": "subscribe", "payload": {"query": RECORDED}})
+        reader, writer = await raw_socket(wire)
+        await say_raw(writer, {"id": "a", "type": "subscribe", "payload": {"query": RECORDED}})
         received = await asyncio.wait_for(reader.read(), 5)  # pings that nobody answers, then
         assert b"\x89\x00" in received
         assert received.endswith(struct.pack("!H", 1011) + b"No answer to a ping")
@@ -411,10 +408,10 @@ async def test_a_client_that_answers_pings_stays() -> None:
 @on_uvloop
 async def test_a_handshake_that_is_refused(path: bytes, headers: dict[bytes, bytes], status: int) -> None:
     async with world_served() as (_, wire):
-        answer = await wire.ask(_handshake(path, **{name.decode(): value for name, value in headers.items()}))
+        answer = await wire.ask(handshake(path, **{name.decode(): value for name, value in headers.items()}))
         assert answer.status == status
         assert answer.headers.get("connection") == "close"
-        assert (await wire.ask(_handshake(b"/graphql"), _frame(8, b""))).status == 101
+        assert (await wire.ask(handshake(b"/graphql"), frame(8, b""))).status == 101
 
 
 @on_uvloop
@@ -424,7 +421,7 @@ async def test_a_socket_is_a_line_in_the_log(caplog: pytest.LogCaptureFixture) -
         async with talking(wire, additional_headers={"X-Request-Id": "mine"}) as talk:
             assert talk.connection.response is not None
             assert talk.connection.response.headers["x-request-id"] == "mine"
-        await _until(lambda: bool(caplog.records))
+        await until(lambda: bool(caplog.records))
     fields: Any = caplog.records[0].__dict__["fields"]
     assert (fields["request"], fields["path"], fields["status"]) == ("mine", "/graphql", 101)
 
@@ -486,51 +483,3 @@ async def test_who_may_not(token: str, close: tuple[int, str]) -> None:
     async with serving(Service(WHO, Stores({})), context=who) as wire, talking(wire, begun=False) as talk:
         await talk.say({"type": "connection_init", "payload": {"Authorization": token}})
         assert await talk.closed() == close
-
-
-# -------------------------------------------------------------------------------------------------------------------- raw
-
-
-def _handshake(path: bytes = b"/graphql", **headers: bytes) -> bytes:
-    given = {
-        "Host": b"127.0.0.1",
-        "Connection": b"Upgrade",
-        "Upgrade": b"websocket",
-        "Sec-WebSocket-Version": b"13",
-        "Sec-WebSocket-Key": base64.b64encode(b"0123456789abcdef"),
-        "Sec-WebSocket-Protocol": SUBPROTOCOL.encode(),
-        **headers,
-    }
-    lines = [b"GET %b HTTP/1.1" % path, *(b"%b: %b" % (name.encode(), value) for name, value in given.items())]
-    return b"\r\n".join((*lines, b"", b""))
-
-
-async def _raw(wire: Wire, *, receive_bytes: int | None = None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Return a connection that has become a socket and begun, of which nothing more is read or answered by itself."""
-    reader, writer = await wire.connect(receive_bytes=receive_bytes)
-    writer.write(_handshake())
-    assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
-    await _say(writer, {"type": "connection_init"})
-    await reader.readuntil(b'"connection_ack"}')
-    return reader, writer
-
-
-async def _say(writer: asyncio.StreamWriter, *messages: Any) -> None:
-    writer.write(b"".join(_frame(1, orjson.dumps(message)) for message in messages))
-    await writer.drain()
-
-
-def _frame(opcode: int, data: bytes) -> bytes:
-    size = bytes([0x80 | len(data)]) if len(data) < 126 else b"\xfe" + struct.pack("!H", len(data))
-    return bytes([0x80 | opcode]) + size + bytes(4) + data
-
-
-async def _until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not holds():  # noqa: ASYNC110 - of a number there is no event
-            await asyncio.sleep(0.01)
-
-
-def _reset(writer: asyncio.StreamWriter) -> None:
-    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    writer.transport.abort()

@@ -83,7 +83,11 @@ def as_it_is(_: Edge) -> None:
 
 @asynccontextmanager
 async def serving(
-    service: FakeService | Service | None = None, prepare: Callable[[Edge], None] = as_it_is, **settings: Any
+    service: FakeService | Service | None = None,
+    prepare: Callable[[Edge], None] = as_it_is,
+    *,
+    patience_s: float = PATIENCE_S,
+    **settings: Any,
 ) -> AsyncIterator[Wire]:
     """Give a server with these settings. ``prepare`` may change what its connections share before there are any."""
     app = make_app(service, **settings)
@@ -101,7 +105,7 @@ async def serving(
     server = await asyncio.get_running_loop().create_server(lambda: Connection(config, state, {}, edge=edge), "127.0.0.1", 0)
     wire = Wire(server.sockets[0].getsockname()[1], edge, state.connections)
     try:
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(patience_s):
             yield wire
     finally:
         server.close()

@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import pytest
 
 from gateway.errors import StoreUnavailable
-from gateway.stores.base import Aggregate, Delete, Fetch, Get, Interval, Match, Measure, Native, NativeCall, Order, Page, Upsert
+from gateway.stores.base import (
+    Aggregate,
+    Delete,
+    Fetch,
+    Get,
+    Insert,
+    Interval,
+    Match,
+    Measure,
+    Native,
+    NativeCall,
+    Order,
+    Page,
+    Remove,
+    Request,
+    Update,
+    Upsert,
+    Within,
+)
 from gateway.stores.memory.store import CALLS_KEPT, MemoryStore
 from gateway.stores.memory.table import bucket
 from resolvers.users import users
@@ -35,6 +56,37 @@ async def test_the_record_of_calls_does_not_grow_without_end() -> None:
     for _ in range(CALLS_KEPT + 10):
         await store.answer(Get(users, ("name",), []))
     assert len(store.calls) == CALLS_KEPT
+
+
+async def test_calls_of_a_transaction_are_recorded_as_others_are_and_fail_while_told_to() -> None:
+    store = MemoryStore("users")
+    asked: list[Request[Any]] = [Insert(users, users.names, [ADA]), Within(Get(users, ("name",), ["6"])), Remove(users, ("6",))]
+
+    async def work() -> None:
+        async with store.transaction() as transaction:
+            assert await transaction.answer(asked[0]) == [ADA]
+            assert await transaction.answer(asked[1]) == {"6": ("Ada",)}
+            store.fail_with = StoreUnavailable("users")
+            await transaction.answer(asked[2])
+
+    with pytest.raises(StoreUnavailable):
+        await work()
+    store.fail_with = None
+    assert store.calls == asked
+    assert await store.answer(Get(users, ("name",), ["6"])) == {}
+
+
+async def test_who_writes_waits_for_a_transaction_and_who_reads_does_not() -> None:
+    store = MemoryStore("users")
+    async with store.transaction() as transaction:
+        await transaction.answer(Insert(users, users.names, [ADA]))
+        task = asyncio.create_task(store.answer(Update(users, ("6",), (("name", "Lovelace"),))))
+        for _ in range(10):
+            assert await store.answer(Get(users, ("name",), ["6"])) == {}
+            await asyncio.sleep(0)
+        assert not task.done()
+    assert await task is not None
+    assert await store.answer(Get(users, ("name",), ["6"])) == {"6": ("Lovelace",)}
 
 
 async def test_every_call_fails_while_told_to_and_is_recorded() -> None:

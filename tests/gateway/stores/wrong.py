@@ -30,7 +30,7 @@ async def put(store: Store, collection: Collection, key: str, column: str, value
             await documents.delete_one({"_id": key})  # a document's _id cannot be changed
             await documents.insert_one({**document, name: value})
         case Neo4jStore():
-            source = store._source(collection)
+            source = store._names.source(collection)
             await store._schema(f"MATCH {source.pattern} WHERE n.id = $key SET {source.ref(column)} = $value", {"key": key, "value": value})
         case SqlStore():
             path: Any = store._driver._path  # type: ignore[union-attr]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 
 import pytest
 import pytest_asyncio
 
 from gateway.stores import Stores
 from gateway.stores.base import Delete
+from gateway.writes.idempotency import Once
 from tests.gateway.writes.world import LETTERS, PAIRS, PEOPLE, TABLES, TWIN, rows_of, stores_of, transacting
 
 
@@ -35,3 +37,14 @@ async def home(home_of_a_kind: Stores) -> AsyncIterator[Stores]:
             await stores.ask(Delete(collection, keys))
     stores.calls.clear()
     yield stores
+
+
+@pytest.fixture
+def apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have requests of one key meet in the database alone, as those of two processes do."""
+
+    @contextmanager
+    def alone(_: Once) -> Iterator[None]:
+        yield
+
+    monkeypatch.setattr(Once, "alone", alone)

@@ -215,7 +215,7 @@ class World:
             return fault.step(lambda: plain(request, caller))
 
         async def faulty_within(name: str, seconds: float, call: Callable[[], Awaitable[Any]]) -> Any:
-            method = getattr(call, "func", call)
+            method: Any = getattr(call, "func", call)
             if method.__name__ == "__aexit__" and call.args[0] is not None:  # type: ignore[attr-defined]
                 return await within(name, seconds, call)  # a rollback: the server does it when a client is gone
             try:
@@ -246,7 +246,8 @@ async def carried(
 ) -> AsyncIterator[World]:
     """A world in two empty databases of these kinds, or at these addresses."""
     async with url_of(home) as home_url, url_of(away) as away_url:
-        stores = Stores.connect(dict(urls or {"home": home_url, "away": away_url}))
+        # A server that plans a statement for the first time may take its time for it, on a busy machine.
+        stores = Stores.connect(dict(urls or {"home": home_url, "away": away_url}), timeout_s=30.0, write_timeout_s=30.0)
         await stores.open()
         try:
             for name, collections in (("home", HOME), ("away", AWAY)):

@@ -4,44 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from gateway.context import RequestContext
-from gateway.errors import BadUserInput, CallerError, Conflict, Contended, DeadlineExceeded, Forbidden, InFlight, NotFound, StoreUnavailable
+from gateway.errors import BadUserInput, Contended, DeadlineExceeded, InFlight, StoreUnavailable
 from gateway.stores import Stores
 from gateway.writes import running as module
-from gateway.writes.idempotency import Once
 from gateway.writes.ids import new_id
 from gateway.writes.rows import Outcome
 from gateway.writes.running import ATTEMPTS, run
 from gateway.writes.transaction import Transaction
-from tests.gateway.writes.world import ADA, BOB, PEOPLE, TABLES, contents, context, rows_of
-
-CREATED = [Outcome("people", "ada", 1, "insert")]
-
-
-async def create(tx: Transaction) -> Any:
-    return await tx.insert(PEOPLE, ADA)
-
-
-def keyed(home: Stores, key: str = "k", **options: Any) -> RequestContext:
-    return context(home, idempotency_key=key, **options)
-
-
-@pytest.fixture
-def apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have requests of one key meet in the database alone, as those of two processes do."""
-
-    @contextmanager
-    def alone(_: Once) -> Iterator[None]:
-        yield
-
-    monkeypatch.setattr(Once, "alone", alone)
-
+from tests.gateway.writes.world import ADA, BOB, CREATED, PEOPLE, TABLES, contents, context, create, keyed, rows_of
 
 # ------------------------------------------------------------------------------------------------------------- once
 
@@ -153,22 +127,32 @@ async def test_a_request_of_a_key_that_runs_is_in_flight(home: Stores) -> None:
     assert (await run(keyed(home), "home", "createPerson", create)).is_repeated
 
 
+class Held:
+    """Commits, the first of which waits until it may go on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.reached, self.go_on = asyncio.Event(), asyncio.Event()
+        commit = Transaction._commit
+
+        async def held(tx: Transaction) -> None:
+            if not self.reached.is_set():
+                self.reached.set()
+                await self.go_on.wait()
+            await commit(tx)
+
+        monkeypatch.setattr(Transaction, "_commit", held)
+
+
 @pytest.mark.usefixtures("apart")
-async def test_of_two_in_two_processes_one_writes_and_the_other_has_its_outcome(home: Stores) -> None:
-    inside, go_on = asyncio.Event(), asyncio.Event()
-
-    async def slow(tx: Transaction) -> Any:
-        inside.set()
-        await go_on.wait()
-        return await create(tx)
-
-    first = asyncio.create_task(run(keyed(home), "home", "createPerson", slow))
-    await inside.wait()
+async def test_of_two_in_two_processes_one_writes_and_the_other_has_its_outcome(home: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = Held(monkeypatch)
+    first = asyncio.create_task(run(keyed(home), "home", "createPerson", create))
+    await held.reached.wait()
     second = asyncio.create_task(run(keyed(home), "home", "createPerson", create))
     await asyncio.sleep(0.05)
     assert not second.done()
-    go_on.set()
-    assert sorted([(await first).is_repeated, (await second).is_repeated]) == [False, True]
+    held.go_on.set()
+    assert [(await first).is_repeated, (await second).is_repeated] == [False, True]
     assert len((await contents(home))["crossgraph_outbox"]) == 1
 
 
@@ -210,23 +194,16 @@ async def test_where_the_first_died_the_second_runs(home: Stores) -> None:
 
 @pytest.mark.usefixtures("apart")
 async def test_one_that_another_process_holds_for_long_is_in_flight(home: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
-    if home.kind("home") == "sqlite":
-        pytest.skip("a file has one writer: whoever is second waits before its transaction begins")
-    inside, go_on = asyncio.Event(), asyncio.Event()
-    commit = Transaction._commit
-
-    async def late(tx: Transaction) -> None:
-        inside.set()
-        await go_on.wait()
-        await commit(tx)
-
-    monkeypatch.setattr(Transaction, "_commit", late)
+    if home.kind("home") in ("sqlite", "memory"):
+        pytest.skip("there is one writer: whoever is second waits before it has written anything")
+    held = Held(monkeypatch)
     first = asyncio.create_task(run(keyed(home), "home", "createPerson", create))
-    await inside.wait()
-    monkeypatch.setattr(home.funnel, "write_timeout_s", 0.3)
-    with pytest.raises(InFlight):
-        await run(keyed(home), "home", "createPerson", lambda tx: tx.insert(PEOPLE, BOB))
-    go_on.set()
+    await held.reached.wait()
+    with monkeypatch.context() as patched:
+        patched.setattr(home.funnel, "write_timeout_s", 1.0)
+        with pytest.raises(InFlight):
+            await run(keyed(home), "home", "createPerson", lambda tx: tx.insert(PEOPLE, BOB))
+    held.go_on.set()
     assert not (await first).is_repeated
     assert await rows_of(home, PEOPLE) == [ADA]
 
@@ -292,108 +269,3 @@ async def test_it_is_not_tried_again_beyond_the_deadline(home: Stores) -> None:
 
     with pytest.raises((Contended, DeadlineExceeded)):
         await run(context(home, deadline=time.monotonic() + 0.2, started=time.monotonic()), "home", "f", work)
-
-
-# --------------------------------------------------------------------------------------------------------------- refused
-
-REFUSALS = [
-    NotFound("There is no person 'bob'.", field="personId"),
-    BadUserInput("The name is too long.", field="name"),
-    Conflict("Another row of people has the same email.", field="email"),
-    Forbidden("Not yours."),
-    CallerError("Whatever."),
-]
-
-
-def refusing(error: CallerError) -> Any:
-    async def work(tx: Transaction) -> None:
-        await tx.insert(PEOPLE, BOB)
-        raise type(error)(error.message, **{name: value for name, value in error.extensions.items() if name != "code"})
-
-    return work
-
-
-@pytest.mark.parametrize("error", REFUSALS, ids=lambda error: type(error).__name__)
-async def test_a_refusal_is_audited_and_its_key_gives_it_again(home: Stores, error: CallerError) -> None:
-    for _ in range(2):
-        with pytest.raises(type(error)) as caught:
-            await run(keyed(home), "home", "createPerson", refusing(error), arguments={"a": 1})
-        assert (caught.value.message, caught.value.extensions) == (error.message, error.extensions)
-    found = await contents(home)
-    assert (found["people"], found["crossgraph_versions"], found["crossgraph_outbox"]) == ([], [], [])
-    [audit] = found["crossgraph_audit"]
-    assert {name: audit[name] for name in ("subject", "request_id", "field", "noun", "key", "action", "version", "before", "after")} == {
-        "subject": "tester",
-        "request_id": "request-1",
-        "field": "createPerson",
-        "noun": "people",
-        "key": "bob",
-        "action": "refused",
-        "version": None,
-        "before": None,
-        "after": None,
-    }
-    assert audit["error"] == {"message": error.message, "code": error.extensions["code"]}
-
-
-async def test_a_refusal_without_a_key_is_audited_each_time(home: Stores) -> None:
-    for _ in range(2):
-        with pytest.raises(NotFound):
-            await run(context(home), "home", "createPerson", refusing(REFUSALS[0]))
-    assert len((await contents(home))["crossgraph_audit"]) == 2
-
-
-async def test_a_refusal_is_delivered_to_an_audit_of_its_own(home: Stores) -> None:
-    with pytest.raises(NotFound):
-        await run(context(home, audit="away"), "home", "createPerson", refusing(REFUSALS[0]))
-    found = await contents(home)
-    assert found["crossgraph_audit"] == []
-    [delivery] = found["crossgraph_deliveries"]
-    assert (delivery["target"], delivery["payload"]["action"], delivery["payload"]["id"]) == ("audit", "refused", delivery["outbox"])
-
-
-async def test_a_refusal_where_nothing_is_logged_is_in_the_log_of_the_process(home: Stores, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", "gateway.audit")
-    with pytest.raises(NotFound):
-        await run(context(home, logged=()), "home", "f", refusing(REFUSALS[0]))
-    assert (await contents(home))["crossgraph_audit"] == []
-    assert caplog.messages == ["request-1: f by tester: refused: There is no person 'bob'."]
-
-
-async def test_an_error_that_is_no_refusal_keeps_nothing(home: Stores) -> None:
-    async def work(tx: Transaction) -> None:
-        await create(tx)
-        raise ZeroDivisionError
-
-    before = await contents(home)
-    with pytest.raises(ZeroDivisionError):
-        await run(keyed(home), "home", "createPerson", work)
-    assert await contents(home) == before
-    assert not (await run(keyed(home), "home", "createPerson", create)).is_repeated
-
-
-@pytest.mark.usefixtures("apart")
-async def test_of_a_refusal_and_a_write_of_one_key_at_once_one_holds(home: Stores) -> None:
-    """The refused one has rolled back when the other takes the key: what that does is the outcome of both."""
-    original = module._refused
-
-    async def late(*args: Any) -> Any:
-        await run(keyed(home), "home", "createPerson", create)
-        return await original(*args)
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(module, "_refused", late)
-        ran = await run(keyed(home), "home", "createPerson", refusing(REFUSALS[0]))
-    assert (ran.outcomes, ran.is_repeated) == (CREATED, True)
-
-
-async def test_a_refusal_stands_though_the_audit_cannot_be_written(
-    home: Stores, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def away(*_: Any) -> None:
-        raise StoreUnavailable("home")
-
-    monkeypatch.setattr(Transaction, "ask_untold", away)
-    with pytest.raises(NotFound):
-        await run(context(home), "home", "f", refusing(REFUSALS[0]))
-    assert "request-1: the refusal of f is not in the audit: The store 'home' is unavailable." in caplog.messages

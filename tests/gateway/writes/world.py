@@ -7,17 +7,18 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from gateway.context import RequestContext
-from gateway.stores import Stores
+from gateway.stores import Stores, connect
 from gateway.stores.base import Collection, Column, Fetch, Index, Type
 from gateway.stores.funnel import Layer
 from gateway.stores.migrating import GATEWAY
 from gateway.writes.declarations import State, Target, cascade, follow_up, replicate
 from gateway.writes.replication import Replication
+from gateway.writes.rows import Outcome
 from gateway.writes.tables import tables_of
 from gateway.writes.transaction import Transaction
 from tests.kinds import kinds, url_of
 
-TRANSACTING = ("sqlite", "postgresql")
+TRANSACTING = ("memory", "sqlite", "postgresql", "mongodb", "neo4j")
 
 PEOPLE = Collection(
     "people",
@@ -72,7 +73,8 @@ BOB: dict[str, Any] = {"id": "bob", "name": "Bob", "email": "bob@home", "born": 
 async def stores_of(kind: str, layers: Sequence[Layer] = ()) -> AsyncIterator[Stores]:
     """Give the stores ``home`` and ``twin``, of one pool, of this kind, with all tables, and ``away`` in memory."""
     async with url_of(kind) as url:
-        stores = Stores.connect({"home": url, "twin": url, "away": "memory://"}, layers=layers)
+        one = connect("home", url)  # two stores in memory would have no row in common
+        stores = Stores({"home": one, "twin": one, "away": connect("away", "memory://")}, layers=layers)
         await stores.open()
         try:
             await stores.migrate("home", TABLES.all, None, owner=GATEWAY)
@@ -112,3 +114,14 @@ async def contents(stores: Stores) -> Mapping[str, list[dict[str, Any]]]:
 
 def transacting(names: Sequence[str] = TRANSACTING) -> list[object]:
     return kinds(names)
+
+
+CREATED = [Outcome("people", "ada", 1, "insert")]
+
+
+async def create(tx: Transaction) -> Any:
+    return await tx.insert(PEOPLE, ADA)
+
+
+def keyed(home: Stores, key: str = "k", **options: Any) -> RequestContext:
+    return context(home, idempotency_key=key, **options)

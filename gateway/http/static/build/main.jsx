@@ -11,6 +11,7 @@ import { createRoot } from "react-dom/client";
 const { endpoint, query } = JSON.parse(document.getElementById("settings").textContent);
 const fetcher = createGraphiQLFetcher({
   url: endpoint,
+  subscriptionUrl: new URL(endpoint, location.href).href.replace(/^http/, "ws"), // the headers go with its connection_init
   headers: { accept: "application/graphql-response+json, application/json" },
 });
 

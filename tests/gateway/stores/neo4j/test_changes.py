@@ -17,9 +17,11 @@ import pytest
 from gateway.errors import BadUserInput, Conflict, Contended, StoreUnavailable
 from gateway.stores.base import (
     Changed,
+    Claim,
     Collection,
     Column,
     Compare,
+    Delete,
     Fetch,
     Get,
     Index,
@@ -38,6 +40,7 @@ from gateway.stores.base import (
 )
 from gateway.stores.neo4j.store import Neo4jStore
 from gateway.stores.values import Unreadable
+from gateway.writes.tables import PENDING, tables_of
 from tests.gateway.stores.neo4j.test_store import behind_a_proxy, in_database, run
 from tests.kinds import NEO4J, needs, url_of
 
@@ -63,6 +66,7 @@ knows = Collection(
 )
 # What others made: of labels without a constraint, with the database's identities as keys, between nodes that are theirs.
 cities = Collection("cities", "s", (Column("name", collation="nocase"), Column("mayor", nullable=True, at="the mayor")), ("name",), "City")
+streets = Collection("streets", "s", (Column("city", collation="nocase"), Column("number", Type.INT)), ("city", "number"), "Street")
 tracks = Collection("tracks", "s", (Column("id", at="elementId()"), Column("title", nullable=True)), label="Track")
 plays = Collection(
     "plays",
@@ -121,6 +125,23 @@ async def test_nodes_of_a_label_without_a_constraint_are_compared() -> None:
             ["Ulm", "Ada"],
             ["ulm", "Gunter"],
         ]
+        await store.answer(Delete(cities, [("Ulm",), ("ULM",)]))
+        assert await store.answer(Get(cities, ("mayor",), ["Ulm", "ulm"], "name")) == {"ulm": ["Gunter"]}
+
+
+@live
+async def test_keys_of_several_columns_without_regard_to_case_are_themselves_alone() -> None:
+    async with empty() as store:
+        await store.answer(inserted(streets, ("Ulm", 1), ("ulm", 2)))
+        assert await store.answer(Get(streets, ("city",), ["Ulm,1", "ulm,1", "ulm,2"], "city,number")) == {
+            "Ulm,1": ["Ulm"],
+            "ulm,2": ["ulm"],
+        }
+        assert list(await store.answer(Lock(streets, ["ulm,1", "ulm,2"]))) == ["ulm,2"]
+        assert await store.answer(Remove(streets, ("ULM", "1"))) is None
+        gone: list[Any] = [("Ulm", 1), ("Ulm", 2)]
+        await store.answer(Delete(streets, gone))
+        assert await run(store, f"MATCH (n:{in_database(store, 'Street')}) RETURN n.city") == [["ulm"]]
 
 
 @live
@@ -257,7 +278,7 @@ async def test_of_two_that_wait_for_each_other_one_is_given_up_and_may_come_agai
 
         async with asyncio.timeout(TIME_LIMIT_S):
             results = await asyncio.gather(both("a", "b"), both("b", "a"), return_exceptions=True)
-        assert sorted(type(result) for result in results if result is not None) == [Contended]
+        assert [type(result) for result in results if result is not None] == [Contended]
         done = "ba" if isinstance(results[0], Contended) else "ab"
         assert await store.answer(Get(people, ("name",), ["a", "b"])) == {"a": [done], "b": [done]}
 
@@ -281,6 +302,35 @@ async def test_a_relationship_to_a_node_that_is_removed_at_once_is_made_with_a_n
                 await tx.answer(Within(Get(people, ("id",), ["a"])))
         await task
         assert await store.answer(Fetch(knows, ("who",), Match("whom", ["b"]))) == {"b": ([["c"]], False, None)}
+
+
+@live
+async def test_of_an_aggregate_that_another_is_about_to_claim_nothing_older_is_given_out() -> None:
+    """Deliveries that came between are older than those at which the two would have met."""
+    deliveries = tables_of("s").deliveries
+
+    def delivery(outbox: str, key: str) -> tuple[Any, ...]:
+        return (outbox, "graph", "users", key, 1, PENDING, 0, "2000-01-01T00:00:00.000Z", None, None, None, None)
+
+    async with empty() as store:
+        await store.migrate("tested", [people, knows, deliveries], None)
+        await store.answer(Upsert(deliveries, [delivery("2", "a"), delivery("3", "b")]))
+        comes = asyncio.Event()
+
+        async def come_second() -> Sequence[Any]:
+            comes.set()
+            return await store.answer(Claim(deliveries, "graph", "second", 10, 60.0))
+
+        async with asyncio.timeout(TIME_LIMIT_S):
+            async with store.transaction() as tx:
+                assert [row[0] for row in await tx.answer(Claim(deliveries, "graph", "first", 10, 60.0))] == ["2", "3"]
+                await store.answer(Upsert(deliveries, [delivery("0", "c"), delivery("1", "a")]))
+                task = asyncio.create_task(come_second())
+                await comes.wait()
+                for _ in range(10):
+                    await tx.answer(Within(Get(people, ("id",), ["a"])))
+                assert not task.done()
+            assert [row[0] for row in await task] == ["0"]
 
 
 # -------------------------------------------------------------------------------------------------------------- faults

@@ -387,6 +387,16 @@ async def test_columns_that_are_named_as_a_statements_own(kind: str) -> None:
         assert await store.answer(Remove(odd, ("2",))) == Changed(rows[1], None)
 
 
+@both
+async def test_a_key_may_be_changed(kind: str) -> None:
+    async with made(kind) as store:
+        await store.answer(Upsert(pages, [("a", "a", 1), ("b", "b", 2)]))
+        assert await store.answer(Update(pages, ("a",), (("id", "c"), ("size", 3)))) == Changed(("a", "a", 1), ("c", "a", 3))
+        with pytest.raises(Conflict, match=r"^Another row of pages has the same id\.$"):
+            await store.answer(Update(pages, ("b",), (("id", "c"),)))
+        assert await ids(store) == ["b", "c"]
+
+
 # -------------------------------------------------------------------------------------------------- how a transaction ends
 
 

@@ -1,0 +1,204 @@
+"""A relay that runs: woken by writes, here and elsewhere, and ended in good order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import pytest
+
+from gateway.errors import Conflict, StoreUnavailable
+from gateway.stores import Stores
+from gateway.writes import relay as relaying
+from gateway.writes import telling, transaction
+from gateway.writes.declarations import State, follow_up
+from gateway.writes.tables import PARKED, tables_of
+from gateway.writes.telling import tell_each_other
+from gateway.writes.worker import ATTEMPTS
+from tests.gateway.writes.relays import World, author, authors, book, books, carried, people, to_people
+from tests.kinds import POSTGRESQL, kinds, needs, url_of
+
+WAIT_S = 20.0
+
+
+@asynccontextmanager
+async def until(world: World, count: int) -> AsyncIterator[None]:
+    """Do what is in the block, and wait until so many people have arrived."""
+    yield
+    async with asyncio.timeout(WAIT_S):
+        while len(await world.rows(people)) < count:  # noqa: ASYNC110 - a store tells nobody
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("kind", kinds(["memory", "sqlite", "postgresql"]))
+async def test_a_write_of_this_process_wakes_the_relay(kind: str) -> None:
+    async with carried(kind, "memory") as world:
+        relay = world.relay(poll_s=3_600.0)
+        async with relay.running():
+            await asyncio.sleep(0.2)  # it has looked, and sleeps for an hour
+            async with until(world, 1):
+                await world.write(lambda tx: tx.insert(authors, author("1")))
+
+
+@pytest.mark.parametrize("kind", kinds(["sqlite", "postgresql"]))
+async def test_what_others_write_is_found_by_looking(kind: str) -> None:
+    """R13: nobody is told, as where a connection that listens was lost."""
+    async with url_of(kind) as home, url_of("sqlite") as away:
+        urls = {"home": home, "away": away}
+        async with carried("memory", "memory", urls=urls) as world, carried("memory", "memory", urls=urls) as other:
+            relay = world.relay(poll_s=0.1)
+            async with relay.running():
+                await asyncio.sleep(0.2)
+                async with until(world, 1):
+                    await _write_untold(other)
+
+
+async def _write_untold(world: World) -> None:
+    """Write as another process does, whose wake-ups nobody here hears."""
+    wake, transaction.wake = transaction.wake, lambda _: None
+    try:
+        await world.write(lambda tx: tx.insert(authors, author("1")))
+    finally:
+        transaction.wake = wake
+
+
+@needs(POSTGRESQL)
+async def test_processes_tell_each_other_and_again_after_the_connection_was_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telling, "AGAIN_S", 0.05)
+    heard: list[int] = []
+    async with url_of("postgresql") as url:
+        one, two = Stores.connect({"home": url}), Stores.connect({"home": url})
+        await one.open()
+        await two.open()
+        store: Any = two["home"]
+        async with store.line(telling.CHANNEL, lambda: heard.append(1)):
+            task = asyncio.create_task(tell_each_other(one, "home"))
+            try:
+                for round_ in (1, 2):
+                    async with asyncio.timeout(WAIT_S):
+                        while len(heard) < round_:
+                            telling.wake("home")
+                            await asyncio.sleep(0.05)
+                    if round_ == 1:
+                        await _kill_the_last_listener(url)
+                        heard[:] = [1]
+            finally:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        await one.close()
+        await two.close()
+
+
+async def _kill_the_last_listener(url: str) -> None:
+    connection = await asyncpg.connect(url.replace("+asyncpg", ""))
+    try:
+        kill = (
+            "SELECT pg_terminate_backend(pid) FROM (SELECT pid FROM pg_stat_activity WHERE application_name = 'crossgraph listen' "
+            "AND datname = current_database() ORDER BY backend_start DESC LIMIT 1) AS last"
+        )
+        await connection.execute(kill)
+    finally:
+        await connection.close()
+
+
+async def test_a_relay_that_is_told_to_stop_gives_back_what_it_cannot_finish(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relaying, "STOP_S", 0.1)
+    async with carried("sqlite", "memory", [to_people]) as world:
+        relay = world.relay(poll_s=0.02)
+        [worker] = relay.workers["home"]
+        begun = asyncio.Event()
+
+        async def never(_: Any) -> None:
+            begun.set()
+            await asyncio.Event().wait()
+
+        worker._applier.apply = never  # type: ignore[method-assign]
+        async with relay.running():
+            await world.write(lambda tx: tx.insert(authors, author("1")))
+            async with asyncio.timeout(WAIT_S):
+                await begun.wait()
+
+        [delivery] = await world.deliveries()
+        assert (delivery["lease_owner"], delivery["attempts"]) == (None, 0)
+        assert await world.drain() == 1
+
+
+async def test_a_target_that_comes_back_is_carried_to_again(caplog: pytest.LogCaptureFixture) -> None:
+    async with carried("sqlite", "memory", [to_people]) as world:
+        relay = world.relay(poll_s=0.02)
+        [worker] = relay.workers["home"]
+        worker._rng = lambda: 0.0
+        tries: list[int] = []
+        apply = worker._applier.apply
+
+        async def away_at_first(items: Any) -> None:
+            tries.append(len(items))
+            if len(tries) < 4:
+                raise StoreUnavailable("away")
+            await apply(items)
+
+        worker._applier.apply = away_at_first  # type: ignore[method-assign]
+        async with relay.running(), until(world, 1):
+            await world.write(lambda tx: tx.insert(authors, author("1")))
+
+        assert tries == [1, 1, 1, 1]
+        assert relay.attempts == {("authors>people", "delayed"): 3, ("authors>people", "done"): 1}
+        assert worker.failures == 0
+
+
+async def test_a_follow_up_runs_with_the_row_and_what_the_writer_told() -> None:
+    ran: list[tuple[str, Any, str]] = []
+
+    async def greet(ctx: Any, state: State, payload: Any) -> None:
+        ran.append((state["id"], payload, ctx.subject))
+        async with ctx.transaction("home") as tx:
+            await tx.insert(books, book(f"welcome-{state['id']}", state["id"]))
+
+    async with carried("sqlite", "memory", [follow_up(authors, name="greet", run=greet)]) as world:
+
+        async def work(tx: Any) -> None:
+            await tx.insert(authors, author("1"))
+            tx.deliver("greet", authors, "1", {"how": "kindly"})
+
+        await world.write(work)
+        await world.write(lambda tx: tx.insert(authors, author("2")))  # nobody asked for it
+        await world.drain()
+
+        assert ran == [("1", {"how": "kindly"}, "tester")]
+        assert [row[0] for row in await world.rows(books)] == ["welcome-1"]
+
+
+async def test_a_follow_up_that_fails_is_parked_and_each_of_them_is_run() -> None:
+    async def refuse(ctx: Any, state: State, payload: Any) -> None:
+        if state["name"] == "no":
+            raise Conflict("no")
+
+    async with carried("sqlite", "memory", [follow_up(authors, name="greet", run=refuse)]) as world:
+        for values in ({"name": "no"}, {"name": "yes"}):
+
+            async def work(tx: Any, values: Any = values) -> None:
+                if await tx.update(authors, "1", values) is None:
+                    await tx.insert(authors, author("1", **values))
+                tx.deliver("greet", authors, "1")
+
+            await world.write(work)
+        for _ in range(ATTEMPTS):
+            await world.drain()
+
+        [parked] = await world.deliveries()
+        assert (parked["state"], parked["version"], parked["error"]) == (PARKED, 1, "Conflict: no")
+
+
+async def test_an_audit_in_a_store_of_its_own_is_delivered_there() -> None:
+    async with carried("sqlite", "sqlite", [to_people], audit="away") as world:
+        await world.write(lambda tx: tx.insert(authors, author("1")))
+        assert await world.rows(tables_of("away").audit) == []
+        await world.drain()
+
+        [row] = await world.states(tables_of("away").audit)
+        assert (row["subject"], row["noun"], row["key"], row["action"], row["after"]) == ("tester", "authors", "1", "insert", author("1"))
+        assert await world.rows(world.tables.audit) == []
+        assert await world.deliveries() == []
