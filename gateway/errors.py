@@ -27,7 +27,7 @@ GatewayError
 │   ├── StoreTimeout        no answer within the time given
 │   ├── StoreMismatch       the store has something else than the graph declares
 │   ├── WrongValue          a store that enforces no types has a value that is none of its column's
-│   ├── Overloaded          clients that do not read, or do not send, hold too much memory
+│   ├── Overloaded          too many requests, or clients that do not read or send hold too much memory
 │   └── DeadlineExceeded    the request as a whole took too long
 └── Bug                     we must act; a client sees "Internal server error" and an id
     ├── BatchMismatch       a batch function answered with something else than it has to
@@ -296,6 +296,17 @@ class StoreTimeout(OperatorError):
         super().__init__(f"The store '{store}' did not answer within {seconds:g} s.", store=store)
         self.store = store
         self.seconds = seconds
+
+
+class PoolExhausted(OperatorError):
+    """All connections to the store are in use, and none came free in time (setting pool_wait_s)."""
+
+    code = "POOL_EXHAUSTED"
+
+    def __init__(self, store: str, places: int) -> None:
+        super().__init__(f"The store '{store}' is busy: all {places} connections to it are in use.", store=store)
+        self.store = store
+        self.places = places
 
 
 class StoreMismatch(OperatorError):

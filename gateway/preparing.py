@@ -17,6 +17,7 @@ from gateway.migrating import migrate
 from gateway.stores import Stores
 from gateway.stores.base import Collection, Fetch, Page, Row
 from gateway.stores.funnel import Layer
+from gateway.stores.guards import Protection
 from gateway.stores.kinds import kind_of
 from gateway.stores.migrating import LOCK_TIMEOUT_S
 
@@ -38,6 +39,14 @@ def connect(settings: Settings, layers: Sequence[Layer] = (), graph: Graph | Non
         pool_sizes=_pool_sizes(settings),
         layers=layers,
         read_only=() if graph is None or graph.has_mutations else untouched(graph),
+        protection=Protection(
+            wait_s=settings.pool_wait_s,
+            breaker_calls=settings.breaker_calls,
+            breaker_share=settings.breaker_share,
+            window_s=settings.breaker_window_s,
+            open_s=settings.breaker_open_s,
+            retry_share=settings.retry_share,
+        ),
     )
 
 

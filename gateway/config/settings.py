@@ -143,11 +143,21 @@ class Settings(BaseSettings):
     stream_queue_max: int = _limit(64, "messages that wait for a client with a socket or a stream of events")
     stream_stalled_s: Seconds = 2.0
 
+    requests_max: int = _limit(64, "requests that are worked on at the same time")
+    requests_waiting_max: int = _limit(64, "requests that wait for their turn", least=0)
+    requests_wait_s: Seconds = 0.5
     request_deadline_s: Seconds = 10.0
     store_timeout_s: Seconds = 3.0
     store_write_timeout_s: Seconds = 5.0
     connect_timeout_s: Seconds = 2.0
 
+    # What stands before each store's pool (stores/guards.py)
+    pool_wait_s: Seconds = 1.0
+    breaker_calls: int = Field(default=20, ge=0, le=_MOST, description="a number of calls from 1 on, or 0 for no breaker")
+    breaker_share: float = Field(default=0.5, gt=0, le=1, description="a share of calls, more than 0 and at most 1")
+    breaker_window_s: Seconds = 10.0
+    breaker_open_s: Seconds = 5.0
+    retry_share: float = Field(default=0.1, ge=0, le=1, description="a share of reads, from 0 to 1")
     # What carries writes on
     relay: bool = Field(default=True, description="true or false: whether this process carries writes on to where they are replicated")
     relay_lag_max_s: Seconds = 10.0

@@ -20,6 +20,7 @@ from gateway.errors import ConfigError, MethodNotAllowed, PageNotFound
 from gateway.graph.fields import ContextFunction
 from gateway.http import graphiql, health
 from gateway.http.cors import Cors
+from gateway.http.gate import guarded
 from gateway.http.graphql import GraphQLEndpoint
 from gateway.http.hosts import Hosts
 from gateway.http.media import GRAPHQL
@@ -117,7 +118,7 @@ def application(
     ConfigError where nobody said for which hosts it is.
     """
     edge = Edge(settings)
-    endpoint = GraphQLEndpoint(service, settings, lambda: edge.unread.is_over, context, edge.clients)
+    endpoint = GraphQLEndpoint(service, settings, lambda: edge.unread.is_over, edge.gate, context, edge.clients)
     pages = [] if settings.is_production else graphiql.routes(first_query)
 
     @asynccontextmanager
@@ -139,7 +140,7 @@ def application(
         routes=[
             Route("/health/live", health.live),
             Route("/health/ready", health.Ready(stores).__call__),
-            *([Route("/metrics", _metrics(service, edge, readings))] if settings.metrics else []),
+            *([Route("/metrics", _metrics(service, stores, edge, readings))] if settings.metrics else []),
             *pages,
         ],
         redirect_slashes=False,
@@ -152,8 +153,10 @@ def application(
     return Application(router, {404: refuse, 405: refuse}, hosts, edge, {GRAPHQL_PATH: endpoint}, sockets, around)
 
 
-def _metrics(service: Service, edge: Edge, readings: Callable[[], Iterable[Reading]]) -> Callable[[Request], Awaitable[Response]]:
-    metrics = Metrics(lambda: chain(edge.readings(), edge.clients.readings(), service.readings(), readings()))
+def _metrics(
+    service: Service, stores: Stores, edge: Edge, readings: Callable[[], Iterable[Reading]]
+) -> Callable[[Request], Awaitable[Response]]:
+    metrics = Metrics(lambda: chain(edge.readings(), edge.clients.readings(), service.readings(), guarded(stores.guards), readings()))
 
     async def endpoint(_: Request) -> Response:
         return Response(metrics.text(), media_type=CONTENT_TYPE)

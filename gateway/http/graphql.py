@@ -33,6 +33,7 @@ from gateway.errors import (
 from gateway.graph.fields import ContextFunction
 from gateway.http import requests, statuses
 from gateway.http.clients import Clients
+from gateway.http.gate import Gate
 from gateway.http.identity import values_of
 from gateway.http.media import EVENTS, GRAPHQL, JSON, accepted, accepts_events, is_json
 from gateway.http.middleware import EXCHANGE, Exchange
@@ -67,12 +68,14 @@ class GraphQLEndpoint:
         service: Service,
         settings: Settings,
         is_over: Callable[[], bool],
+        gate: Gate,
         context: ContextFunction | None,
         clients: Clients,
     ) -> None:
         self.service = self._service = service
         self.settings = settings
         self._events = EventStreams(self, clients)
+        self._gate = gate
         self._context = context
         self._is_over = is_over  # whether answers that are not taken hold too much memory
         self._settings = settings
@@ -290,7 +293,11 @@ class GraphQLEndpoint:
         *,
         takes_events: bool,
     ) -> Response | AsyncGenerator[Response, None]:
-        """Return the service's answer; ClientGoneError when the client leaves while it is made."""
+        """Return the service's answer, once it is its turn; ClientGoneError when the client leaves while it is made."""
+        if not self._gate.enters():
+            begun = monotonic()
+            await self._gate.enter()
+            deadline_s -= monotonic() - begun
         watch = _Watch(receive, self._deadlines)
         answer: Any = self._service.answer
         if takes_events:
@@ -310,6 +317,7 @@ class GraphQLEndpoint:
                 raise ClientGoneError from None
             raise
         finally:
+            self._gate.leave()
             watch.stop()
 
 

@@ -23,6 +23,7 @@ from gateway.errors import BadHttp, GatewayError, HeadersTooLarge, Overloaded, R
 from gateway.http.clients import Clients
 from gateway.http.cycle import Cycle
 from gateway.http.frames import Socket, SocketLimits, socket_scope
+from gateway.http.gate import Gate
 from gateway.http.media import GRAPHQL
 from gateway.http.middleware import REFUSAL, SAFE_HEADERS, request_id
 from gateway.http.unread import Reader, Unread
@@ -45,6 +46,7 @@ class Edge:
         self.settings = settings
         self.deadlines = Deadlines()
         self.unread = Unread(timeout_s=settings.unread_timeout_s, limit_bytes=settings.unread_limit_bytes)
+        self.gate = Gate(settings.requests_max, settings.requests_waiting_max, settings.requests_wait_s)
         self.clients = Clients(settings)
         self.socket_limits = SocketLimits(
             message_limit_bytes=settings.socket_message_limit_bytes,
@@ -61,6 +63,7 @@ class Edge:
 
     def readings(self) -> Iterator[Reading]:
         yield from self.unread.readings()
+        yield from self.gate.readings()
 
 
 class Protocol(HttpToolsProtocol):

@@ -148,7 +148,8 @@ class Handlers(dict[type[Request[Any]], Callable[[Any], Coroutine[Any, Any, Any]
 
 
 class Store(Protocol):
-    """One open connection pool to one database. Keys in one call are unique and at most KEYS_PER_CALL (pairs: PAIRS_PER_CALL).
+    """One open connection pool to one database. A store whose calls each take a connection of so many has their number as ``places``; one
+    without it takes any number of calls at once. Keys in one call are unique and at most KEYS_PER_CALL (pairs: PAIRS_PER_CALL).
 
     The caller (``gateway/stores/funnel.py``) makes keys unique, splits, limits time, counts and names the store in errors. A store
     translates its driver's exceptions to ``StoreUnavailable`` or ``StoreTimeout``, once, ``from`` the cause.

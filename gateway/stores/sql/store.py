@@ -54,6 +54,7 @@ class SqlStore(Answers):
             self._driver = AsyncpgDriver(name, url, pool_size=pool_size, connect_timeout_s=connect_timeout_s, timeout_s=timeout_s)
             self._dialect = PostgreSQL()
         self.kind = self._dialect.kind
+        self.places = None if url.startswith("sqlite") else pool_size  # calls at once; reads of a file stand in a line of their own
         self.enforces_types = self._dialect.enforces_types
         self.statements = Statements(self._dialect)
         changes = SqliteChanges if self.kind == "sqlite" else PgChanges

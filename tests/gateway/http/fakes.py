@@ -16,6 +16,7 @@ from gateway.http.application import Application, application
 from gateway.observability.metrics import Reading
 from gateway.service import Request, Response, Service
 from gateway.stores import Stores
+from gateway.stores.guards import Guard
 
 Answer = Callable[[Request], Awaitable[Response]]
 
@@ -78,6 +79,10 @@ class FakeStores:
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(self.states)
+
+    @property
+    def guards(self) -> Mapping[str, Guard]:
+        return {name: Guard(2) for name in self.states}
 
     def kind(self, name: str) -> str:
         return "memory"
