@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from unicodedata import normalize
 
 from gateway.errors import BadUserInput
 from gateway.stores.base import Value
 
-NAME_MAX = 200  # characters
+NAME_MAX = 256  # characters
 EMAIL_MAX = 254  # RFC 5321, 4.5.3.1.3
 KEY_MAX = 200
 TITLE_MAX = 500
@@ -27,6 +28,11 @@ _FILLED = ("id", "name", "title", "author_id", "user_id", "post_id", "follower_i
 def now() -> str:
     """Return this moment as a wire value."""
     return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}"[:23] + "Z"
+
+
+def normal_forms(text: str) -> tuple[str, ...]:
+    """Return a text in Unicode's normal forms C and D: one where they are the same, as of all ASCII."""
+    return tuple(dict.fromkeys((normalize("NFC", text), normalize("NFD", text))))
 
 
 def check(values: Mapping[str, Value], path: str = "input") -> None:
@@ -52,6 +58,8 @@ def _expected(column: str, value: Value) -> str | None:
             return f"a type in upper case such as LIKE, got {value[:40]!r}"
         case "email" if len(value) <= EMAIL_MAX and not _email(value):
             return f"an e-mail address, got {value[:40]!r}"
+        case "email" if value not in normal_forms(value):
+            return f"an e-mail address in a normal form of Unicode, C or D, got {value[:40]!r}"
     return _text(value, _LONGEST.get(column, WORD_MAX), filled=column in _FILLED) if isinstance(value, str) else None
 
 

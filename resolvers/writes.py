@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import strawberry
@@ -37,38 +37,38 @@ async def create_user(ctx: RequestContext, tx: Transaction, input: CreateUserInp
     """Insert a user, and its first post: at once where both are in one database, else as a follow-up of the write."""
     values = values_of(input)
     rules.check(values)
+    await _require_own_email(tx.ask, values)
     values.setdefault("id", new_id())
     values["updated_at"] = values.setdefault("created_at", rules.now())
     user = await tx.insert(users, values)
-    if input.welcome_post:
+    first = welcome_id(user["id"], await tx.version(users, user["id"])) if input.welcome_post else None
+    if first is not None:
         if ctx.stores[users.store] is ctx.stores[posts.store]:
-            await write_welcome(tx, user)
+            await write_welcome(tx, user, first)
         else:
-            tx.deliver(WELCOME, users, user["id"])
-    return _created(user, input)
+            tx.deliver(WELCOME, users, user["id"], first)
+    return {"user": user, "welcome_post_id": first}
 
 
 async def created_user(ctx: RequestContext, outcomes: Sequence[Outcome], input: CreateUserInput) -> dict[str, Any]:
     """Return what ``create_user`` did, for a request that is sent again."""
-    key = next(outcome.key for outcome in outcomes if outcome.noun == users.name)
-    user = await _user(ctx, key)
+    wrote = next(outcome for outcome in outcomes if outcome.noun == users.name)
+    user = await _user(ctx, wrote.key)
     if user is None:
-        raise missing(users, key)
-    return _created(user, input)
+        raise missing(users, wrote.key)
+    return {"user": user, "welcome_post_id": welcome_id(wrote.key, wrote.version or 1) if input.welcome_post else None}
 
 
-def _created(user: State, input: CreateUserInput) -> dict[str, Any]:
-    return {"user": user, "welcome_post_id": welcome_id(user["id"]) if input.welcome_post else None}
+def welcome_id(user: Key, version: int = 1) -> Key:
+    """Return the key of a user's first post, so that it is one however often it is delivered. ``version`` is that of its creation.
+
+    Who is there again after a deletion has another than before: that one is on its way out, or gone for good.
+    """
+    return f"welcome-{user}" if version == 1 else f"welcome{version}-{user}"
 
 
-def welcome_id(user: Key) -> Key:
-    """Return the key of a user's first post, so that it is one however often it is delivered."""
-    return f"welcome-{user}"
-
-
-async def write_welcome(tx: Transaction, user: State) -> None:
+async def write_welcome(tx: Transaction, user: State, key: Key) -> None:
     """Insert a user's first post, where it was never there: one that was deleted stays so, however often it is delivered."""
-    key = welcome_id(user["id"])
     if await tx.version(posts, key) or await tx.get(posts, key) is not None:
         return
     at = user["created_at"]
@@ -77,15 +77,21 @@ async def write_welcome(tx: Transaction, user: State) -> None:
     await tx.insert(posts, {"id": key, "author_id": user["id"], **first, **nothing, "created_at": at, "updated_at": at})
 
 
-async def welcome(ctx: RequestContext, user: State, payload: Any) -> None:  # noqa: ARG001
-    """Write a user's first post, as the follow-up of its creation; none of a user who is gone meanwhile."""
-    if await _user(ctx, user["id"]) is None:
+async def welcome(ctx: RequestContext, user: State, payload: Key | None) -> None:
+    """Write a user's first post under its key, as the follow-up of a creation; none of a user who is gone meanwhile, or is another."""
+    key = payload or welcome_id(user["id"])
+    if await _is_gone(ctx, user):
         return
     async with ctx.transaction(posts.store, field=WELCOME) as tx:
-        await write_welcome(tx, user)
-    if await _user(ctx, user["id"]) is None:  # gone in between: what deletes the user's posts may have been here before it
+        await write_welcome(tx, user, key)
+    if await _is_gone(ctx, user):  # in between: what deletes the user's posts may have been here before it
         async with ctx.transaction(posts.store, field=WELCOME) as tx:
-            await tx.delete(posts, welcome_id(user["id"]))
+            await tx.delete(posts, key)
+
+
+async def _is_gone(ctx: RequestContext, user: State) -> bool:
+    now = await _user(ctx, user["id"])
+    return now is None or now["created_at"] != user["created_at"]
 
 
 async def welcome_posts(ctx: RequestContext, keys: Sequence[Key]) -> list[Row | None]:
@@ -112,8 +118,22 @@ async def welcome_posts(ctx: RequestContext, keys: Sequence[Key]) -> list[Row | 
     return [found.get(key) for key in keys]
 
 
-async def change_user(ctx: RequestContext, values: dict[str, Value]) -> dict[str, Value]:  # noqa: ARG001
-    return _changed(values)
+async def change_user(ctx: RequestContext, values: dict[str, Value]) -> dict[str, Value]:
+    changed = _changed(values)
+    await _require_own_email(ctx.ask, changed)
+    return changed
+
+
+async def _require_own_email(ask: Callable[[Get], Awaitable[Mapping[Key, Row]]], values: Mapping[str, Value]) -> None:
+    """Refuse an address that is there in the other of Unicode's normal forms, to which the database's unique index is blind.
+
+    Two who write the two forms at the same moment are not held apart.
+    """
+    given = values.get("email")
+    others = [form for form in rules.normal_forms(given) if form != given] if given is not None else []
+    if others and await ask(Get(users, ("id",), others, column="email")):
+        told = "Another row of users has the same email, in another normal form of Unicode."
+        raise Conflict(told, argument="input.email", field="email")
 
 
 def _changed(values: dict[str, Value]) -> dict[str, Value]:
@@ -171,7 +191,7 @@ async def _record(tx: Transaction, given: Mapping[str, Any]) -> list[State]:
         known = states.get(key) or new.get(key)
         if known is None:
             new[key] = {"post_id": None, "occurred_at": at, **values, "id": key}
-        elif other := [name for name, value in values.items() if known[name] != value]:
+        elif other := [name for name, value in values.items() if not _is_same(known[name], value)]:
             field = {"user_id": "userId", "post_id": "postId", "occurred_at": "occurredAt"}.get(other[0], other[0])
             told = f"{path}.id: the event {key[:60]!r} is recorded already, with another {field}"
             raise Conflict(told, argument=f"{path}.id", field="id", differs=field)
@@ -185,6 +205,15 @@ async def _record(tx: Transaction, given: Mapping[str, Any]) -> list[State]:
             raise
         states.update((event["id"], event) for event in written)
     return [states[key] for key in order]
+
+
+def _is_same(one: Value, other: Value) -> bool:
+    """Return whether two values are the same in JSON: 1 is 1.0, and true is neither."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_is_same(value, other[name]) for name, value in one.items())
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(_is_same, one, other))
+    return isinstance(one, bool) == isinstance(other, bool) and one == other
 
 
 async def recorded_event(ctx: RequestContext, outcomes: Sequence[Outcome], input: RecordEventInput) -> State:

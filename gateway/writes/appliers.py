@@ -6,18 +6,20 @@ a time. ``is_by_version``: a newer state of an aggregate stands for all older on
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from gateway.errors import StoreMisbehaved
 from gateway.stores import Stores
-from gateway.stores.base import Advance, And, Compare, Delete, Fetch, Get, Key, Lock, Match, Page, Row, Upsert, Within
-from gateway.stores.types import KeyForm
+from gateway.stores.base import Advance, And, Collection, Compare, Delete, Fetch, Get, Key, Lock, Match, Page, Row, Upsert, Within
+from gateway.stores.types import KeyForm, join_key
 from gateway.writes.declarations import Cascade, FollowUp, Replica, State
 from gateway.writes.own import Own, transaction
 from gateway.writes.tables import tables_of
+from gateway.writes.transaction import EPOCH
 
 ROWS_PER_PAGE = 500  # of a cascade: each page is a transaction
 
@@ -33,6 +35,21 @@ class Item:
     version: int
     state: State | None
     payload: Any = None
+
+
+async def items_of(own: Own, source: Collection, keys: Sequence[Key]) -> list[Item]:
+    """Return these rows as they are now, with versions that were read before them: a newer state passes any gate that these have passed."""
+    if not keys:
+        return []
+    tables = tables_of(source.store)
+    lease = await own.ask(Get(tables.leases, ("value",), [EPOCH]))
+    epoch = int(lease[EPOCH][0]) if EPOCH in lease else 0
+    texts = {join_key([source.name, key]): key for key in keys}
+    kept = await own.ask(Get(tables.versions, ("version",), list(texts), tables.versions.key_name))
+    versions = {texts[text]: row[0] for text, row in kept.items()}
+    found = await own.ask(Get(source, source.names, keys, source.key_name))
+    states = {key: dict(zip(source.names, row, strict=True)) for key, row in found.items()}
+    return [Item("", source.name, key, epoch, versions.get(key, 0), states.get(key)) for key in keys]
 
 
 class Applier(Protocol):
@@ -69,14 +86,14 @@ class ReplicaApplier:
         no_more = {} if self.target.by else await self._states_before([item for item in items if item.state is None])
         async with transaction(self._stores, self._collection.store) as own:
             passed = await self._passed(own, items, is_forced=is_forced)
-            fresh = {key: its for key, its in rows.items() if key in passed}
-            if not fresh:
-                return
-            if self.target.by:
-                await self._replace(own, fresh)
-            else:
-                await self._add(own, [row for its in fresh.values() for row in its])
-                await self._take(own, [row for key, its in no_more.items() if key in passed for row in its])
+            if fresh := {key: its for key, its in rows.items() if key in passed}:
+                if self.target.by:
+                    await self._replace(own, fresh)
+                else:
+                    await self._add(own, [row for its in fresh.values() for row in its])
+                    await self._take(own, [row for key, its in no_more.items() if key in passed for row in its])
+        # Also where nothing passed: who took the rows may have been killed before this.
+        await self._give_again([row for its in no_more.values() for row in its])
 
     def rows_of(self, state: State | None) -> list[Row]:
         return [] if state is None else [tuple(row) for row in self.target.rows(state)]
@@ -84,7 +101,7 @@ class ReplicaApplier:
     def key_of(self, row: Row) -> tuple[Any, ...]:
         return self._key_of(row)
 
-    async def _passed(self, own: Own, items: Sequence[Item], *, is_forced: bool) -> Collection[Key]:
+    async def _passed(self, own: Own, items: Sequence[Item], *, is_forced: bool) -> AbstractSet[Key]:
         applied = tables_of(self._collection.store).applied
         noun = self.target.source.name
         passed = await own.ask(Advance(applied, self.target.name, noun, [(item.key, item.epoch, item.version) for item in items]))
@@ -131,6 +148,28 @@ class ReplicaApplier:
         if own_rows:
             await own.ask(Delete(self._collection, own_rows))
 
+    async def _give_again(self, taken: Sequence[Row]) -> None:
+        """Give rows of these keys that follow from other rows of the source as well: those found them there, and added nothing.
+
+        The others are found by the columns of the key that the source has by the same name; without one they are not.
+        """
+        source, key_columns = self.target.source, self._collection.key
+        shared = [name for name in key_columns if name in source.names]
+        if not taken or not shared:
+            return
+        wanted = {self._key_of(row) for row in taken}
+        values = {name: list(dict.fromkeys(key[key_columns.index(name)] for key in wanted)) for name in shared}
+        own = Own(self._stores)
+        texts = [text for value in values[shared[0]] if (text := KeyForm(source.columns_of(shared[0])).text((value,))) is not None]
+        others = And(tuple(Compare(name, "in", tuple(values[name])) for name in shared[1:])) if shared[1:] else None
+        found = await own.ask(Fetch(source, source.names, Match(shared[0], texts), others))
+        states = [dict(zip(source.names, row, strict=True)) for part in found.values() for row in part.rows]
+        form = KeyForm(source.columns_of(source.key_name))
+        giving = [state for state in states if any(self._key_of(row) in wanted for row in self.rows_of(state))]
+        keys = [text for state in giving if (text := form.text([state[name] for name in source.key])) is not None]
+        if items := [item for item in await items_of(own, source, keys) if item.state is not None]:
+            await self.force(items)
+
     async def _found(self, own: Own, keys: Sequence[Key]) -> Mapping[Key, Row]:
         if not keys:
             return {}
@@ -161,15 +200,23 @@ class ReplicaApplier:
 class CascadeApplier:
     """Deletes what belongs to a deleted row, in pages, as writes of their own: with versions, deliveries and an audit of theirs.
 
-    ``writing`` gives a transaction of a store as authors have it.
+    ``writing`` gives a transaction of a store as authors have it. ``feeding`` are the replicas that give the same target rows: what they
+    gave of rows that were inserted after the deletion stands, and is given again where it was deleted meanwhile.
     """
 
     is_single: ClassVar[bool] = True
     is_by_version: ClassVar[bool] = True
 
-    def __init__(self, stores: Stores, target: Cascade, writing: Callable[[str], AbstractAsyncContextManager[Any]]) -> None:
+    def __init__(
+        self,
+        stores: Stores,
+        target: Cascade,
+        writing: Callable[[str], AbstractAsyncContextManager[Any]],
+        feeding: Sequence[ReplicaApplier] = (),
+    ) -> None:
         self._own = Own(stores)
         self.target = target
+        self._feeding = feeding
         self._collection = target.target
         self._form = KeyForm(target.target.columns_of(target.target.key_name))
         self._writing = writing
@@ -201,28 +248,58 @@ class CascadeApplier:
                 for key in keys:
                     await tx.delete(self._collection, key)
             count += len(keys)
+        if count:
+            # A row that one of them gave while these were deleted may have found an older one of its key, and left it as it was.
+            for feeder in self._feeding:
+                async for items in self._fed_since(feeder, item):
+                    await feeder.force(items)
         return count
 
     async def left_of(self, item: Item) -> AsyncIterator[list[Key]]:
         """Give the keys of rows that belong to the deleted row, in pages. What was inserted after the deletion stands."""
+        async for keys in self._pages(self._collection, item.key):
+            later = await self._given_since(item, keys)
+            if left := [key for key in keys if key not in later]:
+                yield left
+
+    async def _given_since(self, item: Item, keys: Sequence[Key]) -> frozenset[Key | None]:
+        """Return those of these keys that were inserted after the deletion, or follow from what was."""
+        later = set(await self._inserted_since(item, self._collection, keys)) if self._collection.managed else set[Key | None]()
+        for feeder in self._feeding:
+            async for fed in self._fed_since(feeder, item):
+                later.update(self._form.text(feeder.key_of(row)) for one in fed for row in feeder.rows_of(one.state))
+        return frozenset(later)
+
+    async def _fed_since(self, feeder: ReplicaApplier, item: Item) -> AsyncIterator[list[Item]]:
+        """Give what belongs to the deleted row in the source of a replica, and was inserted after the deletion, in pages.
+
+        It is found by the column that the target has it by; nothing is where the source has none of that name.
+        """
+        source = feeder.target.source
+        if self.target.by not in source.names:
+            return
+        async for keys in self._pages(source, item.key):
+            later = await self._inserted_since(item, source, keys)
+            if items := [one for one in await items_of(self._own, source, [key for key in keys if key in later]) if one.state is not None]:
+                yield items
+
+    async def _pages(self, collection: Collection, key: Key) -> AsyncIterator[list[Key]]:
+        """Give the keys of what belongs to a row, in pages."""
+        form = KeyForm(collection.columns_of(collection.key_name))
         after: tuple[Any, ...] | None = None
         while True:
-            fetch = Fetch(self._collection, self._collection.key, Match(self.target.by, [item.key]), page=Page(ROWS_PER_PAGE, after=after))
-            part = (await self._own.ask(fetch)).get(item.key)
+            fetch = Fetch(collection, collection.key, Match(self.target.by, [key]), page=Page(ROWS_PER_PAGE, after=after))
+            part = (await self._own.ask(fetch)).get(key)
             if part is None or not part.rows:
                 return
             after = tuple(part.rows[-1])
-            keys = [text for row in part.rows if (text := self._form.text(row)) is not None]
-            later = await self._inserted_since(item, keys) if self._collection.managed else frozenset()
-            left = [key for key in keys if key not in later]
-            if left:
-                yield left
+            yield [text for row in part.rows if (text := form.text(row)) is not None]
             if not part.more:
                 return
 
-    async def _inserted_since(self, item: Item, keys: Sequence[Key]) -> frozenset[Key | None]:
-        outbox = tables_of(self._collection.store).outbox
-        inserted = (Compare("noun", "eq", self._collection.name), Compare("action", "eq", "insert"), Compare("id", "gt", item.outbox))
+    async def _inserted_since(self, item: Item, collection: Collection, keys: Sequence[Key]) -> frozenset[Key | None]:
+        outbox = tables_of(collection.store).outbox
+        inserted = (Compare("noun", "eq", collection.name), Compare("action", "eq", "insert"), Compare("id", "gt", item.outbox))
         found = await self._own.ask(Fetch(outbox, ("id",), Match("key", keys), And(inserted)))
         return frozenset(key for key, part in found.items() if part.rows)
 

@@ -18,12 +18,11 @@ import orjson
 from gateway.errors import GatewayError
 from gateway.stores import Stores
 from gateway.stores.base import Aggregate, And, Collection, Compare, Fetch, Get, Key, Match, Measure, Row, Where
-from gateway.stores.types import KeyForm, join_key
-from gateway.writes.appliers import CascadeApplier, Item, ReplicaApplier
+from gateway.stores.types import KeyForm
+from gateway.writes.appliers import CascadeApplier, Item, ReplicaApplier, items_of
 from gateway.writes.declarations import State, Target
 from gateway.writes.own import ROWS_PER_PAGE, Own, again, pages
 from gateway.writes.tables import PENDING, tables_of
-from gateway.writes.transaction import EPOCH
 from gateway.writes.worker import TRANSIENT
 
 TRIES = 3  # to read both sides anew where they differ, as writes go on meanwhile
@@ -98,16 +97,6 @@ class _Base:
         found = await self._own.ask(Fetch(self._tables.deliveries, ("outbox",), Match("key", list(keys)), which))
         return frozenset(key for key, part in found.items() if key is not None and part.rows)
 
-    async def _versions(self, keys: Iterable[Key]) -> Mapping[Key, int]:
-        versions = self._tables.versions
-        texts = {join_key([self._source.name, key]): key for key in keys}
-        found = await self._own.ask(Get(versions, ("version",), list(texts), versions.key_name))
-        return {texts[text]: row[0] for text, row in found.items()}
-
-    async def _epoch(self) -> int:
-        found = await self._own.ask(Get(self._tables.leases, ("value",), [EPOCH]))
-        return int(found[EPOCH][0]) if EPOCH in found else 0
-
     async def _confirmed(
         self, report: Report, found: Mapping[Key, Kind], again: Callable[[Sequence[Key]], Awaitable[Mapping[Key, Kind]]]
     ) -> None:
@@ -180,10 +169,7 @@ class _ReplicaComparison(_Base):
             report.failures[item.key] = error.message if isinstance(error, GatewayError) else f"{type(error).__name__}: {error}"
 
     async def _items(self, keys: Sequence[Key]) -> list[Item]:
-        epoch, versions = await self._epoch(), await self._versions(keys)  # before the rows: these may only be newer
-        found = await self._own.ask(Get(self._source, self._source.names, keys, self._source.key_name))
-        states = {key: dict(zip(self._source.names, row, strict=True)) for key, row in found.items()}
-        return [Item("", self._source.name, key, epoch, versions.get(key, 0), states.get(key)) for key in keys]
+        return await items_of(self._own, self._source, keys)
 
     async def _look(self, keys: Sequence[Key]) -> Mapping[Key, Kind]:
         """Return how these aggregates differ now."""

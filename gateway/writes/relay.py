@@ -35,8 +35,8 @@ STOP_S = 10.0  # for what is under way when the relay is told to stop
 _log = logging.getLogger("gateway.relay")
 
 
-def applier_of(target: Target, stores: Stores, context: Callable[[], Any]) -> Applier:
-    """Return what applies states at a target. ``context`` makes a request's context of the system's own."""
+def applier_of(target: Target, stores: Stores, context: Callable[[], Any], targets: Sequence[Target] = ()) -> Applier:
+    """Return what applies states at a target, of all that there are. ``context`` makes a request's context of the system's own."""
     if isinstance(target, Replica):
         return ReplicaApplier(stores, target)
     if isinstance(target, Cascade):
@@ -45,7 +45,8 @@ def applier_of(target: Target, stores: Stores, context: Callable[[], Any]) -> Ap
             transaction: AbstractAsyncContextManager[Any] = context().transaction(store)
             return transaction
 
-        return CascadeApplier(stores, target, writing)
+        feeding = [ReplicaApplier(stores, each) for each in targets if isinstance(each, Replica) and each.target is target.target]
+        return CascadeApplier(stores, target, writing, feeding)
     return FollowUpApplier(target, context)
 
 
@@ -71,7 +72,7 @@ class Relay:
         self._stores = stores
         self.owner = uuid4().hex
         self.attempts: Counter[tuple[str, str]] = Counter()
-        self.appliers: dict[str, Applier] = {target.name: applier_of(target, stores, context) for target in targets}
+        self.appliers: dict[str, Applier] = {target.name: applier_of(target, stores, context, targets) for target in targets}
         if audit is not None:
             self.appliers[AUDIT] = AuditApplier(stores, audit)
         options: dict[str, Any] = {"owner": self.owner, "attempts": self.attempts, "retry_s": retry_s, "batch": batch}

@@ -63,8 +63,9 @@ async def run(ctx: Any, store: str, field: str, work: Callable[[Transaction], Aw
 
     A CallerError of ``work`` refuses the mutation: nothing of it is written but an audit row and, with a key, the refusal, both in a
     transaction of their own. BadUserInput for a key with other arguments than before, or of a store that keeps none; InFlight (409,
-    ``retryAfter``) while a request of this key runs; Contended where others were in the way each time. StoreUnavailable and StoreTimeout
-    with ``extensions.committed`` "unknown": nobody knows whether it happened; with a key, the same request finds out.
+    ``retryAfter``) while a request of this key runs, or others were in the way each time; Contended where those
+    were, without a key. StoreUnavailable and StoreTimeout with ``extensions.committed`` "unknown": nobody knows whether it happened;
+    with a key, the same request finds out.
     """
     key = ctx.idempotency_key
     if key is None:
@@ -95,8 +96,11 @@ async def _run(ctx: Any, store: str, field: str, work: Callable[[Transaction], A
                     continue
             elif isinstance(error, CallerError):
                 return await _refused(ctx, store, tx, once, error)
-            if has_worked and once is not None and isinstance(error, (Contended, StoreTimeout)) and "committed" not in error.extensions:
-                raise InFlight from error  # its own rows are locked already: what it waited for at its end is the key
+            # Who holds its rows may be the first request of this key, in a process that was killed: MongoDB keeps its transaction for a
+            # minute. After the work its own rows are locked already: what it waited for at its end is the key.
+            kinds = (Contended, StoreTimeout) if has_worked else (Contended,)
+            if once is not None and isinstance(error, kinds) and "committed" not in error.extensions:
+                raise InFlight from error
             raise
 
 

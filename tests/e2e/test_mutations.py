@@ -146,7 +146,7 @@ def test_after_any_mutations_reads_are_those_of_the_model(made: World, steps: li
     ("field", "given", "at"),
     [
         ("createUser", {"name": " ", "email": "x@y"}, "name"),
-        ("createUser", {"name": "n" * 201, "email": "x@y"}, "name"),
+        ("createUser", {"name": "n" * 257, "email": "x@y"}, "name"),
         ("createUser", {"name": "N", "email": "xy"}, "email"),
         ("createUser", {"name": "N", "email": f"{'x' * 250}@y.zz"}, "email"),
         ("createUser", {"name": "N", "email": "x@y", "birthday": "2999-01-01"}, "birthday"),
@@ -208,6 +208,31 @@ def test_a_payload_is_what_it_was(made: World, name: str) -> None:
         answer = made.ask(operation("recordEvent"), {"input": given})
         assert answer["data"]["recordEvent"]["payload"] == payload
     assert made.ask(f'{{ event(id: "{name}") {{ payload }} }}') == {"data": {"event": {"payload": payload}}}
+
+
+def test_true_is_another_payload_than_1(made: World, name: str) -> None:
+    given = {"id": name, "type": "LIKE", "userId": "1", "occurredAt": AT}
+    assert "errors" not in made.ask(operation("recordEvent"), {"input": {**given, "payload": {"a": [1, {"b": 0}]}}})
+    for payload in ({"a": [True, {"b": 0}]}, {"a": [1, {"b": False}]}, {"a": [1, {"b": 0}], "c": None}):
+        assert refused(made.ask(operation("recordEvent"), {"input": {**given, "payload": payload}})) == ("CONFLICT", "id")
+    assert "errors" not in made.ask(operation("recordEvent"), {"input": {**given, "payload": {"a": [1.0, {"b": 0}]}}})
+
+
+@pytest.mark.parametrize("is_decomposed", [False, True])
+def test_an_address_is_one_in_all_its_normal_forms(made: World, name: str, is_decomposed: bool) -> None:
+    """B36: it is stored as it was given, and unique by its normal form."""
+    forms = [f"ren\u00e9.{name}@b.c", f"rene\u0301.{name}@b.c"]
+    first, second = reversed(forms) if is_decomposed else forms
+    given = {"name": "n" * 254 + "é😀", "welcomePost": False}
+    create(made, name, email=first, name=given["name"])
+    assert made.ask("query ($id: ID) { user(id: $id) { name email } }", {"id": name}) == {
+        "data": {"user": {"name": given["name"], "email": first}}
+    }
+    assert refused(made.ask(CREATE, {"input": {**given, "email": second}})) == ("CONFLICT", "email")
+    create(made, f"{name}-b")
+    assert refused(made.ask(operation("updateUser"), {"id": f"{name}-b", "input": {"email": second}})) == ("CONFLICT", "email")
+    mixed = f"e\u0301\u00e9{name}@b.c"
+    assert refused(made.ask(CREATE, {"input": {**given, "email": mixed}})) == ("BAD_USER_INPUT", "email")
 
 
 def test_one_id_of_another_type_refuses_the_operation(made: World) -> None:
@@ -304,7 +329,7 @@ def test_the_first_post_is_there_or_on_its_way(made: World, name: str) -> None:
         return
     assert answer == {"data": {"createUser": {"user": user, "welcomePost": None}}, "extensions": {"replication": "pending"}}
     [delivery] = [row for row in made.runner.run(deliveries(made)) if row[0] == WELCOME and row[1] == name]
-    assert delivery[2] is None
+    assert delivery[2] == f"welcome-{name}"
     made.runner.run(welcomed(made, name))
     made.runner.run(welcomed(made, name))  # at least once
     assert made.ask(f'{{ user(id: "{name}") {{ posts {{ nodes {{ id title published author {{ id }} }} }} }} }}') == {
@@ -323,6 +348,19 @@ async def welcomed(made: World, key: str) -> None:
     rows = await made.stores.ask(Get(users, users.names, [key]))
     ctx = RequestContext(made.stores, "test", replication=made.service.replication)
     await welcome(ctx, dict(zip(users.names, rows[key], strict=True)), None)
+
+
+def test_who_is_there_again_has_a_first_post_of_their_own(made: World, name: str) -> None:
+    """However late the deletion of the one before is carried on; a request that is sent again has the same."""
+    given = {"id": name, "name": "Ada", "email": f"{name}@b.c"}
+    made.ask(CREATE, {"input": given})
+    assert made.ask("mutation ($id: ID!) { deleteUser(id: $id) }", {"id": name}) == {"data": {"deleteUser": f"User:{name}"}}
+    for _ in range(2):
+        answer = made.ask(CREATE, {"input": given}, idempotency_key=name)
+        user, post = answer["data"]["createUser"].values()
+        assert user["version"] == 3
+        assert post is None or post["id"] == f"Post:welcome3-{name}"
+        assert post is None or made.stores[users.store] is made.stores[posts.store]
 
 
 def test_nobody_waits_for_a_post_that_is_not_selected(made: World, name: str) -> None:

@@ -24,7 +24,7 @@ from resolvers.graph import follows, likes, members, wrote
 from resolvers.posts import posts
 from resolvers.recommendations import NATIVES
 from resolvers.users import users
-from resolvers.writes import welcome
+from resolvers.writes import WELCOME, welcome, welcome_id
 from schema import schema as graph
 from tests.kinds import kinds, url_of
 
@@ -186,6 +186,61 @@ async def test_a_user_takes_along_what_was_theirs_and_what_comes_later_stands() 
         assert await rows(stores, likes) == [("2", "p", AT)]
         assert await rows(stores, members) == [("2", True)]
         assert await rows(stores, wrote) == [("2", "q")]
+
+
+LATER = "2026-01-01T00:00:01.000Z"
+
+
+async def _create(ctx: RequestContext, key: str, at: str) -> None:
+    async with ctx.transaction("users") as tx:
+        await tx.insert(users, {**user_of(key), "created_at": at, "updated_at": at})
+        tx.deliver(WELCOME, users, key, welcome_id(key, await tx.version(users, key)))
+
+
+async def _delete(ctx: RequestContext, key: str) -> None:
+    async with ctx.transaction("users") as tx:
+        await tx.delete(users, key)
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+async def test_a_user_who_is_there_again_has_a_first_post(is_late: bool) -> None:
+    """Whether the deletion of the one before has reached the posts before it is written, or after."""
+    async with opened("memory") as stores:
+        ctx, relay = RequestContext(stores, "test", replication=graph.writes), relay_of(stores, graph)
+        await _create(ctx, "1", AT)
+        await relay.drain()
+        await _delete(ctx, "1")
+        await _create(ctx, "1", LATER)
+        workers = {worker.target: worker for worker in relay.workers["users"]}
+        first = workers[WELCOME if is_late else "users>posts.author_id"]
+        await first.step()
+        await relay.drain()
+
+        assert [(row[0], row[posts.names.index("created_at")]) for row in await rows(stores, posts)] == [("welcome3-1", LATER)]
+
+
+async def test_a_user_who_is_gone_before_the_first_post_is_written_has_none() -> None:
+    async with opened("memory") as stores:
+        ctx, relay = RequestContext(stores, "test", replication=graph.writes), relay_of(stores, graph)
+        await _create(ctx, "1", AT)
+        await _delete(ctx, "1")
+        workers = {worker.target: worker for worker in relay.workers["users"]}
+        await workers["users>posts.author_id"].step()  # the posts hear of the deletion first
+        await relay.drain()
+
+        assert await rows(stores, posts) == []
+        assert await rows(stores, wrote) == []
+
+
+async def test_a_first_post_leaves_alone_what_somebody_else_has_under_its_id() -> None:
+    async with opened("memory") as stores:
+        ctx, relay = RequestContext(stores, "test", replication=graph.writes), relay_of(stores, graph)
+        async with ctx.transaction("posts") as tx:
+            await tx.insert(posts, post_of("welcome-1", "2"))
+        await _create(ctx, "1", LATER)
+        await relay.drain()
+
+        assert [row[:2] for row in await rows(stores, posts)] == [("welcome-1", "2")]
 
 
 async def test_a_welcome_is_written_once_and_to_nobody_who_is_gone() -> None:

@@ -17,7 +17,7 @@ from tests.gateway.writes.world import LETTERS, PAIRS, PEOPLE, TABLES, TWIN, row
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         # A connection pool belongs to one event loop.
-        if "home" in getattr(item, "fixturenames", ()) and item.get_closest_marker("asyncio"):
+        if "home_of_a_kind" in getattr(item, "fixturenames", ()) and item.get_closest_marker("asyncio"):
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 

@@ -169,6 +169,20 @@ async def test_what_a_cascade_left_is_found_and_deleted(world: World) -> None:
     assert "05" not in {state["author_id"] for state in await world.states(books)}
 
 
+async def test_what_came_after_a_deletion_is_no_difference(world: World) -> None:
+    """A like of an author who is gone stands, as its act does."""
+    await rebuilt(world, *REPLICAS)
+    await world.write(lambda tx: tx.delete(authors, "05"))
+    await world.drain()
+    await world.write(lambda tx: tx.insert(acts, act("late", "05", "b01")))
+    await world.drain()
+
+    for target in ("authors>likes.author_id", "authors>acts.author_id", "acts>likes"):
+        assert (await verified(world, target)).differences == []
+    await comparison(world, "authors>likes.author_id").rebuild(Report("authors>likes.author_id"), lambda _: None)
+    assert ("05", "b01") in [(row["author_id"], row["book_id"]) for row in await world.states(likes)]
+
+
 async def test_a_restored_source_with_a_raised_epoch_is_followed_again() -> None:
     """R19: versions have gone back; after the epoch is raised and a rebuild, targets have what the source has."""
 

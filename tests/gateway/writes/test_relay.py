@@ -27,6 +27,7 @@ from tests.gateway.writes.relays import (
     book,
     books,
     carried,
+    likes,
     people,
     to_people,
     to_wrote,
@@ -329,3 +330,31 @@ async def test_a_target_that_is_away_counts_no_attempt_and_holds_up_no_other(car
     await relay.drain()
     assert await carrying.away() == {"people": [], "wrote": [], "likes": []}
     assert await carrying.deliveries() == []
+
+
+# ------------------------------------------------------------------------------- what comes after a deletion, of the same key
+
+
+async def _carry(world: World, *targets: str) -> None:
+    """Carry what these targets have to hear, in this order, and nothing else."""
+    workers = {worker.target: worker for worker in world.relay().workers["carrying"]}
+    for target in targets:
+        await workers[target].step()
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+async def test_a_late_cascade_leaves_what_a_newer_row_has_given(carrying: World, is_late: bool) -> None:
+    """Of an author who was deleted and is there again, with a like that is delivered before the deletion is, or after it."""
+    await carrying.write(lambda tx: tx.insert(authors, author("1")))
+    await carrying.write(lambda tx: tx.insert_many(acts, [act("old", "1", "b", at="2025-01-01T00:00:00.000Z"), act("gone", "1", "c")]))
+    await carrying.drain()
+    await carrying.write(lambda tx: tx.delete(authors, "1"))
+    await carrying.write(lambda tx: tx.insert(authors, author("1")))
+    await carrying.write(lambda tx: tx.insert_many(acts, [act("new", "1", "b"), act("newer", "1", "d")]))
+
+    order = ["acts>likes", "authors>likes.author_id"]
+    await _carry(carrying, *(reversed(order) if is_late else order))
+    await carrying.drain()
+
+    assert [row["id"] for row in await carrying.states(acts)] == ["new", "newer"]
+    assert {(row["author_id"], row["book_id"]) for row in await carrying.states(likes)} == {("1", "b"), ("1", "d")}

@@ -257,8 +257,11 @@ async def test_it_is_given_up_after_some_attempts(home: Stores, monkeypatch: pyt
         raise Contended("home")
 
     with pytest.raises(Contended):
-        await run(keyed(home), "home", "f", work)
+        await run(context(home), "home", "f", work)
     assert len(runs) == ATTEMPTS
+    with pytest.raises(InFlight):  # with a key it can be sent again, and is: its first request may be who was in the way
+        await run(keyed(home), "home", "f", work)
+    assert len(runs) == 2 * ATTEMPTS
     found = await contents(home)
     assert (found["crossgraph_idempotency"], found["crossgraph_audit"]) == ([], [])
 
