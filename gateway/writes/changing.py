@@ -69,7 +69,8 @@ class Changes:
         return await self._change(remove, expected_version)
 
     async def _change(self, request: Update | Remove, expected_version: int | None) -> Changed | None:
-        collection, key = request.collection, join_key(request.key)
+        collection, parts = request.collection, request.key
+        key = parts[0] if len(parts) == 1 else join_key(parts)  # as the rows have it in an insert: of one column as it is
         self.about = (collection.name, key)
         if not collection.managed:
             return await self._change_plain(request, key, expected_version)

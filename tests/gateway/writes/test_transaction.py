@@ -131,6 +131,23 @@ async def test_a_key_that_comes_again_goes_on_counting(home: Stores) -> None:
     assert [row["version"] for row in in_order] == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.parametrize("key", ["a,b", "100%", "%2C", "a%2Cb", ",", "a,b,c"])
+async def test_any_text_is_the_key_of_one_aggregate(home: Stores, key: str) -> None:
+    """Also what would be written otherwise in a key of several columns."""
+    ctx = context(home)
+    async with ctx.transaction("home") as tx:
+        await tx.insert(PEOPLE, {**ADA, "id": key})
+    async with ctx.transaction("home") as tx:
+        assert await tx.update(PEOPLE, key, {"name": "Other"}, expected_version=1) is not None
+        assert await tx.version(PEOPLE, key) == 2
+    async with ctx.transaction("home") as tx:
+        assert await tx.delete(PEOPLE, key) is not None
+    found = await contents(home)
+    assert of(found["crossgraph_versions"], "key", "version", "is_deleted") == [(key, 3, True)]
+    assert of(found["crossgraph_outbox"], "version", "key") == [(1, key), (2, key), (3, key)]
+    assert {row["key"] for row in (*found["crossgraph_deliveries"], *found["crossgraph_audit"])} == {key}
+
+
 async def test_several_rows_are_inserted_in_one_call_each_of_its_own_version(home: Stores) -> None:
     ctx = context(home)
     async with ctx.transaction("home") as tx:
