@@ -151,6 +151,16 @@ class Settings(BaseSettings):
     store_write_timeout_s: Seconds = 5.0
     connect_timeout_s: Seconds = 2.0
 
+    # The end of the process (http/draining.py)
+    drain_delay_s: float = Field(
+        default_factory=lambda data: 5.0 if data["environment"] == "production" else 0.0,
+        ge=0,
+        le=3_600,
+        allow_inf_nan=False,
+        description="seconds, from 0 to 3600",
+    )
+    drain_s: Seconds = 20.0
+
     # What stands before each store's pool (stores/guards.py)
     pool_wait_s: Seconds = 1.0
     breaker_calls: int = Field(default=20, ge=0, le=_MOST, description="a number of calls from 1 on, or 0 for no breaker")

@@ -54,9 +54,9 @@ class Application(ExchangeMiddleware):
         self._handled = ExceptionMiddleware(pages, handlers)
         self._sockets = sockets
         if around:
-            super().__init__(self._wrapped(around, direct), hosts, is_whole=False)
+            super().__init__(self._wrapped(around, direct), hosts, is_whole=False, drain=edge.drain)
         else:
-            super().__init__(self._pages, hosts, direct)
+            super().__init__(self._pages, hosts, direct, drain=edge.drain)
         self.edge = edge
         self._lifespan = pages.lifespan_context
 
@@ -118,7 +118,7 @@ def application(
     ConfigError where nobody said for which hosts it is.
     """
     edge = Edge(settings)
-    endpoint = GraphQLEndpoint(service, settings, lambda: edge.unread.is_over, edge.gate, context, edge.clients)
+    endpoint = GraphQLEndpoint(service, settings, lambda: edge.unread.is_over, edge.gate, context, edge.clients, edge.drain)
     pages = [] if settings.is_production else graphiql.routes(first_query)
 
     @asynccontextmanager
@@ -139,7 +139,7 @@ def application(
     router = Router(
         routes=[
             Route("/health/live", health.live),
-            Route("/health/ready", health.Ready(stores).__call__),
+            Route("/health/ready", health.Ready(stores, edge.drain).__call__),
             *([Route("/metrics", _metrics(service, stores, edge, readings))] if settings.metrics else []),
             *pages,
         ],

@@ -1,8 +1,9 @@
 """Probes: ``/health/live`` says that the process answers, ``/health/ready`` which stores do.
 
-Ready has three states. ``ready``: every store answers. ``degraded``: some do; the status is still 200, since this gateway answers what it
-can and a load balancer would only take the rest away too. ``down``, with 503: no store answers. A store that was away at the start, and
-turned out to have something else than the graph declares, is no store that answers: its state is ``mismatch``.
+Ready has four states. ``ready``: every store answers. ``degraded``: some do; the status is still 200, since this gateway answers what it
+can and a load balancer would only take the rest away too. ``down``, with 503: no store answers. ``draining``, with 503: the process was
+told to end, and shall be sent no more; no store is asked. A store that was away at the start, and turned out to have something else than
+the graph declares, is no store that answers: its state is ``mismatch``.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.errors import StoreMismatch, StoreTimeout
+from gateway.http.draining import Drain
 from gateway.stores import Stores
 from gateway.stores.reasons import Reason
 
@@ -29,11 +31,14 @@ async def live(_: Request) -> Response:
 class Ready:
     """The endpoint of ``/health/ready``. Each probe asks all stores at the same time; names, kinds and times are all it tells."""
 
-    def __init__(self, stores: Stores) -> None:
+    def __init__(self, stores: Stores, drain: Drain) -> None:
         self._stores = stores
+        self._drain = drain
         self._late: set[asyncio.Task[float]] = set()  # pings whose driver is slow to give up; kept until they end
 
     async def __call__(self, request: Request) -> Response:  # noqa: ARG002 - an endpoint is given one
+        if self._drain.is_draining:
+            return _json({"status": "draining"}, 503)
         pings = {asyncio.create_task(self._ping(name)): name for name in self._stores.names}
         if pings:
             _, late = await asyncio.wait(pings, timeout=PING_TIMEOUT_S)
