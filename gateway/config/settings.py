@@ -65,7 +65,11 @@ class Settings(BaseSettings):
     nodes_max: int = Field(default=1_000, ge=1, le=100_000, description="ids in one nodes(ids:), from 1 to 100000")
     body_limit_bytes: int = Field(default=1_048_576, ge=1_024, le=1_073_741_824, description="bytes, from 1024 to 1073741824")
     access_log: bool = Field(default=True, description="true or false: whether every request is a line in the log")
-    metrics: bool = Field(default_factory=_in_development, description="true or false: whether /metrics is served")
+    health_token: str = Field(default="", pattern=r"^[!-~]{16,512}$", description="a secret of 16 to 512 visible characters of ASCII")
+    metrics: bool = Field(
+        default_factory=lambda data: _in_development(data) or bool(data.get("health_token")),
+        description="true or false: whether /metrics is served",
+    )
     plan_cache_size: int = Field(default=1_000, ge=0, le=1_000_000, description="a number of documents from 0 to 1000000")
     plan_cache_limit_bytes: int = Field(default=16 * _MIB, ge=0, le=_MOST, description="bytes, from 0 to 1000000000")
 

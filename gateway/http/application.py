@@ -109,16 +109,21 @@ def application(
     context: ContextFunction | None = None,
     beside: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
     readings: Callable[[], Iterable[Reading]] = tuple,
+    checkup: health.Checkup | None = None,
 ) -> Application:
     """Return the application; its lifespan opens the stores and closes them. ``first_query`` is what GraphiQL shows.
 
     ``context`` says who asks, once for each GraphQL request. ``beside`` is entered while the stores are open, ``readings`` are its metrics.
+    ``checkup`` looks at the stores for ``/health``.
 
     ``middleware`` is outermost first; that of CORS stands before it, so that a preflight asks nobody for his identity.
     ConfigError where nobody said for which hosts it is.
     """
     edge = Edge(settings)
     endpoint = GraphQLEndpoint(service, settings, lambda: edge.unread.is_over, edge.gate, context, edge.clients, edge.drain)
+    # What tells an operator a lot is not for everybody who reaches a gateway in production.
+    may_tell = bool(settings.health_token) or not settings.is_production
+    known = health.Known(settings.health_token)
     pages = [] if settings.is_production else graphiql.routes(first_query)
 
     @asynccontextmanager
@@ -128,6 +133,8 @@ def application(
             async with beside():
                 yield
         finally:
+            if checkup is not None:
+                checkup.close()
             await stores.close()
 
     async def refuse(_: Request, exc: Exception) -> Response:
@@ -140,7 +147,8 @@ def application(
         routes=[
             Route("/health/live", health.live),
             Route("/health/ready", health.Ready(stores, edge.drain).__call__),
-            *([Route("/metrics", _metrics(service, stores, edge, readings))] if settings.metrics else []),
+            *([Route("/metrics", known(_metrics(service, stores, edge, readings)))] if settings.metrics and may_tell else []),
+            *(health.routes(checkup, edge.drain, known) if checkup is not None and may_tell else []),
             *pages,
         ],
         redirect_slashes=False,

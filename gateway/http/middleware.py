@@ -32,6 +32,7 @@ SAFE_HEADERS = (
 )
 _NO_CONTENT = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 _ALWAYS = b"".join(b"%b: %b\r\n" % header for header in (*SAFE_HEADERS, _NO_CONTENT))
+_PROBES = ("/health/live", "/health/ready")
 _RETRY_AFTER = (b"retry-after", b"1")
 
 Write = Callable[[int, bytes, bytes], bool]  # status, header lines, body; False where it cannot be
@@ -149,7 +150,7 @@ class ExchangeMiddleware:
 
     def _check_host(self, scope: Scope, host: bytes | None) -> GatewayError | None:
         # Probes come under whatever name or address the machine has, and old ones without any.
-        if scope["path"].startswith("/health/"):
+        if scope["path"] in _PROBES:
             if host is None and scope.get("http_version") == "1.0":
                 return None
             refusal = self.hosts.refusal(host)

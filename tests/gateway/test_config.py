@@ -388,6 +388,24 @@ def test_any_origin_is_said_alone_and_never_with_credentials(monkeypatch: pytest
     assert line_of() == "GATEWAY_CORS_ORIGINS = '*, https://a.example': expected * alone, or origins without it"
 
 
+def test_metrics_in_production_want_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, url in zip(STORES, ("sqlite:///a.db",) * len(STORES), strict=True):
+        monkeypatch.setenv(f"GATEWAY_STORES__{name.upper()}__URL", url)
+    monkeypatch.setenv("GATEWAY_ENVIRONMENT", "production")
+    assert load_settings(STORES).metrics is False
+    monkeypatch.setenv("GATEWAY_METRICS", "true")
+    told = "expected health_token, too, which whoever asks for /metrics in production has to have"
+    assert line_of() == f"GATEWAY_METRICS = 'true': {told}"
+    monkeypatch.delenv("GATEWAY_METRICS")
+    monkeypatch.setenv("GATEWAY_HEALTH_TOKEN", "0123456789abcdef")
+    assert load_settings(STORES).metrics is True
+
+
+def test_a_token_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_HEALTH_TOKEN", "too-short")
+    assert line_of() == "GATEWAY_HEALTH_TOKEN = '***': expected a secret of 16 to 512 visible characters of ASCII"
+
+
 def test_headers_have_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEWAY_CORS_HEADERS", "X-Tenant, X-Trace")
     assert load_settings(STORES).cors_headers == ("X-Tenant", "X-Trace")
