@@ -21,6 +21,7 @@ GatewayError
 ├── OperatorError           whoever runs the gateway must act
 │   ├── ConfigError         a setting; ends the start with one line
 │   ├── BadData             a file to load; ends the load with one line
+│   ├── StoresNotReady      the settings require stores at the start that are not as they must be
 │   ├── MigrationRefused    a history is not what it was, or cannot be gone on with
 │   │   └── MigrationLocked     another process migrates, and went on for too long
 │   ├── StoreUnavailable    no connection, refused, reset, shutting down
@@ -255,6 +256,10 @@ class OperatorError(GatewayError):
 
 class ConfigError(OperatorError):
     """One line: the key, the value (secrets hidden), what was expected."""
+
+
+class StoresNotReady(OperatorError):
+    """One line: what is wrong with each store that must be ready at the start."""
 
 
 class BadData(OperatorError):

@@ -21,6 +21,9 @@ _MOST = 1_000_000_000
 Seconds = Annotated[float, Field(gt=0, le=3_600, allow_inf_nan=False, description="seconds, more than 0 and at most 3600")]
 
 
+Startup = Literal["require", "degraded"]
+
+
 class StoreSettings(BaseModel):
     """One store. Its URL decides its kind; stores with equal URLs share a pool."""
 
@@ -28,6 +31,7 @@ class StoreSettings(BaseModel):
 
     url: Annotated[str, AfterValidator(normal_url)] = Field(default="")
     pool_size: int = Field(default=10, ge=1, le=1_000, description="a number of connections from 1 to 1000")
+    startup: Startup | None = Field(default=None, description="require or degraded")
 
 
 def _limit(default: int, what: str, *, least: int = 1, most: int = _MOST) -> Any:
@@ -55,6 +59,9 @@ class Settings(BaseSettings):
     data_dir: Annotated[Path, AfterValidator(folder)] = Field(default=Path("data"), description="a folder, or where one can be made")
     stores: dict[str, StoreSettings] = Field(default={}, description="a table of stores by name")
 
+    startup: Startup = Field(
+        default_factory=lambda data: "require" if data["environment"] == "production" else "degraded", description="require or degraded"
+    )
     migrate: bool = Field(default=False, description="true or false: whether a start migrates all stores, and not the embedded alone")
     migrate_lock_timeout_s: Seconds = 60.0
 
@@ -180,6 +187,11 @@ class Settings(BaseSettings):
     def urls(self) -> dict[str, str]:
         """The URL of every store, by the store's name."""
         return {name: store.url for name, store in self.stores.items()}
+
+    @property
+    def required(self) -> frozenset[str]:
+        """The stores without which nothing is served at the start."""
+        return frozenset(name for name, store in self.stores.items() if (store.startup or self.startup) == "require")
 
     @property
     def is_production(self) -> bool:
