@@ -38,6 +38,8 @@ GatewayError
     ├── AbilityMissing      a store is asked for what its kind cannot do
     ├── NarrowingRefused    a request cannot leave out the rows that it was told to
     └── StoreMisbehaved     a store answered with what its port does not allow, or was asked so
+
+Longer than 400 lines: the errors are one tree, which is drawn at its top and read as one.
 """
 
 from __future__ import annotations

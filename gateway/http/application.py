@@ -26,6 +26,7 @@ from gateway.http.hosts import Hosts
 from gateway.http.media import GRAPHQL
 from gateway.http.middleware import EXCHANGE, Exchange, ExchangeMiddleware, read_headers
 from gateway.http.protocol import Edge
+from gateway.http.reloading import Changing
 from gateway.http.websocket import SocketEndpoint
 from gateway.observability.metrics import CONTENT_TYPE, Metrics, Reading
 from gateway.service import Service
@@ -38,7 +39,8 @@ class Application(ExchangeMiddleware):
     """The ASGI application: nothing stands between the server's connections and the endpoint at ``/graphql``, but ``around``.
 
     ``edge`` is what its server shares with it. ``around`` is middleware, outermost first, around all paths. It sees no request
-    that is refused for its head or its host; its answers, too, have the safe headers and a line in the log.
+    that is refused for its head or its host; its answers, too, have the safe headers and a line in the log. ``changing`` is what takes
+    other settings while it serves.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Application(ExchangeMiddleware):
         direct: Mapping[str, ASGIApp],
         sockets: Mapping[str, ASGIApp],
         around: Sequence[Middleware] = (),
+        changing: Sequence[Changing] = (),
     ) -> None:
         self._handled = ExceptionMiddleware(pages, handlers)
         self._sockets = sockets
@@ -58,6 +61,7 @@ class Application(ExchangeMiddleware):
         else:
             super().__init__(self._pages, hosts, direct, drain=edge.drain)
         self.edge = edge
+        self.changing = changing
         self._lifespan = pages.lifespan_context
 
     def lifespan(self) -> AbstractAsyncContextManager[Any]:
@@ -157,8 +161,9 @@ def application(
     cors = [Middleware(Cors, settings=settings, path=GRAPHQL_PATH)] if settings.cors_origins else []
     around = [*cors, *middleware]
     hosts = Hosts(settings)
-    sockets = {GRAPHQL_PATH: SocketEndpoint(service, settings, hosts, edge.clients, context)}
-    return Application(router, {404: refuse, 405: refuse}, hosts, edge, {GRAPHQL_PATH: endpoint}, sockets, around)
+    socket = SocketEndpoint(service, settings, hosts, edge.clients, context)
+    handlers, changing = {404: refuse, 405: refuse}, (edge, endpoint, socket)
+    return Application(router, handlers, hosts, edge, {GRAPHQL_PATH: endpoint}, {GRAPHQL_PATH: socket}, around, changing)
 
 
 def _metrics(

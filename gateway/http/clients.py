@@ -49,6 +49,9 @@ class Clients:
             return Overloaded("Too many sockets and streams are open; try again later (setting streams_max).", setting="streams_max")
         return None
 
+    def change(self, settings: Settings) -> None:
+        self._most = settings.streams_max
+
     def add(self, client: Client) -> None:
         self._open.add(client)
 

@@ -31,6 +31,9 @@ class Drain:
         self.begun_at = inf
         self.ends_at = inf  # on the clock of time.monotonic, and whatever is still to be done then
 
+    def change(self, settings: Settings) -> None:
+        self.delay_s, self.drain_s = settings.drain_delay_s, settings.drain_s
+
     def begin(self) -> None:
         if not self.is_draining:
             self.is_draining = True

@@ -93,6 +93,11 @@ class GraphQLEndpoint:
         self._deadline_s = settings.request_deadline_s
         self._allow = (b"allow", b"GET, POST" if settings.get else b"POST")
 
+    def change(self, settings: Settings) -> None:
+        """Have other settings from now on, of those that can change (``reloading.py``)."""
+        self.settings = self._settings = settings
+        self._deadline_s = settings.request_deadline_s
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange: Exchange = scope[EXCHANGE]
         exchange.is_quiet = False

@@ -64,6 +64,13 @@ class Edge:
         self.head_limit_bytes = settings.url_limit_bytes + settings.header_limit_bytes
         self.message_limit_bytes = BODY_LIMITS * settings.body_limit_bytes + self.head_limit_bytes
 
+    def change(self, settings: Settings) -> None:
+        """Have other settings from now on, of those that can change (``reloading.py``)."""
+        self.settings = settings
+        self.gate.change(settings.requests_max, settings.requests_waiting_max, settings.requests_wait_s)
+        self.clients.change(settings)
+        self.drain.change(settings)
+
     def readings(self) -> Iterator[Reading]:
         yield from self.unread.readings()
         yield from self.gate.readings()

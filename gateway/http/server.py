@@ -26,6 +26,7 @@ from gateway.errors import ConfigError
 from gateway.http.application import Application
 from gateway.http.draining import Drain
 from gateway.http.protocol import Protocol
+from gateway.http.reloading import reload
 
 BACKLOG = 2_048
 LOOKED_EVERY_S = 0.02
@@ -65,14 +66,25 @@ def address(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def run(app: Application, settings: Settings, listener: socket.socket | None = None, *, on_ready: Callable[[], None] | None = None) -> None:
+def run(
+    app: Application,
+    settings: Settings,
+    listener: socket.socket | None = None,
+    *,
+    on_ready: Callable[[], None] | None = None,
+    read: Callable[[], Settings] | None = None,
+) -> None:
     """Serve until SIGTERM or SIGINT; requests in flight are finished first, and the process ends with 0 (``draining.py``).
 
-    ``on_ready`` is called once connections are taken.
+    ``on_ready`` is called once connections are taken. ``read`` reads the settings again, at SIGHUP (``reloading.py``).
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
-    _Server(app, on_ready).run(sockets=[listener or bind(settings)])
+    server = _Server(app, on_ready)
+    if read is not None and hasattr(signal, "SIGHUP"):  # Windows has none
+        signal.signal(signal.SIGHUP, lambda *_: server.reload_soon())
+        server.read = read
+    server.run(sockets=[listener or bind(settings)])
 
 
 def configured(app: Application) -> uvicorn.Config:
@@ -98,6 +110,9 @@ class _Server(uvicorn.Server):
         self._app = app
         self._drain = app.edge.drain
         self._is_ending = False
+        self._settings = app.edge.settings
+        self._is_to_reload = False
+        self.read: Callable[[], Settings] | None = None
         self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -105,6 +120,9 @@ class _Server(uvicorn.Server):
         settle()
         if self.started and self._on_ready is not None:
             self._on_ready()
+
+    def reload_soon(self) -> None:
+        self._is_to_reload = True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a handler of signals
         drain = self._drain
@@ -116,6 +134,9 @@ class _Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         ends = await super().on_tick(counter)
         if not self._drain.is_draining:
+            if self._is_to_reload and self.read is not None:
+                self._is_to_reload = False
+                self._settings = reload(self._settings, self.read, self._app.changing)
             return ends
         self._begin()
         return ends or self._drain.is_closing

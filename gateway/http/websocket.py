@@ -48,6 +48,10 @@ class SocketEndpoint:
         self.context = context
         self._hosts = hosts
 
+    def change(self, settings: Settings) -> None:
+        """Have other settings from now on, of those that can change (``reloading.py``)."""
+        self.settings = settings
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = perf_counter()
         headers = read_headers(scope)

@@ -140,7 +140,11 @@ URLS = "postgresql://, mongodb://, neo4j://, bolt:// with a host, sqlite:/// wit
         ("GATEWAY_STORES", "{", "GATEWAY_STORES: expected a JSON object, or one GATEWAY_STORES__<NAME>__URL per store"),
         ("GATEWAY_STORES__PEOPLE", "x", "GATEWAY_STORES__PEOPLE = 'x': expected a table with url, pool_size, startup"),
         ("GATEWAY_STORES__PEOPEL__URL", "memory://", "GATEWAY_STORES__PEOPEL__URL: no such store; the example has people, things"),
-        ("GATEWAY_STORES__PEOPLE__URI", "memory://", "GATEWAY_STORES__PEOPLE__URI: no such setting; expected one of url, pool_size, startup"),
+        (
+            "GATEWAY_STORES__PEOPLE__URI",
+            "memory://",
+            "GATEWAY_STORES__PEOPLE__URI: no such setting; expected one of url, pool_size, startup",
+        ),
         ("GATEWAY_STORES__PEOPLE__URL", "mysql://h/d", f"GATEWAY_STORES__PEOPLE__URL = 'mysql://h/d': expected {URLS}"),
         ("DATABASE_URL", "mysql://u:pass@h/d", f"DATABASE_URL = 'mysql://u:***@h/d': expected {URLS}"),
         (
