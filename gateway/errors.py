@@ -1,7 +1,5 @@
 """Which errors exist, who must act on each, and what a client may see of them.
 
-``http_status`` is the draft's; ``gateway/http/statuses.py`` says what is sent.
-
 GatewayError
 ├── CallerError             the client must change its request; the message is theirs to read
 │   ├── BadHttp, BadJson, BadRequest, BatchingOff, RequestTooLarge, UriTooLong, HeadersTooLarge, RequestTimeout,
@@ -39,6 +37,7 @@ GatewayError
     ├── NarrowingRefused    a request cannot leave out the rows that it was told to
     └── StoreMisbehaved     a store answered with what its port does not allow, or was asked so
 
+``http_status`` is the draft's; ``gateway/http/statuses.py`` says what is sent.
 Longer than 400 lines: the errors are one tree, which is drawn at its top and read as one.
 """
 
