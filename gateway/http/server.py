@@ -32,6 +32,7 @@ BACKLOG = 2_048
 LOOKED_EVERY_S = 0.02
 SETTLED_S = 0.1  # for what was sent over connections that are taken already
 CUT_S = 1.0  # for the answers to what was cancelled
+FLUSHED_S = 0.1  # for clients to take them
 LATE_S = 0.2  # how much later than it should the process ends in the middle of what it does
 
 _log = logging.getLogger("gateway.http")
@@ -177,9 +178,10 @@ class _Server(uvicorn.Server):
             _log.warning("%d %s cut, to end", len(tasks), "request was" if len(tasks) == 1 else "requests were")
         for task in tasks:
             task.cancel()
-        await self._until(self._is_quiet, time.monotonic() + CUT_S, is_hurried=True)
+        await self._until(lambda: not self.server_state.tasks, time.monotonic() + CUT_S, is_hurried=True)
         for connection in list(self.server_state.connections):
             connection.transport.close()
+        await self._until(self._is_quiet, time.monotonic() + FLUSHED_S, is_hurried=True)
 
     def _is_quiet(self) -> bool:
         return not self.server_state.connections and not self.server_state.tasks
