@@ -1,7 +1,5 @@
 """Which errors exist, who must act on each, and what a client may see of them.
 
-``http_status`` is the draft's; ``gateway/http/statuses.py`` says what is sent.
-
 GatewayError
 ├── CallerError             the client must change its request; the message is theirs to read
 │   ├── BadHttp, BadJson, BadRequest, BatchingOff, RequestTooLarge, UriTooLong, HeadersTooLarge, RequestTimeout,
@@ -21,6 +19,7 @@ GatewayError
 ├── OperatorError           whoever runs the gateway must act
 │   ├── ConfigError         a setting; ends the start with one line
 │   ├── BadData             a file to load; ends the load with one line
+│   ├── StoresNotReady      the settings require stores at the start that are not as they must be
 │   ├── MigrationRefused    a history is not what it was, or cannot be gone on with
 │   │   └── MigrationLocked     another process migrates, and went on for too long
 │   ├── StoreUnavailable    no connection, refused, reset, shutting down
@@ -37,6 +36,9 @@ GatewayError
     ├── AbilityMissing      a store is asked for what its kind cannot do
     ├── NarrowingRefused    a request cannot leave out the rows that it was told to
     └── StoreMisbehaved     a store answered with what its port does not allow, or was asked so
+
+``http_status`` is the draft's; ``gateway/http/statuses.py`` says what is sent.
+Longer than 400 lines: the errors are one tree, which is drawn at its top and read as one.
 """
 
 from __future__ import annotations
@@ -255,6 +257,10 @@ class OperatorError(GatewayError):
 
 class ConfigError(OperatorError):
     """One line: the key, the value (secrets hidden), what was expected."""
+
+
+class StoresNotReady(OperatorError):
+    """One line: what is wrong with each store that must be ready at the start."""
 
 
 class BadData(OperatorError):

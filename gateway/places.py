@@ -46,7 +46,19 @@ class Places:
                 self.give_back()
             raise
 
+    def resize(self, count: int) -> None:
+        """Have so many places from now on; whoever has one more than there are keeps it until it is given back."""
+        assert self.count is not None
+        self._free += count - self.count
+        self.count = count
+        while self._line and self._free > 0:
+            self._free -= 1
+            self.give_back()
+
     def give_back(self) -> None:
+        if self._free < 0:  # there are fewer than there were
+            self._free += 1
+            return
         while self._line:
             place = self._line.popleft()
             if not place.done():

@@ -37,6 +37,11 @@ class Gate:
         self._shed += 1
         raise Overloaded("The gateway is at as many requests as it can be; try again later (settings requests_max, requests_waiting_max).")
 
+    def change(self, running: int, waiting: int, wait_s: float) -> None:
+        """Have other numbers from now on."""
+        self._places.resize(running)
+        self._waiting_max, self._wait_s = waiting, wait_s
+
     def leave(self) -> None:
         self._places.give_back()
 

@@ -135,6 +135,9 @@ class SqlStore(Answers):
     async def drafted(self, name: str, collections: Sequence[Collection], scripts: Path, text: str) -> list[Script]:
         return await self._histories(name).drafted(collections, scripts, text)
 
+    async def is_locked(self) -> bool | None:
+        return await self._histories(self.kind).is_locked()
+
     async def revert(self, name: str, scripts: Path, to: str | None, *, lock_timeout_s: float = LOCK_TIMEOUT_S) -> list[str]:
         return await self._histories(name, lock_timeout_s).revert(scripts, to)
 

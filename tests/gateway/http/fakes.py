@@ -13,6 +13,7 @@ from gateway.config import Settings
 from gateway.errors import GatewayError, StoreUnavailable
 from gateway.graph.fields import ContextFunction
 from gateway.http.application import Application, application
+from gateway.http.health import Checkup
 from gateway.observability.metrics import Reading
 from gateway.service import Request, Response, Service
 from gateway.stores import Stores
@@ -115,6 +116,7 @@ def make_app(
     query: str = "",
     middleware: Sequence[Middleware] = (),
     context: ContextFunction | None = None,
+    checkup: Checkup | None = None,
     **settings: Any,
 ) -> Application:
     settings = {"allowed_hosts": ("gateway", "127.0.0.1"), **settings}
@@ -125,4 +127,5 @@ def make_app(
         first_query=query,
         middleware=middleware,
         context=context,
+        checkup=checkup,
     )
