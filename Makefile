@@ -18,7 +18,7 @@ ifneq (ok,$(shell $(PY) -c 'print("ok")' 2>/dev/null))
 $(shell rm -rf $(VENV))
 endif
 
-.PHONY: run test check format lint types imports existing fuzz fuzz-bodies soak bench bench-edges bench-executors bench-growth bench-hostile bench-keys bench-pair bench-start bench-validation screenshot lock clean help
+.PHONY: run test check format lint types imports existing fuzz fuzz-bodies kills replay soak bench bench-edges bench-executors bench-growth bench-hostile bench-keys bench-pair bench-start bench-validation screenshot lock clean help
 
 run: $(RUN)  ## start the gateway on PORT (8000), with demo data on the first start
 	@exec $(VENV)/bin/gateway serve --port $(PORT)
@@ -53,6 +53,12 @@ existing: $(DEV)  ## EXAMPLES (3,000) random operations over databases that exis
 
 fuzz-bodies: $(DEV)  ## COUNT (100,000) mutated bodies and documents, in PROCESSES (1): every answer is checked; SEED for others
 	$(PY) -m tests.fuzzing --count $(or $(COUNT),100000) --seed $(or $(SEED),1) --processes $(or $(PROCESSES),1) $(FUZZ)
+
+kills: $(DEV)  ## kill gateways and relays KILLS (1,000) times while clients write, and look at every row (KILLING='--stores live')
+	$(PY) -m tests.killing --kills $(or $(KILLS),1000) $(KILLING)
+
+replay: $(DEV)  ## play DATA/writes.ndjson through mutations, and compare with a load of what it ends in (REPLAY='--stores live --kill-relay 2')
+	$(PY) -m tests.replaying $(DATA) $(REPLAY)
 
 soak: $(DEV)  ## a gateway under good, hostile and broken requests for SECONDS (600): fails when it grows, stalls, errs or dies
 	$(PY) -m tests.soak --seconds $(or $(SECONDS),600) $(SOAK)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from gateway.checkup import Checkup
 from gateway.config import Settings
 from gateway.engine.document import Openness
 from gateway.graph.fields import Graph
@@ -45,4 +46,5 @@ def create_app(settings: Settings, graph: Graph, layers: Sequence[Layer] = (), *
         context=graph.context,
         beside=beside.running,
         readings=beside.readings,
+        checkup=Checkup(stores, graph, lambda: beside.watch.standings),
     )

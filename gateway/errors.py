@@ -1,7 +1,5 @@
 """Which errors exist, who must act on each, and what a client may see of them.
 
-``http_status`` is the draft's; ``gateway/http/statuses.py`` says what is sent.
-
 GatewayError
 ├── CallerError             the client must change its request; the message is theirs to read
 │   ├── BadHttp, BadJson, BadRequest, BatchingOff, RequestTooLarge, UriTooLong, HeadersTooLarge, RequestTimeout,
@@ -21,13 +19,14 @@ GatewayError
 ├── OperatorError           whoever runs the gateway must act
 │   ├── ConfigError         a setting; ends the start with one line
 │   ├── BadData             a file to load; ends the load with one line
+│   ├── StoresNotReady      the settings require stores at the start that are not as they must be
 │   ├── MigrationRefused    a history is not what it was, or cannot be gone on with
 │   │   └── MigrationLocked     another process migrates, and went on for too long
 │   ├── StoreUnavailable    no connection, refused, reset, shutting down
 │   ├── StoreTimeout        no answer within the time given
 │   ├── StoreMismatch       the store has something else than the graph declares
 │   ├── WrongValue          a store that enforces no types has a value that is none of its column's
-│   ├── Overloaded          clients that do not read, or do not send, hold too much memory
+│   ├── Overloaded          too many requests, or clients that do not read or send hold too much memory
 │   └── DeadlineExceeded    the request as a whole took too long
 └── Bug                     we must act; a client sees "Internal server error" and an id
     ├── BatchMismatch       a batch function answered with something else than it has to
@@ -37,6 +36,9 @@ GatewayError
     ├── AbilityMissing      a store is asked for what its kind cannot do
     ├── NarrowingRefused    a request cannot leave out the rows that it was told to
     └── StoreMisbehaved     a store answered with what its port does not allow, or was asked so
+
+``http_status`` is the draft's; ``gateway/http/statuses.py`` says what is sent.
+Longer than 400 lines: the errors are one tree, which is drawn at its top and read as one.
 """
 
 from __future__ import annotations
@@ -257,6 +259,10 @@ class ConfigError(OperatorError):
     """One line: the key, the value (secrets hidden), what was expected."""
 
 
+class StoresNotReady(OperatorError):
+    """One line: what is wrong with each store that must be ready at the start."""
+
+
 class BadData(OperatorError):
     """One line: the file, the number of the line, the column, what was expected and what is there."""
 
@@ -296,6 +302,17 @@ class StoreTimeout(OperatorError):
         super().__init__(f"The store '{store}' did not answer within {seconds:g} s.", store=store)
         self.store = store
         self.seconds = seconds
+
+
+class PoolExhausted(OperatorError):
+    """All connections to the store are in use, and none came free in time (setting pool_wait_s)."""
+
+    code = "POOL_EXHAUSTED"
+
+    def __init__(self, store: str, places: int) -> None:
+        super().__init__(f"The store '{store}' is busy: all {places} connections to it are in use.", store=store)
+        self.store = store
+        self.places = places
 
 
 class StoreMismatch(OperatorError):

@@ -16,7 +16,7 @@ from gateway.graph.log import own_tables
 from gateway.stores import Stores
 from gateway.stores.base import Collection
 from gateway.stores.kinds import kind_named
-from gateway.stores.migrating import GATEWAY, GRAPH, LOCK_TIMEOUT_S, Migrates, Owner, Reverts, Script, State
+from gateway.stores.migrating import GATEWAY, GRAPH, LOCK_TIMEOUT_S, Migrates, Owner, Reverts, Script, State, TellsLock
 
 OWN = Path(__file__).parent / "migrations"  # laid out as a store's folder: *.py for SQL, a folder for each other kind
 
@@ -37,6 +37,14 @@ class Outcome:
     store: str
     lines: list[str] = field(default_factory=list)
     error: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """What waits in a store; ``is_locked`` None: nobody can say whether somebody migrates it."""
+
+    waiting: tuple[str, ...] = ()
+    is_locked: bool | None = None
 
 
 def managed_of(graph: Graph, name: str) -> Sequence[Collection]:
@@ -107,6 +115,19 @@ async def states_of_each(stores: Stores, graph: Graph, names: Sequence[str], *, 
         return lines or [_nothing(stores, graph, name, own)]
 
     return [await _outcome(name, one) for name in names]
+
+
+async def pending(stores: Stores, graph: Graph, name: str, *, own: Path = OWN) -> Pending:
+    """Return what waits in one store, and whether somebody migrates it. Changes nothing."""
+    store = stores[name]
+    parts = histories(stores, graph, name, own)
+    if not parts or not isinstance(store, Migrates):
+        return Pending()
+    is_locked = await store.is_locked() if isinstance(store, TellsLock) else None
+    waiting: list[str] = []
+    for part in parts:
+        waiting += (await store.state(name, part.collections, part.scripts, owner=part.owner)).waiting
+    return Pending(tuple(waiting), is_locked)
 
 
 async def drafted(stores: Stores, graph: Graph, name: str, text: str) -> tuple[Path, list[Script]]:

@@ -5,23 +5,27 @@ Both are for managed collections alone. A file in which nothing is managed, and 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from gateway.config import Settings, hidden
-from gateway.errors import ConfigError, StoreTimeout, StoreUnavailable
+from gateway.errors import ConfigError, GatewayError, StoresNotReady, StoreTimeout, StoreUnavailable
 from gateway.graph.fields import Graph
 from gateway.loading import write_batches
-from gateway.migrating import migrate
+from gateway.migrating import migrate, pending
 from gateway.stores import Stores
 from gateway.stores.base import Collection, Fetch, Page, Row
 from gateway.stores.funnel import Layer
+from gateway.stores.guards import Protection
 from gateway.stores.kinds import kind_of
 from gateway.stores.migrating import LOCK_TIMEOUT_S
 
 __all__ = ["connect", "fill_embedded", "looked_into", "migrate", "migrate_at_start", "migrate_embedded", "opened", "url_named"]
 
+REQUIRED_S = 4.0  # for a store that must be there at the start
+SHOWN = 100  # characters of a step that waits
 DEMO_USERS = 50
 DEMO_SEED = 1
 
@@ -38,6 +42,14 @@ def connect(settings: Settings, layers: Sequence[Layer] = (), graph: Graph | Non
         pool_sizes=_pool_sizes(settings),
         layers=layers,
         read_only=() if graph is None or graph.has_mutations else untouched(graph),
+        protection=Protection(
+            wait_s=settings.pool_wait_s,
+            breaker_calls=settings.breaker_calls,
+            breaker_share=settings.breaker_share,
+            window_s=settings.breaker_window_s,
+            open_s=settings.breaker_open_s,
+            retry_share=settings.retry_share,
+        ),
     )
 
 
@@ -136,6 +148,41 @@ def url_named(error: StoreUnavailable | StoreTimeout, settings: Settings) -> str
     """Return what an operator is told of a store that is away: its URL, and the reason, where it is known."""
     told = f": {error.told}" if isinstance(error, StoreUnavailable) and error.told else ""
     return f"{error.message.rstrip('.')} at {hidden(settings.urls[error.store])}{told}."
+
+
+async def require(stores: Stores, graph: Graph, settings: Settings, names: Iterable[str], *, migrated_later: Container[str] = ()) -> None:
+    """Return where each of these stores can be reached, has nothing that waits, and is migrated by nobody. Changes nothing.
+
+    StoresNotReady otherwise, with one line for all. What waits in those of ``migrated_later`` is not against them.
+    """
+    asked = list(names)
+    told = await asyncio.gather(*(_obstacle(stores, graph, settings, name, may_wait=name in migrated_later) for name in asked))
+    obstacles = [line for line in told if line]
+    if obstacles:
+        raise StoresNotReady(f"{'; '.join(obstacles)} (startup = 'require')")
+
+
+async def _obstacle(stores: Stores, graph: Graph, settings: Settings, name: str, *, may_wait: bool) -> str | None:
+    """Return what is against a start with this store."""
+    try:
+        async with asyncio.timeout(REQUIRED_S):
+            await stores.ping(name)
+            its = await pending(stores, graph, name)
+    except (StoreUnavailable, StoreTimeout) as error:
+        if error.store not in settings.urls:
+            return f"store {name}: {error.message.rstrip('.')}"
+        return url_named(error, settings).rstrip(".")
+    except TimeoutError:
+        return f"store {name}: it could not be looked at within {REQUIRED_S:g} s"
+    except GatewayError as error:
+        return error.message if name in error.message else f"store {name}: {error.message}"
+    if its.is_locked:
+        return f"store {name}: expected a store that nobody migrates, and the lock of its migrations is held"
+    if its.waiting and not may_wait:
+        first = its.waiting[0] if len(its.waiting[0]) <= SHOWN else f"{its.waiting[0][:SHOWN]}…"
+        steps = "1 step waits" if len(its.waiting) == 1 else f"{len(its.waiting)} steps wait"
+        return f"store {name}: {steps} for gateway migrate, the first is {' '.join(first.split())}"
+    return None
 
 
 async def migrate_embedded(stores: Stores, graph: Graph, say: Say, *, lock_timeout_s: float = LOCK_TIMEOUT_S) -> None:

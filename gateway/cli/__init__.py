@@ -86,6 +86,7 @@ def serve(
     graph, settings = read(graph_name, host=host, port=port)
 
     from gateway.app import create_app
+    from gateway.config import load_settings
     from gateway.http import server
     from gateway.observability import logs
     from gateway.stores.kinds import kinds_of
@@ -98,7 +99,11 @@ def serve(
         unchecked = asyncio.run(prepare(settings, graph))
     if unchecked:
         app = create_app(settings, graph, unchecked=unchecked)
-    server.run(app, settings, listener, on_ready=lambda: say(f"Serving on {server.address(listener)}"))
+
+    def read_again() -> Settings:
+        return load_settings(graph.store_names, graph.plain_urls, graph=graph_name, host=host, port=port)
+
+    server.run(app, settings, listener, on_ready=lambda: say(f"Serving on {server.address(listener)}"), read=read_again)
 
 
 @cli.command()

@@ -48,12 +48,15 @@ def conclude(looked: Looked, settings: Settings) -> None:
 async def prepare(settings: Settings, graph: Graph) -> Sequence[str]:
     """Make the stores ready, and return the names of those that are away, so that nobody knows what they have."""
     from gateway.graph.looking import look
-    from gateway.preparing import fill_embedded, migrate_at_start, opened
+    from gateway.preparing import fill_embedded, migrate_at_start, opened, require
 
     async with opened(settings, graph) as stores:
         await migrate_at_start(stores, graph, settings, say, say_error)
+        await require(stores, graph, settings, [name for name in graph.store_names if name in settings.required])
         looked = await look(stores, graph, graph.store_names)
         conclude(looked, settings)
+        for name in sorted(settings.required & looked.away.keys()):  # it went away meanwhile
+            raise looked.away[name]
         await fill_embedded(stores, graph, settings, say)
     return list(looked.away)
 
@@ -64,10 +67,13 @@ async def look_at_stores(settings: Settings, graph: Graph) -> Sequence[str]:
     Indexes that are not there, of collections that are not managed, are told with the statements that make them.
     """
     from gateway.graph.looking import look
-    from gateway.preparing import looked_into, not_made
+    from gateway.preparing import embedded, looked_into, not_made, require
 
     to_be_made = {name: f"its file {path} is not there yet" for name, path in not_made(settings).items()}
     async with looked_into(settings, graph) as stores:
+        required = [name for name in graph.store_names if name in settings.required and name not in to_be_made]
+        migrated = graph.store_names if settings.migrate else embedded(stores, graph)
+        await require(stores, graph, settings, required, migrated_later=migrated)
         looked = await look(stores, graph, [name for name in graph.store_names if name not in to_be_made])
     looked.silent = to_be_made | looked.silent
     conclude(looked, settings)

@@ -172,6 +172,9 @@ def _check_across_fields(settings: Settings, origin: _Origin, graph: _Stores) ->
     if settings.page_default > settings.page_max:
         key, value = origin.find(("page_default",))
         raise ConfigError(f"{key} = {hidden(value)}: expected at most page_max, which is {settings.page_max}")
+    if settings.metrics and settings.is_production and not settings.health_token:
+        key, value = origin.find(("metrics",))
+        raise ConfigError(f"{key} = {hidden(value)}: expected health_token, too, which whoever asks for /metrics in production has to have")
     if "*" in settings.cors_origins:
         key, value = origin.find(("cors_origins",))
         if len(settings.cors_origins) > 1:
@@ -189,7 +192,8 @@ def _line(error: ErrorDetails, origin: _Origin, graph: _Stores) -> str:
     if at[0] == "stores" and len(at) > 1 and at[1] not in graph.names:
         return graph.refusal(key).message
     hint = _service_link(key) if str(value).startswith("tcp://") else ""
-    return f"{key} = {hidden(value)}: expected {_expected(at)}{hint}"
+    shown = "'***'" if at[-1] == "health_token" else hidden(value)
+    return f"{key} = {shown}: expected {_expected(at)}{hint}"
 
 
 def _expected(at: tuple[int | str, ...]) -> str:

@@ -21,6 +21,9 @@ _MOST = 1_000_000_000
 Seconds = Annotated[float, Field(gt=0, le=3_600, allow_inf_nan=False, description="seconds, more than 0 and at most 3600")]
 
 
+Startup = Literal["require", "degraded"]
+
+
 class StoreSettings(BaseModel):
     """One store. Its URL decides its kind; stores with equal URLs share a pool."""
 
@@ -28,6 +31,7 @@ class StoreSettings(BaseModel):
 
     url: Annotated[str, AfterValidator(normal_url)] = Field(default="")
     pool_size: int = Field(default=10, ge=1, le=1_000, description="a number of connections from 1 to 1000")
+    startup: Startup | None = Field(default=None, description="require or degraded")
 
 
 def _limit(default: int, what: str, *, least: int = 1, most: int = _MOST) -> Any:
@@ -55,6 +59,9 @@ class Settings(BaseSettings):
     data_dir: Annotated[Path, AfterValidator(folder)] = Field(default=Path("data"), description="a folder, or where one can be made")
     stores: dict[str, StoreSettings] = Field(default={}, description="a table of stores by name")
 
+    startup: Startup = Field(
+        default_factory=lambda data: "require" if data["environment"] == "production" else "degraded", description="require or degraded"
+    )
     migrate: bool = Field(default=False, description="true or false: whether a start migrates all stores, and not the embedded alone")
     migrate_lock_timeout_s: Seconds = 60.0
 
@@ -65,7 +72,11 @@ class Settings(BaseSettings):
     nodes_max: int = Field(default=1_000, ge=1, le=100_000, description="ids in one nodes(ids:), from 1 to 100000")
     body_limit_bytes: int = Field(default=1_048_576, ge=1_024, le=1_073_741_824, description="bytes, from 1024 to 1073741824")
     access_log: bool = Field(default=True, description="true or false: whether every request is a line in the log")
-    metrics: bool = Field(default_factory=_in_development, description="true or false: whether /metrics is served")
+    health_token: str = Field(default="", pattern=r"^[!-~]{16,512}$", description="a secret of 16 to 512 visible characters of ASCII")
+    metrics: bool = Field(
+        default_factory=lambda data: _in_development(data) or bool(data.get("health_token")),
+        description="true or false: whether /metrics is served",
+    )
     plan_cache_size: int = Field(default=1_000, ge=0, le=1_000_000, description="a number of documents from 0 to 1000000")
     plan_cache_limit_bytes: int = Field(default=16 * _MIB, ge=0, le=_MOST, description="bytes, from 0 to 1000000000")
 
@@ -143,11 +154,31 @@ class Settings(BaseSettings):
     stream_queue_max: int = _limit(64, "messages that wait for a client with a socket or a stream of events")
     stream_stalled_s: Seconds = 2.0
 
+    requests_max: int = _limit(64, "requests that are worked on at the same time")
+    requests_waiting_max: int = _limit(64, "requests that wait for their turn", least=0)
+    requests_wait_s: Seconds = 0.5
     request_deadline_s: Seconds = 10.0
     store_timeout_s: Seconds = 3.0
     store_write_timeout_s: Seconds = 5.0
     connect_timeout_s: Seconds = 2.0
 
+    # The end of the process (http/draining.py)
+    drain_delay_s: float = Field(
+        default_factory=lambda data: 5.0 if data["environment"] == "production" else 0.0,
+        ge=0,
+        le=3_600,
+        allow_inf_nan=False,
+        description="seconds, from 0 to 3600",
+    )
+    drain_s: Seconds = 20.0
+
+    # What stands before each store's pool (stores/guards.py)
+    pool_wait_s: Seconds = 1.0
+    breaker_calls: int = Field(default=20, ge=0, le=_MOST, description="a number of calls from 1 on, or 0 for no breaker")
+    breaker_share: float = Field(default=0.5, gt=0, le=1, description="a share of calls, more than 0 and at most 1")
+    breaker_window_s: Seconds = 10.0
+    breaker_open_s: Seconds = 5.0
+    retry_share: float = Field(default=0.1, ge=0, le=1, description="a share of reads, from 0 to 1")
     # What carries writes on
     relay: bool = Field(default=True, description="true or false: whether this process carries writes on to where they are replicated")
     relay_lag_max_s: Seconds = 10.0
@@ -156,6 +187,11 @@ class Settings(BaseSettings):
     def urls(self) -> dict[str, str]:
         """The URL of every store, by the store's name."""
         return {name: store.url for name, store in self.stores.items()}
+
+    @property
+    def required(self) -> frozenset[str]:
+        """The stores without which nothing is served at the start."""
+        return frozenset(name for name, store in self.stores.items() if (store.startup or self.startup) == "require")
 
     @property
     def is_production(self) -> bool:

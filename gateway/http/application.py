@@ -20,11 +20,13 @@ from gateway.errors import ConfigError, MethodNotAllowed, PageNotFound
 from gateway.graph.fields import ContextFunction
 from gateway.http import graphiql, health
 from gateway.http.cors import Cors
+from gateway.http.gate import guarded
 from gateway.http.graphql import GraphQLEndpoint
 from gateway.http.hosts import Hosts
 from gateway.http.media import GRAPHQL
 from gateway.http.middleware import EXCHANGE, Exchange, ExchangeMiddleware, read_headers
 from gateway.http.protocol import Edge
+from gateway.http.reloading import Changing
 from gateway.http.websocket import SocketEndpoint
 from gateway.observability.metrics import CONTENT_TYPE, Metrics, Reading
 from gateway.service import Service
@@ -37,7 +39,8 @@ class Application(ExchangeMiddleware):
     """The ASGI application: nothing stands between the server's connections and the endpoint at ``/graphql``, but ``around``.
 
     ``edge`` is what its server shares with it. ``around`` is middleware, outermost first, around all paths. It sees no request
-    that is refused for its head or its host; its answers, too, have the safe headers and a line in the log.
+    that is refused for its head or its host; its answers, too, have the safe headers and a line in the log. ``changing`` is what takes
+    other settings while it serves.
     """
 
     def __init__(
@@ -49,14 +52,16 @@ class Application(ExchangeMiddleware):
         direct: Mapping[str, ASGIApp],
         sockets: Mapping[str, ASGIApp],
         around: Sequence[Middleware] = (),
+        changing: Sequence[Changing] = (),
     ) -> None:
         self._handled = ExceptionMiddleware(pages, handlers)
         self._sockets = sockets
         if around:
-            super().__init__(self._wrapped(around, direct), hosts, is_whole=False)
+            super().__init__(self._wrapped(around, direct), hosts, is_whole=False, drain=edge.drain)
         else:
-            super().__init__(self._pages, hosts, direct)
+            super().__init__(self._pages, hosts, direct, drain=edge.drain)
         self.edge = edge
+        self.changing = changing
         self._lifespan = pages.lifespan_context
 
     def lifespan(self) -> AbstractAsyncContextManager[Any]:
@@ -108,16 +113,21 @@ def application(
     context: ContextFunction | None = None,
     beside: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
     readings: Callable[[], Iterable[Reading]] = tuple,
+    checkup: health.Checkup | None = None,
 ) -> Application:
     """Return the application; its lifespan opens the stores and closes them. ``first_query`` is what GraphiQL shows.
 
     ``context`` says who asks, once for each GraphQL request. ``beside`` is entered while the stores are open, ``readings`` are its metrics.
+    ``checkup`` looks at the stores for ``/health``.
 
     ``middleware`` is outermost first; that of CORS stands before it, so that a preflight asks nobody for his identity.
     ConfigError where nobody said for which hosts it is.
     """
     edge = Edge(settings)
-    endpoint = GraphQLEndpoint(service, settings, lambda: edge.unread.is_over, context, edge.clients)
+    endpoint = GraphQLEndpoint(service, settings, lambda: edge.unread.is_over, edge.gate, context, edge.clients, edge.drain)
+    # What tells an operator a lot is not for everybody who reaches a gateway in production.
+    may_tell = bool(settings.health_token) or not settings.is_production
+    known = health.Known(settings.health_token)
     pages = [] if settings.is_production else graphiql.routes(first_query)
 
     @asynccontextmanager
@@ -127,6 +137,8 @@ def application(
             async with beside():
                 yield
         finally:
+            if checkup is not None:
+                checkup.close()
             await stores.close()
 
     async def refuse(_: Request, exc: Exception) -> Response:
@@ -138,8 +150,9 @@ def application(
     router = Router(
         routes=[
             Route("/health/live", health.live),
-            Route("/health/ready", health.Ready(stores).__call__),
-            *([Route("/metrics", _metrics(service, edge, readings))] if settings.metrics else []),
+            Route("/health/ready", health.Ready(stores, edge.drain).__call__),
+            *([Route("/metrics", known(_metrics(service, stores, edge, readings)))] if settings.metrics and may_tell else []),
+            *(health.routes(checkup, edge.drain, known) if checkup is not None and may_tell else []),
             *pages,
         ],
         redirect_slashes=False,
@@ -148,12 +161,15 @@ def application(
     cors = [Middleware(Cors, settings=settings, path=GRAPHQL_PATH)] if settings.cors_origins else []
     around = [*cors, *middleware]
     hosts = Hosts(settings)
-    sockets = {GRAPHQL_PATH: SocketEndpoint(service, settings, hosts, edge.clients, context)}
-    return Application(router, {404: refuse, 405: refuse}, hosts, edge, {GRAPHQL_PATH: endpoint}, sockets, around)
+    socket = SocketEndpoint(service, settings, hosts, edge.clients, context)
+    handlers, changing = {404: refuse, 405: refuse}, (edge, endpoint, socket)
+    return Application(router, handlers, hosts, edge, {GRAPHQL_PATH: endpoint}, {GRAPHQL_PATH: socket}, around, changing)
 
 
-def _metrics(service: Service, edge: Edge, readings: Callable[[], Iterable[Reading]]) -> Callable[[Request], Awaitable[Response]]:
-    metrics = Metrics(lambda: chain(edge.readings(), edge.clients.readings(), service.readings(), readings()))
+def _metrics(
+    service: Service, stores: Stores, edge: Edge, readings: Callable[[], Iterable[Reading]]
+) -> Callable[[Request], Awaitable[Response]]:
+    metrics = Metrics(lambda: chain(edge.readings(), edge.clients.readings(), service.readings(), guarded(stores.guards), readings()))
 
     async def endpoint(_: Request) -> Response:
         return Response(metrics.text(), media_type=CONTENT_TYPE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,15 +11,20 @@ from typing import Protocol
 from gateway.config import Settings
 from gateway.deadlines import Deadlines
 from gateway.errors import Overloaded
+from gateway.http.draining import ending
 from gateway.observability.metrics import Reading
 
 
 class Client(Protocol):
-    """One of them. ``leave`` has it told that all its operations are complete, and ends it."""
+    """One of them. ``leave`` has it told that all its operations are complete, once they have their answers, and ends it; ``cut`` has
+    it told that those without an answer get none. ``task`` is the one that serves it, as soon as there is one."""
 
     kind: str
+    task: asyncio.Task[None] | None
 
     def leave(self) -> None: ...
+
+    def cut(self) -> None: ...
 
 
 class Clients:
@@ -38,10 +44,13 @@ class Clients:
     def refusal(self) -> Overloaded | None:
         """Why there is no place for one more; None where there is."""
         if self.is_ending:
-            return Overloaded("The gateway is ending; try again.")
+            return ending()
         if len(self._open) >= self._most:
             return Overloaded("Too many sockets and streams are open; try again later (setting streams_max).", setting="streams_max")
         return None
+
+    def change(self, settings: Settings) -> None:
+        self._most = settings.streams_max
 
     def add(self, client: Client) -> None:
         self._open.add(client)
@@ -62,6 +71,12 @@ class Clients:
         self.is_ending = True
         for client in list(self._open):
             client.leave()
+
+    def cut(self) -> set[asyncio.Task[None]]:
+        """Have all of them leave without waiting for answers; return the tasks that see to it."""
+        for client in list(self._open):
+            client.cut()
+        return {client.task for client in self._open if client.task is not None}
 
     def readings(self) -> Iterator[Reading]:
         for kind in ("socket", "events"):

@@ -33,6 +33,8 @@ from gateway.errors import (
 from gateway.graph.fields import ContextFunction
 from gateway.http import requests, statuses
 from gateway.http.clients import Clients
+from gateway.http.draining import Drain, ending
+from gateway.http.gate import Gate
 from gateway.http.identity import values_of
 from gateway.http.media import EVENTS, GRAPHQL, JSON, accepted, accepts_events, is_json
 from gateway.http.middleware import EXCHANGE, Exchange
@@ -67,13 +69,17 @@ class GraphQLEndpoint:
         service: Service,
         settings: Settings,
         is_over: Callable[[], bool],
+        gate: Gate,
         context: ContextFunction | None,
         clients: Clients,
+        drain: Drain,
     ) -> None:
         self.service = self._service = service
         self.settings = settings
         self._events = EventStreams(self, clients)
+        self._gate = gate
         self._context = context
+        self._drain = drain
         self._is_over = is_over  # whether answers that are not taken hold too much memory
         self._settings = settings
         self._statuses = statuses.BY_NAME[settings.http_statuses]
@@ -86,6 +92,11 @@ class GraphQLEndpoint:
         self._body_timeout_s = settings.body_timeout_s
         self._deadline_s = settings.request_deadline_s
         self._allow = (b"allow", b"GET, POST" if settings.get else b"POST")
+
+    def change(self, settings: Settings) -> None:
+        """Have other settings from now on, of those that can change (``reloading.py``)."""
+        self.settings = self._settings = settings
+        self._deadline_s = settings.request_deadline_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange: Exchange = scope[EXCHANGE]
@@ -120,6 +131,10 @@ class GraphQLEndpoint:
             response = cast("Response", answered)
         except ClientGoneError:
             return
+        except asyncio.CancelledError:
+            if not self._drain.takes_back():
+                raise
+            response = self._service.refuse(ending(), written)
         except TimeoutError:
             response = self._service.refuse(DeadlineExceeded(deadline_s) if request else self._late(deadline_s), written)
         except GatewayError as exc:
@@ -290,7 +305,11 @@ class GraphQLEndpoint:
         *,
         takes_events: bool,
     ) -> Response | AsyncGenerator[Response, None]:
-        """Return the service's answer; ClientGoneError when the client leaves while it is made."""
+        """Return the service's answer, once it is its turn; ClientGoneError when the client leaves while it is made."""
+        if not self._gate.enters():
+            begun = monotonic()
+            await self._gate.enter()
+            deadline_s -= monotonic() - begun
         watch = _Watch(receive, self._deadlines)
         answer: Any = self._service.answer
         if takes_events:
@@ -310,6 +329,7 @@ class GraphQLEndpoint:
                 raise ClientGoneError from None
             raise
         finally:
+            self._gate.leave()
             watch.stop()
 
 

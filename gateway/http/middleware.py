@@ -3,6 +3,7 @@ raised."""
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import re
@@ -14,6 +15,7 @@ import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.errors import GatewayError, HostNotAllowed
+from gateway.http.draining import Drain, ending
 from gateway.http.hosts import Hosts
 from gateway.http.media import GRAPHQL
 from gateway.observability import logs
@@ -30,6 +32,7 @@ SAFE_HEADERS = (
 )
 _NO_CONTENT = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 _ALWAYS = b"".join(b"%b: %b\r\n" % header for header in (*SAFE_HEADERS, _NO_CONTENT))
+_PROBES = ("/health/live", "/health/ready")
 _RETRY_AFTER = (b"retry-after", b"1")
 
 Write = Callable[[int, bytes, bytes], bool]  # status, header lines, body; False where it cannot be
@@ -80,9 +83,18 @@ class ExchangeMiddleware:
     PERF: Starlette's router and its exception handler cost 20 µs, more than all the rest of us (python -m tests.gateway.http.cost).
     """
 
-    def __init__(self, app: ASGIApp, hosts: Hosts, direct: Mapping[str, ASGIApp] | None = None, *, is_whole: bool = True) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        hosts: Hosts,
+        direct: Mapping[str, ASGIApp] | None = None,
+        *,
+        is_whole: bool = True,
+        drain: Drain | None = None,
+    ) -> None:
         self.app = app
         self.hosts = hosts
+        self._drain = drain
         self.direct = direct or {}
         self._is_whole = is_whole
 
@@ -119,6 +131,11 @@ class ExchangeMiddleware:
             else:
                 exchange.is_quiet = False
                 await _send_error(refusal.http_status, refusal.message, refusal.extensions, send_with_headers)
+        except asyncio.CancelledError:
+            if exchange.status or self._drain is None or not self._drain.takes_back():
+                raise
+            error = ending()
+            await _send_error(error.http_status, error.message, error.extensions, send_with_headers)
         except Exception as exc:
             logs.unexpected(exchange.request_id, exc)
             if exchange.status:  # Too late for another answer: the server closes the connection.
@@ -133,7 +150,7 @@ class ExchangeMiddleware:
 
     def _check_host(self, scope: Scope, host: bytes | None) -> GatewayError | None:
         # Probes come under whatever name or address the machine has, and old ones without any.
-        if scope["path"].startswith("/health/"):
+        if scope["path"] in _PROBES:
             if host is None and scope.get("http_version") == "1.0":
                 return None
             refusal = self.hosts.refusal(host)

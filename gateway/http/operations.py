@@ -11,7 +11,8 @@ from typing import Any, Protocol
 import orjson
 
 from gateway.deadlines import Deadlines
-from gateway.errors import DeadlineExceeded, GatewayError, SlowReader
+from gateway.errors import DeadlineExceeded, GatewayError, Overloaded, SlowReader
+from gateway.http.draining import ending
 from gateway.observability import logs
 from gateway.service import GRACE_S, Request, Response, Service
 
@@ -41,6 +42,8 @@ class Operations:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._streaming: set[str] = set()
         self._ending: set[asyncio.Task[None]] = set()
+        self._unanswered: set[asyncio.Task[None]] = set()
+        self._is_cut = False
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -76,6 +79,12 @@ class Operations:
         waiting = [task for its, task in self._tasks.items() if its not in self._streaming]
         await asyncio.gather(*waiting, return_exceptions=True)
 
+    def cut(self) -> None:
+        """End all that the service has not answered; each is told so."""
+        self._is_cut = True
+        for task in self._unanswered:
+            task.cancel()
+
     async def end(self) -> None:
         """End all, and return once nothing of them is left."""
         for its in self.ids:
@@ -98,13 +107,27 @@ class Operations:
     async def _answer(self, its: str, request: Request, values: Mapping[str, Any], request_id: str) -> None:
         deadline_s = self._deadline_s
         written: list[str] = []
+        task = asyncio.current_task()
+        assert task is not None
+        self._unanswered.add(task)
         try:
+            if self._is_cut:
+                raise ending()
             with self._deadlines.within(deadline_s + GRACE_S):
                 answered = await self._service.subscribe(
                     request, request_id=request_id, deadline_s=deadline_s, values=values, started=monotonic(), written=written
                 )
         except TimeoutError:
             answered = self._service.refuse(DeadlineExceeded(deadline_s), written)
+        except Overloaded as error:
+            answered = self._service.refuse(error)
+        except asyncio.CancelledError:
+            if not self._is_cut or its not in self._tasks:
+                raise
+            task.uncancel()
+            answered = self._service.refuse(ending(), written)
+        finally:
+            self._unanswered.discard(task)
         await self._tell(its, answered)
 
     async def _tell(self, its: str, answered: Response | AsyncGenerator[Response, None]) -> None:

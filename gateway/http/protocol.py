@@ -19,10 +19,13 @@ from uvicorn.server import ServerState
 
 from gateway.config import Settings
 from gateway.deadlines import Alarm, Deadlines
-from gateway.errors import BadHttp, GatewayError, HeadersTooLarge, Overloaded, RequestTimeout, UriTooLong
+from gateway.errors import BadHttp, GatewayError, HeadersTooLarge, Overloaded, RequestTimeout
 from gateway.http.clients import Clients
 from gateway.http.cycle import Cycle
+from gateway.http.draining import Drain, ending
 from gateway.http.frames import Socket, SocketLimits, socket_scope
+from gateway.http.gate import Gate
+from gateway.http.heads import headers_too_large, url_too_long
 from gateway.http.media import GRAPHQL
 from gateway.http.middleware import REFUSAL, SAFE_HEADERS, request_id
 from gateway.http.unread import Reader, Unread
@@ -45,7 +48,9 @@ class Edge:
         self.settings = settings
         self.deadlines = Deadlines()
         self.unread = Unread(timeout_s=settings.unread_timeout_s, limit_bytes=settings.unread_limit_bytes)
+        self.gate = Gate(settings.requests_max, settings.requests_waiting_max, settings.requests_wait_s)
         self.clients = Clients(settings)
+        self.drain = Drain(settings)
         self.socket_limits = SocketLimits(
             message_limit_bytes=settings.socket_message_limit_bytes,
             messages_per_s=settings.socket_messages_per_s,
@@ -59,8 +64,16 @@ class Edge:
         self.head_limit_bytes = settings.url_limit_bytes + settings.header_limit_bytes
         self.message_limit_bytes = BODY_LIMITS * settings.body_limit_bytes + self.head_limit_bytes
 
+    def change(self, settings: Settings) -> None:
+        """Have other settings from now on, of those that can change (``reloading.py``)."""
+        self.settings = settings
+        self.gate.change(settings.requests_max, settings.requests_waiting_max, settings.requests_wait_s)
+        self.clients.change(settings)
+        self.drain.change(settings)
+
     def readings(self) -> Iterator[Reading]:
         yield from self.unread.readings()
+        yield from self.gate.readings()
 
 
 class Protocol(HttpToolsProtocol):
@@ -83,6 +96,7 @@ class Protocol(HttpToolsProtocol):
         self._alarm: Alarm | None = None
         self._reader: Reader | None = None
         self._active: RequestResponseCycle | None = None  # the request that the application works on
+        self._last: RequestResponseCycle | None = None  # behind whose answer the connection is closed, as the process ends
         self._is_deaf = False  # closed once what was asked before is answered
 
     # ------------------------------------------------------------------------------------------------------ transport
@@ -134,6 +148,23 @@ class Protocol(HttpToolsProtocol):
         elif self.cycle is None or self.cycle.response_complete:  # Empty lines alone, which the parser passes over.
             self._expect_head()
 
+    def drain(self) -> None:
+        """Have the connection closed behind the answer to the newest request, as the process ends."""
+        newest = self.cycle
+        if newest is None or newest.response_complete or not newest.keep_alive:
+            return
+        if self._last is not None and not self._last.response_started:
+            self._last.keep_alive = True
+        self._last = newest
+        newest.keep_alive = False
+
+    def shutdown(self) -> None:
+        """Close the connection, behind what it was asked. A request that has begun to come is waited for."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.drain()
+        elif self._part == _BETWEEN:
+            self.transport.close()
+
     def pause_writing(self) -> None:
         super().pause_writing()
         self._watch()
@@ -171,10 +202,13 @@ class Protocol(HttpToolsProtocol):
         if self._alarm is not None:
             self._disarm()
         edge = self._edge
+        if edge.drain.is_draining:
+            self.drain()
         if (
             self._bytes > edge.plain_bytes
             or len(self.headers) > edge.headers_max
             or edge.unread.is_over
+            or edge.drain.is_cut
             or self.scope["http_version"] != "1.1"
         ):
             refusal = self._refusal()
@@ -196,6 +230,8 @@ class Protocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         if self.pipeline:
             self._active = self.pipeline[-1][0]
+            if self._edge.drain.is_cut:
+                self._active.scope[REFUSAL] = ending()  # type: ignore[literal-required]
         super().on_response_complete()
         if self.transport.is_closing():
             self._watch()
@@ -207,7 +243,7 @@ class Protocol(HttpToolsProtocol):
         if self.scope["http_version"] not in ("1.1", "1.0"):
             return BadHttp("The request's version of HTTP is none of 1.0 and 1.1.")
         if (size := len(self.url)) > settings.url_limit_bytes:
-            return _url_too_long(settings, size)
+            return url_too_long(settings, size)
         if (count := len(self.headers)) > settings.headers_max:
             return HeadersTooLarge(
                 f"The request has more than {settings.headers_max} headers (setting headers_max).",
@@ -216,7 +252,9 @@ class Protocol(HttpToolsProtocol):
                 setting="headers_max",
             )
         if (size := self._header_bytes()) > settings.header_limit_bytes:
-            return _headers_too_large(settings, size)
+            return headers_too_large(settings, size)
+        if self._edge.drain.is_cut:
+            return ending()
         if self._edge.unread.is_over and not self.url.startswith(b"/health/"):
             return Overloaded("Too many answers wait to be read by their clients; try again later (setting unread_limit_bytes).")
         return None
@@ -230,9 +268,9 @@ class Protocol(HttpToolsProtocol):
         if self._bytes <= self._edge.plain_bytes:
             return
         if len(self.url) > settings.url_limit_bytes:
-            self._refuse(_url_too_long(settings, None))
+            self._refuse(url_too_long(settings, None))
         elif self._header_bytes() > settings.header_limit_bytes or self._whole_bytes > self._edge.head_limit_bytes:
-            self._refuse(_headers_too_large(settings, None))
+            self._refuse(headers_too_large(settings, None))
 
     def _expect_head(self) -> None:
         if self._alarm is None and not self.transport.is_closing():
@@ -360,16 +398,3 @@ class Protocol(HttpToolsProtocol):
         self._watch()
         self._bytes = 0
         self._alarm = self._edge.deadlines.alarm(LINGER_S, self.transport.close)
-
-
-def _url_too_long(settings: Settings, size: int | None) -> UriTooLong:
-    limit = settings.url_limit_bytes
-    known = {} if size is None else {"actual": size}
-    return UriTooLong(f"The URL has more than {limit} bytes (setting url_limit_bytes).", limit=limit, **known, setting="url_limit_bytes")
-
-
-def _headers_too_large(settings: Settings, size: int | None) -> HeadersTooLarge:
-    limit = settings.header_limit_bytes
-    known = {} if size is None else {"actual": size}
-    message = f"The request's headers have more than {limit} bytes (setting header_limit_bytes)."
-    return HeadersTooLarge(message, limit=limit, **known, setting="header_limit_bytes")

@@ -5,22 +5,37 @@ from __future__ import annotations
 import asyncio
 import errno
 import gc
+import logging
+import os
 import signal
 import socket
+import sys
+import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
+from math import inf
 from types import FrameType
-from typing import cast
+from typing import NoReturn, cast
 
 import uvicorn
 
 from gateway.config import Settings
 from gateway.errors import ConfigError
 from gateway.http.application import Application
+from gateway.http.draining import Drain
 from gateway.http.protocol import Protocol
+from gateway.http.reloading import reload
 
 BACKLOG = 2_048
-DRAIN_S = 20  # what requests in flight have when the process is told to end
+LOOKED_EVERY_S = 0.02
+SETTLED_S = 0.1  # for what was sent over connections that are taken already
+CUT_S = 1.0  # for the answers to what was cancelled
+FLUSHED_S = 0.1  # for clients to take them
+LATE_S = 0.2  # how much later than it should the process ends in the middle of what it does
+
+_log = logging.getLogger("gateway.http")
 
 
 def bind(settings: Settings) -> socket.socket:
@@ -52,15 +67,25 @@ def address(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def run(app: Application, settings: Settings, listener: socket.socket | None = None, *, on_ready: Callable[[], None] | None = None) -> None:
-    """Serve until SIGTERM or SIGINT; requests in flight are finished first, and the process ends with 0.
+def run(
+    app: Application,
+    settings: Settings,
+    listener: socket.socket | None = None,
+    *,
+    on_ready: Callable[[], None] | None = None,
+    read: Callable[[], Settings] | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT; requests in flight are finished first, and the process ends with 0 (``draining.py``).
 
-    ``on_ready`` is called once connections are taken.
+    ``on_ready`` is called once connections are taken. ``read`` reads the settings again, at SIGHUP (``reloading.py``).
     """
-    # uvicorn raises the signal again once it has shut down; it then finds this, which ends the process in good order.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
-    _Server(app, on_ready).run(sockets=[listener or bind(settings)])
+    server = _Server(app, on_ready)
+    if read is not None and hasattr(signal, "SIGHUP"):  # Windows has none
+        signal.signal(signal.SIGHUP, lambda *_: server.reload_soon())
+        server.read = read
+    server.run(sockets=[listener or bind(settings)])
 
 
 def configured(app: Application) -> uvicorn.Config:
@@ -77,7 +102,6 @@ def configured(app: Application) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,
         backlog=BACKLOG,
-        timeout_graceful_shutdown=DRAIN_S,
     )
 
 
@@ -85,6 +109,11 @@ class _Server(uvicorn.Server):
     def __init__(self, app: Application, on_ready: Callable[[], None] | None) -> None:
         super().__init__(configured(app))
         self._app = app
+        self._drain = app.edge.drain
+        self._is_ending = False
+        self._settings = app.edge.settings
+        self._is_to_reload = False
+        self.read: Callable[[], Settings] | None = None
         self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -93,9 +122,77 @@ class _Server(uvicorn.Server):
         if self.started and self._on_ready is not None:
             self._on_ready()
 
+    def reload_soon(self) -> None:
+        self._is_to_reload = True
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a handler of signals
+        drain = self._drain
+        if drain.is_draining:
+            drain.hurry()
+        drain.begin()
+        self.should_exit = drain.is_hurried or not self.started
+
+    async def on_tick(self, counter: int) -> bool:
+        ends = await super().on_tick(counter)
+        if not self._drain.is_draining:
+            if self._is_to_reload and self.read is not None:
+                self._is_to_reload = False
+                self._settings = reload(self._settings, self.read, self._app.changing)
+            return ends
+        self._begin()
+        return ends or self._drain.is_closing
+
+    def _begin(self) -> None:
+        if self._is_ending:
+            return
+        self._is_ending = True
+        threading.Thread(target=_leave_late, args=(self._drain,), name="gateway-end", daemon=True).start()
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, Protocol):  # a socket is told by the clients' own way to end
+                connection.drain()
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more connections, have what runs end or be cut, and close the stores: in time, or not to its end."""
+        drain = self._drain
+        drain.begin()
+        self._begin()
+        for listener in (*self.servers, *(sockets or ())):
+            listener.close()
+        await self._until(lambda: False, time.monotonic() + SETTLED_S)
         self._app.edge.clients.end()
-        await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        if not await self._until(self._is_quiet, time.monotonic() + drain.drain_s):
+            await self._cut()
+        closing = asyncio.ensure_future(self.lifespan.shutdown())
+        if not await self._until(closing.done, inf, is_hurried=True):
+            _log.warning("ended before all stores were closed")
+            _leave()
+
+    async def _cut(self) -> None:
+        drain = self._drain
+        drain.is_cut = True
+        spared = self._app.edge.clients.cut()
+        tasks = self.server_state.tasks - spared
+        if tasks:
+            _log.warning("%d %s cut, to end", len(tasks), "request was" if len(tasks) == 1 else "requests were")
+        for task in tasks:
+            task.cancel()
+        await self._until(lambda: not self.server_state.tasks, time.monotonic() + CUT_S, is_hurried=True)
+        for connection in list(self.server_state.connections):
+            connection.transport.close()
+        await self._until(self._is_quiet, time.monotonic() + FLUSHED_S, is_hurried=True)
+
+    def _is_quiet(self) -> bool:
+        return not self.server_state.connections and not self.server_state.tasks
+
+    async def _until(self, holds: Callable[[], bool], at: float, *, is_hurried: bool = False) -> bool:
+        """Return whether something holds, as soon as it does, or when its time is up: at a second signal, but for what is hurried."""
+        while not holds():
+            if time.monotonic() >= min(at, self._drain.ends_at) or (self._drain.is_hurried and not is_hurried):
+                return False
+            await asyncio.sleep(LOOKED_EVERY_S)
+        return True
 
 
 def settle() -> None:
@@ -109,6 +206,20 @@ def settle() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 200)
+
+
+def _leave_late(drain: Drain) -> None:
+    """End the process when its time is up, whatever its loop and its threads wait for. Runs in a thread of its own."""
+    while (left := drain.ends_at + LATE_S - time.monotonic()) > 0:
+        time.sleep(min(left, LOOKED_EVERY_S))
+    _leave()
+
+
+def _leave() -> NoReturn:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(0)
 
 
 def _end(_: int, __: FrameType | None) -> None:

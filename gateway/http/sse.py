@@ -187,10 +187,12 @@ class _Stream:
         self._ended: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         self.operations = Operations(endpoint.service, settings.request_deadline_s, self._deadlines, self)
         self.is_open = False
+        self.task: asyncio.Task[None] | None = None
 
     async def run(self, exchange: Exchange, receive: Receive, send: Send) -> None:
         """Send what there is until the stream ends. The answer is complete then, if the client is still there."""
         self.is_open = True
+        self.task = asyncio.current_task()
         tasks = [asyncio.ensure_future(self._watch(receive)), asyncio.ensure_future(self._write(send))]
         heartbeat = self._deadlines.alarm(self._ping_s, self._beat)
         self._heartbeat = heartbeat
@@ -225,6 +227,10 @@ class _Stream:
             await send({"type": "http.response.body", "body": b""})
 
     def leave(self) -> None:
+        self._end(GOING_AWAY)
+
+    def cut(self) -> None:
+        self.operations.cut()
         self._end(GOING_AWAY)
 
     def stop(self, its: str) -> None:

@@ -48,6 +48,10 @@ class SocketEndpoint:
         self.context = context
         self._hosts = hosts
 
+    def change(self, settings: Settings) -> None:
+        """Have other settings from now on, of those that can change (``reloading.py``)."""
+        self.settings = settings
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = perf_counter()
         headers = read_headers(scope)
@@ -150,8 +154,10 @@ class _Client:
         self._ended: asyncio.Future[Close | None] = asyncio.get_running_loop().create_future()
         self._greeting: asyncio.Task[None] | None = None
         self._count = 0
+        self.task: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
+        self.task = asyncio.current_task()
         late = self._deadlines.alarm(self._endpoint.settings.socket_init_timeout_s, self._init_is_late)
         tasks = [asyncio.ensure_future(self._read()), asyncio.ensure_future(self._write())]
         close: Close | None = None
@@ -176,6 +182,10 @@ class _Client:
 
     def leave(self) -> None:
         self._end(Close(conversation.GOING_AWAY, "Going away"))
+
+    def cut(self) -> None:
+        self._operations.cut()
+        self.leave()
 
     def _end(self, close: Close | None) -> None:
         if not self._ended.done():

@@ -34,10 +34,15 @@ def configure(environment: str, stream: TextIO | None = None, *, access_log: boo
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("gateway").setLevel(logging.INFO if environment == "production" else logging.DEBUG)
-    _access.disabled = not access_log
+    write_access(access_log)
     logging.captureWarnings(True)
     # What our lines do not show need not be looked up for each of them.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+
+
+def write_access(is_written: bool) -> None:
+    """Have a line for every request, or none."""
+    _access.disabled = not is_written
 
 
 def access(request_id: str, method: str, path: str, status: int, seconds: float, operation: str | None, *, quiet: bool) -> None:

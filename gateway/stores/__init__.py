@@ -16,6 +16,7 @@ from gateway.errors import AbilityMissing, ConfigError, WrongValue
 from gateway.stores.base import A, Collection, Request, Store, Transaction
 from gateway.stores.described import Describes, Description
 from gateway.stores.funnel import Funnel, Layer, StoreCall, StoresByName
+from gateway.stores.guards import Guard, Protection
 from gateway.stores.kinds import Kind, kind_named, kind_of, scheme_of, schemes
 from gateway.stores.migrating import GRAPH, LOCK_TIMEOUT_S, Migrates, Owner
 from gateway.stores.unchecked import Look
@@ -63,10 +64,11 @@ class Stores:
         timeout_s: float = READ_TIMEOUT_S,
         write_timeout_s: float = WRITE_TIMEOUT_S,
         layers: Sequence[Layer] = (),
+        protection: Protection | None = None,
     ) -> None:
         self._stores = StoresByName(stores)
         self.timeout_s = timeout_s
-        self.funnel = Funnel(self._stores, layers, timeout_s=timeout_s, write_timeout_s=write_timeout_s)
+        self.funnel = Funnel(self._stores, layers, timeout_s=timeout_s, write_timeout_s=write_timeout_s, protection=protection)
 
     @classmethod
     def connect(
@@ -79,6 +81,7 @@ class Stores:
         pool_sizes: Mapping[str, int | None] | None = None,
         layers: Sequence[Layer] = (),
         read_only: Container[str] = (),
+        protection: Protection | None = None,
     ) -> Self:
         """Return the stores of ``urls`` (name to URL), not open yet; ``read_only`` are those in which nothing is written.
 
@@ -99,7 +102,7 @@ class Stores:
                     is_read_only=all(other in read_only for other, its in urls.items() if its == url),
                 )
             stores[name] = found
-        return cls(stores, timeout_s=timeout_s, write_timeout_s=write_timeout_s, layers=layers)
+        return cls(stores, timeout_s=timeout_s, write_timeout_s=write_timeout_s, layers=layers, protection=protection)
 
     def __getitem__(self, name: str) -> Store:
         return self._stores[name]
@@ -111,6 +114,11 @@ class Stores:
     @property
     def calls(self) -> Counter[str]:
         return self.funnel.calls
+
+    @property
+    def guards(self) -> Mapping[str, Guard]:
+        """What stands before the pool of each store, by the store's name."""
+        return self.funnel.guards
 
     @property
     def wrong_values(self) -> Counter[tuple[str, str, str]]:

@@ -30,11 +30,13 @@ from gateway.stores.requests import (
     Claim,
     Compare,
     Delete,
+    Ends,
     Fetch,
     Get,
     Groups,
     Insert,
     Interval,
+    Joins,
     Lock,
     Match,
     Measure,
@@ -84,6 +86,7 @@ __all__ = [
     "Column",
     "Compare",
     "Delete",
+    "Ends",
     "Fetch",
     "Get",
     "Groups",
@@ -91,6 +94,7 @@ __all__ = [
     "Index",
     "Insert",
     "Interval",
+    "Joins",
     "Key",
     "Lock",
     "Match",
@@ -144,7 +148,8 @@ class Handlers(dict[type[Request[Any]], Callable[[Any], Coroutine[Any, Any, Any]
 
 
 class Store(Protocol):
-    """One open connection pool to one database. Keys in one call are unique and at most KEYS_PER_CALL (pairs: PAIRS_PER_CALL).
+    """One open connection pool to one database. A store whose calls each take a connection of so many has their number as ``places``; one
+    without it takes any number of calls at once. Keys in one call are unique and at most KEYS_PER_CALL (pairs: PAIRS_PER_CALL).
 
     The caller (``gateway/stores/funnel.py``) makes keys unique, splits, limits time, counts and names the store in errors. A store
     translates its driver's exceptions to ``StoreUnavailable`` or ``StoreTimeout``, once, ``from`` the cause.

@@ -1,9 +1,12 @@
 """The one way to a store: layers, composed once at the start, that every request of every kind goes through.
 
-    trace -> the layers that were given -> wait -> refuse -> filter and split -> count and limit -> store.answer(request)
+    trace -> the layers that were given -> wait -> refuse -> filter and split -> guard -> count and limit -> store.answer(request)
 
 ``wait`` is there only while a store has not been checked, as it was away at the start (``unchecked.py``), ``refuse`` only where a store's
 kind declares that it cannot do everything (``kinds.py``).
+
+``guard`` has a place in the store's pool for each call, lets none through to a store that does not answer, and asks once more where a read
+met a connection that was lost (``guards.py``).
 
 What a store that enforces no types answers is held to them (``values.py``), before anybody else sees it.
 
@@ -24,6 +27,7 @@ from typing import Any, Protocol, TypeVar
 from gateway.deadlines import Deadlines
 from gateway.errors import AbilityMissing, Conflict, Contended, GatewayError, StoreTimeout, StoreUnavailable, WrongValue
 from gateway.stores.base import Request, Store, Transaction, statements
+from gateway.stores.guards import Guard, Protection, guards_of
 from gateway.stores.kinds import Kind, kind_named, listed
 from gateway.stores.requests import ABILITIES, Ability
 from gateway.stores.unchecked import Look, Unchecked
@@ -63,6 +67,7 @@ class Caller(Protocol):
         ...
 
 
+Answers = Callable[[Request[Any]], Awaitable[Any]]
 Next = Callable[[Request[Any], Any], Awaitable[Any]]  # a request, a Caller
 Layer = Callable[[Request[Any], Any, Next], Awaitable[Any]]
 
@@ -81,8 +86,17 @@ class Funnel:
     and column: what was read twice is counted twice. It has at most an entry for each declared column.
     """
 
-    def __init__(self, stores: StoresByName, layers: Sequence[Layer], *, timeout_s: float, write_timeout_s: float) -> None:
+    def __init__(
+        self,
+        stores: StoresByName,
+        layers: Sequence[Layer],
+        *,
+        timeout_s: float,
+        write_timeout_s: float,
+        protection: Protection | None = None,
+    ) -> None:
         self._stores = stores
+        self.guards = guards_of(stores, protection or Protection())
         self.timeout_s = timeout_s
         self.write_timeout_s = write_timeout_s
         self._deadlines = Deadlines()
@@ -169,24 +183,57 @@ class Funnel:
 
         return split
 
-    async def _call(self, request: Request[Any], caller: Caller) -> Any:
+    async def _call(self, request: Request[Any], caller: Caller, *, is_again: bool = False) -> Any:
         """Return the store's own answer, within the time there is; what it raises bears the name that was asked. It is counted."""
         name = request.store
-        self.calls[f"{name}.{request.about}"] += 1
         store = self._stores[name]
-        if request.is_write:
-            answers = (caller.within or store).answer
-            seconds = caller.seconds(self.write_timeout_s)
+        if not request.is_write:
+            limit, answers = self.timeout_s, store.answer
+        elif caller.within is None:
+            limit, answers = self.write_timeout_s, store.answer
+        else:  # which has its connection already
+            self.calls[f"{name}.{request.about}"] += 1
+            answer = await self._answered(name, request, caller.within.answer, caller.seconds(self.write_timeout_s))
+            return self._checked(name, store, request, answer, caller)
+        guard = self.guards[name]
+        if not guard.enters():
+            await guard.enter(name, caller.seconds(limit))
+        self.calls[f"{name}.{request.about}"] += 1
+        try:
+            seconds = caller.seconds(limit)
+            answer = await self._answered(name, request, answers, seconds)
+        except StoreUnavailable as error:
+            guard.leave(failed=True)
+            if is_again or request.is_write or not guard.may_retry(error):
+                raise
+        except StoreTimeout:
+            if seconds == limit:
+                guard.leave(failed=True)
+            else:  # its caller had less time than a store may take
+                guard.leave_unjudged()
+            raise
+        except GatewayError:
+            guard.leave(failed=False)
+            raise
+        except BaseException:
+            guard.leave_unjudged()
+            raise
         else:
-            answers = store.answer
-            seconds = caller.seconds(self.timeout_s)
+            guard.leave(failed=False)
+            return self._checked(name, store, request, answer, caller)
+        await asyncio.sleep(min(guard.pause_s(), caller.seconds(limit)))
+        return await self._call(request, caller, is_again=True)
+
+    async def _answered(self, name: str, request: Request[Any], answers: Answers, seconds: float) -> Any:
         try:
             with self._deadlines.within(seconds):
-                answer = await answers(request)
+                return await answers(request)
         except Exception as exc:
             if _is_as_asked(exc, name):
                 raise
             raise _named(exc, name, seconds) from _cause(exc)
+
+    def _checked(self, name: str, store: Store, request: Request[Any], answer: Any, caller: Caller) -> Any:
         if store.enforces_types:
             return answer
         checks = request.checks
@@ -196,6 +243,13 @@ class Funnel:
         replaced = request.with_rows(answer, checks.replacing(f"{name}.{request.about}", caller.found_wrong, counts))
         self.wrong_values.update({(name, request.about, column): count for column, count in counts.items()})
         return replaced
+
+    async def place(self, name: str, seconds: float) -> Guard:
+        """Take a place in the pool of a store, for a transaction; whoever has it leaves its guard afterwards."""
+        guard = self.guards[name]
+        if not guard.enters():
+            await guard.enter(name, seconds)
+        return guard
 
     async def within(self, name: str, seconds: float, call: Callable[[], Awaitable[T]]) -> T:
         """Return what a call to the store ``name`` that is no request gives, awaited as one that is."""

@@ -32,6 +32,10 @@ class Lease(Protocol):
 
     async def release(self, holder: str) -> None: ...
 
+    async def is_held(self) -> bool:
+        """Return whether somebody holds it, and his time is not up. Changes nothing."""
+        ...
+
 
 @asynccontextmanager
 async def held(lease: Lease, store: str, timeout_s: float) -> AsyncIterator[Callable[[], Awaitable[None]]]:

@@ -93,6 +93,15 @@ class Reverts(Protocol):
         ...
 
 
+@runtime_checkable
+class TellsLock(Protocol):
+    """A store that can say whether its migrations are locked."""
+
+    async def is_locked(self) -> bool | None:
+        """Return whether somebody migrates at this moment; None where nobody can say. Changes nothing."""
+        ...
+
+
 def is_ours(name: str) -> bool:
     """Return whether something in a database is a history's, or a lock."""
     return name.startswith(OURS)

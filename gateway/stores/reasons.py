@@ -28,6 +28,7 @@ class Reason(StrEnum):
     STARTING = "starting"
     NO_FILE = "no file"
     LOST = "lost"
+    BREAKER = "breaker open"
 
     @property
     def told(self) -> str:
@@ -50,6 +51,7 @@ _TOLD = {
     Reason.STARTING: "it is starting, or shutting down",
     Reason.NO_FILE: "its file cannot be opened",
     Reason.LOST: "the connection was lost",
+    Reason.BREAKER: "it failed too often lately, and is asked again in some seconds",
 }
 
 # What errors of an operating system are, whatever driver they came through.

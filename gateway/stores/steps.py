@@ -230,5 +230,8 @@ class MigratesBySteps(ABC):
     async def state(self, name: str, collections: Sequence[Collection], scripts: Path | None, *, owner: Owner = GRAPH) -> State:
         return await self._migrations().state(name, collections, scripts, owner)
 
+    async def is_locked(self) -> bool | None:
+        return await self._migrations().ledger.lease.is_held()
+
     async def drafted(self, name: str, collections: Sequence[Collection], scripts: Path, text: str) -> list[Script]:
         return await self._migrations().drafted(name, collections, scripts, text)

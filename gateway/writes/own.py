@@ -86,11 +86,18 @@ async def transaction(stores: Stores, name: str) -> AsyncIterator[Own]:
     store = stores[name]
     if not isinstance(store, Transacts):
         raise AbilityMissing("a transaction", store=name, kind=store.kind, needs="transact")
-    opened, timeout_s = store.transaction(), stores.funnel.write_timeout_s
-    asked = await stores.funnel.within(name, timeout_s, opened.__aenter__)
+    timeout_s = stores.funnel.write_timeout_s
+    guard = await stores.funnel.place(name, timeout_s)
     try:
-        yield Own(stores, asked)
+        opened = store.transaction()
+        asked = await stores.funnel.within(name, timeout_s, opened.__aenter__)
+        try:
+            yield Own(stores, asked)
+        except BaseException as error:
+            await opened.__aexit__(type(error), error, error.__traceback__)
+            raise
+        await stores.funnel.within(name, timeout_s, partial(opened.__aexit__, None, None, None))
     except BaseException as error:
-        await opened.__aexit__(type(error), error, error.__traceback__)
+        guard.leave_after(error)
         raise
-    await stores.funnel.within(name, timeout_s, partial(opened.__aexit__, None, None, None))
+    guard.leave_after(None)

@@ -34,6 +34,7 @@ from gateway.stores.base import (
     Value,
     Within,
 )
+from gateway.stores.guards import Guard
 from gateway.stores.migrating import is_ours
 from gateway.stores.types import split_key
 from gateway.writes import rows
@@ -82,6 +83,7 @@ class Transaction:
         self._is_open = False
         self._turn = asyncio.Lock()
         self._opened: AbstractAsyncContextManager[Any] | None = None
+        self._guard: Guard | None = None
 
     # ------------------------------------------------------------------------------------------------------ for authors
 
@@ -221,7 +223,13 @@ class Transaction:
             raise AbilityMissing("a transaction", store=self.store, kind=self._pool.kind, needs="transact")
         funnel = self._ctx.stores.funnel
         manager = self._pool.transaction()
-        opened = await funnel.within(self.store, self._ctx.seconds(funnel.write_timeout_s), manager.__aenter__)
+        guard = await funnel.place(self.store, self._ctx.seconds(funnel.write_timeout_s))
+        try:
+            opened = await funnel.within(self.store, self._ctx.seconds(funnel.write_timeout_s), manager.__aenter__)
+        except BaseException as exc:
+            guard.leave_after(exc)
+            raise
+        self._guard = guard
         self._opened = manager
         self._caller = replace(self._ctx, within=opened)
         self._is_open = True
@@ -239,10 +247,19 @@ class Transaction:
                 found = exc
         self._is_open = False
         self._ctx.has_wrong_values |= self._caller.has_wrong_values
+        assert self._guard is not None
         if found is None:
-            await self._commit()
+            try:
+                await self._commit()
+            except BaseException as exc:
+                self._guard.leave_after(exc)
+                raise
+            self._guard.leave_after(None)
             return
-        await self._roll_back(found)
+        try:
+            await self._roll_back(found)
+        finally:
+            self._guard.leave_unjudged()  # what it ended with may be another store's
         if found is not error:
             raise found
 

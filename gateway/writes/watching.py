@@ -146,6 +146,11 @@ class Watch:
             self._told[home, what] = now
             _log.log(level, message, *values)
 
+    @property
+    def standings(self) -> Sequence[Standing]:
+        """Where each target was when it was last looked at."""
+        return tuple(self._standings.values())
+
     def readings(self) -> Iterator[Reading]:
         now = time.time()
         for standing in self._standings.values():

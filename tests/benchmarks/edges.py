@@ -14,17 +14,45 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
+from itertools import product
 
 import orjson
+import strawberry
+from strawberry.schema.config import StrawberryConfig
 
+from gateway.graph import SCALARS, Connection, Graph, Node, Through, column, filter_of, lookup, many, order_of
 from gateway.migrating import migrate
 from gateway.security.limits import Limits
 from gateway.service import Request, Service
 from gateway.stores import Stores
 from gateway.stores.base import Collection, Row, Upsert
-from schema import schema as graph
+from resolvers.graph import follows
+from resolvers.users import users
+from schema import schema as example
 from tests.kinds import KINDS, url_of
 
+PEOPLE = replace(users, name="people", store="people")
+FOLLOWS = replace(follows, name="people_follow", store="people")
+PersonFilter, PersonOrder = filter_of(PEOPLE), order_of(PEOPLE)
+
+
+@strawberry.type
+class User(Node):
+    name: str = column()
+    following: Connection[User] | None = many(
+        PEOPLE, through=Through(FOLLOWS, parent="follower_id", node="followee_id"), where=PersonFilter, order=PersonOrder
+    )
+
+
+@strawberry.type
+class Query:
+    user: User | None = lookup(PEOPLE, by={"id": "id"})
+    users: Connection[User] | None = many(PEOPLE, where=PersonFilter, order=PersonOrder)
+
+
+# The example has edges and users in two stores; here they are in one.
+ONE_STORE = Graph(schema=strawberry.Schema(query=Query, config=StrawberryConfig(scalar_map=SCALARS)), collections=(PEOPLE, FOLLOWS))
 ROUNDS = 20
 AT_ONCE = 5_000  # rows of a write
 SOME = 50  # users of the page, of whom each follows as many
@@ -39,15 +67,15 @@ OPERATIONS = {
 
 
 async def main(kinds: Sequence[str], followees: int) -> None:
-    lines = [f"{'milliseconds, median':34}" + "".join(f"{kind:>12}" for kind in kinds)]
+    lines = [f"{'milliseconds, median':34}" + "".join(f"{kind:>12}{'one store':>12}" for kind in kinds)]
     table: dict[str, list[float]] = {name: [] for name in OPERATIONS}
-    for kind in kinds:
+    for kind, graph in product(kinds, (example, ONE_STORE)):
         async with AsyncExitStack() as stack:
             url = await stack.enter_async_context(url_of(kind))
             stores = Stores.connect(dict.fromkeys(graph.store_names, url), timeout_s=60, write_timeout_s=60)
             await stores.open()
             stack.push_async_callback(stores.close)
-            await _fill(stores, followees)
+            await _fill(stores, graph, followees)
             service = Service(graph, stores, limits=Limits(edges_max=max(100_000, 2 * followees)))
             for name, text in OPERATIONS.items():
                 table[name].append(await _median_ms(service, text))
@@ -55,9 +83,9 @@ async def main(kinds: Sequence[str], followees: int) -> None:
     sys.stdout.write("\n".join([*lines, ""]))
 
 
-async def _fill(stores: Stores, followees: int) -> None:
+async def _fill(stores: Stores, graph: Graph, followees: int) -> None:
     collections = {collection.name: collection for collection in graph.collections}
-    users, follows = collections["users"], collections["follows"]
+    users, follows = (PEOPLE, FOLLOWS) if graph is ONE_STORE else (collections["users"], collections["follows"])
     for name in graph.store_names:
         await migrate(stores, graph, name)
     now = "2024-01-01T00:00:00.000Z"

@@ -138,9 +138,13 @@ URLS = "postgresql://, mongodb://, neo4j://, bolt:// with a host, sqlite:/// wit
         ("GATEWAY_PROT", "1", "GATEWAY_PROT: no such setting; did you mean GATEWAY_PORT?"),
         ("GATEWAY_CONFIG", "no.toml", "GATEWAY_CONFIG = 'no.toml': expected the path of a TOML file, and there is none"),
         ("GATEWAY_STORES", "{", "GATEWAY_STORES: expected a JSON object, or one GATEWAY_STORES__<NAME>__URL per store"),
-        ("GATEWAY_STORES__PEOPLE", "x", "GATEWAY_STORES__PEOPLE = 'x': expected a table with url, pool_size"),
+        ("GATEWAY_STORES__PEOPLE", "x", "GATEWAY_STORES__PEOPLE = 'x': expected a table with url, pool_size, startup"),
         ("GATEWAY_STORES__PEOPEL__URL", "memory://", "GATEWAY_STORES__PEOPEL__URL: no such store; the example has people, things"),
-        ("GATEWAY_STORES__PEOPLE__URI", "memory://", "GATEWAY_STORES__PEOPLE__URI: no such setting; expected one of url, pool_size"),
+        (
+            "GATEWAY_STORES__PEOPLE__URI",
+            "memory://",
+            "GATEWAY_STORES__PEOPLE__URI: no such setting; expected one of url, pool_size, startup",
+        ),
         ("GATEWAY_STORES__PEOPLE__URL", "mysql://h/d", f"GATEWAY_STORES__PEOPLE__URL = 'mysql://h/d': expected {URLS}"),
         ("DATABASE_URL", "mysql://u:pass@h/d", f"DATABASE_URL = 'mysql://u:***@h/d': expected {URLS}"),
         (
@@ -170,8 +174,8 @@ def test_an_unknown_variable_far_from_any_setting_lists_them(monkeypatch: pytest
         ("prot = 1", "gateway.toml: prot: no such setting; did you mean port?"),
         ("[stores.thing]\nurl = 'memory://'", "gateway.toml: stores.thing: no such store; the example has people, things"),
         ("[stores.things]\nurl = 'x'", f"gateway.toml: stores.things.url = 'x': expected {URLS}"),
-        ("[stores.things]\nuri = 'x'", "gateway.toml: stores.things.uri: no such setting; expected one of url, pool_size"),
-        ("[stores]\nthings = 'x'", "gateway.toml: stores.things = 'x': expected a table with url, pool_size"),
+        ("[stores.things]\nuri = 'x'", "gateway.toml: stores.things.uri: no such setting; expected one of url, pool_size, startup"),
+        ("[stores]\nthings = 'x'", "gateway.toml: stores.things = 'x': expected a table with url, pool_size, startup"),
         ("stores = 5", "gateway.toml: stores = 5: expected a table of stores by name"),
         ("port = ", "gateway.toml: expected TOML: Invalid value (at end of document)"),
     ],
@@ -386,6 +390,24 @@ def test_any_origin_is_said_alone_and_never_with_credentials(monkeypatch: pytest
     assert line_of() == "gateway.toml: cors_origins = ['*']: expected origins by name, since cors_credentials is true"
     monkeypatch.setenv("GATEWAY_CORS_ORIGINS", "*, https://a.example")
     assert line_of() == "GATEWAY_CORS_ORIGINS = '*, https://a.example': expected * alone, or origins without it"
+
+
+def test_metrics_in_production_want_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, url in zip(STORES, ("sqlite:///a.db",) * len(STORES), strict=True):
+        monkeypatch.setenv(f"GATEWAY_STORES__{name.upper()}__URL", url)
+    monkeypatch.setenv("GATEWAY_ENVIRONMENT", "production")
+    assert load_settings(STORES).metrics is False
+    monkeypatch.setenv("GATEWAY_METRICS", "true")
+    told = "expected health_token, too, which whoever asks for /metrics in production has to have"
+    assert line_of() == f"GATEWAY_METRICS = 'true': {told}"
+    monkeypatch.delenv("GATEWAY_METRICS")
+    monkeypatch.setenv("GATEWAY_HEALTH_TOKEN", "0123456789abcdef")
+    assert load_settings(STORES).metrics is True
+
+
+def test_a_token_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_HEALTH_TOKEN", "too-short")
+    assert line_of() == "GATEWAY_HEALTH_TOKEN = '***': expected a secret of 16 to 512 visible characters of ASCII"
 
 
 def test_headers_have_names(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from gateway.engine.sources.edges import columns_in_order, key_of_node, page_by_
 from gateway.engine.sources.key import Child, rows_of
 from gateway.engine.sources.parts import PARTS, TYPENAME, ConnectionPlace, Part, PartField
 from gateway.engine.sources.source import Asked, Bound, Source, Steps, source_in
-from gateway.stores.base import EMPTY, Ability, Collection, Column, Fetch, Match, Order, Page, Pairs, Row, Slice, Where
+from gateway.stores.base import EMPTY, Ability, Collection, Column, Ends, Fetch, Joins, Match, Order, Page, Pairs, Row, Slice, Where
 
 if TYPE_CHECKING:
     from gateway.engine.complete import Building
@@ -220,7 +220,7 @@ class Many(Source):
         groups = completed(place, groups)
         return Result(rows=rows_of_groups(groups), groups=groups)
 
-    def _fetch(self, place: ConnectionPlace, bound: BoundPage, match: Match | Pairs | None) -> Fetch:
+    def _fetch(self, place: ConnectionPlace, bound: BoundPage, match: Match | Pairs | Ends | None) -> Fetch:
         page = bound.page if place.has_rows else _NO_ROWS
         return Fetch(self.collection, place.asked(bound.order), match, bound.where, bound.order, page, place.counts)
 
@@ -307,7 +307,24 @@ class ManyThrough(Many):
         match = Match(self.through.parent, keys)
         columns, bound = self._columns_in_order(place), run.bound(place)
         cut = None if columns is None else page_by_edges(columns, self.collection, bound.order, bound.where, bound.page)
-        return (yield from self._all_edges(place, run, match) if cut is None else self._some_edges(place, run, match, *cut))
+        if cut is not None:
+            return (yield from self._some_edges(place, run, match, *cut))
+        ends = Ends(self.through.edges, self.through.parent, self.through.node, keys)
+        return (yield from self._joined_ends(place, run, ends) if self._is_joined(run, ends) else self._all_edges(place, run, match))
+
+    def _is_joined(self, run: Run, ends: Ends) -> bool:
+        """Return whether one store has the edges and the nodes, and can follow them in one call."""
+        if ends.edges.store != self.collection.store:
+            return False
+        store = run.ctx.stores[ends.edges.store]
+        return isinstance(store, Joins) and store.joins(self.collection, ends)
+
+    # PERF: totals of a user who follows 3,000 (make bench-edges, on two busy cores) take 41 ms by edges and nodes over a file, 28 over a
+    # server; 8 and 7 this way. A page by the node's key is cut from the edges before: two reads by index, 0.4 to 1 ms.
+    def _joined_ends(self, place: ConnectionPlace, run: Run, ends: Ends) -> Steps:
+        groups: Mapping[Any, Slice] = yield self._fetch(place, run.bound(place), ends)
+        groups = completed(place, groups)
+        return Result(rows=rows_of_groups(groups), groups=groups)
 
     def _some_edges(
         self, place: ConnectionPlace, run: Run, match: Match, where: Where | None, order: tuple[Order, ...], page: Page

@@ -14,6 +14,7 @@ from gateway.stores.base import (
     Claim,
     Collection,
     Delete,
+    Ends,
     Fetch,
     Get,
     Groups,
@@ -93,6 +94,7 @@ class Answers(ABC):
         return {key: pick(row) for key in get.keys if (row := row_of(key)) is not None and test(row)}
 
     async def _fetch(self, fetch: Fetch) -> Slices:
+        assert not isinstance(fetch.match, Ends), "asked of stores that join alone"
         table = self._table(fetch.collection)
         pick = table.picker(fetch.columns)
         test = None if fetch.where is None else table.test(fetch.where)

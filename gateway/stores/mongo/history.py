@@ -61,6 +61,14 @@ class MongoLease:
         with self._translated():
             await self._changed({"holder": holder}, {"$set": {"holder": None, "until": None}})
 
+    async def is_held(self) -> bool:
+        with self._translated():
+            found = await self._lock.find_one({"_id": _ID, "holder": {"$ne": None}}, {"_id": 0, "until": 1})
+            if found is None or found["until"] is None:
+                return False
+            now = (await self._database.command("hello"))["localTime"]
+        return bool(found["until"] > now)
+
     async def _changed(self, before: Mapping[str, Any], change: Any) -> bool:
         return bool((await self._lock.update_one({"_id": _ID, **before}, change)).matched_count)
 

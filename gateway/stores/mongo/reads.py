@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from gateway.errors import StoreMisbehaved
-from gateway.stores.base import Aggregate, Fetch, Get, Groups, Match, NativeCall, Pairs, Request, Rows, Slice, Slices
+from gateway.stores.base import Aggregate, Ends, Fetch, Get, Groups, Match, NativeCall, Pairs, Request, Rows, Slice, Slices
 from gateway.stores.measures import joined
 from gateway.stores.mongo import query
 from gateway.stores.mongo.answers import (
@@ -41,6 +41,7 @@ async def get(calls: Calls, get: Get) -> Rows:
 
 
 async def fetch(calls: Calls, fetch: Fetch) -> Slices:
+    assert not isinstance(fetch.match, Ends), "asked of stores that join alone"
     with calls.translated(calls.timeout_s):
         if fetch.match is None:
             return {None: await _fetch_alone(calls, fetch)}

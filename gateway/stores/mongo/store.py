@@ -52,6 +52,7 @@ class MongoStore(MigratesBySteps):
         self._url = url.replace("mongodb+motor:", "mongodb:", 1)
         self._database_name, told = _database_and_options(self._url)
         self._timeout_s = timeout_s
+        self.places = pool_size
         options = _driver_options(pool_size, connect_timeout_s, timeout_s)
         self._options: dict[str, Any] = {option: value for option, value in options.items() if option.lower() not in told}
         self._refusals = Refusals(hosts_in(self._url))

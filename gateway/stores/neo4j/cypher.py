@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from gateway.caches import remembered
-from gateway.stores.base import Fetch, Get, Match, Order, Pairs, Where, total_order
+from gateway.stores.base import Ends, Fetch, Get, Match, Order, Pairs, Where, total_order
 from gateway.stores.neo4j.conditions import Mark, Parameters, beyond, conditions, in_order, marked_cursor, split
 from gateway.stores.neo4j.sources import Source
 from gateway.stores.neo4j.ways import TEXTS_KEPT, TEXTS_LIMIT_BYTES, bound_keys, by_order, is_key, matching, way_to
@@ -60,6 +60,7 @@ def fetch_statement(source: Source, fetch: Fetch) -> tuple[str, Parameters]:
         before = marked_cursor(source, order, fetch.page.before, "b", parameters)
         page = PageShape(fetch.page.backward, after, before)
         parameters["limit"] = fetch.page.limit + 1
+    assert not isinstance(fetch.match, Ends), "asked of stores that join alone"
     match: MatchShape = None
     if isinstance(fetch.match, Match):
         match = ("match", fetch.match.column)

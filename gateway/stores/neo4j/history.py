@@ -54,7 +54,8 @@ class Neo4jLease:
 
     def __init__(self, run: Run, prefix: str) -> None:
         self._run = run
-        self._lock = f"(l:{quoted(prefix + LOCK)} {{id: 'migrations'}}) SET l.asked = true WITH l"
+        self._label = quoted(prefix + LOCK)
+        self._lock = f"(l:{self._label} {{id: 'migrations'}}) SET l.asked = true WITH l"
         self._constraint = _unique(prefix + LOCK, "id")
         self._is_unique = False
 
@@ -72,6 +73,9 @@ class Neo4jLease:
     async def release(self, holder: str) -> None:
         text = f"MATCH {self._lock} WHERE l.holder = $holder REMOVE l.holder, l.until"
         await self._run(text, {"holder": holder})
+
+    async def is_held(self) -> bool:
+        return bool(await self._run(f"MATCH (l:{self._label}) WHERE l.until > datetime.realtime() RETURN count(l) > 0"))
 
 
 def _holding(holder: str, seconds: float) -> dict[str, Any]:

@@ -65,7 +65,7 @@ class Neo4jStore(Answers, MigratesBySteps):
         self.name = name
         self._address = address_of(name, url)
         super().__init__(Names(self._address.prefix))
-        self._pool_size = pool_size
+        self.places = self._pool_size = pool_size
         self._connect_timeout_s = connect_timeout_s
         self._timeout_s = timeout_s
         self._driver: neo4j.AsyncDriver | None = None

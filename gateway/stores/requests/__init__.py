@@ -8,7 +8,7 @@ from gateway.stores.requests.keys import KEYS_PER_CALL, PAIRS_PER_CALL, UniqueKe
 from gateway.stores.requests.log import Advance, Bump, Claim
 from gateway.stores.requests.native import Narrowing, Native, NativeCall, Tables, frozen
 from gateway.stores.requests.orders import Order, rank, ranker, total_order
-from gateway.stores.requests.reads import Fetch, Get, Match, Page, Pairs
+from gateway.stores.requests.reads import Ends, Fetch, Get, Joins, Match, Page, Pairs
 from gateway.stores.requests.request import ABILITIES, A, Ability, Request
 from gateway.stores.requests.writes import Delete, Upsert
 
@@ -28,11 +28,13 @@ __all__ = [
     "Claim",
     "Compare",
     "Delete",
+    "Ends",
     "Fetch",
     "Get",
     "Groups",
     "Insert",
     "Interval",
+    "Joins",
     "Lock",
     "Match",
     "Measure",

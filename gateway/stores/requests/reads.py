@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Protocol, Self, cast, runtime_checkable
 
 from gateway.stores.declarations import Collection, Key, Row, Value
 from gateway.stores.requests.answers import Rows, Slice, Slices
@@ -50,6 +50,34 @@ class Pairs:
     @property
     def size(self) -> int:
         return len(self.pairs)
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Rows at the other ends of edges: whose key an edge has in ``node`` that has one of ``keys`` in ``parent``; grouped by these.
+
+    Only for a store that ``Joins``, which has both collections. ``where`` is of the edges. A row is once in a group, however many edges
+    lead to it.
+    """
+
+    edges: Collection
+    parent: str
+    node: str
+    keys: Sequence[Key]
+    where: Where | None = None
+
+    @property
+    def size(self) -> int:
+        return len(self.keys)
+
+
+@runtime_checkable
+class Joins(Protocol):
+    """A store that can follow edges to their ends in one call."""
+
+    def joins(self, collection: Collection, ends: Ends) -> bool:
+        """Return whether it can follow these, to rows of ``collection``: where keys are equal in the database when they are here."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +166,7 @@ class Fetch(Request[Slices]):
 
     collection: Collection
     columns: tuple[str, ...]
-    match: Match | Pairs | None = None
+    match: Match | Pairs | Ends | None = None
     where: Where | None = None
     order: tuple[Order, ...] = ()
     page: Page | None = None
@@ -155,6 +183,8 @@ class Fetch(Request[Slices]):
     @property
     def needs(self) -> frozenset[Ability]:
         filters = self.where is not None or self.collection.where is not None
+        if isinstance(self.match, Ends):
+            filters = filters or self.match.where is not None or self.match.edges.where is not None
         return PAGE | (COUNT if self.count else NOTHING) | (FILTER if filters else NOTHING)
 
     @property
@@ -167,7 +197,7 @@ class Fetch(Request[Slices]):
         elif isinstance(self.match, Match):
             by = self.match.column
         else:
-            # Pairs of two edges would mix under one parent: following and followers of one user are different pairs.
+            # Two edges would mix under one parent: following and followers of one user are different pairs, and different ends.
             return None
         return (Fetch, self.collection, by, self.where, self.order, self.page, self.count)
 
@@ -179,10 +209,12 @@ class Fetch(Request[Slices]):
         if self.match is None:
             return replace(self, columns=columns)
         keys = union(cast("Match", fetch.match).keys for fetch in every)
-        return replace(self, columns=columns, match=Match(self.match.column, keys))
+        return replace(self, columns=columns, match=replace(cast("Match", self.match), keys=keys))
 
     def filtered(self) -> Self:
-        own = self.collection.where
+        own, match = self.collection.where, self.match
+        if isinstance(match, Ends) and match.edges.where is not None:
+            return replace(self, where=both(own, self.where), match=replace(match, where=both(match.edges.where, match.where)))
         return self if own is None else replace(self, where=both(own, self.where))
 
     def split(self) -> Sequence[Self]:
@@ -195,7 +227,7 @@ class Fetch(Request[Slices]):
         if is_fit(match.keys):
             return (self,)
         parts = parts_of(match.keys)
-        return (self,) if is_whole(parts, match.keys) else [replace(self, match=Match(match.column, part)) for part in parts]
+        return (self,) if is_whole(parts, match.keys) else [replace(self, match=replace(match, keys=part)) for part in parts]
 
     def joined(self, answers: Sequence[Slices]) -> Slices:
         if isinstance(self.match, Pairs) and has_more_than_a_call(self.match.pairs):
@@ -235,7 +267,10 @@ class Fetch(Request[Slices]):
         return {key: Slice([pick(row) for row in part.rows], part.more, part.total) for key, part in answer.items()}
 
     def narrowed(self, collection: Collection, where: Where) -> Self:
-        return self if collection is not self.collection else replace(self, where=both(where, self.where))
+        narrowed, match = self, self.match
+        if isinstance(match, Ends) and collection is match.edges:
+            narrowed = replace(narrowed, match=replace(match, where=both(where, match.where)))
+        return narrowed if collection is not self.collection else replace(narrowed, where=both(where, self.where))
 
     def rows_in(self, answer: Slices) -> int:
         return sum(len(part.rows) for part in answer.values())

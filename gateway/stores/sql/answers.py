@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 import orjson
@@ -15,6 +16,7 @@ from gateway.stores.base import (
     Bump,
     Claim,
     Delete,
+    Ends,
     Fetch,
     Get,
     Groups,
@@ -201,13 +203,13 @@ class Answers:
         return known | {parent: known.get(parent, EMPTY)._replace(total=total) for parent, total in totals.items()}
 
 
-def _send(statement: Statement, match: Match | Pairs | None, values: dict[str, Value]) -> Sequence[Key] | None:
+def _send(statement: Statement, match: Match | Pairs | Ends | None, values: dict[str, Value]) -> Sequence[Key] | None:
     """Add what a match binds to ``values``. Return the keys that are sent; None where nothing can match."""
     if match is None or statement.match is None:
         return ()
-    if isinstance(match, Match):
-        return statement.match.send(match.keys, values)
-    return () if statement.match.send_pairs(match.pairs, values) else None
+    if isinstance(match, Pairs):
+        return () if statement.match.send_pairs(match.pairs, values) else None
+    return statement.match.send(match.keys, values)
 
 
 def _named(statement: Statement, sent: Sequence[Key], answer: dict[Any, _T]) -> dict[Any, _T]:
@@ -215,10 +217,10 @@ def _named(statement: Statement, sent: Sequence[Key], answer: dict[Any, _T]) -> 
     return answer if statement.keys == "key" or statement.match is None else statement.match.named(statement.keys, sent, answer)
 
 
-def _asks_nothing(match: Match | Pairs | None) -> bool:
+def _asks_nothing(match: Match | Pairs | Ends | None) -> bool:
     if match is None:
         return False
-    return not (match.keys if isinstance(match, Match) else match.pairs)
+    return not (match.pairs if isinstance(match, Pairs) else match.keys)
 
 
 def _starts_at_the_front(page: Page | None) -> bool:
@@ -226,11 +228,11 @@ def _starts_at_the_front(page: Page | None) -> bool:
     return page is None or (page.after is None and page.before is None)
 
 
-def _only(match: Match | Pairs | None, parents: Sequence[Key | None] | None) -> Match | Pairs | None:
+def _only(match: Match | Pairs | Ends | None, parents: Sequence[Key | None] | None) -> Match | Pairs | Ends | None:
     """Return ``match`` for some of its parents; None are all of them."""
     if parents is None or match is None:
         return match
     kept = set(parents)
-    if isinstance(match, Match):
-        return Match(match.column, [key for key in match.keys if key in kept])
-    return Pairs(match.column, [pair for pair in match.pairs if pair[0] in kept])
+    if isinstance(match, Pairs):
+        return Pairs(match.column, [pair for pair in match.pairs if pair[0] in kept])
+    return replace(match, keys=[key for key in match.keys if key in kept])

@@ -77,6 +77,14 @@ class Histories:
         lacking = await self._seen(missing, self._dialect.name, collections) if collections else []
         return State(owner, waiting=tuple(statements(self._dialect, lacking)), is_declared=True)
 
+    async def is_locked(self) -> bool | None:
+        """Return whether somebody migrates; None for SQLite, whose one lock is that of its writers."""
+        if self._dialect.name != "postgresql":
+            return None
+        from gateway.stores.sql.migrations import is_locked
+
+        return await self._seen(is_locked)
+
     async def drafted(self, collections: Sequence[Collection], scripts: Path, text: str) -> list[Script]:
         from gateway.stores.sql.drafts import drafted
 

@@ -207,5 +207,15 @@ def _wait_for_others(connection: sa.Connection, name: str, timeout_s: float) -> 
     connection.execute(sa.text("SELECT set_config('lock_timeout', '0', true)"))
 
 
+def is_locked(connection: sa.Connection) -> bool:
+    """Return whether somebody holds the lock of PostgreSQL's migrations, which is one of this database."""
+    held = sa.text(
+        "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1"
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        " AND classid::bigint = :high AND objid::bigint = :low)"
+    )
+    return bool(connection.execute(held, {"high": _LOCK >> 32, "low": _LOCK & 0xFFFF_FFFF}).scalar_one())
+
+
 def locked(name: str, timeout_s: float) -> MigrationLocked:
     return MigrationLocked(f"store {name}: another process migrates it; waited {timeout_s:g} s (migrate_lock_timeout_s)")

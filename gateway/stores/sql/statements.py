@@ -21,6 +21,7 @@ from gateway.stores.base import (
     Bucket,
     Collection,
     Delete,
+    Ends,
     Fetch,
     Get,
     Lock,
@@ -38,6 +39,7 @@ from gateway.stores.measures import HALF, Part, parts
 from gateway.stores.placeholders import filled, prefix_of
 from gateway.stores.sql.conditions import Shape, Values, between, bound_senders, condition_of, order_of, page_shape, where_shape
 from gateway.stores.sql.dialects import NO_OFFSET, Conditions, Decoder, Dialect, Expression
+from gateway.stores.sql.ends import PREFIX, ends_of, shown_parent
 from gateway.stores.sql.forms import Sender, fit
 from gateway.stores.sql.keys import Keys, Named, keys_of
 from gateway.stores.sql.tables import table
@@ -122,6 +124,13 @@ class Statements:
         match, page = fetch.match, fetch.page
         where = where_shape(fetch.collection, fetch.where, values, self._dialect)
         bounds = page_shape(page, values)
+        if isinstance(match, Ends):
+            edges = where_shape(match.edges, match.where, values, self._dialect, PREFIX)
+            shape: Shape = (
+                *("rows", Ends, match.edges, match.parent, match.node, edges),
+                *(fetch.collection, fetch.columns, where, fetch.order, bounds),
+            )
+            return self.once(shape, lambda: self._keyed_by(match.edges, match.parent, self._page(fetch, where, bounds, edges))), values
         column = match.column if match else None
         shape = ("rows", type(match), column, fetch.collection, fetch.columns, where, fetch.order, bounds)
         return self.once(shape, lambda: self._keyed_by(fetch.collection, column, self._page(fetch, where, bounds))), values
@@ -130,8 +139,13 @@ class Statements:
         """The number of rows that match, per parent: rows of (parent, total)."""
         values: Values = {}
         where = where_shape(fetch.collection, fetch.where, values, self._dialect)
-        column = fetch.match.column if fetch.match else None
-        shape = ("totals", type(fetch.match), column, fetch.collection, where)
+        match = fetch.match
+        if isinstance(match, Ends):
+            edges = where_shape(match.edges, match.where, values, self._dialect, PREFIX)
+            shape: Shape = ("totals", Ends, match.edges, match.parent, match.node, edges, fetch.collection, where)
+            return self.once(shape, lambda: self._keyed_by(match.edges, match.parent, self._totals(fetch, where, edges))), values
+        column = match.column if match else None
+        shape = ("totals", type(match), column, fetch.collection, where)
         return self.once(shape, lambda: self._keyed_by(fetch.collection, column, self._totals(fetch, where))), values
 
     def aggregate(self, aggregate: Aggregate) -> tuple[Statement, Values]:
@@ -231,14 +245,14 @@ class Statements:
             sa.select(*shown, place).select_from(sent.join(row, sa.true())), self._cells(collection, collection.names), "place"
         )
 
-    def _page(self, fetch: Fetch, where: Shape | None, bounds: Shape | None) -> Statement:
-        statement = self._rows(fetch, where, bounds)
+    def _page(self, fetch: Fetch, where: Shape | None, bounds: Shape | None, edges: Shape | None = None) -> Statement:
+        statement = self._rows(fetch, where, bounds, edges)
         if bounds is None:
             return statement
         senders = bound_senders(fetch.collection, total_order(fetch.collection, fetch.order), self._dialect)
         return replace(statement, senders=tuple([(place, senders[name]) for place, name in enumerate(statement.names) if name in senders]))
 
-    def _rows(self, fetch: Fetch, where: Shape | None, bounds: Shape | None) -> Statement:
+    def _rows(self, fetch: Fetch, where: Shape | None, bounds: Shape | None, edges: Shape | None) -> Statement:
         collection, columns, match = fetch.collection, fetch.columns, fetch.match
         source, order = self._table(collection), total_order(collection, fetch.order)
         backward = bounds is not None and bool(bounds[0])
@@ -257,7 +271,13 @@ class Statements:
                 return self._rows_by_keys(collection, keys, columns, None if bounds is None else _limit(), wanted, ordering)
             return self._rows_by_key(collection, keys, columns, wanted, ordering)
         if isinstance(match, Pairs):
-            return self._compile(self._rows_by_pair(collection, match.column, columns, bounds, wanted, ordering), cells)
+            paired = self._paired(collection, match.column)
+            return self._compile(self._rows_by_pair(collection, paired, lambda parent: parent, columns, bounds, wanted, ordering), cells)
+        if isinstance(match, Ends):
+            shown_as, decode, in_json = shown_parent(self._dialect, match)
+            followed = ends_of(self._dialect, source, edges, self._table(match.edges), match, collection)
+            rows = self._rows_by_pair(collection, followed, shown_as, columns, bounds, wanted, ordering)
+            return self._compile(rows, [*cells, (decode, in_json)], self._named(match))
         if bounds is None:
             shown = self._shown(collection, source.c, columns)
             return self._compile(
@@ -305,25 +325,29 @@ class Statements:
         column, form = source.c[keys.names[0]], keys.forms[0]
         return (form.shown(column), _AS_IT_IS) if keys.is_plain else (form.shown_key(form.grouped(column)), (form.decode_key, form.in_json))
 
+    def _named(self, ends: Ends) -> Named:
+        return "key" if keys_of(self._dialect, ends.edges, ends.parent).is_plain else "value"
+
     def _rows_by_pair(
         self,
         collection: Collection,
-        by: str,
+        paired: tuple[sa.FromClause, Expression],
+        shown_as: Callable[[Expression], Expression],
         columns: Sequence[str],
         bounds: Shape | None,
         wanted: Conditions,
         ordering: Conditions,
     ) -> sa.Select[Any]:
         source = self._table(collection)
-        joined, parent = self._paired(collection, by)
+        joined, parent = paired
         if bounds is None:
-            query = sa.select(*self._shown(collection, source.c, columns), parent).select_from(joined)
+            query = sa.select(*self._shown(collection, source.c, columns), shown_as(parent)).select_from(joined)
             return query.where(*wanted(source)).order_by(*ordering(source))
         number = sa.func.row_number().over(partition_by=parent, order_by=ordering(source)).label("number")
         query = sa.select(*_labelled(source, columns), parent, number).select_from(joined).where(*wanted(source))
         ranked = query.subquery("ranked")
         shown = self._shown_page(collection, ranked.c, columns)
-        return sa.select(*shown, ranked.c.parent).where(ranked.c.number <= _limit()).order_by(ranked.c.number)
+        return sa.select(*shown, shown_as(ranked.c.parent)).where(ranked.c.number <= _limit()).order_by(ranked.c.number)
 
     def _paired(self, collection: Collection, by: str) -> tuple[sa.FromClause, Expression]:
         """Return a collection's table joined with the bound pairs, and the pairs' parents."""
@@ -337,7 +361,7 @@ class Statements:
         sent, place, values = self._dialect.keys_table(keys.forms)
         return source.join(sent, sa.and_(*_are(source, keys, values))), place
 
-    def _totals(self, fetch: Fetch, where: Shape | None) -> Statement:
+    def _totals(self, fetch: Fetch, where: Shape | None, edges: Shape | None = None) -> Statement:
         collection, match = fetch.collection, fetch.match
         source = self._table(collection)
         condition = condition_of(collection, source, where, self._dialect)
@@ -347,6 +371,11 @@ class Statements:
         if isinstance(match, Pairs):
             joined, parent = self._paired(collection, match.column)
             return self._compile(sa.select(parent, total).select_from(joined).where(condition).group_by(parent))
+        if isinstance(match, Ends):
+            shown_as, decode, in_json = shown_parent(self._dialect, match)
+            joined, parent = ends_of(self._dialect, source, edges, self._table(match.edges), match, collection)
+            query = sa.select(shown_as(parent), total).select_from(joined).where(condition).group_by(parent)
+            return self._compile(query, [(decode, in_json)], self._named(match))
         keys = keys_of(self._dialect, collection, match.column)
         if not keys.is_one:
             joined, place = self._keyed(collection, match.column)

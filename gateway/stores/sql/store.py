@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from gateway.errors import StoreUnavailable
-from gateway.stores.base import A, Collection, Index, Request
+from gateway.stores.base import A, Collection, Ends, Index, Request
 from gateway.stores.described import Description
 from gateway.stores.migrating import GRAPH, LOCK_TIMEOUT_S, Owner, Script, State
 from gateway.stores.sql.aiosqlite import AiosqliteDriver
 from gateway.stores.sql.answers import Answers
 from gateway.stores.sql.asyncpg import AsyncpgDriver
 from gateway.stores.sql.described import described
+from gateway.stores.sql.ends import can_join
 from gateway.stores.sql.histories import Histories, index_statement
 from gateway.stores.sql.keys import keys_of
 from gateway.stores.sql.lines import Line
@@ -53,6 +54,7 @@ class SqlStore(Answers):
             self._driver = AsyncpgDriver(name, url, pool_size=pool_size, connect_timeout_s=connect_timeout_s, timeout_s=timeout_s)
             self._dialect = PostgreSQL()
         self.kind = self._dialect.kind
+        self.places = None if url.startswith("sqlite") else pool_size  # calls at once; reads of a file stand in a line of their own
         self.enforces_types = self._dialect.enforces_types
         self.statements = Statements(self._dialect)
         changes = SqliteChanges if self.kind == "sqlite" else PgChanges
@@ -70,6 +72,9 @@ class SqlStore(Answers):
 
     def answer(self, request: Request[A]) -> Coroutine[Any, Any, A]:
         return self._handlers[type(request)](request)
+
+    def joins(self, collection: Collection, ends: Ends) -> bool:
+        return can_join(self._dialect, collection, ends)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[SqlTransaction]:
@@ -129,6 +134,9 @@ class SqlStore(Answers):
 
     async def drafted(self, name: str, collections: Sequence[Collection], scripts: Path, text: str) -> list[Script]:
         return await self._histories(name).drafted(collections, scripts, text)
+
+    async def is_locked(self) -> bool | None:
+        return await self._histories(self.kind).is_locked()
 
     async def revert(self, name: str, scripts: Path, to: str | None, *, lock_timeout_s: float = LOCK_TIMEOUT_S) -> list[str]:
         return await self._histories(name, lock_timeout_s).revert(scripts, to)

@@ -14,7 +14,7 @@ from gateway.graph import Connection, DateTime, Edge, Node, Through, column, fil
 from gateway.graph.checks import check
 from gateway.service import Service
 from gateway.stores import Stores
-from gateway.stores.base import Collection, Column, Index, Relationship, Type, Upsert
+from gateway.stores.base import Collection, Column, Delete, Index, Joins, Relationship, Type, Upsert
 from tests.gateway.engine.graphs import Named, Sorted, graph, respond
 from tests.kinds import kinds, store_of
 from tests.oracle.executor import Executor
@@ -124,3 +124,21 @@ async def test_pages_of_nodes_that_are_cut_from_edges(kind: Kind) -> None:
         for size in ("first: 2", "last: 4", "first: 0"):
             for between in ("", f', after: "{whole[2]["cursor"]}"', f', after: "{whole[1]["cursor"]}", before: "{whole[5]["cursor"]}"'):
                 await kind.held(f"{{ fans {{ nodes {{ songs({size}{order}{between}) {{ {page} }} }} }} }}")
+
+
+async def test_pages_that_take_all_edges_are_one_call_where_the_store_joins(kind: Kind) -> None:
+    await kind.stores.ask(Delete(SONGS, [("s03",), ("s00",)]))
+    page = "totalCount nodes { id } edges { cursor node { name } } pageInfo { hasNextPage hasPreviousPage endCursor }"
+    by_name = ", orderBy: {field: NAME, direction: DESC}"
+    for arguments in (f"first: 3{by_name}", f"last: 2{by_name}", 'first: 5, where: {name: {contains: "1"}}', "first: 0", "first: 30"):
+        data = await kind.held(f"{{ fans {{ nodes {{ songs({arguments}) {{ {page} }} }} }} }}")
+        first = data["fans"]["nodes"][0]["songs"]
+        if first["edges"]:
+            between = f'{arguments}, after: "{first["edges"][0]["cursor"]}"'
+            await kind.held(f"{{ fans {{ nodes {{ songs({between}) {{ {page} }} }} }} }}")
+    kind.stores.calls.clear()
+    text = "{ fans { nodes { songs { totalCount } } } }"
+    answer = orjson.loads((await respond(kind.engine, text)).body)
+    assert [fan["songs"]["totalCount"] for fan in answer["data"]["fans"]["nodes"]] == [len(KEYS) - 2, 1, 0]
+    of_edges = {} if isinstance(kind.stores["tested"], Joins) else {"tested.stars": 1}
+    assert kind.stores.calls == {"tested.fans": 1, "tested.songs": 1} | of_edges

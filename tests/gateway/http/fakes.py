@@ -13,9 +13,11 @@ from gateway.config import Settings
 from gateway.errors import GatewayError, StoreUnavailable
 from gateway.graph.fields import ContextFunction
 from gateway.http.application import Application, application
+from gateway.http.health import Checkup
 from gateway.observability.metrics import Reading
 from gateway.service import Request, Response, Service
 from gateway.stores import Stores
+from gateway.stores.guards import Guard
 
 Answer = Callable[[Request], Awaitable[Response]]
 
@@ -79,6 +81,10 @@ class FakeStores:
     def names(self) -> tuple[str, ...]:
         return tuple(self.states)
 
+    @property
+    def guards(self) -> Mapping[str, Guard]:
+        return {name: Guard(2) for name in self.states}
+
     def kind(self, name: str) -> str:
         return "memory"
 
@@ -110,6 +116,7 @@ def make_app(
     query: str = "",
     middleware: Sequence[Middleware] = (),
     context: ContextFunction | None = None,
+    checkup: Checkup | None = None,
     **settings: Any,
 ) -> Application:
     settings = {"allowed_hosts": ("gateway", "127.0.0.1"), **settings}
@@ -120,4 +127,5 @@ def make_app(
         first_query=query,
         middleware=middleware,
         context=context,
+        checkup=checkup,
     )

@@ -1,19 +1,23 @@
-"""``python -m tests.gateway.http.serve_fake PORT``: the application over a fake service, as a process of its own.
+"""``python -m tests.gateway.http.serve_fake PORT [SETTINGS]``: the application over a fake service, as a process of its own.
 
-``{sleep}`` waits for a minute and says on standard output when it was cancelled; ``{slow}`` answers after 0.3 s.
+``{sleep}`` waits for a minute and says on standard output when it was cancelled; ``{slow}`` answers after 0.3 s. SETTINGS is JSON;
+``closing`` in it is how its stores close: ``hang`` and ``block`` take a minute, the latter with the whole loop.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
+import time
+from typing import Any
 
 from gateway.config import Settings
 from gateway.errors import ConfigError
 from gateway.http import server
 from gateway.observability import logs
 from gateway.service import Request, Response
-from tests.gateway.http.fakes import FakeService, hello, make_app
+from tests.gateway.http.fakes import FakeService, FakeStores, hello, make_app
 
 
 async def answer(request: Request) -> Response:
@@ -33,17 +37,32 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def main(port: int) -> int:
+class Closing(FakeStores):
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self._how = how
+
+    async def close(self) -> None:
+        say("closing")
+        if self._how == "block":
+            time.sleep(60)  # noqa: ASYNC251 - as a driver might
+        elif self._how == "hang":
+            await asyncio.sleep(60)
+
+
+def main(port: int, given: dict[str, Any]) -> int:
     logs.configure("production")
-    settings = Settings(port=port)
+    closing = given.pop("closing", None)
+    settings = Settings(port=port, **given)
     try:
         listener = server.bind(settings)
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    server.run(make_app(FakeService(answer)), settings, listener, on_ready=lambda: say(server.address(listener)))
+    app = make_app(FakeService(answer), Closing(closing) if closing else None, **given)
+    server.run(app, settings, listener, on_ready=lambda: say(server.address(listener)))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1])))
+    sys.exit(main(int(sys.argv[1]), json.loads(sys.argv[2]) if len(sys.argv) > 2 else {}))

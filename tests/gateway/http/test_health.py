@@ -69,3 +69,80 @@ async def test_metrics_are_off_in_production() -> None:
 async def test_a_gateway_that_is_down_says_when_to_ask_again() -> None:
     response = await get("/health/ready", {"users": down("users")})
     assert (response.status_code, response.headers.get_list("retry-after")) == (503, ["1"])
+
+
+# ------------------------------------------------------------------------------------------------------------ with a token
+
+
+class Known:
+    """A check-up whose stores are as said."""
+
+    def __init__(self, **statuses: str) -> None:
+        self.names = tuple(statuses)
+        self._statuses = statuses
+
+    async def of(self, name: str) -> dict[str, Any]:
+        return {"name": name, "status": self._statuses[name]}
+
+    def close(self) -> None:
+        self.names = ()
+
+
+async def told(path: str, checkup: Known, headers: dict[str, str] | None = None, **settings: Any) -> httpx.Response:
+    transport = httpx.ASGITransport(make_app(checkup=checkup, **settings))
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        return await client.get(path, headers=headers)
+
+
+@pytest.mark.parametrize(
+    ("checkup", "status", "expected"),
+    [
+        (Known(users="up", posts="up"), 200, "ready"),
+        (Known(users="up", posts="mismatch"), 200, "degraded"),
+        (Known(users="down", posts="mismatch"), 503, "down"),
+    ],
+)
+async def test_health_tells_of_all_stores(checkup: Known, status: int, expected: str) -> None:
+    response = await told("/health", checkup)
+    assert (response.status_code, response.json()["status"]) == (status, expected)
+    assert [store["name"] for store in response.json()["stores"]] == ["users", "posts"]
+    assert response.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(("name", "status"), [("users", 200), ("posts", 503), ("nothing", 404)])
+async def test_health_tells_of_one_store(name: str, status: int) -> None:
+    response = await told(f"/health/{name}", Known(users="up", posts="down"))
+    assert response.status_code == status
+    if status == 404:
+        assert response.json()["errors"][0]["extensions"]["code"] == "NOT_FOUND"
+    else:
+        assert response.json()["name"] == name
+
+
+TOKEN = "t0p-s3cret-t0ken-of-24-ch"
+IN_PRODUCTION: dict[str, Any] = {"environment": "production"}
+
+
+@pytest.mark.parametrize("path", ["/health", "/health/users", "/metrics"])
+async def test_in_production_a_token_is_needed_and_without_the_setting_nothing_is_told(path: str) -> None:
+    checkup = Known(users="up")
+    right = {"Authorization": f"Bearer {TOKEN}"}
+    assert (await told(path, checkup, right, **IN_PRODUCTION)).status_code == 404
+    with_token = {**IN_PRODUCTION, "health_token": TOKEN}
+    for wrong in ({}, {"Authorization": TOKEN}, {"Authorization": f"Bearer {TOKEN}x"}, {"Authorization": "Bearer \xe9"}):
+        refused = await told(path, checkup, {k: v.encode("latin-1") for k, v in wrong.items()}, **with_token)  # type: ignore[misc]
+        assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
+        assert refused.json()["errors"][0]["extensions"]["code"] == "UNAUTHORIZED"
+    assert (await told(path, checkup, right, **with_token)).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready"])
+async def test_probes_need_no_token(path: str) -> None:
+    assert (await told(path, Known(users="up"), **IN_PRODUCTION, health_token=TOKEN)).status_code == 200
+
+
+async def test_only_probes_come_under_any_host() -> None:
+    transport = httpx.ASGITransport(make_app(checkup=Known(users="up")))
+    async with httpx.AsyncClient(transport=transport, base_url="http://elsewhere") as client:
+        assert (await client.get("/health/live")).status_code == 200
+        assert (await client.get("/health/users")).status_code == 421

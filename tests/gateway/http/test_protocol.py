@@ -447,7 +447,7 @@ def test_a_client_that_reads_is_never_watched_for_long(on_both: Any) -> None:
                 assert len(answer.body) > 8 * MIB
             await wire.lost.get()
             wire.edge.unread.look()
-            assert [r.value for r in wire.edge.readings()] == [0, 0, 0]
+            assert [r.value for r in wire.edge.unread.readings()] == [0, 0, 0]
 
     on_both(test())
 
@@ -459,7 +459,7 @@ def test_a_client_that_resets_while_it_is_watched_leaves_nothing(on_both: Any, c
             writer.transport.abort()
             await wire.lost.get()
             wire.edge.unread.look()
-            assert [r.value for r in wire.edge.readings()] == [0, 0, 0]
+            assert [r.value for r in wire.edge.unread.readings()] == [0, 0, 0]
 
     on_both(test())
     assert [r for r in caplog.records if r.levelno >= logging.WARNING] == []

@@ -12,12 +12,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
 from gateway.config import Settings
 from gateway.errors import ConfigError
-from gateway.http import server
+from gateway.http import draining, server
 from tests.gateway.http.sockets import handshake, text_frame
 
 LIMIT = 1_048_576
@@ -25,8 +26,8 @@ POST = b"POST /graphql HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/js
 
 
 class Process:
-    def __init__(self) -> None:
-        command = [sys.executable, "-m", "tests.gateway.http.serve_fake", "0"]
+    def __init__(self, **settings: Any) -> None:
+        command = [sys.executable, "-m", "tests.gateway.http.serve_fake", "0", json.dumps(settings)]
         self.popen = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.port = int(self.line().rpartition(":")[2])
         assert self.ask(b"GET /health/live HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200 ")  # from here on it is the server's signals
@@ -206,6 +207,123 @@ def test_sockets_and_streams_are_complete_at_the_end(process: Process) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_idle_server_ends_with_0(process: Process, number: int) -> None:
     assert process.end(number) == (0, [])
+
+
+# ------------------------------------------------------------------------------------------------------------- its end
+
+
+@contextmanager
+def served(**settings: Any) -> Iterator[Process]:
+    process = Process(**settings)
+    try:
+        yield process
+    finally:
+        if process.popen.poll() is None:
+            process.popen.kill()
+        process.popen.communicate()
+
+
+READY = b"GET /health/ready HTTP/1.1\r\nHost: gateway\r\n\r\n"
+
+
+def end_of(process: Process) -> tuple[int, list[str]]:
+    """Return the exit code of a process that ends, and the messages of its log that are no requests."""
+    _, log = process.popen.communicate(timeout=10)
+    return process.popen.returncode, [line["message"] for line in map(json.loads, log.splitlines()) if line["message"] != "request"]
+
+
+def test_while_it_drains_readiness_says_no_and_others_are_answered_and_closed() -> None:
+    with served(drain_delay_s=1.0) as process, process.connect() as kept:
+        kept.sendall(post(b'{"query":"{a}"}'))
+        assert b"connection: close" not in read_until(kept, b'"{a}"}}')
+        started = time.monotonic()
+        process.popen.send_signal(signal.SIGTERM)
+        ready = process.ask(READY)
+        assert time.monotonic() - started < 0.1
+        assert ready.startswith(b"HTTP/1.1 503 ")
+        assert ready.endswith(b'\r\n\r\n{"status":"draining"}')
+        assert process.ask(b"GET /health/live HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+        kept.sendall(post(b'{"query":"{b}"}'))
+        over_kept, over_new = read_all(kept), process.ask(post(b'{"query":"{slow}"}'))
+        assert all(b" 200 OK\r\n" in answer and b"\r\nconnection: close\r\n" in answer for answer in (over_kept, over_new))
+        assert end_of(process) == (0, [])
+        assert 1.0 <= time.monotonic() - started < 3
+    with pytest.raises(ConnectionRefusedError), process.connect():
+        pass
+
+
+def test_pipelined_requests_are_all_answered_while_it_drains() -> None:
+    with served(drain_delay_s=0.5) as process, process.connect() as connection:
+        connection.sendall(post(b'{"query":"{slow}"}'))
+        time.sleep(0.1)
+        process.popen.send_signal(signal.SIGTERM)
+        time.sleep(0.15)
+        connection.sendall(post(b'{"query":"{b}"}') + post(b'{"query":"{c}"}'))
+        answers = read_all(connection)
+        assert re.findall(rb'"query":"\{(\w+)\}"', answers) == [b"slow", b"b", b"c"]
+        assert answers.count(b"connection: close") == 1
+        assert end_of(process)[0] == 0
+
+
+def test_a_request_that_has_begun_to_come_is_answered(process: Process) -> None:
+    whole = post(b'{"query":"{a}"}')
+    with process.connect() as connection:
+        connection.sendall(whole[:40])
+        time.sleep(0.1)
+        process.popen.send_signal(signal.SIGTERM)
+        time.sleep(0.4)
+        connection.sendall(whole[40:])
+        assert read_all(connection).startswith(b"HTTP/1.1 200 ")
+    assert end_of(process) == (0, [])
+
+
+def test_what_runs_longer_than_the_drain_is_answered_with_503() -> None:
+    with served(drain_s=0.5) as process, process.connect() as connection, process.connect() as socket:
+        socket.sendall(handshake())
+        read_until(socket, b"\r\n\r\n")
+        socket.sendall(text_frame({"type": "connection_init"}))
+        read_until(socket, b'"connection_ack"}')
+        socket.sendall(text_frame({"id": "q", "type": "subscribe", "payload": {"query": "{sleep}"}}))
+        connection.sendall(post(b'{"query":"{sleep}"}'))
+        time.sleep(0.2)
+        started = time.monotonic()
+        process.popen.send_signal(signal.SIGTERM)
+        answer, told = read_all(connection), read_until(socket, struct.pack("!H", 1001) + b"Going away")
+        socket.sendall(b"\x88\x80\x00\x00\x00\x00")
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"\r\nconnection: close\r\n" in answer
+        error = {"message": "The gateway is ending; try again.", "extensions": {"code": "OVERLOADED"}}
+        assert json.loads(answer.partition(b"\r\n\r\n")[2])["errors"] == [error]
+        assert b'{"id":"q","type":"error","payload":[{"message":"The gateway is ending; try again."' in told
+        assert end_of(process) == (0, ["1 request was cut, to end"])
+        assert 0.5 <= time.monotonic() - started < 2.5
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("closing", ["well", "hang", "block"])
+def test_a_second_signal_answers_what_runs_and_ends_within_a_second(closing: str, number: int) -> None:
+    with served(drain_delay_s=20, closing=closing) as process, process.connect() as connection:
+        connection.sendall(post(b'{"query":"{sleep}"}'))
+        time.sleep(0.1)
+        process.popen.send_signal(number)
+        time.sleep(0.3)
+        assert process.popen.poll() is None
+        started = time.monotonic()
+        process.popen.send_signal(number)
+        answer = read_all(connection)
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b'"OVERLOADED"' in answer
+        assert process.popen.wait(5) == 0
+        assert time.monotonic() - started < 1.2  # a second, and what the test itself takes
+        assert [process.line(), process.line()] == ["cancelled", "closing"]
+
+
+def test_stores_that_do_not_close_are_left() -> None:
+    with served(drain_s=0.1, closing="hang") as process:
+        started = time.monotonic()
+        process.popen.send_signal(signal.SIGTERM)
+        assert end_of(process) == (0, ["ended before all stores were closed"])
+        assert time.monotonic() - started < 0.1 + draining.ENDING_S + 1
 
 
 def test_a_port_in_use_is_one_line(running: Process) -> None:

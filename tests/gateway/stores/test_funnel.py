@@ -59,7 +59,7 @@ TWINS = Collection("twins", "copy", (Column("id"), Column("text")))
 
 
 async def stores(*layers: Layer, memory: MemoryStore | None = None, **times: float) -> Stores:
-    made = Stores({"paper": memory or MemoryStore("paper")}, layers=layers, **times)
+    made = Stores({"paper": memory or MemoryStore("paper")}, layers=layers, **times)  # type: ignore[arg-type]
     await made.ask(Upsert(NOTES, [("1", "a"), ("2", "b"), ("3", "c")]))
     made.calls.clear()
     return made

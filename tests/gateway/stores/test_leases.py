@@ -44,6 +44,9 @@ class Record:
         if self.holder == holder:
             self.holder = None
 
+    async def is_held(self) -> bool:
+        return self.holder is not None and self.until > self.now
+
 
 async def test_it_is_held_in_the_block_and_not_behind_it() -> None:
     record = Record()

@@ -12,6 +12,7 @@ import pytest
 
 from gateway.errors import Conflict, StoreUnavailable
 from gateway.stores import Stores
+from gateway.stores.guards import Protection
 from gateway.writes import relay as relaying
 from gateway.writes import telling
 from gateway.writes.declarations import State, follow_up
@@ -208,6 +209,7 @@ async def test_an_audit_in_a_store_of_its_own_is_delivered_there() -> None:
 async def test_a_home_that_is_away_is_told_once_and_carried_on_when_it_is_back(caplog: pytest.LogCaptureFixture) -> None:
     async with carried("memory", "memory", [to_people]) as world:
         home: Any = world.stores["home"]
+        world.stores.guards["home"]._protection = Protection(breaker_calls=0)  # which would not let it be asked for some seconds
         relay = world.relay(poll_s=0.01)
         with caplog.at_level("INFO", "gateway.relay"):
             home.fail_with = StoreUnavailable("home")

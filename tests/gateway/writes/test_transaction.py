@@ -9,6 +9,7 @@ import pytest
 from gateway.errors import Conflict
 from gateway.stores import Stores
 from gateway.stores.base import Delete, Get, Insert, Remove, Together, Update, Upsert
+from gateway.writes.tables import DUE
 from tests.gateway.writes.world import (
     ADA,
     BOB,
@@ -60,7 +61,7 @@ async def test_an_insert_has_a_version_an_outbox_row_deliveries_and_an_audit_row
         "version": 1,
         "state": "pending",
         "attempts": 0,
-        "next_at": event["at"],
+        "next_at": DUE,
         "lease_owner": None,
         "lease_until": None,
         "error": None,
@@ -256,7 +257,7 @@ async def test_an_audit_in_a_store_of_its_own_is_delivered(home: Stores) -> None
     told = delivery["payload"]
     assert delivery["outbox"] == told["id"]
     assert tuple(told) == TABLES.audit.names
-    assert (told["field"], told["key"], told["after"], told["at"]) == ("f", "ada", ADA, delivery["next_at"])
+    assert (told["field"], told["key"], told["after"], delivery["next_at"]) == ("f", "ada", ADA, DUE)
 
 
 async def test_an_audit_in_the_same_database_is_part_of_the_transaction(home: Stores) -> None:

@@ -20,6 +20,7 @@ from gateway.stores.base import (
     Bucket,
     Collection,
     Compare,
+    Ends,
     Fetch,
     Groups,
     Match,
@@ -111,7 +112,8 @@ def fetched(records: Sequence[Record], fetch: Fetch) -> dict[str | None, tuple[R
     return answer
 
 
-def by_parent(records: Sequence[Record], match: Match | Pairs | None) -> dict[str | None, list[Record]]:
+def by_parent(records: Sequence[Record], match: Match | Pairs | Ends | None) -> dict[str | None, list[Record]]:
+    assert not isinstance(match, Ends), "their edges are no records here"
     if match is None:
         return {None: list(records)}
     if isinstance(match, Match):

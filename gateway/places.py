@@ -1,0 +1,67 @@
+"""So many places, and a line of those who wait for one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import suppress
+
+
+class Places:
+    """``count`` places; None are any number. First come, first served. It belongs to the loop of those who wait."""
+
+    __slots__ = ("_free", "_line", "count")
+
+    def __init__(self, count: int | None) -> None:
+        self.count = count
+        self._free = float("inf") if count is None else count
+        self._line: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def in_use(self) -> int:
+        return 0 if self.count is None else self.count - int(self._free)
+
+    @property
+    def waiting(self) -> int:
+        return len(self._line)
+
+    def take(self) -> bool:
+        """Take a place, if one is free."""
+        if self._free > 0:
+            self._free -= 1
+            return True
+        return False
+
+    async def wait(self, seconds: float) -> None:
+        """Take the next place that comes free; TimeoutError after so many seconds."""
+        place = asyncio.get_running_loop().create_future()
+        self._line.append(place)
+        try:
+            async with asyncio.timeout(seconds):
+                await place
+        except BaseException:
+            with suppress(ValueError):
+                self._line.remove(place)
+            if place.done() and not place.cancelled():  # it was given one after all
+                self.give_back()
+            raise
+
+    def resize(self, count: int) -> None:
+        """Have so many places from now on; whoever has one more than there are keeps it until it is given back."""
+        assert self.count is not None
+        self._free += count - self.count
+        self.count = count
+        while self._line and self._free > 0:
+            self._free -= 1
+            self.give_back()
+
+    def give_back(self) -> None:
+        if self._free < 0:  # there are fewer than there were
+            self._free += 1
+            return
+        while self._line:
+            place = self._line.popleft()
+            if not place.done():
+                place.set_result(None)
+                return
+        self._free += 1
