@@ -60,8 +60,8 @@ class MongoStore(MigratesBySteps):
         self._client: Any = None  # PyMongo's or Motor's: the same methods, but for what now() evens out
         self._calls = Calls(name, self._database, timeout_s)
         self._transactions = Transactions(self._calls, self._opened, self._answered, self._guarded)
-        self._handlers = Handlers({Upsert: self._upsert, Delete: self._delete})
-        self._handlers.update((type_, partial(read, self._calls)) for type_, read in READS.items())
+        self._handlers = Handlers((type_, partial(read, self._calls)) for type_, read in READS.items())
+        self._handlers.update({Upsert: self._upsert, Delete: self._delete})
         self._handlers.update((type_, self._write) for type_ in WRITES)
 
     async def open(self) -> None:
