@@ -161,11 +161,16 @@ def prune(
     if audit is not None:
         ages["audit"] = _age("--audit", audit)
 
+    from gateway.writes.declarations import Cascade
+
     async def work(stores: Stores) -> list[str]:
         lines = []
+        cascades = [target.name for target in graph.replication if isinstance(target, Cascade)]
+        opened = [await keeping.open_since(cascades) for _, keeping in _keepings(stores, graph)]
+        kept_since = min((at for at in opened if at is not None), default=None)
         for home, keeping in _keepings(stores, graph):
             with _bar(f"prune {home}", None) as done:
-                deleted = await keeping.prune(ages, done)
+                deleted = await keeping.prune(ages, done, kept_since=kept_since)
             lines.append(f"{home}: deleted {', '.join(f'{count:,} of {name}' for name, count in deleted.items())}")
         return lines
 

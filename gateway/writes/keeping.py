@@ -122,16 +122,27 @@ class Keeping:
 
     # ------------------------------------------------------------------------------------------------------------ prune
 
-    async def prune(self, ages: Mapping[str, timedelta], progress: Progress) -> dict[str, int]:
+    async def open_since(self, targets: Sequence[str]) -> str | None:
+        """Return when the oldest write was made of which one of these targets has yet to hear; None where all have."""
+        oldest: str | None = None
+        async for page in pages(self._own, self._tables.deliveries, ("outbox",), Compare("target", "in", tuple(targets))):
+            found = await self._own.ask(Get(self._tables.outbox, ("at",), sorted({row["outbox"] for row in page})))
+            oldest = min([at for (at,) in found.values()] + ([] if oldest is None else [oldest]), default=None)
+        return oldest
+
+    async def prune(self, ages: Mapping[str, timedelta], progress: Progress, *, kept_since: str | None = None) -> dict[str, int]:
         """Delete rows of ``outbox``, ``idempotency`` and ``audit`` that are older than these ages; return how many, by table.
 
-        Of the outbox nothing that a target has yet to hear. Cursors of what is gone are told so (CURSOR_EXPIRED).
+        Of the outbox nothing that a target has yet to hear, and nothing since ``kept_since``: a cascade that is open tells rows that were
+        there from those that came later by what the log says of them. Cursors of what is gone are told so (CURSOR_EXPIRED).
         """
         deleted: dict[str, int] = {}
         at = datetime.now(UTC)
         for name, age in ages.items():
             old = Compare("at", "lt", text_of(at - age))
             if name == "outbox":
+                if kept_since is not None:
+                    old = Compare("at", "lt", min(text_of(at - age), kept_since))
                 deleted[name] = await self._prune_outbox(old, progress)
                 continue
             table: Collection = getattr(self._tables, name)

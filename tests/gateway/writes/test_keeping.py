@@ -122,6 +122,18 @@ async def test_nothing_is_pruned_that_a_target_has_yet_to_hear(world: World, par
     assert sorted(row["key"] for row in await world.states(world.tables.outbox)) == ["1", "2"]
 
 
+async def test_what_came_after_an_open_cascade_is_not_pruned(world: World, parked: Keeping) -> None:
+    """By what the log says of a row a cascade tells whether it was there before, and is to go, or came later."""
+    [first, *_] = await world.deliveries()
+    since = await parked.open_since([first["target"]])
+    states = {row["id"]: row for row in await world.states(world.tables.outbox)}
+    assert since == states[first["outbox"]]["at"]
+    assert await parked.open_since(["nobody"]) is None
+
+    assert await parked.prune({"outbox": timedelta(0)}, lambda _: None, kept_since=since) == {"outbox": 0}
+    assert len(await world.states(world.tables.outbox)) == len(states)
+
+
 async def test_only_what_is_old_is_pruned(world: World) -> None:
     await world.write(partial(_write, 1))
     await world.drain()
