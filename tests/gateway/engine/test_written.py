@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -74,6 +75,7 @@ class Shelf:
 
 
 SEEN: list[Any] = []
+BEGUN, GOES_ON = asyncio.Event(), asyncio.Event()
 NO_NUL = "expected text without NUL characters"
 
 
@@ -153,6 +155,12 @@ async def nothing(ctx: RequestContext, tx: Transaction) -> None:
     return None
 
 
+async def waits(ctx: RequestContext, tx: Transaction) -> State:
+    BEGUN.set()
+    await GOES_ON.wait()
+    return await tx.insert(BOOKS, book("1"))
+
+
 async def how_many(ctx: RequestContext, tx: Transaction) -> int:
     return 3
 
@@ -173,6 +181,7 @@ class Mutations:
     move: Book | None = mutation(move, BOOKS, before=author_is_there, again=moved)
     by_itself: Book | None = mutation(by_itself, BOOKS)
     maybe: Book | None = mutation(nothing, BOOKS, semantic_non_null=False)
+    waits: Book | None = mutation(waits, BOOKS)
     how_many: int | None = mutation(how_many, writes=(BOOKS,))
 
 
@@ -429,6 +438,19 @@ async def test_a_function_that_opens_its_own_transactions_takes_no_key() -> None
     assert "data" not in answer
     [error] = answer["errors"]
     assert error["message"] == "Idempotency-Key: expected a mutation that keeps its outcome, and byItself keeps none"
+
+
+async def test_a_request_whose_key_is_in_use_is_409_as_a_whole_and_says_when_to_try_again() -> None:
+    gateway = await made()
+    request = Request("mutation { waits { id } }", idempotency_key="k")
+    first = asyncio.ensure_future(gateway.service.answer(request, request_id="test"))
+    await BEGUN.wait()
+    second = await gateway.service.answer(request, request_id="test")
+    GOES_ON.set()
+    assert (second.status, second.retry_after_s) == (409, 1)
+    assert [error["extensions"]["code"] for error in orjson.loads(second.body)["errors"]] == ["CONFLICT"]
+    assert orjson.loads((await first).body) == {"data": {"waits": {"id": "Book:1"}}}
+    assert await gateway.ask("mutation { waits { id } }", key="k") == {"data": {"waits": {"id": "Book:1"}}}
 
 
 async def test_again_answers_a_request_that_is_sent_again_and_rows_are_read_without_it() -> None:
