@@ -12,6 +12,7 @@ import orjson
 from gateway.loading import load_folder
 from gateway.service import Request, Service
 from gateway.stores import Stores
+from gateway.stores.guards import Protection
 from gateway.stores.memory import MemoryStore
 from schema import schema as graph
 from tests.oracle.rows import Rows
@@ -21,10 +22,14 @@ STORES = ("users", "posts", "events", "recommendations")
 Execute = Callable[[str, Mapping[str, Any], str | None], Awaitable[dict[str, Any]]]
 
 
+# What is made to fail by a test, and then not, is asked again at once.
+NO_BREAKER = Protection(breaker_calls=0)
+
+
 async def memory_stores(rows: Rows | None = None) -> tuple[Stores, dict[str, MemoryStore]]:
     """Return four open memory stores, filled with ``rows`` the way ``gateway load`` does."""
     memory = {name: MemoryStore(name) for name in STORES}
-    stores = Stores(memory)
+    stores = Stores(memory, protection=NO_BREAKER)
     await stores.open()
     if rows is not None:
         await fill(stores, rows)

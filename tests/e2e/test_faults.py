@@ -32,7 +32,7 @@ from tests.kinds import MONGODB, NEO4J, POSTGRESQL, needs, url_of
 from tests.operations import Operation, Pool, operations
 from tests.oracle import NEIGHBOURS, Oracle, compare, difference
 from tests.oracle.rows import odd_rows
-from tests.services import STORES, executor
+from tests.services import NO_BREAKER, STORES, executor
 
 EXAMPLES = int(os.environ.get("E2E_EXAMPLES", "40"))
 
@@ -94,7 +94,7 @@ def faulty(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     odd_rows().write(folder)
     with world(str(request.param), folder) as made:
         failing = {name: Failing(made.stores[name]) for name in STORES}
-        yield Faulty(made, failing, Service(graph, Stores(failing, timeout_s=30)))
+        yield Faulty(made, failing, Service(graph, Stores(failing, timeout_s=30, protection=NO_BREAKER)))
 
 
 @pytest.fixture(autouse=True)

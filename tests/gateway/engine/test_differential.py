@@ -29,7 +29,7 @@ from tests.oracle import NEIGHBOURS
 from tests.oracle.comparing import describe, difference
 from tests.oracle.executor import Executor
 from tests.oracle.rows import odd_rows
-from tests.services import STORES, executor, memory_stores
+from tests.services import NO_BREAKER, STORES, executor, memory_stores
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "100"))
 POOL = Pool.odd()
@@ -68,7 +68,7 @@ def pair(*, damage: bool = False) -> Iterator[Pair]:
         if damage:
             runner.run(_damage(stores))
         failing = {name: Failing(store) for name, store in memory.items()}
-        stores = Stores(failing)
+        stores = Stores(failing, protection=NO_BREAKER)
         yield Pair(failing, Service(graph, stores), Executor(graph, stores, validates=False), runner)
 
 
