@@ -44,6 +44,13 @@ def begin(events: AsyncIterator[Event]) -> asyncio.Task[Event]:
     return asyncio.create_task(first())
 
 
+async def begun(*followers: Any) -> None:
+    """Return once it is known where in the log they begin: what is written afterwards is theirs."""
+    async with asyncio.timeout(WAIT_S):
+        for follower in followers:
+            await asyncio.shield(follower._start)
+
+
 async def _next_or_none(events: AsyncIterator[Event]) -> Event | None:
     return await anext(events, None)
 
@@ -64,7 +71,7 @@ async def test_what_is_written_from_now_on_is_given_in_order(world: World, feed:
     await insert(world, 0)
     events = feed.follow(books)
     first = begin(events)
-    await asyncio.sleep(0.2)
+    await begun(events)
     for number in (1, 2, 3):
         await insert(world, number)
     await world.write(lambda tx: tx.insert(authors, author("1")))  # another noun, which nobody follows here
@@ -92,7 +99,7 @@ async def test_a_cursor_goes_on_behind_its_event_exactly_once(world: World, feed
     rng = random.Random(3)
     events = feed.follow(books)
     started = begin(events)
-    await asyncio.sleep(0.2)
+    await begun(events)
 
     async def write() -> None:
         for number in range(60):
@@ -113,7 +120,7 @@ async def test_a_cursor_goes_on_behind_its_event_exactly_once(world: World, feed
 async def test_one_whose_queue_is_full_misses_nothing(world: World, feed: LogFeed) -> None:
     events = feed.follow(books)
     started = begin(events)
-    await asyncio.sleep(0.2)
+    await begun(events)
     await world.write(lambda tx: tx.insert_many(books, [book(f"b{number:03}") for number in range(50)]))
     async with asyncio.timeout(WAIT_S):
         given = [await started, *await take(events, 49)]
@@ -125,7 +132,7 @@ async def test_all_who_follow_hear_the_same_and_one_who_is_slow_is_ended(world: 
     feed = LogFeed(world.stores, poll_s=0.02, queue=8, stalled_s=0.0)
     slow, quick = feed.follow(books), feed.follow(books)
     tasks = [begin(events) for events in (slow, quick)]
-    await asyncio.sleep(0.2)
+    await begun(slow, quick)
     given = []
     for number in range(20):
         await insert(world, number)
@@ -150,7 +157,7 @@ async def test_all_who_follow_hear_the_same_and_one_who_is_slow_is_ended(world: 
 async def test_a_cursor_whose_events_are_kept_no_more_is_expired(world: World, feed: LogFeed) -> None:
     events = feed.follow(books)
     started = begin(events)
-    await asyncio.sleep(0.2)
+    await begun(events)
     for number in range(3):
         await insert(world, number)
     async with asyncio.timeout(WAIT_S):
@@ -168,7 +175,7 @@ async def test_a_cursor_whose_events_are_kept_no_more_is_expired(world: World, f
 async def test_cursors_from_before_a_restore_are_expired(world: World, feed: LogFeed) -> None:
     events = feed.follow(books)
     started = begin(events)
-    await asyncio.sleep(0.2)
+    await begun(events)
     await insert(world, 0)
     async with asyncio.timeout(WAIT_S):
         event = await started
@@ -181,7 +188,7 @@ async def test_cursors_from_before_a_restore_are_expired(world: World, feed: Log
 async def test_what_is_no_cursor_of_this_collection_is_refused(world: World, feed: LogFeed) -> None:
     events = feed.follow(acts)
     started = begin(events)
-    await asyncio.sleep(0.2)
+    await begun(events)
     await world.write(lambda tx: tx.insert(acts, act("a")))
     async with asyncio.timeout(WAIT_S):
         other = (await started).cursor
@@ -195,7 +202,7 @@ async def test_an_update_of_a_row_that_the_log_does_not_know_has_its_state_befor
     await Own(world.stores).ask(Upsert(books, [tuple(book("old", out=False).values())]))
     events = feed.follow(books)
     started = begin(events)
-    await asyncio.sleep(0.2)
+    await begun(events)
     await world.write(lambda tx: tx.update(books, "old", {"out": True}))
     async with asyncio.timeout(WAIT_S):
         event = await started

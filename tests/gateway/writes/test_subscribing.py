@@ -52,7 +52,8 @@ class Process:
         answers: list[Any] = []
         async with aclosing(stream), asyncio.timeout(20):
             taken = asyncio.ensure_future(anext(stream))
-            await asyncio.sleep(0.2)  # until it is followed from where the log ends now
+            while not taken.done() and not any(log._followers for log in self.feed._logs.values()):  # noqa: ASYNC110 - nobody tells of it
+                await asyncio.sleep(0.001)
             if then is not None:
                 await then
             while True:
