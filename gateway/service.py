@@ -189,9 +189,9 @@ class Service:
         now = time.monotonic() if started is None else started
         deadline = None if deadline_s is None else now + deadline_s
         trace: list[StoreCall] | None = [] if request.explain == "trace" else None
-        ctx = RequestContext(self.stores, request_id, deadline, trace, started=now, values=values, replication=self.replication)
-        if written is not None:
-            ctx.written = written
+        ctx = RequestContext(
+            self.stores, request_id, deadline, trace, started=now, values=values, replication=self.replication, written=written
+        )
         try:
             return cast("Response", await self._answer(request, ctx))
         except Exception as exc:
@@ -218,9 +218,7 @@ class Service:
         """
         now = time.monotonic() if started is None else started
         deadline = None if deadline_s is None else now + deadline_s
-        ctx = RequestContext(self.stores, request_id, deadline, started=now, values=values, replication=self.replication)
-        if written is not None:
-            ctx.written = written
+        ctx = RequestContext(self.stores, request_id, deadline, started=now, values=values, replication=self.replication, written=written)
         try:
             answered = await self._answer(request, ctx, deadline_s, may_stream=True)
         except Exception as exc:

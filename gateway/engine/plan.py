@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from weakref import ReferenceType
 
 from graphql import GraphQLOutputType, OperationType, get_nullable_type, is_list_type, is_non_null_type
@@ -25,6 +25,14 @@ Coerced = Mapping[str, Any]  # variables by name
 
 Texts = tuple[tuple[int, int], ...]  # the slots of a place's texts, and how often each is written for a row
 Sample = tuple["Place", Texts]
+
+
+class Weight(NamedTuple):
+    """What a row of a place weighs in an answer, but for its values: bytes of the keys of its fields; and its texts."""
+
+    keys: int
+    texts: Texts
+
 
 NEVER = -1
 ROOT = -1  # the index of the place of the root's only row; it is in no level
@@ -243,6 +251,7 @@ class Plan:
     view_count: int
     width: int  # the most fields that an object of it has
     cost: Cost | None  # where it does not depend on the request
+    weights: list[Weight]  # of all places
     samples: list[list[Sample]]  # by level: where texts are looked at
     unsized: list[list[Place]]  # by level: lists that may be longer than their cost says
     series: list[Plan] = field(default_factory=list)  # a mutation: a plan per root field, run one after the other

@@ -38,7 +38,7 @@ from graphql import (
 )
 
 from gateway.engine.arguments import ABSENT_ARGUMENTS, split_arguments
-from gateway.engine.cost import cost, is_settled, texts_of
+from gateway.engine.cost import cost, is_settled, weight_of
 from gateway.engine.document import Document, Operation
 from gateway.engine.introspection import Introspected
 from gateway.engine.plan import ROOT, Constant, Layout, Place, Plan, View
@@ -107,6 +107,7 @@ class Planning:
         rounds = max((place.level for place in places), default=-1) + 1
         bindings = [place for place in places if place.arguments is not None]
         limits = self._binder.limits
+        weights = list(map(weight_of, places))
         return Plan(
             text=self._text,
             operation=operation.type,
@@ -124,8 +125,13 @@ class Planning:
             view_count=self._view_count,
             width=max((len(view.fields) for place in places for view in place.views), default=0),
             cost=cost(places, self._bounds, limits.page_default) if is_settled(bindings, self._refused) else None,
+            weights=weights,
             samples=[
-                [(place, texts) for place in places if place.level == number and place.type is not None and (texts := texts_of(place))]
+                [
+                    (place, weight.texts)
+                    for place, weight in zip(places, weights, strict=True)
+                    if place.level == number and place.type is not None and weight.texts
+                ]
                 for number in range(rounds)
             ],
             unsized=[

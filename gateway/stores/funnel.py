@@ -25,7 +25,7 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from gateway.deadlines import Deadlines
-from gateway.errors import AbilityMissing, Conflict, Contended, GatewayError, StoreTimeout, StoreUnavailable, WrongValue
+from gateway.errors import AbilityMissing, Conflict, Contended, DeadlineExceeded, GatewayError, StoreTimeout, StoreUnavailable, WrongValue
 from gateway.stores.base import Request, Store, Transaction, statements
 from gateway.stores.guards import Guard, Protection, guards_of
 from gateway.stores.kinds import Kind, kind_named, listed
@@ -199,28 +199,29 @@ class Funnel:
         if not guard.enters():
             await guard.enter(name, caller.seconds(limit))
         self.calls[f"{name}.{request.about}"] += 1
+        # PERF: ``_answered`` in line: a coroutine less is 0.4 µs of the 3 that a call to a store takes here.
+        seconds = limit
         try:
             seconds = caller.seconds(limit)
-            answer = await self._answered(name, request, answers, seconds)
-        except StoreUnavailable as error:
-            guard.leave(failed=True)
-            if is_again or request.is_write or not guard.may_retry(error):
-                raise
-        except StoreTimeout:
-            if seconds == limit:
-                guard.leave(failed=True)
-            else:  # its caller had less time than a store may take
+            with self._deadlines.within(seconds):
+                answer = await answers(request)
+        except Exception as exc:
+            raised = exc if _is_as_asked(exc, name) else _named(exc, name, seconds)
+            # A caller that had less time than a store may take, or none, does not say what the store is like.
+            if isinstance(raised, DeadlineExceeded) or (isinstance(raised, StoreTimeout) and seconds != limit):
                 guard.leave_unjudged()
-            raise
-        except GatewayError:
-            guard.leave(failed=False)
-            raise
+            else:
+                guard.leave_after(raised)
+            if is_again or request.is_write or not isinstance(raised, StoreUnavailable) or not guard.may_retry(raised):
+                if raised is exc:
+                    raise
+                raise raised from _cause(exc)
         except BaseException:
             guard.leave_unjudged()
             raise
         else:
-            guard.leave(failed=False)
-            return self._checked(name, store, request, answer, caller)
+            guard.leave_answered()
+            return answer if store.enforces_types else self._checked(name, store, request, answer, caller)
         await asyncio.sleep(min(guard.pause_s(), caller.seconds(limit)))
         return await self._call(request, caller, is_again=True)
 

@@ -108,13 +108,24 @@ class Guard:
 
     def leave(self, *, failed: bool) -> None:
         """Give a place back; ``failed``: the store did not answer."""
+        if not failed:
+            self.leave_answered()
+            return
         self._places.give_back()
         if self.state == "closed":
-            self._count(failed)
-        elif not failed:
-            self._close()
+            self._count_failed()
         elif self.state == "half-open":
             self._open()
+
+    def leave_answered(self) -> None:
+        """Give a place back: the store answered."""
+        self._places.give_back()
+        if self.state == "closed":  # PERF: no look at the clock, which only those that fail turn: with none nothing is to be decided
+            self._total[self._slot] += 1
+            if self._retries_left < RETRIES_SAVED:
+                self._retries_left += self._protection.retry_share
+        else:
+            self._close()
 
     def leave_unjudged(self) -> None:
         """Give a place back, where nobody knows whether the store would have answered: the call was given up."""
@@ -175,17 +186,11 @@ class Guard:
         self._total = [0] * BUCKETS
         self._failed = [0] * BUCKETS
 
-    def _count(self, failed: bool) -> None:
-        protection = self._protection
-        if not failed:  # PERF: no look at the clock, which only those that fail turn: with none of them nothing is to be decided
-            self._total[self._slot] += 1
-            if self._retries_left < RETRIES_SAVED:
-                self._retries_left += protection.retry_share
-            return
+    def _count_failed(self) -> None:
         self._turn()
         self._total[self._slot] += 1
         self._failed[self._slot] += 1
-        calls = sum(self._total)
+        protection, calls = self._protection, sum(self._total)
         if 0 < protection.breaker_calls <= calls and sum(self._failed) >= protection.breaker_share * calls:
             self._open()
 

@@ -11,7 +11,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import Any, NamedTuple, Self, cast
@@ -231,7 +230,7 @@ class Transaction:
             raise
         self._guard = guard
         self._opened = manager
-        self._caller = replace(self._ctx, within=opened)
+        self._caller = self._ctx.inside(opened)
         self._is_open = True
         return self
 
