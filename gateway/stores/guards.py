@@ -41,14 +41,13 @@ class Protection:
     retry_share: float = 0.1  # of reads
 
 
-class Guard:
+class Guard(Places):
     """Of one pool with so many ``places``; None: it has a line of its own, which takes any number."""
 
     __slots__ = (
         "_clock",
         "_failed",
         "_opened_at",
-        "_places",
         "_probing",
         "_protection",
         "_retries_left",
@@ -57,17 +56,15 @@ class Guard:
         "_total",
         "exhausted",
         "opened",
-        "places",
         "refused",
         "retried",
         "state",
     )
 
     def __init__(self, places: int | None = None, protection: Protection = Protection(), clock: Callable[[], float] = monotonic) -> None:
-        self.places = places
+        super().__init__(places)
         self._protection = protection
         self._clock = clock
-        self._places = Places(places)
         self.state: State = "closed"
         self._opened_at = 0.0
         self._probing = False
@@ -79,25 +76,24 @@ class Guard:
         self.opened = self.refused = self.exhausted = self.retried = 0  # since the start
 
     @property
-    def in_use(self) -> int:
-        return self._places.in_use
-
-    @property
-    def waiting(self) -> int:
-        return self._places.waiting
+    def places(self) -> int | None:
+        return self.count
 
     # ------------------------------------------------------------------------------------------------------------- calls
 
     def enters(self) -> bool:
         """Take a place, if there is one and nothing speaks against it. PERF: all that a call meets where all is well, 0.1 µs."""
-        return self.state == "closed" and self._places.take()
+        if self.state == "closed" and self._free > 0:
+            self._free -= 1
+            return True
+        return False
 
     async def enter(self, store: str, seconds: float) -> None:
         """Take a place, waiting for one for at most so many seconds; StoreUnavailable at once where calls are not let through."""
         self._pass(store)
         try:
-            if not self._places.take():
-                await self._places.wait(min(seconds, self._protection.wait_s))
+            if not self.take():
+                await self.wait(min(seconds, self._protection.wait_s))
         except TimeoutError:
             self._unprobe()
             self.exhausted += 1
@@ -111,7 +107,7 @@ class Guard:
         if not failed:
             self.leave_answered()
             return
-        self._places.give_back()
+        self.give_back()
         if self.state == "closed":
             self._count_failed()
         elif self.state == "half-open":
@@ -119,7 +115,10 @@ class Guard:
 
     def leave_answered(self) -> None:
         """Give a place back: the store answered."""
-        self._places.give_back()
+        if self._line or self._free < 0:
+            self.give_back()
+        else:
+            self._free += 1
         if self.state == "closed":  # PERF: no look at the clock, which only those that fail turn: with none nothing is to be decided
             self._total[self._slot] += 1
             if self._retries_left < RETRIES_SAVED:
@@ -129,7 +128,7 @@ class Guard:
 
     def leave_unjudged(self) -> None:
         """Give a place back, where nobody knows whether the store would have answered: the call was given up."""
-        self._places.give_back()
+        self.give_back()
         self._unprobe()
 
     def leave_after(self, error: BaseException | None) -> None:
