@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from itertools import count
 from typing import Any
@@ -20,9 +19,10 @@ from resolvers.users import users
 from resolvers.writes import WELCOME, welcome
 from tests.e2e.model import AT, FIELDS, READ, Model, Refused, operation
 from tests.e2e.worlds import World, layouts, world
+from tests.forms import of_form
 from tests.oracle.rows import Rows
 
-EXAMPLES = int(os.environ.get("E2E_MUTATIONS", "4"))  # of random sequences, per layout
+EXAMPLES = of_form(2, 4, "E2E_MUTATIONS")  # of random sequences, per layout
 
 _runs = count()
 CREATE = """mutation ($input: CreateUserInput!) { createUser(input: $input) {

@@ -40,7 +40,7 @@ LIMITS = Limits(
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if HERE not in item.path.parents or "chinook_dir" not in getattr(item, "fixturenames", ()):
+        if "chinook_dir" not in getattr(item, "fixturenames", ()) or HERE not in item.path.parents:
             continue
         item.add_marker(needs(*SERVERS))
         if item.get_closest_marker("asyncio"):  # a connection pool belongs to one event loop

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from tests.forms import of_form
 from tests.killing.__main__ import run
+
+KILLS = of_form(2, 3)
 
 
 async def test_a_few_kills_lose_nothing() -> None:
-    killed = await run("sqlite", kills=3, clients=3, seed=7)
+    killed = await run("sqlite", kills=KILLS, clients=3, seed=7)
     assert killed.wrong == []
     assert killed.acknowledged > 0
-    assert killed.kills.total() == 3
+    assert killed.kills.total() == KILLS
