@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.forms import is_set
-from tests.kinds import MONGODB, SERVERS
+from tests.servers import MONGODB, SERVERS
 
 ROOT = Path(__file__).parent.parent
 SNB = "TEST_SNB_DIR"
@@ -59,6 +59,11 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest tests: at the end one process would wait for the other."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.draining.__main__ import NO_WITHIN_S, run
 from tests.forms import of_form
 
 ROUNDS = of_form(3, 10)
 
 
+@pytest.mark.long
 async def test_no_request_is_lost_when_a_server_under_load_is_told_to_end() -> None:
     drained = await run("fake", rounds=ROUNDS, clients=8, delay_s=0.3, seed=1)
     assert drained.wrong == []

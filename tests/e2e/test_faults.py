@@ -28,10 +28,11 @@ from tests.e2e.worlds import World, layouts, world
 from tests.failing import Failing, without
 from tests.forms import of_form
 from tests.gateway.stores.proxies import Proxy
-from tests.kinds import MONGODB, NEO4J, POSTGRESQL, needs, url_of
+from tests.kinds import needs, url_of
 from tests.operations import Operation, Pool, operations
 from tests.oracle import NEIGHBOURS, Oracle, compare, difference
 from tests.oracle.rows import odd_rows
+from tests.servers import MONGODB, NEO4J, POSTGRESQL
 from tests.services import NO_BREAKER, STORES, executor
 
 EXAMPLES = of_form(15, 40, "E2E_EXAMPLES")

@@ -19,7 +19,7 @@ from tests.benchmarks.processes import Server
 from tests.gateway.http.sockets import SUBPROTOCOL, Talk
 from tests.serving import filled, serving
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.long, pytest.mark.asyncio(loop_scope="module")]
 
 RECORDED = "subscription ($types: [String!]) { eventRecorded(types: $types) { id type user { name } } }"
 RECORD = "mutation ($id: ID!, $type: String!) { recordEvent(input: {id: $id, type: $type, userId: 1}) { id } }"

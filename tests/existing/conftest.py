@@ -21,7 +21,8 @@ from tests.existing.databases import databases, dump
 from tests.existing.graph import GRAPH
 from tests.existing.oracle import Oracle
 from tests.existing.rows import Rows, read_all
-from tests.kinds import SERVERS, needs
+from tests.kinds import needs
+from tests.servers import SERVERS
 
 HERE = Path(__file__).parent
 LIMITS = Limits(

@@ -69,8 +69,8 @@ def main() -> None:
     sys.exit(1 if killed.wrong else 0)
 
 
-async def run(layout: str, *, kills: int, clients: int, seed: int, say: Any = lambda _: None) -> Killed:
-    """Return what came of ``kills`` kills."""
+async def run(layout: str, *, kills: int, clients: int, seed: int, lease_s: float | None = None, say: Any = lambda _: None) -> Killed:
+    """Return what came of ``kills`` kills. With ``lease_s`` leases of deliveries and logs end sooner than they do in production."""
     random = Random(seed)
     killed = Killed()
     models = [Model(f"c{number}", Random(f"{seed} {number}")) for number in range(clients)]
@@ -79,7 +79,7 @@ async def run(layout: str, *, kills: int, clients: int, seed: int, say: Any = la
             for name in graph.store_names:
                 await migrate(stores, graph, name)
         with tempfile.TemporaryDirectory(prefix="crossgraph-") as folder:
-            world = World(urls, Path(folder))
+            world = World(urls, Path(folder), lease_s)
             try:
                 while (done := killed.kills.total()) < kills:
                     await _round(world, models, random, min(ROUND, kills - done), killed)
@@ -95,10 +95,11 @@ async def run(layout: str, *, kills: int, clients: int, seed: int, say: Any = la
 class World:
     """A gateway that serves and delivers, and a relay beside it; both may die at any time."""
 
-    def __init__(self, urls: Mapping[str, str], folder: Path) -> None:
+    def __init__(self, urls: Mapping[str, str], folder: Path, lease_s: float | None) -> None:
         self.urls = urls
         self.port = free_port()
         self._folder = folder
+        self._gateway = ("gateway",) if lease_s is None else ("tests.killing.started", str(lease_s))
         self._running: dict[str, Server] = {}
 
     async def alive(self, name: str) -> Server:
@@ -106,7 +107,7 @@ class World:
         server = self._running.get(name)
         if server is None or server.process.poll() is not None:
             serve = name == "gateway"
-            command = [sys.executable, "-m", "gateway", *(("serve", "--port", str(self.port)) if serve else ("relay",))]
+            command = [sys.executable, "-m", *self._gateway, *(("serve", "--port", str(self.port)) if serve else ("relay",))]
             environment = {**environment_of(self.urls), "GATEWAY_DATA_DIR": str(self._folder)}
             server = self._running[name] = start(name, command, self.port, log=self._folder / f"{name}.log", env=environment)
             if serve:
