@@ -50,36 +50,9 @@ async def urls() -> AsyncIterator[Mapping[str, str]]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server(urls: Mapping[str, str]) -> AsyncIterator[Server]:
-    """A gateway for all tests; each writes rows of its own."""
+    """A gateway for all tests; each writes rows of its own. The last one starts another, whose leases stay for a while."""
     async with serving(urls) as made:
         yield made
-
-
-async def test_what_is_written_is_watched_in_every_process(urls: Mapping[str, str], server: Server) -> None:
-    other = server
-    async with serving(urls) as one, talking(one) as here, talking(other) as there:
-        for talk in (here, there):
-            await talk.subscribe("a", RECORDED, variables={"types": ["LIKE"]})
-        await asyncio.sleep(SETTLED_S)
-        begun = time.monotonic()
-        await ask(one, RECORD, id="e-1", type="JOIN")
-        await ask(one, RECORD, id="e-2", type="LIKE")
-        heard = [await talk.hear() for talk in (here, there)]
-        assert time.monotonic() - begun < 5
-        for message in heard:
-            event = message["payload"]["data"]["eventRecorded"]
-            assert (event["id"], event["type"]) == ("Event:e-2", "LIKE")
-        cursors = {message["payload"]["extensions"]["cursor"] for message in heard}
-        assert len(cursors) == 1, "a cursor is the same in every process"
-        await ask(other, RECORD, id="e-3", type="LIKE")
-        await here.subscribe("b", RECORDED, extensions={"cursor": cursors.pop()})
-        assert {message["id"]: message["payload"]["data"]["eventRecorded"]["id"] for message in [await here.hear() for _ in "ab"]} == {
-            "a": "Event:e-3",
-            "b": "Event:e-3",
-        }
-        one.process.send_signal(signal.SIGTERM)
-        assert sorted([(await here.hear())["id"] for _ in "ab"]) == ["a", "b"]
-        assert await here.closed() == (1001, "Going away")
 
 
 @pytest.mark.parametrize("count", [300])
@@ -114,3 +87,30 @@ async def test_a_post_is_published_by_an_update(server: Server) -> None:
             {"id": "Post:p-1", "title": "Out", "author": {"id": "User:1"}},
             {"id": "Post:p-2", "title": "Now", "author": {"id": "User:1"}},
         ]
+
+
+async def test_what_is_written_is_watched_in_every_process(urls: Mapping[str, str], server: Server) -> None:
+    other = server
+    async with serving(urls) as one, talking(one) as here, talking(other) as there:
+        for talk in (here, there):
+            await talk.subscribe("a", RECORDED, variables={"types": ["LIKE"]})
+        await asyncio.sleep(SETTLED_S)
+        begun = time.monotonic()
+        await ask(one, RECORD, id="e-1", type="JOIN")
+        await ask(one, RECORD, id="e-2", type="LIKE")
+        heard = [await talk.hear() for talk in (here, there)]
+        assert time.monotonic() - begun < 5
+        for message in heard:
+            event = message["payload"]["data"]["eventRecorded"]
+            assert (event["id"], event["type"]) == ("Event:e-2", "LIKE")
+        cursors = {message["payload"]["extensions"]["cursor"] for message in heard}
+        assert len(cursors) == 1, "a cursor is the same in every process"
+        await ask(other, RECORD, id="e-3", type="LIKE")
+        await here.subscribe("b", RECORDED, extensions={"cursor": cursors.pop()})
+        assert {message["id"]: message["payload"]["data"]["eventRecorded"]["id"] for message in [await here.hear() for _ in "ab"]} == {
+            "a": "Event:e-3",
+            "b": "Event:e-3",
+        }
+        one.process.send_signal(signal.SIGTERM)
+        assert sorted([(await here.hear())["id"] for _ in "ab"]) == ["a", "b"]
+        assert await here.closed() == (1001, "Going away")
