@@ -209,7 +209,8 @@ def test_a_graph_without_demo_data_cannot_be_seeded(monkeypatch: pytest.MonkeyPa
 def serving(**variables: str) -> Iterator[tuple[str, list[str]]]:
     """Give (address, what was said before) of a gateway that ends with the block."""
     command = [sys.executable, "-m", "gateway", "serve", "--port", "0"]
-    with subprocess.Popen(command, env=os.environ | variables, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    environment = os.environ | {"GATEWAY_DRAIN_DELAY_S": "0"} | variables  # nobody asks a gateway that was told to end
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
         said = []
         for line in process.stdout:
