@@ -23,6 +23,8 @@ endif
 run: $(RUN)  ## start the gateway on PORT (8000), with demo data on the first start
 	@exec $(VENV)/bin/gateway serve --port $(PORT)
 
+# Compiled modules are kept: tests start some sixty processes, each of which would compile them anew.
+test: export PYTHONDONTWRITEBYTECODE =
 test: $(DEV)  ## all tests; those on real servers run when TEST_POSTGRES_URL, TEST_MONGO_URL and TEST_NEO4J_URL name them
 	$(PY) -m pytest -n $(WORKERS)
 

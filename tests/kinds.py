@@ -12,7 +12,6 @@ import os
 import tempfile
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from uuid import uuid4
 
 import pytest
@@ -22,21 +21,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from gateway.stores import connect
 from gateway.stores.base import Collection, Store
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """A database server that live tests need: its name, the variable with its address, and its address in docker-compose.yml."""
-
-    name: str
-    variable: str
-    compose_url: str
-
-
-POSTGRESQL = Server("PostgreSQL", "TEST_POSTGRES_URL", "postgresql+asyncpg://crossgraph:crossgraph@127.0.0.1:5432/crossgraph")
-MONGODB = Server("MongoDB", "TEST_MONGO_URL", "mongodb://127.0.0.1:27017/crossgraph?directConnection=true")
-NEO4J = Server("Neo4j", "TEST_NEO4J_URL", "bolt://neo4j:crossgraph@127.0.0.1:7687/neo4j")
-SERVERS = (POSTGRESQL, MONGODB, NEO4J)
+from tests.servers import MONGODB, NEO4J, POSTGRESQL, Server
 
 KINDS: dict[str, Server | None] = {
     "memory": None,

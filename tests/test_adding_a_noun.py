@@ -89,6 +89,7 @@ def test_the_page_has_what_is_run_here() -> None:
     ]
 
 
+@pytest.mark.long
 def test_the_noun_of_the_page_is_checked_migrated_exported_tested_and_served(copy: Path) -> None:
     for line in block("sh", 0).splitlines():
         command, _, target = line.partition(" > ")

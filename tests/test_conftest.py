@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.kinds import SERVERS
+from tests.servers import SERVERS
 
 TESTS = """
 from pathlib import Path
@@ -62,7 +62,9 @@ def run(folder: Path, tests: str = TESTS, workers: int = 0, /, **variables: str)
     (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n  live\n  node\n  wheel\n")
     ours = {"REQUIRE_LIVE", "TEST_SNB_DIR", "CHINOOK_DATA", *(server.variable for server in SERVERS)}
     environment = {name: value for name, value in os.environ.items() if name not in ours}
-    command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", "-q", "-n", str(workers), str(folder)]
+    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # half of the time goes into those that are installed
+    distributed = ["-p", "xdist.plugin", "-n", str(workers)] if workers else []
+    command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", "-q", *distributed, str(folder)]
     done = subprocess.run(command, cwd=ROOT, env=environment | variables, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout.splitlines()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import sys
@@ -11,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.graphs import ask, environment, run, serving
+from tests.commands import ended as begin
+from tests.graphs import ask, environment, serving
 
 PAGE = (Path(__file__).parent.parent / "docs" / "own-graph.md").read_text(encoding="utf-8")
 BLOCKS: list[tuple[str, str]] = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
@@ -28,8 +30,11 @@ def commands() -> list[str]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """The folder with the files of the page."""
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder with the files of the page, which is the current one; our own settings are not."""
+    monkeypatch.chdir(tmp_path)
+    for name in os.environ.keys() - environment().keys():
+        monkeypatch.delenv(name)
     for path, text in FILES.items():
         file = tmp_path / path
         file.parent.mkdir(exist_ok=True)
@@ -41,7 +46,7 @@ def load(folder: Path) -> None:
     """Run the commands of the page before the last, which serves."""
     for command in commands()[:-1]:
         words, _, target = command.partition(" > ")
-        ended = run([*GATEWAY, *shlex.split(words)[1:]], folder, environment())
+        ended = begin(*shlex.split(words)[1:])
         assert ended.returncode == 0, f"{command}: {ended.stderr}"
         if target:
             (folder / target).write_text(ended.stdout, encoding="utf-8")
@@ -63,8 +68,8 @@ def test_the_graph_of_the_page_answers_as_the_page_says(folder: Path) -> None:
 
 
 def test_in_production_the_page_s_stores_need_urls(folder: Path) -> None:
-    ended = run([*GATEWAY, "migrate"], folder, environment(GATEWAY_ENVIRONMENT="production"))
+    ended = begin("migrate", GATEWAY_ENVIRONMENT="production")
     told = "expected a URL for this store of the graph bookshop:graph; got none, and production has no default"
     assert ended.stderr == f"gateway: stores.catalogue.url: {told}\n"
-    assert run([*GATEWAY, "migrate"], folder, environment(DATABASE_URL="sqlite:///all.db")).returncode == 0
+    assert begin("migrate", DATABASE_URL="sqlite:///all.db").returncode == 0
     assert (folder / "all.db").exists()

@@ -19,7 +19,7 @@ from jsonschema import Draft7Validator
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from tests.kinds import SERVERS
+from tests.servers import SERVERS
 
 ROOT = Path(__file__).parent.parent
 LOCK = ROOT / ".ci" / "requirements.lock"

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.draining.__main__ import NO_WITHIN_S, run
+from tests.forms import of_form
+
+ROUNDS = of_form(3, 10)
 
 
+@pytest.mark.long
 async def test_no_request_is_lost_when_a_server_under_load_is_told_to_end() -> None:
-    drained = await run("fake", rounds=10, clients=8, delay_s=0.3, seed=1)
+    drained = await run("fake", rounds=ROUNDS, clients=8, delay_s=0.3, seed=1)
     assert drained.wrong == []
-    assert (drained.rounds, drained.no_s < 3 * NO_WITHIN_S) == (10, True)
+    assert (drained.rounds, drained.no_s < 3 * NO_WITHIN_S) == (ROUNDS, True)
     assert drained.after > 0

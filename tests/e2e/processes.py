@@ -15,7 +15,7 @@ def serving(folder: Path, **variables: str) -> Iterator[str]:
     """Give the address of a gateway with these variables, on embedded stores in ``folder``; it ends with the block."""
     ours = ("DATABASE_URL", "MONGO_URL", "NEO4J_URL")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_") and name not in ours}
-    environment |= {"GATEWAY_DATA_DIR": str(folder), **variables}
+    environment |= {"GATEWAY_DATA_DIR": str(folder), "GATEWAY_DRAIN_DELAY_S": "0", **variables}  # nobody asks one that was told to end
     command = [sys.executable, "-m", "gateway", "serve", "--port", "0"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,14 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.e2e.worlds import World, layouts, world
+from tests.forms import of_form
 from tests.operations import Operation, Pool, invalid_operations, operations, with_cursor
 from tests.oracle import Oracle, compare, compare_walks
 from tests.oracle.invalid import Invalid
 from tests.oracle.rows import odd_rows
 from tests.oracle.walking import nested, root
 
-EXAMPLES = int(os.environ.get("E2E_EXAMPLES", "40"))  # of random operations, per layout and set of data
+EXAMPLES = of_form(15, 40, "E2E_EXAMPLES")  # of random operations, per layout and set of data
 FIRST = (
     "{ users(first: 50) { nodes { id name email createdAt"
     " posts(first: 10, orderBy: {field: CREATED_AT, direction: DESC}) { nodes { id title published } }"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -19,9 +22,37 @@ TREE = """query($n: Int) { users(first: $n) { nodes { id name email createdAt
   recommendations(first: 3) { score because { name } post { id title author { name } } } } } }"""
 
 
-async def _calls(rows: Rows, query: str, n: int) -> Counter[str]:
-    stores, _ = await memory_stores(rows)
-    service = Service(graph, stores)
+@dataclass(frozen=True)
+class Shop:
+    """A gateway over rows in memory, and the loop of its stores."""
+
+    runner: asyncio.Runner
+    service: Service
+
+    def calls(self, query: str, n: int) -> Counter[str]:
+        return self.runner.run(_calls(self.service, query, n))
+
+
+@contextmanager
+def shop_of(rows: Rows) -> Iterator[Shop]:
+    with asyncio.Runner() as runner:
+        stores, _ = runner.run(memory_stores(rows))
+        yield Shop(runner, Service(graph, stores))
+
+
+@pytest.fixture(scope="module")
+def snb_rows(snb_dir: Path) -> Rows:
+    return Rows.from_folder(snb_dir)
+
+
+@pytest.fixture(scope="module")
+def snb(snb_rows: Rows) -> Iterator[Shop]:
+    with shop_of(snb_rows) as shop:
+        yield shop
+
+
+async def _calls(service: Service, query: str, n: int) -> Counter[str]:
+    stores = service.stores
     stores.calls.clear()
     response = await service.answer(Request(query, {"n": n}))
     assert response.status == 200
@@ -31,8 +62,8 @@ async def _calls(rows: Rows, query: str, n: int) -> Counter[str]:
 
 
 @pytest.mark.parametrize("n", [1, 10, 50])
-def test_the_first_query_asks_each_collection_once_per_level(snb_dir: Path, n: int) -> None:
-    calls = asyncio.run(_calls(Rows.from_folder(snb_dir), TREE, n))
+def test_the_first_query_asks_each_collection_once_per_level(snb: Shop, n: int) -> None:
+    calls = snb.calls(TREE, n)
     by_level = {
         "users.users": 3,  # users; because; the authors of recommended posts
         "posts.posts": 2,  # posts of the users; posts of events and of recommendations, in one call
@@ -42,12 +73,13 @@ def test_the_first_query_asks_each_collection_once_per_level(snb_dir: Path, n: i
     assert dict(calls) == by_level
 
 
-def test_the_number_of_calls_is_the_same_for_1_10_and_50_users(snb_dir: Path) -> None:
-    rows = Rows.from_folder(snb_dir)
+def test_the_number_of_calls_is_the_same_for_1_10_and_50_users(snb_rows: Rows) -> None:
+    rows = snb_rows
     busy = Counter(event["user_id"] for event in rows.events if event["type"] == "LIKE")
     keys = [key for key, _ in busy.most_common(50)]
     picked = Rows([user for user in rows.users if user["id"] in keys], rows.posts, rows.events, rows.follows)
-    found = [asyncio.run(_calls(picked, TREE, n)) for n in (1, 10, 50)]
+    with shop_of(picked) as shop:
+        found = [shop.calls(TREE, n) for n in (1, 10, 50)]
     assert found[0] == found[1] == found[2]
     assert sum(found[0].values()) == 7
 

@@ -18,11 +18,13 @@ from schema import schema as graph
 from tests.benchmarks.operations import operations as benchmarked
 from tests.e2e.test_answers import FIRST
 from tests.e2e.test_batching import TREE
+from tests.forms import of_form
 from tests.operations import Operation, Pool, operations
 from tests.oracle.rows import odd_rows
 from tests.services import memory_stores
 
 ROOT = Path(__file__).parents[2]
+EXAMPLES = of_form(50, 300, "E2E_EXAMPLES")
 Shop = tuple[asyncio.Runner, Service]
 
 GRAPHIQL = get_introspection_query(
@@ -80,7 +82,7 @@ def test_it_passes_at_the_defaults(shop: Shop, query: str, variables: dict[str, 
     assert "errors" not in orjson.loads(response.body)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck), phases=(Phase.explicit, Phase.generate))
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), phases=(Phase.explicit, Phase.generate))
 @given(operation=operations(Pool.odd()))
 def test_random_operations_pass_at_the_defaults(shop: Shop, operation: Operation) -> None:
     runner, service = shop

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -27,14 +26,16 @@ from gateway.stores import Stores
 from schema import schema as graph
 from tests.e2e.worlds import World, layouts, world
 from tests.failing import Failing, without
+from tests.forms import of_form
 from tests.gateway.stores.proxies import Proxy
-from tests.kinds import MONGODB, NEO4J, POSTGRESQL, needs, url_of
+from tests.kinds import needs, url_of
 from tests.operations import Operation, Pool, operations
 from tests.oracle import NEIGHBOURS, Oracle, compare, difference
 from tests.oracle.rows import odd_rows
+from tests.servers import MONGODB, NEO4J, POSTGRESQL
 from tests.services import NO_BREAKER, STORES, executor
 
-EXAMPLES = int(os.environ.get("E2E_EXAMPLES", "40"))
+EXAMPLES = of_form(15, 40, "E2E_EXAMPLES")
 
 DOWN = (*STORES, NEIGHBOURS)
 

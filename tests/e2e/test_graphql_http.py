@@ -16,7 +16,7 @@ from tests.e2e.processes import serving
 SOURCE = Path(__file__).parent / "graphql_http"
 AUDITS = 61
 
-pytestmark = pytest.mark.node
+pytestmark = [pytest.mark.long, pytest.mark.node]
 
 # An audit looks a type up by name, and others ask by GET without a header.
 PRODUCTION = {

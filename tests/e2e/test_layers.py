@@ -19,11 +19,13 @@ from resolvers.graph import follows, likes, wrote
 from resolvers.posts import posts
 from resolvers.users import users
 from tests.e2e.worlds import World, layouts, world
+from tests.forms import of_form
 from tests.operations import Operation, Pool, operations
 from tests.oracle import Oracle, compare, compare_walks
 from tests.oracle.rows import Rows, odd_rows
 from tests.oracle.walking import nested, root
 
+EXAMPLES = of_form(15, 40, "E2E_EXAMPLES")
 SEEN = ("9", "9007199254740993", "ann lee", "Ünal", "😀", "ghost")
 OWNERS: dict[Collection, str] = {
     users: "id",
@@ -105,7 +107,7 @@ def test_pages_are_cut_from_what_is_left(narrowed: World, oracle: Oracle, walk: 
     narrowed.runner.run(compare_walks(narrowed.execute, oracle, walk, size=2))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), phases=(Phase.explicit, Phase.generate))
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), phases=(Phase.explicit, Phase.generate))
 @given(operation=operations(Pool.odd()))
 def test_random_operations_obey(narrowed: World, oracle: Oracle, operation: Operation) -> None:
     narrowed.runner.run(compare(narrowed.execute, oracle, operation))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from itertools import count
 from typing import Any
@@ -20,9 +19,10 @@ from resolvers.users import users
 from resolvers.writes import WELCOME, welcome
 from tests.e2e.model import AT, FIELDS, READ, Model, Refused, operation
 from tests.e2e.worlds import World, layouts, world
+from tests.forms import of_form
 from tests.oracle.rows import Rows
 
-EXAMPLES = int(os.environ.get("E2E_MUTATIONS", "4"))  # of random sequences, per layout
+EXAMPLES = of_form(2, 4, "E2E_MUTATIONS")  # of random sequences, per layout
 
 _runs = count()
 CREATE = """mutation ($input: CreateUserInput!) { createUser(input: $input) {
@@ -350,8 +350,9 @@ async def welcomed(made: World, key: str) -> None:
     await welcome(ctx, dict(zip(users.names, rows[key], strict=True)), None)
 
 
-def test_who_is_there_again_has_a_first_post_of_their_own(made: World, name: str) -> None:
+def test_who_is_there_again_has_a_first_post_of_their_own(made: World, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """However late the deletion of the one before is carried on; a request that is sent again has the same."""
+    monkeypatch.setattr("resolvers.writes.WELCOME_WAIT_S", 0.1)
     given = {"id": name, "name": "Ada", "email": f"{name}@b.c"}
     made.ask(CREATE, {"input": given})
     assert made.ask("mutation ($id: ID!) { deleteUser(id: $id) }", {"id": name}) == {"data": {"deleteUser": f"User:{name}"}}

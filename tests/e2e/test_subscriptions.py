@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
 import orjson
 import pytest
+import pytest_asyncio
 from websockets.asyncio.client import connect
 
 from tests.benchmarks.processes import Server
 from tests.gateway.http.sockets import SUBPROTOCOL, Talk
 from tests.serving import filled, serving
+
+pytestmark = [pytest.mark.long, pytest.mark.asyncio(loop_scope="module")]
 
 RECORDED = "subscription ($types: [String!]) { eventRecorded(types: $types) { id type user { name } } }"
 RECORD = "mutation ($id: ID!, $type: String!) { recordEvent(input: {id: $id, type: $type, userId: 1}) { id } }"
@@ -39,8 +42,56 @@ async def talking(server: Server) -> AsyncIterator[Talk]:
         yield talk
 
 
-async def test_what_is_written_is_watched_in_every_process() -> None:
-    async with filled("sqlite") as urls, serving(urls) as one, serving(urls) as other, talking(one) as here, talking(other) as there:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def urls() -> AsyncIterator[Mapping[str, str]]:
+    async with filled("sqlite") as made:
+        yield made
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def server(urls: Mapping[str, str]) -> AsyncIterator[Server]:
+    """A gateway for all tests; each writes rows of its own. The last one starts another, whose leases stay for a while."""
+    async with serving(urls) as made:
+        yield made
+
+
+@pytest.mark.parametrize("count", [300])
+async def test_many_writes_at_once_are_all_told_once_and_in_order(server: Server, count: int) -> None:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", timeout=30) as client:
+        headers = {"accept": "text/event-stream"}
+        async with client.stream("POST", "/graphql", json={"query": "subscription { eventRecorded { id } }"}, headers=headers) as answer:
+            await asyncio.sleep(SETTLED_S)
+            rows = [{"id": f"many-{number:03}", "type": "LIKE", "userId": "1"} for number in range(count)]
+            text = "mutation ($rows: [RecordEventInput!]!) { recordEvents(input: $rows) { id } }"
+            await ask(server, text, rows=rows)
+            seen: list[str] = []
+            async with asyncio.timeout(60):
+                async for line in answer.aiter_lines():
+                    if line.startswith("data: "):
+                        seen.append(orjson.loads(line[6:])["data"]["eventRecorded"]["id"])
+                    if len(seen) == count:
+                        break
+    assert seen == [f"Event:many-{number:03}" for number in range(count)]
+
+
+async def test_a_post_is_published_by_an_update(server: Server) -> None:
+    async with talking(server) as talk:
+        await talk.subscribe("a", "subscription { postPublished(authorId: 1) { id title author { id } } }")
+        await asyncio.sleep(SETTLED_S)
+        await ask(server, 'mutation { createPost(input: {id: "p-1", authorId: 1, title: "Draft"}) { id } }')
+        await ask(server, 'mutation { updatePost(id: "p-1", input: {title: "Out", published: true}) { id } }')
+        await ask(server, 'mutation { updatePost(id: "p-1", input: {title: "Again"}) { id } }')
+        await ask(server, 'mutation { createPost(input: {id: "p-2", authorId: 1, title: "Now", published: true}) { id } }')
+        heard = [(await talk.hear())["payload"]["data"]["postPublished"] for _ in range(2)]
+        assert heard == [
+            {"id": "Post:p-1", "title": "Out", "author": {"id": "User:1"}},
+            {"id": "Post:p-2", "title": "Now", "author": {"id": "User:1"}},
+        ]
+
+
+async def test_what_is_written_is_watched_in_every_process(urls: Mapping[str, str], server: Server) -> None:
+    other = server
+    async with serving(urls) as one, talking(one) as here, talking(other) as there:
         for talk in (here, there):
             await talk.subscribe("a", RECORDED, variables={"types": ["LIKE"]})
         await asyncio.sleep(SETTLED_S)
@@ -63,40 +114,3 @@ async def test_what_is_written_is_watched_in_every_process() -> None:
         one.process.send_signal(signal.SIGTERM)
         assert sorted([(await here.hear())["id"] for _ in "ab"]) == ["a", "b"]
         assert await here.closed() == (1001, "Going away")
-
-
-@pytest.mark.parametrize("count", [300])
-async def test_many_writes_at_once_are_all_told_once_and_in_order(count: int) -> None:
-    async with filled("sqlite") as urls, serving(urls) as server:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", timeout=30) as client:
-            headers = {"accept": "text/event-stream"}
-            async with client.stream(
-                "POST", "/graphql", json={"query": "subscription { eventRecorded { id } }"}, headers=headers
-            ) as answer:
-                await asyncio.sleep(SETTLED_S)
-                rows = [{"id": f"e-{number:03}", "type": "LIKE", "userId": "1"} for number in range(count)]
-                text = "mutation ($rows: [RecordEventInput!]!) { recordEvents(input: $rows) { id } }"
-                await ask(server, text, rows=rows)
-                seen: list[str] = []
-                async with asyncio.timeout(60):
-                    async for line in answer.aiter_lines():
-                        if line.startswith("data: "):
-                            seen.append(orjson.loads(line[6:])["data"]["eventRecorded"]["id"])
-                        if len(seen) == count:
-                            break
-        assert seen == [f"Event:e-{number:03}" for number in range(count)]
-
-
-async def test_a_post_is_published_by_an_update() -> None:
-    async with filled("sqlite") as urls, serving(urls) as server, talking(server) as talk:
-        await talk.subscribe("a", "subscription { postPublished(authorId: 1) { id title author { id } } }")
-        await asyncio.sleep(SETTLED_S)
-        await ask(server, 'mutation { createPost(input: {id: "p-1", authorId: 1, title: "Draft"}) { id } }')
-        await ask(server, 'mutation { updatePost(id: "p-1", input: {title: "Out", published: true}) { id } }')
-        await ask(server, 'mutation { updatePost(id: "p-1", input: {title: "Again"}) { id } }')
-        await ask(server, 'mutation { createPost(input: {id: "p-2", authorId: 1, title: "Now", published: true}) { id } }')
-        heard = [(await talk.hear())["payload"]["data"]["postPublished"] for _ in range(2)]
-        assert heard == [
-            {"id": "Post:p-1", "title": "Out", "author": {"id": "User:1"}},
-            {"id": "Post:p-2", "title": "Now", "author": {"id": "User:1"}},
-        ]

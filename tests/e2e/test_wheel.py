@@ -12,7 +12,7 @@ import pytest
 
 from tests.graphs import ROOT, ask, environment, run, serving
 
-pytestmark = pytest.mark.wheel
+pytestmark = [pytest.mark.long, pytest.mark.wheel]
 
 NOT_OURS = "raise RuntimeError('a module of another distribution was imported')\n"
 GRAPH = """

@@ -21,7 +21,8 @@ from tests.existing.databases import databases, dump
 from tests.existing.graph import GRAPH
 from tests.existing.oracle import Oracle
 from tests.existing.rows import Rows, read_all
-from tests.kinds import SERVERS, needs
+from tests.kinds import needs
+from tests.servers import SERVERS
 
 HERE = Path(__file__).parent
 LIMITS = Limits(
@@ -40,7 +41,7 @@ LIMITS = Limits(
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if HERE not in item.path.parents or "chinook_dir" not in getattr(item, "fixturenames", ()):
+        if "chinook_dir" not in getattr(item, "fixturenames", ()) or HERE not in item.path.parents:
             continue
         item.add_marker(needs(*SERVERS))
         if item.get_closest_marker("asyncio"):  # a connection pool belongs to one event loop

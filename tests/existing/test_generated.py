@@ -15,8 +15,9 @@ from tests.existing.conftest import Existing
 from tests.existing.generated import Generator, document, operations
 from tests.existing.oracle import Field
 from tests.existing.test_walks import QUERY, connections
+from tests.forms import of_form
 
-EXAMPLES = int(os.environ.get("CHINOOK_EXAMPLES", "300"))
+EXAMPLES = of_form(100, 300, "CHINOOK_EXAMPLES")
 SEED = int(os.environ.get("CHINOOK_SEED", "1"))
 PAGE_INFO = "pageInfo { hasNextPage hasPreviousPage }"
 PAGE = [

@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import Request, urlopen
@@ -19,9 +19,11 @@ from typer.testing import CliRunner, Result
 
 from gateway.cli import cli, reading
 from gateway.errors import BadData, ConfigError
+from tests.commands import ended as begin
 
 AT = "2010-02-04T06:41:08.221Z"
 USER = {"id": "6", "name": "Baby Yang", "email": "b@g", "created_at": AT}
+Ending = Callable[..., subprocess.CompletedProcess[str]]
 SLOW = 5.0  # an allowance for a busy machine: alone, a command that fails takes half a second
 
 
@@ -40,6 +42,10 @@ def run(*arguments: str) -> Result:
 def spawn(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "gateway", *arguments]
     return subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, timeout=60, check=False)
+
+
+# What fails before it serves fails alike in a process of its own, but for its logs.
+ENDED: dict[str, Ending] = {"check": begin, "serve": spawn}
 
 
 def write(folder: Path, *lines: object, file: str = "users.ndjson") -> Path:
@@ -140,16 +146,18 @@ def test_schema_check_shows_the_difference(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 @pytest.mark.parametrize(
-    ("arguments", "variables", "line"),
+    ("ending", "arguments", "variables", "line"),
     [
-        (("serve",), {"GATEWAY_PORT": "abc"}, "GATEWAY_PORT = 'abc': expected a port from 0 to 65535"),
-        (("serve", "--port", "99999"), {}, "--port = '99999': expected a port from 0 to 65535"),
-        (("migrate",), {"MONGO_URL": "mysql://u:secret@h"}, "MONGO_URL = 'mysql://u:***@h': expected postgresql://, mongodb://,"),
+        (spawn, ("serve",), {"GATEWAY_PORT": "abc"}, "GATEWAY_PORT = 'abc': expected a port from 0 to 65535"),
+        (begin, ("serve", "--port", "99999"), {}, "--port = '99999': expected a port from 0 to 65535"),
+        (begin, ("migrate",), {"MONGO_URL": "mysql://u:secret@h"}, "MONGO_URL = 'mysql://u:***@h': expected postgresql://, mongodb://,"),
     ],
 )
-def test_a_wrong_setting_ends_the_command_at_once_with_one_line(arguments: tuple[str, ...], variables: dict[str, str], line: str) -> None:
+def test_a_wrong_setting_ends_the_command_at_once_with_one_line(
+    ending: Ending, arguments: tuple[str, ...], variables: dict[str, str], line: str
+) -> None:
     started = time.monotonic()
-    ended = spawn(*arguments, **variables)
+    ended = ending(*arguments, **variables)
     assert time.monotonic() - started < SLOW
     assert ended.returncode == 2
     assert ended.stdout == ""
@@ -169,7 +177,7 @@ def test_a_port_that_is_taken_is_one_line_and_nothing_is_created() -> None:
 def test_a_store_that_is_not_there_is_one_line_with_its_place_and_no_password_and_the_others_are_migrated() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closing:
         port = closing.getsockname()[1]
-    ended = spawn("migrate", DATABASE_URL=f"postgresql://me:secret@127.0.0.1:{port}/x")
+    ended = begin("migrate", DATABASE_URL=f"postgresql://me:secret@127.0.0.1:{port}/x")
     assert ended.returncode == 1
     away = f"is unavailable at 'postgresql+asyncpg://me:***@127.0.0.1:{port}/x': nobody listens there (connection refused)."
     assert ended.stderr.splitlines() == [f"{name}: failed: The store '{name}' {away}" for name in ("users", "posts")]
@@ -178,7 +186,7 @@ def test_a_store_that_is_not_there_is_one_line_with_its_place_and_no_password_an
 
 
 def test_a_bad_line_is_one_line(tmp_path: Path) -> None:
-    ended = spawn("load", str(write(tmp_path / "in", USER | {"created_at": "x"})))
+    ended = begin("load", str(write(tmp_path / "in", USER | {"created_at": "x"})))
     assert ended.returncode == 1
     assert ended.stderr == (
         'gateway: users.ndjson, line 1: created_at: expected an RFC 3339 time such as 2010-03-08T23:51:42.175Z, got "x"\n'
@@ -201,7 +209,8 @@ def test_a_graph_without_demo_data_cannot_be_seeded(monkeypatch: pytest.MonkeyPa
 def serving(**variables: str) -> Iterator[tuple[str, list[str]]]:
     """Give (address, what was said before) of a gateway that ends with the block."""
     command = [sys.executable, "-m", "gateway", "serve", "--port", "0"]
-    with subprocess.Popen(command, env=os.environ | variables, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    environment = os.environ | {"GATEWAY_DRAIN_DELAY_S": "0"} | variables  # nobody asks a gateway that was told to end
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
         said = []
         for line in process.stdout:
@@ -248,7 +257,7 @@ def test_production_starts_with_empty_stores() -> None:
 
 def test_production_does_not_start_without_the_url_of_a_store() -> None:
     urls = {"DATABASE_URL": "sqlite:///one.db", "NEO4J_URL": "sqlite:///two.db"}
-    ended = spawn("serve", GATEWAY_ENVIRONMENT="production", GATEWAY_ALLOWED_HOSTS="127.0.0.1", **urls)
+    ended = begin("serve", GATEWAY_ENVIRONMENT="production", GATEWAY_ALLOWED_HOSTS="127.0.0.1", **urls)
     assert ended.returncode == 2
     assert ended.stderr == (
         "gateway: stores.events.url: expected a URL for this store of the example; got none, and production has no default\n"
@@ -292,7 +301,7 @@ def test_plan_says_what_is_wrong_with_a_document(tmp_path: Path) -> None:
 
 def test_plan_wants_variables_that_are_json(tmp_path: Path) -> None:
     (tmp_path / "q.graphql").write_text("{ users { totalCount } }")
-    done = spawn("plan", "q.graphql", "--variables", "{n")
+    done = begin("plan", "q.graphql", "--variables", "{n")
     assert done.returncode == 2
     assert done.stderr.startswith("gateway: --variables: expected JSON, got '{n'")
 
@@ -330,7 +339,7 @@ WRONG = (
 @pytest.mark.parametrize("command", ["check", "serve"])
 def test_all_mistakes_of_a_graph_end_the_command(command: str, tmp_path: Path) -> None:
     tmp_path.joinpath("sea.py").write_text(WRONG_GRAPH, encoding="utf-8")
-    ended = spawn(command, "--graph", "sea:graph", PYTHONPATH=os.pathsep.join(sys.path))
+    ended = ENDED[command](command, "--graph", "sea:graph", PYTHONPATH=os.pathsep.join(sys.path))
     assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", WRONG)
 
 
@@ -393,7 +402,7 @@ def test_stores_that_are_not_as_declared_end_the_command(command: str) -> None:
         "ALTER TABLE events DROP COLUMN type",
         "ALTER TABLE events ADD COLUMN type INTEGER",
     )
-    ended = spawn(command)
+    ended = ENDED[command](command)
     assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", MISMATCH)
 
 
@@ -405,7 +414,7 @@ def closed_port() -> int:
 def test_check_says_which_stores_are_away_and_where() -> None:
     port = closed_port()
     assert run("migrate").exit_code == 0
-    ended = spawn("check", DATABASE_URL=f"postgresql://me:secret@127.0.0.1:{port}/x")
+    ended = begin("check", DATABASE_URL=f"postgresql://me:secret@127.0.0.1:{port}/x")
     assert ended.returncode == 0
     at = f"'postgresql+asyncpg://me:***@127.0.0.1:{port}/x': nobody listens there (connection refused)"
     assert ended.stderr.splitlines() == [f"Not checked: The store '{name}' is unavailable at {at}." for name in ("users", "posts")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -28,13 +29,28 @@ ROOT = Path(__file__).parent.parent.parent
 PARK = "UPDATE crossgraph_deliveries SET state = 'parked', error = 'no', attempts = 8 WHERE target = 'users>members'"
 
 
+@pytest.fixture(scope="module")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the stores of the example, migrated."""
+    folder = tmp_path_factory.mktemp("migrated")
+    with pytest.MonkeyPatch.context() as patch:
+        go(folder, patch)
+        assert run("migrate").exit_code == 0
+    return folder
+
+
 @pytest.fixture(autouse=True)
-def in_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def in_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, migrated: Path) -> None:
+    shutil.copytree(migrated, tmp_path, dirs_exist_ok=True)
+    go(tmp_path, monkeypatch)
+
+
+def go(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """Have this be the current folder, and none of our settings in the environment."""
     for name in os.environ:
         if name.startswith("GATEWAY_") or name in ("DATABASE_URL", "MONGO_URL", "NEO4J_URL"):
-            monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    assert run("migrate").exit_code == 0
+            patch.delenv(name)
+    patch.chdir(folder)
 
 
 def run(*arguments: str) -> Result:

@@ -12,6 +12,7 @@ import pytest
 from gateway.errors import ConfigError
 from gateway.graph.fields import Graph
 from gateway.graphs import EXAMPLE_PACKAGES, example_folder, load_example, load_graph
+from tests.commands import ended as gateway
 
 ROOT = Path(__file__).parent.parent.parent
 SHOP = """
@@ -51,7 +52,7 @@ def write(path: str, text: str) -> None:
     Path(path).write_text(text, encoding="utf-8")
 
 
-def gateway(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def script(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run the script ``gateway``, which unlike ``python -m`` does not put the current folder on the path."""
     command = [sys.executable, "-c", "import sys; del sys.path[0]; from gateway.cli import main; main()", *arguments]
     environment = os.environ | {"PYTHONPATH": str(ROOT)} | variables
@@ -73,7 +74,7 @@ def refusal(*arguments: str) -> str:
 )
 def test_a_graph_is_looked_for_from_the_current_folder(path: str, name: str) -> None:
     write(path, shop())
-    printed = gateway("schema", "print", "--graph", name)
+    printed = script("schema", "print", "--graph", name)
     assert "type Product implements Node {" in printed.stdout, printed.stderr
     assert gateway("schema", "print", GATEWAY_GRAPH=name).stdout == printed.stdout
     write("gateway.toml", f'graph = "{name}"')
@@ -96,7 +97,7 @@ def test_a_plan_is_of_the_graph_that_is_named() -> None:
 def test_a_graph_may_have_packages_with_the_names_of_the_examples() -> None:
     write("schema/__init__.py", "from schema.shop import graph as schema\n")
     write("schema/shop.py", shop())
-    assert "type Product implements Node {" in gateway("schema", "print", "--graph", "schema:schema").stdout
+    assert "type Product implements Node {" in script("schema", "print", "--graph", "schema:schema").stdout
 
 
 def test_its_stores_are_its_own() -> None:
@@ -198,7 +199,7 @@ def test_two_stores_do_not_share_a_variable() -> None:
 def test_the_example_is_the_default_and_its_names_lead_to_it(tmp_path: Path) -> None:
     for name in EXAMPLE_PACKAGES:
         write(f"{name}.py", "raise RuntimeError('not the example')\n")
-    ended = gateway("schema", "print", PYTHONPATH=os.pathsep.join([str(tmp_path), str(ROOT)]))
+    ended = script("schema", "print", PYTHONPATH=os.pathsep.join([str(tmp_path), str(ROOT)]))
     assert "type User implements Node {" in ended.stdout, ended.stderr
 
 

@@ -12,7 +12,7 @@ from gateway.errors import StoresNotReady
 from gateway.migrating import migrate
 from gateway.preparing import connect, require
 from tests.gateway.test_checkup import GRAPH, locked
-from tests.gateway.test_cli import SLOW, closed_port, in_an_empty_folder, names, run, serving, spawn
+from tests.gateway.test_cli import ENDED, SLOW, closed_port, in_an_empty_folder, names, run, serving, spawn
 from tests.kinds import kinds, url_of
 
 __all__ = ["in_an_empty_folder"]  # a fixture of all that is here
@@ -76,7 +76,7 @@ def test_a_required_store_that_is_away_ends_the_command_with_one_line(command: s
     assert run("migrate").exit_code == 0
     port = closed_port()
     started = time.monotonic()
-    ended = spawn(command, GATEWAY_STARTUP="require", DATABASE_URL=f"postgresql://me:secret@127.0.0.1:{port}/x")
+    ended = ENDED[command](command, GATEWAY_STARTUP="require", DATABASE_URL=f"postgresql://me:secret@127.0.0.1:{port}/x")
     assert time.monotonic() - started < SLOW
     away = f"is unavailable at 'postgresql+asyncpg://me:***@127.0.0.1:{port}/x': nobody listens there (connection refused)"
     line = f"gateway: The store 'users' {away}; The store 'posts' {away} (startup = 'require')\n"

@@ -28,17 +28,20 @@ import httpx
 import orjson
 
 from gateway.preparing import connect, migrate, opened
+from gateway.stores import Stores
 from schema import schema as graph
 from tests.benchmarks.processes import Server, free_port, start, wait_for_answer
-from tests.killing.checking import inversions_in, wrong_in
+from tests.commands import ended
+from tests.killing.checking import are_all_placed, inversions_in, wrong_in
 from tests.killing.model import Model
-from tests.replaying.__main__ import drained, environment_of, stores_of
+from tests.replaying.__main__ import LOOKED_EVERY_S, drained, environment_of, stores_of
 from tests.serving import LAYOUTS, START_S, TYPENAME, settings_of
 
 ROUND = 50  # kills between two looks at everything
 LIFE_S = (0.05, 1.5)  # of a process that is to be killed, from its first answer on
 AGAIN_S = 0.05
 GIVEN_UP_S = 120.0
+PLACED_S = 60.0  # until each write of a log has its position
 
 
 @dataclass(slots=True)
@@ -66,8 +69,8 @@ def main() -> None:
     sys.exit(1 if killed.wrong else 0)
 
 
-async def run(layout: str, *, kills: int, clients: int, seed: int, say: Any = lambda _: None) -> Killed:
-    """Return what came of ``kills`` kills."""
+async def run(layout: str, *, kills: int, clients: int, seed: int, lease_s: float | None = None, say: Any = lambda _: None) -> Killed:
+    """Return what came of ``kills`` kills. With ``lease_s`` leases of deliveries and logs end sooner than they do in production."""
     random = Random(seed)
     killed = Killed()
     models = [Model(f"c{number}", Random(f"{seed} {number}")) for number in range(clients)]
@@ -76,7 +79,7 @@ async def run(layout: str, *, kills: int, clients: int, seed: int, say: Any = la
             for name in graph.store_names:
                 await migrate(stores, graph, name)
         with tempfile.TemporaryDirectory(prefix="crossgraph-") as folder:
-            world = World(urls, Path(folder))
+            world = World(urls, Path(folder), lease_s)
             try:
                 while (done := killed.kills.total()) < kills:
                     await _round(world, models, random, min(ROUND, kills - done), killed)
@@ -92,10 +95,11 @@ async def run(layout: str, *, kills: int, clients: int, seed: int, say: Any = la
 class World:
     """A gateway that serves and delivers, and a relay beside it; both may die at any time."""
 
-    def __init__(self, urls: Mapping[str, str], folder: Path) -> None:
+    def __init__(self, urls: Mapping[str, str], folder: Path, lease_s: float | None) -> None:
         self.urls = urls
         self.port = free_port()
         self._folder = folder
+        self._gateway = ("gateway",) if lease_s is None else ("tests.killing.started", str(lease_s))
         self._running: dict[str, Server] = {}
 
     async def alive(self, name: str) -> Server:
@@ -103,7 +107,7 @@ class World:
         server = self._running.get(name)
         if server is None or server.process.poll() is not None:
             serve = name == "gateway"
-            command = [sys.executable, "-m", "gateway", *(("serve", "--port", str(self.port)) if serve else ("relay",))]
+            command = [sys.executable, "-m", *self._gateway, *(("serve", "--port", str(self.port)) if serve else ("relay",))]
             environment = {**environment_of(self.urls), "GATEWAY_DATA_DIR": str(self._folder)}
             server = self._running[name] = start(name, command, self.port, log=self._folder / f"{name}.log", env=environment)
             if serve:
@@ -135,23 +139,24 @@ class World:
         stores = connect(settings_of(self.urls), graph=graph)
         await stores.open()
         try:
-            found += await inversions_in(stores, dict.fromkeys(collection.store for collection in graph.collections))
+            names = list(dict.fromkeys(collection.store for collection in graph.collections))
+            await _placed(stores, names)
+            found += await inversions_in(stores, names)
         finally:
             await stores.close()
-        verify = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "gateway",
-            "sync",
-            "verify",
-            env={**os.environ, **environment_of(self.urls)},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        told, _ = await verify.communicate()
+        verify = await asyncio.to_thread(ended, "sync", "verify", **environment_of(self.urls))
         if verify.returncode:
-            found.append(f"sync verify: {told.decode(errors='replace')}")
+            found.append(f"sync verify: {verify.stdout}{verify.stderr}")
         return found
+
+
+async def _placed(stores: Stores, names: Sequence[str]) -> None:
+    """Return when the logs of these stores have a position for each write."""
+    async with asyncio.timeout(PLACED_S):
+        while True:
+            if await are_all_placed(stores, names):
+                return
+            await asyncio.sleep(LOOKED_EVERY_S)
 
 
 async def _round(world: World, models: Sequence[Model], random: Random, kills: int, killed: Killed) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from gateway.stores import Stores
-from gateway.stores.base import Fetch, Order, Page
+from gateway.stores.base import Compare, Fetch, Order, Page
 from gateway.writes.tables import tables_of
 from tests.killing.model import Model, Person
 
@@ -71,6 +71,16 @@ async def _data(execute: Execute, query: str, ids: list[str]) -> Mapping[str, An
         raise AssertionError(f"expected an answer without errors, got {answer['errors'][:3]}")
     data: Mapping[str, Any] = answer["data"]
     return data
+
+
+async def are_all_placed(stores: Stores, names: Iterable[str]) -> bool:
+    """Return whether each write of the logs has its position: of one that was just committed, or whose process died, it comes later."""
+    for name in names:
+        waiting = Fetch(tables_of(name).outbox, ("id",), where=Compare("position", "eq", None), page=Page(1))
+        found = (await stores.ask(waiting)).get(None)
+        if found is not None and found.rows:
+            return False
+    return True
 
 
 async def inversions_in(stores: Stores, names: Iterable[str]) -> list[str]:

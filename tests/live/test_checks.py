@@ -9,7 +9,8 @@ import asyncpg
 
 from gateway.writes.tables import tables_of
 from tests.graphs import environment, run
-from tests.kinds import SERVERS, needs, url_of
+from tests.kinds import needs, url_of
+from tests.servers import SERVERS
 
 GATEWAY = [sys.executable, "-m", "gateway"]
 NEW = """gateway: The stores differ from the graph in 35 places:

@@ -12,7 +12,8 @@ import orjson
 import yaml
 
 from tests.benchmarks.processes import ROOT, free_port, start, wait_for_answer
-from tests.kinds import SERVERS, needs, url_of
+from tests.kinds import needs, url_of
+from tests.servers import SERVERS
 
 README = (ROOT / "README.md").read_text()
 START_S = 60.0  # an allowance for a busy machine

@@ -18,6 +18,7 @@ from graphql import (
 )
 from hypothesis import HealthCheck, Phase, given, settings
 
+from tests.forms import of_form
 from tests.operations import SCHEMA, Invalid, Operation, Pool, invalid_operations, operations, with_cursor
 from tests.oracle import Oracle
 from tests.oracle.rows import odd_rows
@@ -30,7 +31,7 @@ and: or: not: eq: ne: in: contains: startsWith: gt: gte: lt: lte: orderBy: first
 NAME EMAIL CREATED_AT UPDATED_AT TITLE OCCURRED_AT COLLABORATIVE @skip @include __typename fragment ...F edges pageInfo payload
 """
 FEW = settings(
-    max_examples=60,
+    max_examples=of_form(20, 60, "FUZZ_EXAMPLES"),
     deadline=None,
     derandomize=True,
     database=None,

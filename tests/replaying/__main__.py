@@ -31,6 +31,7 @@ from gateway.preparing import connect, migrate, opened
 from gateway.service import Request, Service
 from gateway.stores import Stores
 from schema import schema as graph
+from tests.commands import ended
 from tests.kinds import url_of
 from tests.replaying.comparing import Execute, differences
 from tests.replaying.player import Played, play
@@ -38,6 +39,7 @@ from tests.replaying.writes import final_state, writes_in
 from tests.serving import LAYOUTS, serving, settings_of
 
 DRAINED_S = 300.0  # until all targets have heard of all writes
+LOOKED_EVERY_S = 0.2
 SHOWN = 20  # differences
 
 
@@ -75,7 +77,7 @@ async def run(options: argparse.Namespace) -> int:
             relay.kill()
         _say(f"sync status: {status}")
         verified = await _run(urls, "sync", "verify")
-        _say(verified.stdout.decode() + verified.stderr.decode())
+        _say(verified.stdout + verified.stderr)
         found = await _compared(urls, reference)
     for line in found[:SHOWN]:
         _say(line)
@@ -135,14 +137,8 @@ async def _command(urls: Mapping[str, str], *command: str) -> asyncio.subprocess
     return await asyncio.create_subprocess_exec(sys.executable, "-m", "gateway", *command, env={**os.environ, **environment_of(urls)})
 
 
-async def _run(urls: Mapping[str, str], *command: str) -> subprocess.CompletedProcess[bytes]:
-    return await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-m", "gateway", *command],
-        env={**os.environ, **environment_of(urls)},
-        capture_output=True,
-        check=False,
-    )
+async def _run(urls: Mapping[str, str], *command: str) -> subprocess.CompletedProcess[str]:
+    return await asyncio.to_thread(ended, *command, **environment_of(urls))
 
 
 async def drained(urls: Mapping[str, str]) -> str:
@@ -150,11 +146,11 @@ async def drained(urls: Mapping[str, str]) -> str:
     async with asyncio.timeout(DRAINED_S):
         while True:
             done = await _run(urls, "sync", "status", "--json")
-            text = done.stdout.decode()
+            text = done.stdout
             status = orjson.loads(text) if text.strip() else None
             if status is not None and pending_in(status) == 0:
                 return text.strip()
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(LOOKED_EVERY_S)
 
 
 def pending_in(status: Any) -> int:

@@ -49,6 +49,7 @@ def data(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.long
 async def test_a_stream_of_writes_ends_in_what_a_load_of_its_end_has(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = Namespace(
         data=str(data), stores="sqlite", reference="sqlite", clients=4, most=None, twice=0.3, kill_relay=None, stop=[], seed=1

@@ -24,7 +24,7 @@ import uvloop
 
 from tests.benchmarks.processes import ROOT, Server
 from tests.benchmarks.report import machine
-from tests.kinds import SERVERS
+from tests.servers import SERVERS
 from tests.serving import LAYOUTS, filled, serving
 from tests.soak.clients import AWKWARD, DEAF_CLIENTS, Pace, Seen, ask, be_awkward
 from tests.soak.memory import Memory, memory_of

@@ -25,6 +25,7 @@ def soaked(*, mib_a_minute: float = 0.0) -> Soaked:
     return Soaked("memory", 60, 20, 100, 100.0, seen, Probed(9, 0, 0.001, [(120.1, 0.08), (130.0, 0.01)]), memory, 6.0, [])
 
 
+@pytest.mark.long
 async def test_a_short_soak_sends_every_sort_and_is_answered() -> None:
     found = await run("sqlite", 3.0, warm_up_s=1.0, rate=50, generated_count=5)
     assert found.ended is None

@@ -7,7 +7,6 @@ FUZZ_EXAMPLES sets how many operations each test tries; ``make fuzz`` tries 20,0
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import sys
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from gateway.stores import Stores
 from gateway.stores.base import Fetch, Upsert
 from schema import schema as graph
 from tests.failing import Failing, without
+from tests.forms import of_form
 from tests.operations import Operation, Pool, operations
 from tests.oracle import NEIGHBOURS
 from tests.oracle.comparing import describe, difference
@@ -31,7 +31,7 @@ from tests.oracle.executor import Executor
 from tests.oracle.rows import odd_rows
 from tests.services import NO_BREAKER, STORES, executor, memory_stores
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "100"))
+EXAMPLES = of_form(30, 100, "FUZZ_EXAMPLES")
 POOL = Pool.odd()
 DOWN = (*STORES, NEIGHBOURS)
 # No shrinking: it takes minutes here, and what is found is printed as it can be pasted.

@@ -5,7 +5,6 @@ FUZZ_EXAMPLES sets how many random documents are held against graphql-core's rul
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 import pytest
@@ -21,10 +20,11 @@ from graphql.validation.rules import overlapping_fields_can_be_merged as graphql
 from hypothesis import HealthCheck, given, settings
 
 from gateway.engine.overlapping import MAX_CONFLICTS, OverlappingFields, Overlaps
+from tests.forms import of_form
 from tests.gateway.engine.overlaps import CASES, Case
 from tests.gateway.engine.selections import SCHEMA, TYPES, crossings, documents
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "300"))
+EXAMPLES = of_form(60, 300, "FUZZ_EXAMPLES")
 UNLIMITED = 10**12
 
 

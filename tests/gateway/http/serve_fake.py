@@ -1,7 +1,8 @@
 """``python -m tests.gateway.http.serve_fake PORT [SETTINGS]``: the application over a fake service, as a process of its own.
 
 ``{sleep}`` waits for a minute and says on standard output when it was cancelled; ``{slow}`` answers after 0.3 s. SETTINGS is JSON;
-``closing`` in it is how its stores close: ``hang`` and ``block`` take a minute, the latter with the whole loop.
+``closing`` in it is how its stores close: ``hang`` and ``block`` take a minute, the latter with the whole loop; ``ending_s`` is the time
+that they have.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 from gateway.config import Settings
 from gateway.errors import ConfigError
-from gateway.http import server
+from gateway.http import draining, server
 from gateway.observability import logs
 from gateway.service import Request, Response
 from tests.gateway.http.fakes import FakeService, FakeStores, hello, make_app
@@ -53,6 +54,7 @@ class Closing(FakeStores):
 def main(port: int, given: dict[str, Any]) -> int:
     logs.configure("production")
     closing = given.pop("closing", None)
+    draining.ENDING_S = given.pop("ending_s", draining.ENDING_S)
     settings = Settings(port=port, **given)
     try:
         listener = server.bind(settings)

@@ -170,7 +170,9 @@ def test_a_second_request_whose_headers_do_not_come_is_a_408_after_the_first_ans
 # --------------------------------------------------------------------------------------------------------------- bodies
 
 
-def test_a_body_that_does_not_come_is_a_408() -> None:
+def test_a_body_that_does_not_come_is_a_408(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.http.protocol.LINGER_S", 0.1)
+
     async def test() -> None:
         service = FakeService()
         async with serving(service, body_timeout_s=0.05) as wire:

@@ -16,6 +16,7 @@ from websockets.exceptions import InvalidStatus
 
 from gateway.errors import Forbidden, Unauthorized
 from gateway.graph import Graph
+from gateway.http import frames
 from gateway.service import Service
 from gateway.stores import Stores
 from gateway.stores.memory import MemoryStore
@@ -372,7 +373,8 @@ async def test_at_the_end_of_the_process_all_is_complete() -> None:
 
 
 @on_uvloop
-async def test_a_client_that_is_not_there_any_more_is_found_out() -> None:
+async def test_a_client_that_is_not_there_any_more_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frames, "CLOSING_S", 0.2)
     async with world_served(stream_ping_s=0.1) as (world, wire):
         reader, writer = await raw_socket(wire)
         await say_raw(writer, {"id": "a", "type": "subscribe", "payload": {"query": RECORDED}})

@@ -20,7 +20,8 @@ from gateway.stores.base import Collection, Column, Get
 from gateway.stores.reasons import Reason, reason_of
 from gateway.stores.sql.asyncpg import AsyncpgDriver
 from gateway.stores.sql.pool import Pool
-from tests.kinds import MONGODB, NEO4J, POSTGRESQL, needs
+from tests.kinds import needs
+from tests.servers import MONGODB, NEO4J, POSTGRESQL
 
 THINGS = Collection("things", "tested", (Column("id"),))
 

@@ -28,7 +28,8 @@ from gateway.stores.funnel import Caller, Next
 from gateway.stores.memory import MemoryStore
 from gateway.stores.unchecked import AGAIN_S, Unchecked
 from tests.gateway.engine.graphs import graph as graph_of
-from tests.kinds import POSTGRESQL, needs, url_of
+from tests.kinds import needs, url_of
+from tests.servers import POSTGRESQL
 
 NOTES = Collection("notes", "paper", (Column("id", refers="Note"), Column("text")), managed=True)
 TWINS = Collection("twins", "copy", (Column("id"), Column("text")))

@@ -26,6 +26,7 @@ AUTHORS, BOOKS = 40, 60
 async def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     """One whose home is loaded, as most rows of a graph are: without versions and a log."""
     monkeypatch.setattr(comparing, "ROWS_PER_PAGE", 16)
+    monkeypatch.setattr(comparing, "PAUSE_S", 0.02)
     async with carried("sqlite", request.param) as made:
         own = Own(made.stores)
         await own.ask(Upsert(authors, [tuple(author(f"{n:02}").values()) for n in range(AUTHORS)]))

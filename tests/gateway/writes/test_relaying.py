@@ -21,7 +21,8 @@ from gateway.writes.telling import tell_each_other
 from gateway.writes.wake import wake
 from gateway.writes.worker import ATTEMPTS
 from tests.gateway.writes.relays import World, author, authors, book, books, carried, people, to_people
-from tests.kinds import POSTGRESQL, kinds, needs, url_of
+from tests.kinds import kinds, needs, url_of
+from tests.servers import POSTGRESQL
 
 WAIT_S = 20.0
 

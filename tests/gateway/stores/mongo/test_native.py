@@ -45,7 +45,8 @@ from gateway.stores.mongo.store import MongoStore
 from gateway.stores.types import KeyForm, join_key
 from gateway.stores.values import found_in_place_of
 from tests.gateway.stores.mongo.test_store import stages
-from tests.kinds import MONGODB, needs
+from tests.kinds import needs
+from tests.servers import MONGODB
 
 pytestmark = needs(MONGODB)
 

@@ -14,7 +14,8 @@ from gateway.stores.base import Collection, Column, Get
 from gateway.stores.mongo.refusals import hosts_in
 from gateway.stores.reasons import Reason
 from tests.gateway.stores.proxies import Proxy
-from tests.kinds import MONGODB, needs
+from tests.kinds import needs
+from tests.servers import MONGODB
 
 THINGS = Collection("things", "tested", (Column("id"),))
 DRIVERS = ("mongodb", "mongodb+motor")

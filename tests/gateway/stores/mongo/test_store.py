@@ -42,7 +42,8 @@ from gateway.stores.base import (
 )
 from gateway.stores.mongo import query
 from gateway.stores.mongo.store import MongoStore
-from tests.kinds import MONGODB, needs
+from tests.kinds import needs
+from tests.servers import MONGODB
 
 live = needs(MONGODB)
 

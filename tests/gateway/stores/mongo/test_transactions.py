@@ -42,7 +42,8 @@ from gateway.stores.mongo.store import MongoStore
 from gateway.writes.tables import tables_of
 from tests.gateway.stores.mongo.test_store import Commands, commands, database, note, notes, store, url_of
 from tests.gateway.stores.proxies import Proxy
-from tests.kinds import MONGODB, needs
+from tests.kinds import needs
+from tests.servers import MONGODB
 
 __all__ = ["commands", "database", "store"]  # fixtures
 

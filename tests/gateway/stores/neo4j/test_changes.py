@@ -42,7 +42,8 @@ from gateway.stores.neo4j.store import Neo4jStore
 from gateway.stores.values import Unreadable
 from gateway.writes.tables import PENDING, tables_of
 from tests.gateway.stores.neo4j.test_store import behind_a_proxy, in_database, run
-from tests.kinds import NEO4J, needs, url_of
+from tests.kinds import needs, url_of
+from tests.servers import NEO4J
 
 live = needs(NEO4J)
 

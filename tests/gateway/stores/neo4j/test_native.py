@@ -44,7 +44,8 @@ from gateway.stores.neo4j.aggregates import aggregate_statement
 from gateway.stores.neo4j.cypher import fetch_statement, get_statement
 from gateway.stores.neo4j.store import Neo4jStore
 from gateway.stores.values import Unreadable, found_in_place_of
-from tests.kinds import NEO4J, needs, url_of
+from tests.kinds import needs, url_of
+from tests.servers import NEO4J
 
 pytestmark = [needs(NEO4J), pytest.mark.asyncio(loop_scope="module")]
 

@@ -43,7 +43,8 @@ from gateway.stores.neo4j.cypher import fetch_statement
 from gateway.stores.neo4j.sources import Source
 from gateway.stores.neo4j.store import Neo4jStore
 from tests.gateway.stores.proxies import Proxy
-from tests.kinds import NEO4J, needs, url_of
+from tests.kinds import needs, url_of
+from tests.servers import NEO4J
 
 live = needs(NEO4J)
 

@@ -14,7 +14,8 @@ from gateway.graph.found import problems_of
 from gateway.stores import connect
 from gateway.stores.base import Collection, Column, Get, Store, Type
 from gateway.stores.described import Describes, Found
-from tests.kinds import POSTGRESQL, needs, url_of
+from tests.kinds import needs, url_of
+from tests.servers import POSTGRESQL
 
 DIGITS = "digits of a second (its precision)"
 WHERE = "collection notes of the store tested: expected"

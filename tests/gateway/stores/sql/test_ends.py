@@ -32,7 +32,8 @@ from gateway.stores.base import (
     total_order,
 )
 from gateway.stores.types import KeyForm
-from tests.kinds import POSTGRESQL, kinds, needs, store_of, url_of
+from tests.kinds import kinds, needs, store_of, url_of
+from tests.servers import POSTGRESQL
 
 KEYS: dict[str, list[Value]] = {
     "text": [f"k{n}" for n in range(12)] + ["Z", "é", "😀"],

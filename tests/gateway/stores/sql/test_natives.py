@@ -39,7 +39,8 @@ from gateway.stores.sql.answers import _send
 from gateway.stores.sql.store import SqlStore
 from gateway.stores.types import KeyForm
 from gateway.stores.values import Unreadable
-from tests.kinds import POSTGRESQL, kinds, needs, url_of
+from tests.kinds import kinds, needs, url_of
+from tests.servers import POSTGRESQL
 
 LEVELS = ("low", "mid", "high")
 DRIFT = Unreadable("a value that is none of its column's type")

@@ -12,7 +12,8 @@ from gateway.errors import ConfigError
 from gateway.stores import connect
 from gateway.stores.base import Collection, Column, Fetch, Order, Page, Type, Upsert
 from gateway.stores.sql.asyncpg import AsyncpgDriver
-from tests.kinds import POSTGRESQL, needs, url_of
+from tests.kinds import needs, url_of
+from tests.servers import POSTGRESQL
 
 THINGS = Collection("things", "tested", (Column("id"), Column("made", Type.TIME), Column("data", Type.JSON)), managed=True)
 TRACKED = {"application_name", "client_encoding", "datestyle", "timezone", "standard_conforming_strings"}  # PgBouncer's parameters
