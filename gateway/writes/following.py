@@ -186,6 +186,7 @@ class _Log:
             self._poller.cancel()
             await asyncio.gather(self._poller, return_exceptions=True)
             self._poller = None
+        await self._sequencer.release()
 
     # ------------------------------------------------------------------------------------------------------------ reading
 

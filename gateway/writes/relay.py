@@ -153,15 +153,18 @@ class Relay:
 
     async def _sequence(self, home: str) -> None:
         sequencer, what = Sequencer(self._stores, home, self.owner), f"{home}: positions in its log"
-        with listening(sharing(self._stores, home)) as woken:
-            while True:
-                woken.clear()
-                try:
-                    await sequencer.step()
-                    self._tell_well(what)
-                except Exception as error:
-                    self._tell_ill(what, error)
-                await rest(woken, self._poll_s)
+        try:
+            with listening(sharing(self._stores, home)) as woken:
+                while True:
+                    woken.clear()
+                    try:
+                        await sequencer.step()
+                        self._tell_well(what)
+                    except Exception as error:
+                        self._tell_ill(what, error)
+                    await rest(woken, self._poll_s)
+        finally:
+            await sequencer.release()
 
     def _tell_ill(self, what: str, error: Exception) -> None:
         """Tell once that something does not go on."""

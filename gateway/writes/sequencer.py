@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from gateway.errors import Conflict
+from gateway.errors import Conflict, GatewayError
 from gateway.stores import Stores
 from gateway.stores.base import Compare, Fetch, Get, Insert, Key, Lock, Match, Order, Page, Row, Update, Upsert, Within
 from gateway.writes.own import Own, again, transaction
@@ -22,6 +22,7 @@ from gateway.writes.times import now
 SEQUENCER = "sequencer"  # its row of the leases
 ROWS_PER_STEP = 500
 LEASE_S = 10.0
+RELEASE_TIMEOUT_S = 1.0
 GATHERED_S = 0.05  # between two looks at a store that is written: writes come many at a time
 
 
@@ -51,6 +52,7 @@ class Sequencer:
         self._tables = tables_of(home)
         self._outbox = self._tables.outbox
         self._at = {name: place for place, name in enumerate(self._outbox.names)}
+        self._has_lease = False
 
     async def last(self) -> int:
         """Return the last position that was given."""
@@ -66,6 +68,16 @@ class Sequencer:
     async def step(self, *, is_forced: bool = False) -> int:
         """Give up to ``ROWS_PER_STEP`` rows their positions, and return how many there were; none while another process does it."""
         return await again(lambda: self._step(is_forced=is_forced))
+
+    async def release(self) -> None:
+        """Let another process go on at once, where this one has the lease; what goes wrong with that is left to the lease's end."""
+        if not self._has_lease:
+            return
+        self._has_lease = False
+        with suppress(GatewayError):
+            values = (("owner", None), ("until", None))
+            own = Own(self._stores, timeout_s=RELEASE_TIMEOUT_S)
+            await own.ask(Update(self._tables.leases, (SEQUENCER,), values, expected=(("owner", self._owner),)))
 
     async def _step(self, *, is_forced: bool) -> int:
         waiting = Fetch(self._outbox, ("id",), where=Compare("position", "eq", None), page=Page(limit=1))
@@ -87,6 +99,7 @@ class Sequencer:
             await own.ask(Upsert(self._outbox, given))
             values = (("owner", self._owner), ("until", now(-LEASE_S)), ("value", last.value + len(given)))
             await own.ask(Update(self._tables.leases, (SEQUENCER,), values, expected=(("value", last.value),)))
+        self._has_lease = True
         return len(given)
 
     async def _known(self) -> _Last:

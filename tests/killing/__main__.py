@@ -3,7 +3,7 @@
     python -m tests.killing [--kills 1000] [--stores sqlite|live] [--clients 8] [--seed 1]
 
 Clients send mutations one after the other, each with an idempotency key of its own, and send a request whose answer never came again under
-its key, as clients do. Processes are killed with SIGKILL after a random time and started again at once. Every 50 kills, and at the end,
+its key, as clients do. Processes are killed with SIGKILL after a random time and started again at once. Every 100 kills, and at the end,
 all is left to settle: then every row must be as its client was told, with as many versions as there were writes, `gateway sync verify`
 must be clean, and the log must have each aggregate's writes once and in their order. Ends with 1 where that is not so.
 """
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import signal
 import sys
 import tempfile
@@ -30,14 +29,15 @@ import orjson
 from gateway.preparing import connect, migrate, opened
 from gateway.stores import Stores
 from schema import schema as graph
-from tests.benchmarks.processes import Server, free_port, start, wait_for_answer
+from tests.benchmarks.processes import free_port
 from tests.commands import ended
 from tests.killing.checking import are_all_placed, inversions_in, wrong_in
+from tests.killing.forking import Forked, Forks
 from tests.killing.model import Model
 from tests.replaying.__main__ import LOOKED_EVERY_S, drained, environment_of, stores_of
 from tests.serving import LAYOUTS, START_S, TYPENAME, settings_of
 
-ROUND = 50  # kills between two looks at everything
+ROUND = 100  # kills between two looks at everything
 LIFE_S = (0.05, 1.5)  # of a process that is to be killed, from its first answer on
 AGAIN_S = 0.05
 GIVEN_UP_S = 120.0
@@ -78,8 +78,8 @@ async def run(layout: str, *, kills: int, clients: int, seed: int, lease_s: floa
         async with opened(settings_of(urls)) as stores:
             for name in graph.store_names:
                 await migrate(stores, graph, name)
-        with tempfile.TemporaryDirectory(prefix="crossgraph-") as folder:
-            world = World(urls, Path(folder), lease_s)
+        with tempfile.TemporaryDirectory(prefix="crossgraph-") as folder, Forks(lease_s) as forks:
+            world = World(urls, Path(folder), forks)
             try:
                 while (done := killed.kills.total()) < kills:
                     await _round(world, models, random, min(ROUND, kills - done), killed)
@@ -95,33 +95,44 @@ async def run(layout: str, *, kills: int, clients: int, seed: int, lease_s: floa
 class World:
     """A gateway that serves and delivers, and a relay beside it; both may die at any time."""
 
-    def __init__(self, urls: Mapping[str, str], folder: Path, lease_s: float | None) -> None:
+    def __init__(self, urls: Mapping[str, str], folder: Path, forks: Forks) -> None:
         self.urls = urls
         self.port = free_port()
         self._folder = folder
-        self._gateway = ("gateway",) if lease_s is None else ("tests.killing.started", str(lease_s))
-        self._running: dict[str, Server] = {}
+        self._forks = forks
+        self._running: dict[str, Forked] = {}
 
-    async def alive(self, name: str) -> Server:
-        """Return the running process of this name, started if need be; the gateway has answered."""
-        server = self._running.get(name)
-        if server is None or server.process.poll() is not None:
-            serve = name == "gateway"
-            command = [sys.executable, "-m", *self._gateway, *(("serve", "--port", str(self.port)) if serve else ("relay",))]
-            environment = {**environment_of(self.urls), "GATEWAY_DATA_DIR": str(self._folder)}
-            server = self._running[name] = start(name, command, self.port, log=self._folder / f"{name}.log", env=environment)
-            if serve:
-                await asyncio.to_thread(wait_for_answer, server, TYPENAME, timeout_s=START_S)
-        return server
+    async def alive(self, name: str) -> None:
+        """Have the process of this name run, and the gateway have answered."""
+        process = self._running.get(name)
+        if process is not None and process.poll() is None:
+            return
+        command = ("serve", "--port", str(self.port)) if name == "gateway" else ("relay",)
+        environment = {**environment_of(self.urls), "GATEWAY_DATA_DIR": str(self._folder)}
+        self._running[name] = self._forks.start(command, environment, self._folder / f"{name}.log")
+        if name == "gateway":
+            await self._answered()
+
+    async def _answered(self) -> None:
+        until = time.monotonic() + START_S
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=5) as client:
+            while True:
+                try:
+                    if (await client.post("/graphql", content=TYPENAME, headers={"content-type": "application/json"})).status_code == 200:
+                        return
+                except httpx.HTTPError:
+                    pass
+                if self._running["gateway"].poll() is not None or time.monotonic() > until:
+                    told = (self._folder / "gateway.log").read_text(errors="replace")[-2000:]
+                    raise RuntimeError(f"the gateway did not answer within {START_S:g} s, or has ended:\n{told}")
+                await asyncio.sleep(0.01)
 
     def kill(self, name: str) -> None:
-        server = self._running.pop(name)
-        os.killpg(server.process.pid, signal.SIGKILL)
-        server.process.wait()
+        self._running.pop(name).kill()
 
     def stop(self) -> None:
-        for server in self._running.values():
-            server.stop()
+        for process in self._running.values():
+            process.kill(signal.SIGTERM)
 
     async def wrong(self, models: Sequence[Model]) -> list[str]:
         """Return what is wrong once all has settled."""

@@ -184,9 +184,13 @@ async def _at_work(urls: Mapping[str, str]) -> asyncio.subprocess.Process:
     command = (sys.executable, "-m", "gateway", "relay")
     relay = await asyncio.create_subprocess_exec(*command, env={**os.environ, **environment_of(urls)}, stdout=asyncio.subprocess.PIPE)
     assert relay.stdout is not None
-    while line := await relay.stdout.readline():
-        if line.startswith(b"Relaying"):
-            return relay
+    try:
+        while line := await relay.stdout.readline():
+            if line.startswith(b"Relaying"):
+                return relay
+    except BaseException:
+        relay.kill()
+        raise
     raise RuntimeError(f"a relay ended with {await relay.wait()} before it was at work")
 
 

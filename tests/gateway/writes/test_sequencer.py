@@ -93,3 +93,17 @@ async def test_while_one_process_does_it_others_leave_it_alone(world: World) -> 
 
     assert await second.step() == 0
     assert await first.step() == 1
+
+
+async def test_who_ends_lets_another_go_on_at_once(world: World) -> None:
+    first, second = Sequencer(world.stores, "home", "first"), Sequencer(world.stores, "home", "second")
+    await world.write(partial(_write, 1))
+    assert await first.step() == 1
+    await first.release()
+    await world.write(partial(_write, 2))
+    assert await second.step() == 1
+
+    await first.release()  # it is another's now
+    await world.write(partial(_write, 3))
+    assert await first.step() == 0
+    assert await second.step() == 1
