@@ -15,6 +15,7 @@ from gateway.stores import Stores
 from gateway.stores.base import A, Collection, Request
 from gateway.stores.base import Transaction as Within
 from gateway.stores.funnel import StoreCall
+from gateway.stores.routing import Freshness
 from gateway.writes.replication import NOTHING_DECLARED, Replication
 from gateway.writes.rows import Written
 from gateway.writes.transaction import Transaction
@@ -53,6 +54,8 @@ class RequestContext:
     committed: tuple[Written, ...] = ()  # what its transactions have written, in order
     written: list[str] = field(default_factory=list)  # the response keys of root fields that have written
     refused: CallerError | None = None  # why all of it is refused, which its one root field found out
+    freshness: Freshness | None = None  # what its reads have to see; None: all that the primary has
+    tells_written: bool = False  # in its extensions, where there are no headers to do so
     extensions: dict[str, Any] = field(default_factory=dict)  # what the answer says of itself, beside its data
 
     @property

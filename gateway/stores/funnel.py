@@ -1,9 +1,10 @@
 """The one way to a store: layers, composed once at the start, that every request of every kind goes through.
 
-    trace -> the layers that were given -> wait -> refuse -> filter and split -> guard -> count and limit -> store.answer(request)
+    trace -> the layers that were given -> wait -> refuse -> filter and split -> route -> guard -> count and limit -> store.answer(request)
 
 ``wait`` is there only while a store has not been checked, as it was away at the start (``unchecked.py``), ``refuse`` only where a store's
-kind declares that it cannot do everything (``kinds.py``).
+kind declares that it cannot do everything (``kinds.py``), ``route`` only where a store has replicas (``routing.py``): a read that one of
+them could not answer is asked once more, of the primary.
 
 ``guard`` has a place in the store's pool for each call, lets none through to a store that does not answer, and asks once more where a read
 met a connection that was lost (``guards.py``).
@@ -22,6 +23,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
 from gateway.deadlines import Deadlines
@@ -30,9 +32,12 @@ from gateway.stores.base import Request, Store, Transaction, statements
 from gateway.stores.guards import Guard, Protection, guards_of
 from gateway.stores.kinds import Kind, kind_named, listed
 from gateway.stores.requests import ABILITIES, Ability
+from gateway.stores.routing import UNKNOWN, Freshness, Route, Server
 from gateway.stores.unchecked import Look, Unchecked
 
 T = TypeVar("T")
+
+NO_ROUTES: Mapping[str, Route] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -57,6 +62,7 @@ class Caller(Protocol):
     started: float
     trace: list[StoreCall] | None
     within: Transaction | None  # what answers its writes, where that is not the store itself
+    freshness: Freshness | None  # what its reads have to see; None: all that the primary has
 
     def seconds(self, limit: float) -> float:
         """Return the seconds that a call may take whose own limit is ``limit``; DeadlineExceeded where there are none left."""
@@ -94,15 +100,18 @@ class Funnel:
         timeout_s: float,
         write_timeout_s: float,
         protection: Protection | None = None,
+        guards: Mapping[str, Guard] | None = None,
+        routes: Mapping[str, Route] = NO_ROUTES,
     ) -> None:
         self._stores = stores
-        self.guards = guards_of(stores, protection or Protection())
+        self.guards = guards_of(stores, protection or Protection()) if guards is None else guards
+        self._routes = routes
         self.timeout_s = timeout_s
         self.write_timeout_s = write_timeout_s
         self._deadlines = Deadlines()
         self.calls: Counter[str] = Counter()
         self.wrong_values: Counter[tuple[str, str, str]] = Counter()
-        self._last = self._refuse(self._split(self._call))
+        self._last = self._refuse(self._split(self._route(self._call) if routes else self._call))
         self._layers = tuple(layers)
         self.held: Unchecked | None = None
         self._compose(self._last)
@@ -183,19 +192,50 @@ class Funnel:
 
         return split
 
-    async def _call(self, request: Request[Any], caller: Caller, *, is_again: bool = False) -> Any:
-        """Return the store's own answer, within the time there is; what it raises bears the name that was asked. It is counted."""
+    def _route(self, primary: Next) -> Next:
+        """Return ``primary``, behind what has a replica answer a read that need not see the newest."""
+
+        def route(request: Request[Any], caller: Caller) -> Awaitable[Any]:
+            its = self._routes.get(request.store)
+            fresh = caller.freshness
+            if its is None or fresh is None:
+                return primary(request, caller)
+            if request.is_write or not fresh.may_lag:  # a mutation that finds itself done has to be seen afterwards, too
+                fresh.wrote.add(its.name)
+            elif its.name not in fresh.wrote:
+                seen = fresh.seen.get(its.name)
+                server = None if seen == UNKNOWN else its.server(seen)
+                if server is not None:
+                    return self._of_replica(request, caller, server)
+            return primary(request, caller)
+
+        return route
+
+    async def _of_replica(self, request: Request[Any], caller: Caller, server: Server) -> Any:
+        """Return a replica's answer, or the primary's where it has none. Contended: what it replays was in the way of the read."""
+        try:
+            return await self._call(request, caller, is_again=True, server=server)
+        except StoreUnavailable as error:
+            server.failed(error)
+        except Contended:
+            pass
+        return await self._call(request, caller, is_again=True)
+
+    async def _call(self, request: Request[Any], caller: Caller, *, is_again: bool = False, server: Server | None = None) -> Any:
+        """Return the store's own answer, or that of a server beside it, within the time there is; what it raises bears the name that was
+        asked. It is counted.
+        """
         name = request.store
         store = self._stores[name]
         if not request.is_write:
-            limit, answers = self.timeout_s, store.answer
+            limit, answers = self.timeout_s, store.answer if server is None else server.answer
         elif caller.within is None:
             limit, answers = self.write_timeout_s, store.answer
         else:  # which has its connection already
             self.calls[f"{name}.{request.about}"] += 1
             answer = await self._answered(name, request, caller.within.answer, caller.seconds(self.write_timeout_s))
             return self._checked(name, store, request, answer, caller)
-        guard = self.guards[name]
+        guard = self.guards[name] if server is None else server.guard
         if not guard.enters():
             await guard.enter(name, caller.seconds(limit))
         self.calls[f"{name}.{request.about}"] += 1

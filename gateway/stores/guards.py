@@ -86,6 +86,13 @@ class Guard:
     def waiting(self) -> int:
         return self._places.waiting
 
+    @property
+    def lets_through(self) -> bool:
+        """Whether a call would be let through now, be it as the one that decides."""
+        if self.state == "closed":
+            return True
+        return not self._probing and (self.state == "half-open" or self._clock() - self._opened_at >= self._protection.open_s)
+
     # ------------------------------------------------------------------------------------------------------------- calls
 
     def enters(self) -> bool:
