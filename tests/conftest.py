@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.kinds import MONGODB, SERVERS
+from tests.kinds import MONGODB, REPLICA, SERVERS
 
 ROOT = Path(__file__).parent.parent
 SNB = "TEST_SNB_DIR"
@@ -124,7 +124,7 @@ def live_is_required() -> bool:
 
 
 def _how_to_run(left_out: Counter[str]) -> list[str]:
-    servers = [s for s in SERVERS if left_out[s.variable]]
+    servers = [s for s in (*SERVERS, REPLICA) if left_out[s.variable]]
     lines = [f"{left_out[s.variable]:5} tests that need {s.name} ({s.variable} is not set)" for s in servers]
     if left_out[SNB]:
         lines.append(f"{left_out[SNB]:5} tests that need the LDBC sample ({SNB} names no folder)")

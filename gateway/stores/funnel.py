@@ -217,6 +217,10 @@ class Funnel:
             return await self._call(request, caller, is_again=True, server=server)
         except StoreUnavailable as error:
             server.failed(error)
+        except StoreTimeout as error:
+            if error.seconds >= self.timeout_s:  # its caller had all the time that there is
+                server.failed(error)
+            raise
         except Contended:
             pass
         return await self._call(request, caller, is_again=True)

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from gateway.errors import ConfigError, StoreUnavailable
+from gateway.errors import ConfigError, StoreTimeout, StoreUnavailable
 from gateway.observability.metrics import Reading
 from gateway.stores.base import Request, Store
 from gateway.stores.guards import Guard
@@ -49,8 +49,8 @@ class Server(Protocol):
 
     def answer(self, request: Request[Any]) -> Awaitable[Any]: ...
 
-    def failed(self, error: StoreUnavailable) -> None:
-        """Hear that it could not be read: one that is away is left alone until a look finds it answering."""
+    def failed(self, error: StoreUnavailable | StoreTimeout) -> None:
+        """Hear that it did not answer a read: one that is away is left alone until a look finds it answering."""
         ...
 
 

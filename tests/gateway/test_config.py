@@ -174,7 +174,10 @@ def test_an_unknown_variable_far_from_any_setting_lists_them(monkeypatch: pytest
         ("prot = 1", "gateway.toml: prot: no such setting; did you mean port?"),
         ("[stores.thing]\nurl = 'memory://'", "gateway.toml: stores.thing: no such store; the example has people, things"),
         ("[stores.things]\nurl = 'x'", f"gateway.toml: stores.things.url = 'x': expected {URLS}"),
-        ("[stores.things]\nuri = 'x'", "gateway.toml: stores.things.uri: no such setting; expected one of url, pool_size, startup, replicas, max_lag_s"),
+        (
+            "[stores.things]\nuri = 'x'",
+            "gateway.toml: stores.things.uri: no such setting; expected one of url, pool_size, startup, replicas, max_lag_s",
+        ),
         ("[stores]\nthings = 'x'", "gateway.toml: stores.things = 'x': expected a table with url, pool_size, startup, replicas, max_lag_s"),
         ("stores = 5", "gateway.toml: stores = 5: expected a table of stores by name"),
         ("port = ", "gateway.toml: expected TOML: Invalid value (at end of document)"),

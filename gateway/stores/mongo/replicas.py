@@ -17,7 +17,7 @@ import bson
 from bson.timestamp import Timestamp
 from pymongo.read_preferences import SecondaryPreferred
 
-from gateway.errors import ConfigError, StoreUnavailable
+from gateway.errors import ConfigError, StoreTimeout, StoreUnavailable
 from gateway.observability.metrics import Reading
 from gateway.stores.base import Request, Store
 from gateway.stores.guards import Guard, Protection
@@ -40,7 +40,7 @@ class Secondaries:
         self.route.reads += 1
         return self.route.store.read(request, self.route.preference, self.after)
 
-    def failed(self, error: StoreUnavailable) -> None:  # noqa: ARG002 - the driver has seen it, and looks at the server itself
+    def failed(self, error: StoreUnavailable | StoreTimeout) -> None:  # noqa: ARG002 - the driver has seen it, and looks at the server itself
         self.route.failures += 1
 
 
@@ -99,7 +99,7 @@ class MongoRoute:
                 yield Reading("replica_lag_seconds", "How far behind a replica is at most.", its["lagS"], labels, is_counter=False)
         labels = {"store": self.name, "replica": AUTO}
         yield Reading("replica_reads", "Reads that were asked of a replica.", self.reads, labels)
-        yield Reading("replica_failures", "Reads that it did not answer, and the primary was asked.", self.failures, labels)
+        yield Reading("replica_failures", "Reads that it did not answer.", self.failures, labels)
 
     async def open(self) -> None: ...
 

@@ -13,7 +13,7 @@ from typing import Any
 import neo4j
 import orjson
 
-from gateway.errors import StoreMisbehaved, StoreUnavailable
+from gateway.errors import StoreMisbehaved, StoreTimeout, StoreUnavailable
 from gateway.observability.metrics import Reading
 from gateway.stores.base import Request, Store
 from gateway.stores.guards import Guard, Protection
@@ -56,7 +56,7 @@ class Readers:
         self.route.reads += 1
         return self.reader.answer(request)
 
-    def failed(self, error: StoreUnavailable) -> None:  # noqa: ARG002 - the driver has seen it, and asks for another
+    def failed(self, error: StoreUnavailable | StoreTimeout) -> None:  # noqa: ARG002 - the driver has seen it, and asks for another
         self.route.failures += 1
 
 
@@ -96,7 +96,7 @@ class Neo4jRoute:
     def readings(self) -> Iterator[Reading]:
         labels = {"store": self.name, "replica": AUTO}
         yield Reading("replica_reads", "Reads that were asked of a replica.", self.reads, labels)
-        yield Reading("replica_failures", "Reads that it did not answer, and the primary was asked.", self.failures, labels)
+        yield Reading("replica_failures", "Reads that it did not answer.", self.failures, labels)
 
     async def open(self) -> None: ...
 

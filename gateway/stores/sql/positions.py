@@ -41,7 +41,7 @@ class NoReplicaError(Exception):
 
 
 class Positions:
-    """Of one server. A look that fails closes the connection, and the next makes another."""
+    """Of one server. A look that fails closes the connection, and the next makes another, in the time that connecting may take."""
 
     def __init__(self, driver: AsyncpgDriver, name: str, timeout_s: float) -> None:
         self._driver = driver
@@ -65,9 +65,9 @@ class Positions:
 
     async def _row(self, text: str) -> Any:
         try:
+            if self._connection is None or self._connection.is_closed():
+                self._connection = await self._driver.connect()
             async with asyncio.timeout(self._timeout_s):
-                if self._connection is None or self._connection.is_closed():
-                    self._connection = await self._driver.connect()
                 return await self._connection.fetchrow(text)
         except TimeoutError as error:
             self.close()

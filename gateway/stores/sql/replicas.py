@@ -13,13 +13,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
 
-from gateway.errors import GatewayError, StoreUnavailable
+from gateway.deadlines import Deadlines, Limit
+from gateway.errors import GatewayError, StoreTimeout, StoreUnavailable
 from gateway.observability.metrics import Reading
 from gateway.stores.base import Request, Store
 from gateway.stores.guards import Guard, Protection
@@ -29,10 +30,11 @@ from gateway.stores.sql.positions import COMMITTED, Flushed, NoReplicaError, Rep
 from gateway.stores.sql.store import SqlStore
 
 MAX_LAG_S = 5.0
-LOOKS = 10  # within the lag that is allowed
-LOOK_EVERY_S = (0.05, 0.5)  # at least and at most
-LOOK_S = 1.0  # for an answer
+LOOKS = 20  # within the lag that is allowed
+LOOK_EVERY_S = (0.05, 0.25)  # at least and at most
+LOOK_S = 0.5  # for an answer; with that a replica is found to be away before one waits for a place in its pool in vain
 LOOKS_KEPT = 256
+FAR_S = 3_600.0  # longer than any limit of a read
 NEVER = float("-inf")
 # Of a read that another replica, or this one at another time, could not answer either: it is there.
 _OF_THE_READ = (Reason.READ_ONLY, Reason.NO_TABLE, Reason.NO_RIGHT)
@@ -52,14 +54,36 @@ class Replica:
         self.fresh_at = NEVER
         self.error: Mapping[str, str] | None = None
         self.reads = self.failures = 0  # since the start
+        self._deadlines = Deadlines()
+        self._waiting: set[Limit] = set()
 
-    def answer(self, request: Request[Any]) -> Coroutine[Any, Any, Any]:
+    async def answer(self, request: Request[Any]) -> Any:
+        """Return the answer to a read; StoreUnavailable also where a look finds that it does not answer, before the read's time is up."""
+        if not self.is_up:  # any more, as one waited for a place
+            raise StoreUnavailable(self.store.name)
         self.reads += 1
-        return self.store.answer(request)
+        limit = self._deadlines.within(FAR_S)
+        self._waiting.add(limit)
+        try:
+            with limit:
+                return await self.store.answer(request)
+        except TimeoutError:
+            raise StoreUnavailable(self.store.name, Reason.TIMED_OUT, Reason.TIMED_OUT.told) from None
+        finally:
+            self._waiting.discard(limit)
 
-    def failed(self, error: StoreUnavailable) -> None:
+    def is_gone(self, error: Mapping[str, str]) -> None:
+        """Have it not be read: a look failed. Whoever waits for it is told so."""
+        self.is_up = False
+        self.error = error
+        for limit in list(self._waiting):
+            limit.end()
+
+    def failed(self, error: StoreUnavailable | StoreTimeout) -> None:
         self.failures += 1
-        if error.reason not in _OF_THE_READ:
+        if isinstance(error, StoreTimeout):
+            error = StoreUnavailable(error.store, Reason.TIMED_OUT, Reason.TIMED_OUT.told)
+        if self.is_up and error.reason not in _OF_THE_READ:
             self.is_up = False
             self.error = {"reason": error.reason or "unavailable", "message": error.told or error.message}
 
@@ -160,14 +184,11 @@ class SqlRoute:
         try:
             self.replica_was_at(replica, asked, await self._positions[replica.number].replayed())
         except StoreUnavailable as error:
-            replica.is_up = False
-            replica.error = {"reason": error.reason or "unavailable", "message": error.told or error.message}
+            replica.is_gone({"reason": error.reason or "unavailable", "message": error.told or error.message})
         except NoReplicaError as error:
-            replica.is_up = False
-            replica.error = {"reason": "no replica", "message": str(error)}
+            replica.is_gone({"reason": "no replica", "message": str(error)})
         except Exception as error:
-            replica.is_up = False
-            replica.error = {"reason": "unexpected", "message": "the log says what happened"}
+            replica.is_gone({"reason": "unexpected", "message": "the log says what happened"})
             if self._told.get(replica.number) != "unexpected":
                 self._told[replica.number] = "unexpected"
                 _log.warning("replica %d of the store %s could not be looked at", replica.number, self.name, exc_info=error)
@@ -241,7 +262,7 @@ class SqlRoute:
             if replica.fresh_at != NEVER:
                 yield Reading("replica_lag_seconds", "How far behind a replica is at most.", self._lag_s(replica), labels, is_counter=False)
             yield Reading("replica_reads", "Reads that were asked of a replica.", replica.reads, labels)
-            yield Reading("replica_failures", "Reads that it did not answer, and the primary was asked.", replica.failures, labels)
+            yield Reading("replica_failures", "Reads that it did not answer.", replica.failures, labels)
             yield Reading("replica_places_in_use", "Calls that a replica is at.", replica.guard.in_use, labels, is_counter=False)
             yield Reading("replica_waiting", "Calls that wait for a place.", replica.guard.waiting, labels, is_counter=False)
             yield Reading("replica_breaker_open", "Whether it failed too often.", replica.guard.state != "closed", labels, is_counter=False)
