@@ -138,6 +138,8 @@ def _how_to_run(left_out: Counter[str]) -> list[str]:
         lines.append(f"{left_out[HATCHLING]:5} tests that need {HATCHLING} (it is not installed: pip install {HATCHLING})")
     if servers:
         lines += ["To run them:", "  docker compose up -d", *(f"  export {s.variable}='{s.compose_url}'" for s in SERVERS)]
+    if left_out[REPLICA.variable]:
+        lines += ["To run those of a replica:", f"  export {REPLICA.variable}=<the URL of a streaming replica of that PostgreSQL>"]
     if left_out[SNB]:
         lines += [
             "To run those of the sample:",
