@@ -95,7 +95,7 @@ async def looked_into(settings: Settings, graph: Graph) -> AsyncIterator[Stores]
 
 @asynccontextmanager
 async def _open(stores: Stores) -> AsyncIterator[Stores]:
-    await stores.open()
+    await stores.open(routed=False)  # commands read primaries alone
     try:
         yield stores
     finally:

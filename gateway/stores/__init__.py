@@ -171,10 +171,11 @@ class Stores:
         """Return the kind of each store by name; those that no table has (fakes of a test) are left out."""
         return {name: kind for name, store in self._stores.items() if (kind := kind_named(store.kind)) is not None}
 
-    async def open(self) -> None:
-        """Open every pool. A server that is not there is no error: its calls fail until it is."""
+    async def open(self, *, routed: bool = True) -> None:
+        """Open every pool. A server that is not there is no error: its calls fail until it is. ``routed``: with the replicas."""
         await asyncio.gather(*(store.open() for store in self._unique()))
-        await asyncio.gather(*(route.open() for route in self._unique_routes()))
+        if routed:
+            await asyncio.gather(*(route.open() for route in self._unique_routes()))
 
     async def close(self) -> None:
         if self.funnel.held is not None:

@@ -222,7 +222,7 @@ class SqlRoute:
         for at, end in reversed(self._ends):
             if end <= its.position:
                 return at
-        return NEVER if its.age_s is None else asked - its.age_s
+        return NEVER if its.age_s is None else asked - max(0.0, its.age_s)  # by clocks that need not agree
 
     def _tell(self, number: int, text: str, *values: object) -> None:
         told = text % values

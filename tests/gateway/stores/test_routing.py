@@ -140,6 +140,12 @@ async def test_routes_open_and_close_with_the_stores(world: World) -> None:
     assert not world.route.is_open
 
 
+async def test_commands_open_none(world: World) -> None:
+    await world.stores.open(routed=False)
+    assert not world.route.is_open
+    await world.stores.close()
+
+
 def test_without_replicas_there_is_no_layer_and_no_token() -> None:
     stores = Stores({"paper": MemoryStore("paper")})
     assert (stores.tokens, stores.routes) == (None, {})
