@@ -55,7 +55,6 @@ class RequestContext:
     written: list[str] = field(default_factory=list)  # the response keys of root fields that have written
     refused: CallerError | None = None  # why all of it is refused, which its one root field found out
     freshness: Freshness | None = None  # what its reads have to see; None: all that the primary has
-    tells_written: bool = False  # in its extensions, where there are no headers to do so
     extensions: dict[str, Any] = field(default_factory=dict)  # what the answer says of itself, beside its data
 
     @property

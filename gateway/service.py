@@ -232,7 +232,7 @@ class Service:
             ctx.written = written
         if self.tokens is not None:
             ctx.freshness = self._freshness(self.tokens, freshness, request)
-            ctx.tells_written = True
+            ctx.freshness.in_payload = True
         try:
             answered = await self._answer(request, ctx, deadline_s, may_stream=True)
         except Exception as exc:
@@ -553,7 +553,7 @@ class Service:
         if self.tokens is None or freshness is None or not freshness.wrote:
             return
         await self.tokens.tell(freshness)
-        if ctx.tells_written:
+        if freshness.in_payload:
             ctx.extensions["written"] = freshness.token
 
     def plan(self, query: str, operation_name: str | None = None, variables: Mapping[str, Any] | None = None) -> Plan:

@@ -214,7 +214,7 @@ class Funnel:
     async def _of_replica(self, request: Request[Any], caller: Caller, server: Server) -> Any:
         """Return a replica's answer, or the primary's where it has none. Contended: what it replays was in the way of the read."""
         try:
-            return await self._call(request, caller, is_again=True, server=server)
+            return await self._call_server(request, caller, server)
         except StoreUnavailable as error:
             server.failed(error)
         except StoreTimeout as error:
@@ -225,21 +225,38 @@ class Funnel:
             pass
         return await self._call(request, caller, is_again=True)
 
-    async def _call(self, request: Request[Any], caller: Caller, *, is_again: bool = False, server: Server | None = None) -> Any:
-        """Return the store's own answer, or that of a server beside it, within the time there is; what it raises bears the name that was
-        asked. It is counted.
-        """
+    async def _call_server(self, request: Request[Any], caller: Caller, server: Server) -> Any:
+        """Return the answer of a server beside the store itself, as ``_call`` does, once."""
+        name, guard, limit = request.store, server.guard, self.timeout_s
+        if not guard.enters():
+            await guard.enter(name, caller.seconds(limit))
+        self.calls[f"{name}.{request.about}"] += 1
+        seconds = 0.0
+        try:
+            seconds = caller.seconds(limit)
+            answer = await self._answered(name, request, server.answer, seconds)
+        except BaseException as error:
+            if isinstance(error, StoreTimeout) and seconds < limit:  # its caller had less time than a store may take
+                guard.leave_unjudged()
+            else:
+                guard.leave_after(error)
+            raise
+        guard.leave(failed=False)
+        return self._checked(name, self._stores[name], request, answer, caller)
+
+    async def _call(self, request: Request[Any], caller: Caller, *, is_again: bool = False) -> Any:
+        """Return the store's own answer, within the time there is; what it raises bears the name that was asked. It is counted."""
         name = request.store
         store = self._stores[name]
         if not request.is_write:
-            limit, answers = self.timeout_s, store.answer if server is None else server.answer
+            limit, answers = self.timeout_s, store.answer
         elif caller.within is None:
             limit, answers = self.write_timeout_s, store.answer
         else:  # which has its connection already
             self.calls[f"{name}.{request.about}"] += 1
             answer = await self._answered(name, request, caller.within.answer, caller.seconds(self.write_timeout_s))
             return self._checked(name, store, request, answer, caller)
-        guard = self.guards[name] if server is None else server.guard
+        guard = self.guards[name]
         if not guard.enters():
             await guard.enter(name, caller.seconds(limit))
         self.calls[f"{name}.{request.about}"] += 1

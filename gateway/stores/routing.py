@@ -32,6 +32,7 @@ class Freshness:
     may_lag: bool = False  # whether its reads may go to a replica
     wrote: set[str] = field(default_factory=set)  # the routes of stores in which it has written, or seen what it may have written
     token: str | None = None  # what its client is told of that
+    in_payload: bool = False  # where it is told: by the answer's extensions, and not by its headers
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,17 @@ async def test_a_store_that_does_not_tell_is_read_at_its_primary() -> None:
     assert tokens.freshness(await told(tokens, "users", "posts")).seen == {"users": UNKNOWN, "posts": "7"}
 
 
+async def test_where_it_was_known_before_too() -> None:
+    users = route("users", 41)
+    tokens = Tokens([users], KEY)
+    known = await told(tokens, "users")
+    users.error = StoreUnavailable("users")
+    unknown = await told(tokens, "users")
+    for both in ((known, unknown), (unknown, known)):
+        assert tokens.freshness(*both).seen == {"users": UNKNOWN}
+    assert tokens.freshness(await told(tokens, "users", seen={"users": "41"})).seen == {"users": UNKNOWN}
+
+
 def test_so_is_one_whose_request_was_cut() -> None:
     tokens = Tokens([route("users", 41)], KEY)
     assert tokens.freshness(tokens.token(Freshness(wrote={"users"}))).seen == {"users": UNKNOWN}
