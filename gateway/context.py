@@ -15,6 +15,7 @@ from gateway.stores import Stores
 from gateway.stores.base import A, Collection, Request
 from gateway.stores.base import Transaction as Within
 from gateway.stores.funnel import StoreCall
+from gateway.stores.routing import Freshness
 from gateway.writes.replication import NOTHING_DECLARED, Replication
 from gateway.writes.rows import Written
 from gateway.writes.transaction import Transaction
@@ -55,6 +56,7 @@ class RequestContext:
         values: Mapping[str, Any] = NO_VALUES,
         replication: Replication = NOTHING_DECLARED,  # what the graph declares of its writes
         written: list[str] | None = None,
+        freshness: Freshness | None = None,  # what its reads have to see; None: all that the primary has
     ) -> None:
         self.stores = stores
         self.request_id = request_id
@@ -63,6 +65,7 @@ class RequestContext:
         self.started = started
         self.values = values
         self.replication = replication
+        self.freshness = freshness
         self.written = [] if written is None else written
         self.key_loaders: dict[tuple[Collection, str], Any] = {}  # of ``loaders.load``, by collection and column
         self.tasks: set[asyncio.Task[Any]] = set()  # of the request; those left at its end are cancelled

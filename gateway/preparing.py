@@ -21,6 +21,7 @@ from gateway.stores.funnel import Layer
 from gateway.stores.guards import Protection
 from gateway.stores.kinds import kind_of
 from gateway.stores.migrating import LOCK_TIMEOUT_S
+from gateway.stores.routing import Replicas
 
 __all__ = ["connect", "fill_embedded", "looked_into", "migrate", "migrate_at_start", "migrate_embedded", "opened", "url_named"]
 
@@ -50,6 +51,8 @@ def connect(settings: Settings, layers: Sequence[Layer] = (), graph: Graph | Non
             open_s=settings.breaker_open_s,
             retry_share=settings.retry_share,
         ),
+        replicas={name: Replicas(store.replicas, store.max_lag_s) for name, store in settings.stores.items()},
+        written_key=settings.written_key,
     )
 
 
@@ -92,7 +95,7 @@ async def looked_into(settings: Settings, graph: Graph) -> AsyncIterator[Stores]
 
 @asynccontextmanager
 async def _open(stores: Stores) -> AsyncIterator[Stores]:
-    await stores.open()
+    await stores.open(routed=False)  # commands read primaries alone
     try:
         yield stores
     finally:

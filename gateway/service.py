@@ -60,6 +60,8 @@ from gateway.loaders import end
 from gateway.observability.metrics import Reading
 from gateway.security.limits import MEASURE_FACTOR, Limits, are_short, check_variables, enforced, values_in
 from gateway.stores import Stores
+from gateway.stores.routing import Freshness
+from gateway.stores.tokens import Tokens
 from gateway.writes.feed import Feed
 
 PLANS_PER_DOCUMENT = 64  # operations times combinations of @skip/@include variables
@@ -168,6 +170,7 @@ class Service:
         self.replication = graph.writes
         self._schema = schema
         self._feed = feed
+        self.tokens = stores.tokens  # None where no store has replicas
         self._deadlines = Deadlines()
         self.subscriptions = 0  # that are open
 
@@ -180,11 +183,13 @@ class Service:
         values: Mapping[str, Any] = NO_VALUES,
         started: float | None = None,
         written: list[str] | None = None,
+        freshness: Freshness | None = None,
     ) -> Response:
         """Return the response to a request. Never raises, but for a cancellation.
 
         ``values`` are those of its context. ``started`` is when its deadline began, on the clock of ``time.monotonic``; now, without.
-        ``written`` gets the root fields that have written, for who cancels it.
+        ``written`` gets the root fields that have written, for who cancels it, and ``freshness`` the stores: what its client has to see
+        is in it.
         """
         now = time.monotonic() if started is None else started
         deadline = None if deadline_s is None else now + deadline_s
@@ -192,9 +197,12 @@ class Service:
         ctx = RequestContext(
             self.stores, request_id, deadline, trace, started=now, values=values, replication=self.replication, written=written
         )
+        if self.tokens is not None:
+            ctx.freshness = self._freshness(self.tokens, freshness, request)
         try:
             answered: Any = await self._answer(request, ctx)
         except Exception as exc:
+            await self._tell_written(ctx)
             answered = self._failed(exc, request_id, ctx.written)
         finally:
             if ctx.has_loaders:
@@ -211,6 +219,7 @@ class Service:
         values: Mapping[str, Any] = NO_VALUES,
         started: float | None = None,
         written: list[str] | None = None,
+        freshness: Freshness | None = None,
     ) -> Response | AsyncGenerator[Response, None]:
         """Return the responses to the events of a subscription; what is none of one, or is refused, has its one response. Never raises.
 
@@ -221,6 +230,9 @@ class Service:
         now = time.monotonic() if started is None else started
         deadline = None if deadline_s is None else now + deadline_s
         ctx = RequestContext(self.stores, request_id, deadline, started=now, values=values, replication=self.replication, written=written)
+        if self.tokens is not None:
+            ctx.freshness = self._freshness(self.tokens, freshness, request)
+            ctx.freshness.in_payload = True
         try:
             answered = await self._answer(request, ctx, deadline_s, may_stream=True)
         except Exception as exc:
@@ -307,6 +319,8 @@ class Service:
             total = costs[0].total
         if total > self.limits.cost_max:
             self._hold(self.limits.exceeded("COST_LIMIT", "By its page sizes the operation has", "cost_max", total, "objects"), ctx)
+        if ctx.freshness is not None:
+            ctx.freshness.may_lag = operation.type is OperationType.QUERY
         ctx.check()
         for part in prepared.series or (prepared,):
             if not part.is_compiled:
@@ -319,6 +333,8 @@ class Service:
         if plan.series:
             return await self._series(prepared, bounds, costs, coerced, ctx)
         state = await execute(plan, bounds[0], ctx, costs[0], self.limits, given=given, variables=coerced)
+        if ctx.freshness is not None:
+            await self._tell_written(ctx)
         if state.size > FEW:  # in one piece, so that no more than one large answer stands there as objects
             return await self._aside(self._finished, prepared, state, ctx, thread=self._mending if state.failed else self._beside)
         data, errors = await self._completed(prepared, state)
@@ -521,7 +537,24 @@ class Service:
                 break
             assert data is not None
             data.update(found)
+        if ctx.freshness is not None:
+            await self._tell_written(ctx)
         return self._response(data, errors, ctx, runs)
+
+    def _freshness(self, tokens: Tokens, given: Freshness | None, request: Request) -> Freshness:
+        """Return what a request has to see, with what its ``extensions.written`` says."""
+        freshness = given or tokens.freshness()
+        tokens.see(freshness, (request.extensions or {}).get("written"))
+        return freshness
+
+    async def _tell_written(self, ctx: RequestContext) -> None:
+        """Have the client told of what was written in stores that have replicas."""
+        freshness = ctx.freshness
+        if self.tokens is None or freshness is None or not freshness.wrote:
+            return
+        await self.tokens.tell(freshness)
+        if freshness.in_payload:
+            ctx.extensions["written"] = freshness.token
 
     def plan(self, query: str, operation_name: str | None = None, variables: Mapping[str, Any] | None = None) -> Plan:
         """Return the plan of an operation without running it; DocumentRefused or a GatewayError where there is none."""

@@ -192,7 +192,7 @@ def _line(error: ErrorDetails, origin: _Origin, graph: _Stores) -> str:
     if at[0] == "stores" and len(at) > 1 and at[1] not in graph.names:
         return graph.refusal(key).message
     hint = _service_link(key) if str(value).startswith("tcp://") else ""
-    shown = "'***'" if at[-1] == "health_token" else hidden(value)
+    shown = "'***'" if at[-1] in ("health_token", "written_key") else hidden(value)
     return f"{key} = {shown}: expected {_expected(at)}{hint}"
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from gateway.config.values import EXPECTED_GRAPH, folder, graph_name, header_names, host_patterns, origins
+from gateway.config.values import EXPECTED_GRAPH, folder, graph_name, header_names, host_patterns, origins, replica_urls
 from gateway.stores.kinds import normal_url
 from gateway.stores.requests.conditions import CONDITIONS_MOST, ITEMS_MOST, LEVELS_MOST, TEXT_MOST
 
@@ -32,6 +32,10 @@ class StoreSettings(BaseModel):
     url: Annotated[str, AfterValidator(normal_url)] = Field(default="")
     pool_size: int = Field(default=10, ge=1, le=1_000, description="a number of connections from 1 to 1000")
     startup: Startup | None = Field(default=None, description="require or degraded")
+    replicas: Annotated[tuple[str, ...], NoDecode, BeforeValidator(replica_urls)] = Field(
+        default=(), description="URLs of read replicas, of the kind of the store, or auto, with which its driver finds them"
+    )
+    max_lag_s: Seconds | None = None
 
 
 def _limit(default: int, what: str, *, least: int = 1, most: int = _MOST) -> Any:
@@ -179,6 +183,7 @@ class Settings(BaseSettings):
     breaker_window_s: Seconds = 10.0
     breaker_open_s: Seconds = 5.0
     retry_share: float = Field(default=0.1, ge=0, le=1, description="a share of reads, from 0 to 1")
+    written_key: str = Field(default="", pattern=r"^[!-~]{16,512}$", description="a secret of 16 to 512 visible characters of ASCII")
     # What carries writes on
     relay: bool = Field(default=True, description="true or false: whether this process carries writes on to where they are replicated")
     relay_lag_max_s: Seconds = 10.0

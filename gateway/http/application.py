@@ -169,7 +169,11 @@ def application(
 def _metrics(
     service: Service, stores: Stores, edge: Edge, readings: Callable[[], Iterable[Reading]]
 ) -> Callable[[Request], Awaitable[Response]]:
-    metrics = Metrics(lambda: chain(edge.readings(), edge.clients.readings(), service.readings(), guarded(stores.guards), readings()))
+    metrics = Metrics(
+        lambda: chain(
+            edge.readings(), edge.clients.readings(), service.readings(), guarded(stores.guards), stores.replica_readings(), readings()
+        )
+    )
 
     async def endpoint(_: Request) -> Response:
         return Response(metrics.text(), media_type=CONTENT_TYPE)

@@ -1,9 +1,10 @@
 """The one way to a store: layers, composed once at the start, that every request of every kind goes through.
 
-    trace -> the layers that were given -> wait -> refuse -> filter and split -> guard -> count and limit -> store.answer(request)
+    trace -> the layers that were given -> wait -> refuse -> filter and split -> route -> guard -> count and limit -> store.answer(request)
 
 ``wait`` is there only while a store has not been checked, as it was away at the start (``unchecked.py``), ``refuse`` only where a store's
-kind declares that it cannot do everything (``kinds.py``).
+kind declares that it cannot do everything (``kinds.py``), ``route`` only where a store has replicas (``routing.py``): a read that one of
+them could not answer is asked once more, of the primary.
 
 ``guard`` has a place in the store's pool for each call, lets none through to a store that does not answer, and asks once more where a read
 met a connection that was lost (``guards.py``).
@@ -22,6 +23,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
 from gateway.deadlines import Deadlines
@@ -30,9 +32,12 @@ from gateway.stores.base import Request, Store, Transaction, statements
 from gateway.stores.guards import Guard, Protection, guards_of
 from gateway.stores.kinds import Kind, kind_named, listed
 from gateway.stores.requests import ABILITIES, Ability
+from gateway.stores.routing import UNKNOWN, Freshness, Route, Server
 from gateway.stores.unchecked import Look, Unchecked
 
 T = TypeVar("T")
+
+NO_ROUTES: Mapping[str, Route] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -57,6 +62,7 @@ class Caller(Protocol):
     started: float
     trace: list[StoreCall] | None
     within: Transaction | None  # what answers its writes, where that is not the store itself
+    freshness: Freshness | None  # what its reads have to see; None: all that the primary has
 
     def seconds(self, limit: float) -> float:
         """Return the seconds that a call may take whose own limit is ``limit``; DeadlineExceeded where there are none left."""
@@ -94,15 +100,18 @@ class Funnel:
         timeout_s: float,
         write_timeout_s: float,
         protection: Protection | None = None,
+        guards: Mapping[str, Guard] | None = None,
+        routes: Mapping[str, Route] = NO_ROUTES,
     ) -> None:
         self._stores = stores
-        self.guards = guards_of(stores, protection or Protection())
+        self.guards = guards_of(stores, protection or Protection()) if guards is None else guards
+        self._routes = routes
         self.timeout_s = timeout_s
         self.write_timeout_s = write_timeout_s
         self._deadlines = Deadlines()
         self.calls: Counter[str] = Counter()
         self.wrong_values: Counter[tuple[str, str, str]] = Counter()
-        self._last = self._refuse(self._split(self._call))
+        self._last = self._refuse(self._split(self._route(self._call) if routes else self._call))
         self._layers = tuple(layers)
         self.held: Unchecked | None = None
         self._compose(self._last)
@@ -182,6 +191,58 @@ class Funnel:
             return next_(parts[0], caller) if len(parts) == 1 else in_parts(request, parts, caller)
 
         return split
+
+    def _route(self, primary: Next) -> Next:
+        """Return ``primary``, behind what has a replica answer a read that need not see the newest."""
+
+        def route(request: Request[Any], caller: Caller) -> Awaitable[Any]:
+            its = self._routes.get(request.store)
+            fresh = caller.freshness
+            if its is None or fresh is None:
+                return primary(request, caller)
+            if request.is_write or not fresh.may_lag:  # a mutation that finds itself done has to be seen afterwards, too
+                fresh.wrote.add(its.name)
+            elif its.name not in fresh.wrote:
+                seen = fresh.seen.get(its.name)
+                server = None if seen == UNKNOWN else its.server(seen)
+                if server is not None:
+                    return self._of_replica(request, caller, server)
+            return primary(request, caller)
+
+        return route
+
+    async def _of_replica(self, request: Request[Any], caller: Caller, server: Server) -> Any:
+        """Return a replica's answer, or the primary's where it has none. Contended: what it replays was in the way of the read."""
+        try:
+            return await self._call_server(request, caller, server)
+        except StoreUnavailable as error:
+            server.failed(error)
+        except StoreTimeout as error:
+            if error.seconds >= self.timeout_s:  # its caller had all the time that there is
+                server.failed(error)
+            raise
+        except Contended:
+            pass
+        return await self._call(request, caller, is_again=True)
+
+    async def _call_server(self, request: Request[Any], caller: Caller, server: Server) -> Any:
+        """Return the answer of a server beside the store itself, as ``_call`` does, once."""
+        name, guard, limit = request.store, server.guard, self.timeout_s
+        if not guard.enters():
+            await guard.enter(name, caller.seconds(limit))
+        self.calls[f"{name}.{request.about}"] += 1
+        seconds = 0.0
+        try:
+            seconds = caller.seconds(limit)
+            answer = await self._answered(name, request, server.answer, seconds)
+        except BaseException as error:
+            if isinstance(error, StoreTimeout) and seconds < limit:  # its caller had less time than a store may take
+                guard.leave_unjudged()
+            else:
+                guard.leave_after(error)
+            raise
+        guard.leave(failed=False)
+        return self._checked(name, self._stores[name], request, answer, caller)
 
     async def _call(self, request: Request[Any], caller: Caller, *, is_again: bool = False) -> Any:
         """Return the store's own answer, within the time there is; what it raises bears the name that was asked. It is counted."""

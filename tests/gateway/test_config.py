@@ -138,12 +138,12 @@ URLS = "postgresql://, mongodb://, neo4j://, bolt:// with a host, sqlite:/// wit
         ("GATEWAY_PROT", "1", "GATEWAY_PROT: no such setting; did you mean GATEWAY_PORT?"),
         ("GATEWAY_CONFIG", "no.toml", "GATEWAY_CONFIG = 'no.toml': expected the path of a TOML file, and there is none"),
         ("GATEWAY_STORES", "{", "GATEWAY_STORES: expected a JSON object, or one GATEWAY_STORES__<NAME>__URL per store"),
-        ("GATEWAY_STORES__PEOPLE", "x", "GATEWAY_STORES__PEOPLE = 'x': expected a table with url, pool_size, startup"),
+        ("GATEWAY_STORES__PEOPLE", "x", "GATEWAY_STORES__PEOPLE = 'x': expected a table with url, pool_size, startup, replicas, max_lag_s"),
         ("GATEWAY_STORES__PEOPEL__URL", "memory://", "GATEWAY_STORES__PEOPEL__URL: no such store; the example has people, things"),
         (
             "GATEWAY_STORES__PEOPLE__URI",
             "memory://",
-            "GATEWAY_STORES__PEOPLE__URI: no such setting; expected one of url, pool_size, startup",
+            "GATEWAY_STORES__PEOPLE__URI: no such setting; expected one of url, pool_size, startup, replicas, max_lag_s",
         ),
         ("GATEWAY_STORES__PEOPLE__URL", "mysql://h/d", f"GATEWAY_STORES__PEOPLE__URL = 'mysql://h/d': expected {URLS}"),
         ("DATABASE_URL", "mysql://u:pass@h/d", f"DATABASE_URL = 'mysql://u:***@h/d': expected {URLS}"),
@@ -174,8 +174,18 @@ def test_an_unknown_variable_far_from_any_setting_lists_them(monkeypatch: pytest
         ("prot = 1", "gateway.toml: prot: no such setting; did you mean port?"),
         ("[stores.thing]\nurl = 'memory://'", "gateway.toml: stores.thing: no such store; the example has people, things"),
         ("[stores.things]\nurl = 'x'", f"gateway.toml: stores.things.url = 'x': expected {URLS}"),
-        ("[stores.things]\nuri = 'x'", "gateway.toml: stores.things.uri: no such setting; expected one of url, pool_size, startup"),
-        ("[stores]\nthings = 'x'", "gateway.toml: stores.things = 'x': expected a table with url, pool_size, startup"),
+        (
+            "[stores.things]\nuri = 'x'",
+            "gateway.toml: stores.things.uri: no such setting; expected one of url, pool_size, startup, replicas, max_lag_s",
+        ),
+        ("[stores]\nthings = 'x'", "gateway.toml: stores.things = 'x': expected a table with url, pool_size, startup, replicas, max_lag_s"),
+        (
+            "[stores.things]\nreplicas = 'postgresql://ann:secret@db/x, near'",
+            "gateway.toml: stores.things.replicas = 'postgresql://ann:***@db/x, near': expected URLs of read replicas, of the kind of the"
+            " store, or auto, with which its driver finds them",
+        ),
+        ("[stores.things]\nmax_lag_s = 0", "gateway.toml: stores.things.max_lag_s = 0: expected seconds, more than 0 and at most 3600"),
+        ("written_key = 'short'", "gateway.toml: written_key = '***': expected a secret of 16 to 512 visible characters of ASCII"),
         ("stores = 5", "gateway.toml: stores = 5: expected a table of stores by name"),
         ("port = ", "gateway.toml: expected TOML: Invalid value (at end of document)"),
     ],
@@ -183,6 +193,29 @@ def test_an_unknown_variable_far_from_any_setting_lists_them(monkeypatch: pytest
 def test_a_wrong_line_of_the_file_is_named_by_its_key(text: str, line: str) -> None:
     write_toml(text)
     assert line_of() == line
+
+
+@pytest.mark.parametrize(
+    ("toml", "variable"),
+    [
+        ('replicas = ["postgres://one/db", "postgresql://two/db"]', None),
+        ("", "postgres://one/db postgresql://two/db"),
+        ("", "postgres://one/db, postgresql://two/db"),
+        ('replicas = "postgres://three/db"', "postgres://one/db,postgresql://two/db"),
+    ],
+)
+def test_replicas_are_urls_in_their_normal_form(toml: str, variable: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_toml(f"[stores.things]\nmax_lag_s = 2.5\n{toml}")
+    if variable is not None:
+        monkeypatch.setenv("GATEWAY_STORES__THINGS__REPLICAS", variable)
+    store = load_settings(STORES, {}).stores["things"]
+    assert (store.replicas, store.max_lag_s) == (("postgresql+asyncpg://one/db", "postgresql+asyncpg://two/db"), 2.5)
+
+
+def test_auto_stands_for_replicas_that_the_driver_finds() -> None:
+    write_toml('[stores.things]\nreplicas = "auto"')
+    stores = load_settings(STORES, {}).stores
+    assert (stores["things"].replicas, stores["things"].max_lag_s, stores["people"].replicas) == (("auto",), None, ())
 
 
 def test_a_file_that_is_no_text_is_one_line() -> None:

@@ -68,9 +68,10 @@ class AsyncpgDriver:
     async def open(self) -> None:
         if self._pool is not None:
             return
-        self._pool = Pool(self._connect, self._pool_size, is_full=_takes_no_more)
+        self._pool = Pool(self.connect, self._pool_size, is_full=_takes_no_more)
 
-    async def _connect(self) -> Any:
+    async def connect(self) -> Any:
+        """Return a new connection, which whoever has it closes."""
         connection = await asyncpg.connect(
             self._dsn,
             timeout=self._connect_timeout_s,

@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from gateway.errors import StoreUnavailable
+from gateway.errors import StoreMisbehaved, StoreUnavailable
 from gateway.stores.base import A, Collection, Ends, Index, Request
 from gateway.stores.described import Description
 from gateway.stores.migrating import GRAPH, LOCK_TIMEOUT_S, Owner, Script, State
@@ -24,6 +24,7 @@ from gateway.stores.sql.ends import can_join
 from gateway.stores.sql.histories import Histories, index_statement
 from gateway.stores.sql.keys import keys_of
 from gateway.stores.sql.lines import Line
+from gateway.stores.sql.positions import Positions
 from gateway.stores.sql.postgresql import PostgreSQL
 from gateway.stores.sql.postgresql_changes import PgChanges
 from gateway.stores.sql.sqlite import SQLite
@@ -95,6 +96,17 @@ class SqlStore(Answers):
     @property
     def has_lines(self) -> bool:
         return isinstance(self._driver, AsyncpgDriver)
+
+    def positions(self, timeout_s: float) -> Positions:
+        """Return what asks the server where it is in its log; StoreMisbehaved for SQLite, which has none to ask."""
+        if not isinstance(self._driver, AsyncpgDriver):
+            raise StoreMisbehaved(f"the store '{self.name}': expected a PostgreSQL, which has a log to be asked for, got {self.kind}")
+        return Positions(self._driver, self.name, timeout_s)
+
+    async def one(self, text: str) -> Any:
+        """Return the one value that a statement gives."""
+        [[value]] = await self._driver.fetch(text, ())
+        return value
 
     async def describe(self, collections: Sequence[Collection]) -> Description:
         description = await described(self._driver, self.kind, collections)

@@ -31,6 +31,8 @@ async def hello(request: Request) -> Response:
 
 
 class FakeService:
+    tokens = None
+
     def __init__(self, answer: Answer = hello) -> None:
         self.requests: list[Request] = []
         self.request_ids: list[str] = []
@@ -84,6 +86,13 @@ class FakeStores:
     @property
     def guards(self) -> Mapping[str, Guard]:
         return {name: Guard(2) for name in self.states}
+
+    @property
+    def routes(self) -> Mapping[str, Any]:
+        return {}
+
+    def replica_readings(self) -> Iterator[Reading]:
+        yield from ()
 
     def kind(self, name: str) -> str:
         return "memory"
