@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gateway.cli import reading
+from gateway.cli.auditing import audit_cli
 from gateway.cli.migrating import migrate_cli
 from gateway.cli.reading import GraphOption, called, read
 from gateway.cli.relaying import relay_cli
@@ -47,6 +48,7 @@ schema_cli = typer.Typer(help="Print the schema that is served, or check the exp
 cli.add_typer(schema_cli, name="schema")
 cli.add_typer(migrate_cli, name="migrate")
 cli.add_typer(relay_cli)
+cli.add_typer(audit_cli)
 cli.add_typer(sync_cli, name="sync")
 
 
