@@ -52,7 +52,10 @@ def relay_of(stores: Stores, graph: Graph) -> Relay:
         request_id = f"relay-{uuid4().hex[:12]}"
         return RequestContext(stores, request_id, started=time.monotonic(), values=values, replication=replication)
 
-    return Relay(stores, graph.replication, homes_of(stores, graph), context, audit=graph.audit)
+    homes = homes_of(stores, graph)
+    managed = [collection for collection in graph.collections if collection.managed]
+    written = {home: [its for its in managed if stores[its.store] is stores[home]] for home in homes}
+    return Relay(stores, graph.replication, homes, context, audit=graph.audit, written=written)
 
 
 class Beside:

@@ -219,7 +219,7 @@ def _declared(
     function.__name__ = f"{does}({collection.name})"
     made = [_argument(name, annotation, _TOLD[name]) for name, annotation in arguments.items()]
     references = {"id": _reference(collection)} if "id" in arguments and arguments["id"] is strawberry.ID else {}
-    return _field(Mutation(function, collection, (collection,), references, before=before), description, made)
+    return _field(Mutation(function, collection, (collection,), references, before=before, does=does), description, made)
 
 
 def _annotation(function: Any, parameter: inspect.Parameter) -> Any:

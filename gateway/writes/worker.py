@@ -267,6 +267,10 @@ class Worker:
         self._attempts[self.target, "delayed"] += len(claimed.left)
 
         async def give_back() -> None:
+            if not await self._stores.can_transact(self.home):
+                for one in claimed.left.values():
+                    await self._set(one, {})
+                return
             async with transaction(self._stores, self.home) as own:
                 for one in claimed.left.values():
                     await own.ask(self._update(one, {}))
