@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -92,8 +93,10 @@ def serve(
     from gateway.http import server
     from gateway.observability import logs
     from gateway.stores.kinds import kinds_of
+    from gateway.writes import points
 
     logs.configure(settings.environment, access_log=settings.access_log)
+    points.arm(os.environ, is_production=settings.is_production)
     refuse_wrong(graph, kinds_of(settings.urls))
     app = create_app(settings, graph)
     listener = server.bind(settings)

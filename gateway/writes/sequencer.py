@@ -16,6 +16,7 @@ from gateway.errors import Conflict, Contended
 from gateway.stores import Stores
 from gateway.stores.base import Compare, Fetch, Get, Insert, Key, Lock, Match, Order, Page, Row, Update, Upsert, Within
 from gateway.writes.own import Own, again, transaction
+from gateway.writes.points import reached
 from gateway.writes.tables import tables_of
 from gateway.writes.times import now
 
@@ -89,11 +90,13 @@ class Sequencer:
             rows = await self._waiting(own)
             if not rows:
                 return 0
+            reached("position.before")
             position = self._at["position"]
             given = [(*row[:position], last.value + n, *row[position + 1 :]) for n, row in enumerate(rows, start=1)]
             await own.ask(Upsert(self._outbox, given))
             values = (("owner", self._owner), ("until", now(-LEASE_S)), ("value", last.value + len(given)))
             await own.ask(Update(self._tables.leases, (SEQUENCER,), values, expected=(("value", last.value),)))
+        reached("position.after")
         return len(given)
 
     # ------------------------------------------------------------------------------------------- where there are no transactions
