@@ -16,6 +16,7 @@ from gateway.cli.reading import read
 from gateway.context import RequestContext
 from gateway.errors import ConfigError, NotFound
 from gateway.preparing import opened
+from gateway.relaying import relay_of
 from gateway.writes.running import run as run_mutation
 from gateway.writes.transaction import Transaction
 from resolvers.posts import posts
@@ -119,6 +120,34 @@ def test_what_is_not_there_is_told() -> None:
 def test_more_than_the_limit_is_told() -> None:
     asyncio.run(_write())
     assert run("audit", "--limit", "2").output.endswith("The newest 2; --limit has more, where there are more.\n")
+
+
+def test_the_settings_may_name_a_store_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_AUDIT", "trail")
+    assert run("migrate").exit_code == 0
+    asyncio.run(_write())
+    assert run("audit").output == "Nothing of that is in the audit.\n"  # it is on its way
+
+    async def carry() -> None:
+        graph, settings = read(None)
+        async with opened(settings, graph) as stores:
+            await relay_of(stores, graph).drain()
+
+    asyncio.run(carry())
+    found = json.loads(run("audit", "--json").output)
+    assert [(entry["store"], entry["action"]) for entry in found] == [
+        ("trail", "refused"),
+        ("trail", "update"),
+        ("trail", "insert"),
+        ("trail", "insert"),
+    ]
+
+
+def test_a_store_of_the_settings_has_a_name_that_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_AUDIT", "USERS")
+    error = run("audit").exception
+    assert isinstance(error, ConfigError)
+    assert error.message.startswith("GATEWAY_AUDIT = 'USERS': expected names of stores that differ in more than case and - or _; got ")
 
 
 @pytest.mark.parametrize(
