@@ -17,6 +17,7 @@ from gateway.observability.metrics import Reading
 from gateway.stores import Stores
 from gateway.writes.declarations import AUDIT
 from gateway.writes.following import LogFeed
+from gateway.writes.own import end
 from gateway.writes.relay import Relay
 from gateway.writes.telling import tell_each_other
 from gateway.writes.watching import Watch
@@ -85,8 +86,7 @@ class Beside:
             if self.relay is not None:
                 self.relay.stop()
                 await asyncio.wait(tasks[-1:])
-            for task in tasks:
-                task.cancel()
+            await end(tasks)
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def readings(self) -> Iterator[Reading]:

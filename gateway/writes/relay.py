@@ -23,7 +23,7 @@ from gateway.stores import Stores
 from gateway.stores.base import Carries, Collection, Upsert
 from gateway.writes.appliers import Applier, AuditApplier, CascadeApplier, FollowUpApplier, ReplicaApplier
 from gateway.writes.declarations import AUDIT, Cascade, Replica, Target
-from gateway.writes.own import Own, sharing
+from gateway.writes.own import Own, end, sharing
 from gateway.writes.sequencer import Sequencer, rest
 from gateway.writes.tables import tables_of
 from gateway.writes.times import now
@@ -109,12 +109,10 @@ class Relay:
         try:
             await self._stops.wait()
         finally:
-            for task in tasks:
-                task.cancel()
+            await end(tasks)
             if workers:
                 await asyncio.wait(workers, timeout=STOP_S)
-            for task in workers:
-                task.cancel()
+            await end(workers)
             for error in await asyncio.gather(*tasks, *workers, return_exceptions=True):
                 if isinstance(error, Exception):
                     _log.error("a task of the relay ended", exc_info=error)
@@ -164,7 +162,9 @@ class Relay:
         store, collections = self._stores[home], self._written.get(home, ())
         if not collections or not isinstance(store, Carries):
             return
-        if await self._stores.funnel.within(home, UNPACK_S, partial(store.unpack, collections)):
+        tables = tables_of(home)
+        carrying = [*collections, tables.idempotency, tables.audit]  # of the log those that are inserted first
+        if await self._stores.funnel.within(home, UNPACK_S, partial(store.unpack, carrying)):
             wake(home)
 
     async def _sequence(self, home: str) -> None:

@@ -72,8 +72,6 @@ async def run(ctx: Any, store: str, field: str, work: Callable[[Transaction], Aw
         return await _run(ctx, store, field, work, None)
     if store not in ctx.replication.stores:
         raise BadUserInput(f"An Idempotency-Key cannot be kept here: {field} writes to what is not managed, without a log.")
-    if not await ctx.stores.can_transact(store):
-        raise BadUserInput(f"An Idempotency-Key cannot be kept here: {field} writes a single document, and nothing beside it.")
     once = Once(ctx, store, field, key, arguments)
     with once.alone():
         return await _run(ctx, store, field, work, once)

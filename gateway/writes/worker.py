@@ -23,7 +23,7 @@ from gateway.stores import Stores
 from gateway.stores.base import And, Claim, Compare, Delete, Fetch, Get, Key, Match, Update, Value
 from gateway.writes.appliers import Applier, Item
 from gateway.writes.declarations import AUDIT
-from gateway.writes.own import Own, again, transaction
+from gateway.writes.own import Own, again, end, transaction
 from gateway.writes.points import reached
 from gateway.writes.tables import PARKED, tables_of
 from gateway.writes.times import moment_of, text_of
@@ -304,8 +304,7 @@ class Worker:
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await end([task])
 
     async def _set(self, one: _Delivery, values: Mapping[str, Value]) -> None:
         await self._own.ask(self._update(one, values))

@@ -4,6 +4,9 @@ What a transaction writes is kept until its end, and is one command then. An ins
 ``__crossgraph`` what would stand beside it: its version, its rows of the outbox, of the deliveries and of the audit. So they happen
 together. Afterwards they are unpacked: each row is written where it belongs, unless it is there, and the field is taken away. Whoever is
 killed in between leaves that to the relay (``unpack``), which finds such documents by an index that has no others.
+
+With an idempotency key its row comes first, and carries the document that is to be inserted: of two requests of one key the second finds it
+there, and whoever finds it inserts that very document, once by its key, before it reads the outcome.
 """
 
 from __future__ import annotations
@@ -30,9 +33,11 @@ from gateway.stores.shared import conflict
 from gateway.stores.types import KeyForm
 
 CARRIED = "__crossgraph"  # the field of what a document carries
+ONCE = "crossgraph_idempotency"  # of writes/tables.py
 DOCUMENTS_PER_STEP = 100
 
 _ALL = {f"{CARRIED}.at": {"$gte": datetime(1, 1, 1, tzinfo=UTC)}}
+_NO_RIGHT = 13
 _INDEX = [(f"{CARRIED}.at", 1)]
 
 
@@ -50,7 +55,7 @@ class LoneTransaction:
         self._write: Insert | Update | Remove | None = None
         self._document: Document = {}  # of an insert
         self._beside: list[Document] = []
-        self._row: Insert | None = None  # of the log, without a document
+        self._alone: tuple[Collection, Document] | None = None  # a row of the log without a document
         self.failed: BaseException | None = None
         self.has_ended = False
 
@@ -130,17 +135,15 @@ class LoneTransaction:
         return found
 
     def _tell(self, together: Together) -> None:
-        """Keep rows of the log, to be carried; one alone is a document of its own."""
-        rows = [(insert, row) for insert in together.inserts for row in insert.rows]
-        if isinstance(self._write, Insert) and self._version is not None:
-            for insert, row in rows:
-                document = changes.document_of(insert.collection, insert.columns, row)
-                self._beside.append(_carried(insert.collection, document))
-            return
-        if self._write is not None or self._row is not None or len(rows) > 1:
+        """Keep rows of the log, to be carried; without a document the first of them is one, and carries the others."""
+        inserts = [(insert.collection, insert.columns, row) for insert in together.inserts for row in insert.rows]
+        rows = [(collection, changes.document_of(collection, columns, row)) for collection, columns, row in inserts]
+        has_document = isinstance(self._write, Insert) and self._version is not None
+        if not has_document and (self._write is not None or self._alone is not None):
             raise self._cannot(f"an insert of {together.about} beside another document, as one")
-        for insert, row in rows:
-            self._row = replace(insert, rows=[row])
+        if rows and not has_document:
+            self._alone = rows.pop(0)
+        self._beside += [_carried(*row) for row in rows]
 
     def _require_first(self, request: Request[Any], count: int) -> None:
         if self._write is not None or count > 1 or (is_ours(request.about) and self._version is not None):
@@ -164,14 +167,9 @@ class LoneTransaction:
             raise self.failed
         match self._write:
             case None:
-                if self._row is not None:
-                    await changes.insert(self._calls, self._row)
-                return None
+                return None if self._alone is None else await self._told_alone(*self._alone)
             case Insert(collection=collection) if self._version is not None:
-                carried = {"id": str(ObjectId()), "at": datetime.now(UTC), "version": _carried(*self._version), "rows": self._beside}
-                document = {**self._document, CARRIED: carried}
-                await self._inserted(collection, document)
-                return _unpacked(self._calls, collection.place, document["_id"], carried)
+                return await self._told(collection, _carried(*self._version))
             case Insert(collection=collection):
                 await self._inserted(collection, self._document)
                 return None
@@ -183,10 +181,43 @@ class LoneTransaction:
             raise Contended(self._calls.name)
         return None
 
+    async def _told_alone(self, collection: Collection, row: Document) -> Coroutine[Any, Any, None] | None:
+        """Insert a row of the log. Conflict where it is an idempotency key's that is taken."""
+        if not self._beside:
+            await self._insert_one(collection, row)
+            return None
+        carried = _identified({"rows": self._beside})
+        await self._insert_one(collection, {**row, CARRIED: carried})
+        return unpacked(self._calls, collection.place, {"_id": row["_id"], CARRIED: carried})
+
+    async def _told(self, collection: Collection, version: Document) -> Coroutine[Any, Any, None]:
+        """Insert a document with its rows of the log; behind the row of its idempotency key, where it has one."""
+        rows = [each for each in self._beside if each["place"] != ONCE]
+        carried = _identified({"version": version, "rows": rows})
+        document = {**self._document, CARRIED: carried}
+        document.setdefault("_id", ObjectId())
+        once = next((each["row"] for each in self._beside if each["place"] == ONCE), None)
+        if once is None:
+            await self._inserted(collection, document)
+            return unpacked(self._calls, collection.place, document)
+        carried["once"] = once["_id"]
+        intent = {**once, CARRIED: {"id": carried["id"], "at": carried["at"], "place": collection.place, "document": document}}
+        with self._calls.translated(WRITE_TIMEOUT_S):
+            try:
+                await self._calls.database()[ONCE].insert_one(intent)
+            except errors.DuplicateKeyError as exc:
+                raise Contended(self._calls.name) from exc
+            if not await _is_inserted(self._calls, intent):
+                raise Contended(self._calls.name)
+        return unpacked(self._calls, collection.place, document)
+
+    async def _insert_one(self, collection: Collection, document: Document) -> None:
+        with self._calls.translated(WRITE_TIMEOUT_S, collection):
+            await self._calls.insert(collection, [document])
+
     async def _inserted(self, collection: Collection, document: Document) -> None:
         try:
-            with self._calls.translated(WRITE_TIMEOUT_S, collection):
-                await self._calls.insert(collection, [document])
+            await self._insert_one(collection, document)
         except Conflict as exc:
             if set(exc.columns) == set(collection.key):
                 raise Contended(self._calls.name) from exc
@@ -197,6 +228,10 @@ def _is_read(value: Any) -> bool:
     return not isinstance(value, Exception)
 
 
+def _identified(carried: Document) -> Document:
+    return {"id": str(ObjectId()), "at": datetime.now(UTC), **carried}
+
+
 def _carried(collection: Collection, document: Document) -> Document:
     return {"place": collection.place, "by": [field_of(collection, name).name for name in collection.key], "row": document}
 
@@ -204,20 +239,53 @@ def _carried(collection: Collection, document: Document) -> Document:
 # -------------------------------------------------------------------------------------------------------------- unpacking
 
 
-async def _unpacked(calls: Calls, place: str, id_: Any, carried: Document) -> None:
+async def unpacked(calls: Calls, place: str, document: Document) -> None:
     """Write what a document carries where it belongs, as far as it is not there, and take it from the document."""
+    carried = document[CARRIED]
     with calls.translated(WRITE_TIMEOUT_S):
-        version = carried["version"]
-        its, count = version["row"], version["row"]["version"]
-        query = {name: its[name] for name in version["by"]}
-        change = {"$max": {"version": count}, "$set": {"is_deleted": its["is_deleted"]}}
-        await _put(calls.database()[version["place"]], query, change)
+        if "document" in carried:  # that of an idempotency key's row
+            if await _is_inserted(calls, document):
+                await unpacked(calls, carried["place"], carried["document"])
+            return
+        if "version" in carried:
+            version, its = carried["version"], carried["version"]["row"]
+            query = {name: its[name] for name in version["by"]}
+            await _put(
+                calls.database()[version["place"]],
+                query,
+                {"$max": {"version": its["version"]}, "$set": {"is_deleted": its["is_deleted"]}},
+            )
         for each in carried["rows"]:  # deliveries are behind the row of the outbox that they are of
             row = each["row"]
             query = {name: row[name] for name in each["by"]}
             rest = {name: value for name, value in row.items() if name not in query}
             await _put(calls.database()[each["place"]], query, {"$setOnInsert": rest})
-        await calls.database()[place].update_one({"_id": id_, f"{CARRIED}.id": carried["id"]}, {"$unset": {CARRIED: ""}})
+        if "once" in carried:  # before the document's own, which is what shows that it was inserted
+            await _taken(calls, ONCE, carried["once"], carried)
+        await _taken(calls, place, document["_id"], carried)
+
+
+async def _taken(calls: Calls, place: str, id_: Any, carried: Document) -> None:
+    await calls.database()[place].update_one({"_id": id_, f"{CARRIED}.id": carried["id"]}, {"$unset": {CARRIED: ""}})
+
+
+async def _is_inserted(calls: Calls, intent: Document) -> bool:
+    """Return whether the document of an idempotency key's row is there, which is inserted where it is not.
+
+    Where another document has its key, or a value that must be unique, the row is deleted: its request has not happened, and is done again.
+    """
+    carried = intent[CARRIED]
+    target, document = calls.database()[carried["place"]], carried["document"]
+    try:
+        await target.insert_one({**document})
+    except errors.DuplicateKeyError:
+        if await target.find_one({"_id": document["_id"], f"{CARRIED}.id": carried["id"]}, {"_id": 1}) is not None:
+            return True
+        gone = await calls.database()[ONCE].delete_one({"_id": intent["_id"], f"{CARRIED}.id": carried["id"]})
+        if gone.deleted_count:
+            return False
+        return await calls.database()[ONCE].find_one({"_id": intent["_id"]}, {"_id": 1}) is not None  # another has finished it
+    return True
 
 
 async def _put(target: Any, query: Document, change: Document) -> None:
@@ -225,6 +293,16 @@ async def _put(target: Any, query: Document, change: Document) -> None:
         await target.update_one(query, change, upsert=True)
     except errors.DuplicateKeyError:  # another made it at the same moment
         await target.update_one(query, change, upsert=False)
+
+
+async def _indexes(target: Any) -> Document:
+    try:
+        there: Document = await target.index_information()
+    except errors.OperationFailure as exc:
+        if exc.code != _NO_RIGHT:
+            raise
+        return {}
+    return there
 
 
 class Unpacker:
@@ -244,7 +322,7 @@ class Unpacker:
                 cursor = self._calls.database()[place].find(_ALL, {CARRIED: 1}).sort(_INDEX).limit(DOCUMENTS_PER_STEP)
                 found = await cursor.to_list(None)
             for document in found:
-                await _unpacked(self._calls, place, document["_id"], document[CARRIED])
+                await unpacked(self._calls, place, document)
             count += len(found)
         return count
 
@@ -257,8 +335,7 @@ class Unpacker:
                     await target.create_index(_INDEX, sparse=True)
                     self._known[place] = True
                 else:
-                    there = await target.index_information()
-                    self._known[place] = any(list(index["key"]) == _INDEX for index in there.values())
+                    self._known[place] = any(list(index["key"]) == _INDEX for index in (await _indexes(target)).values())
         return self._known[place]
 
 

@@ -8,15 +8,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import strawberry
+from pymongo import errors
 
 from gateway.context import RequestContext
-from gateway.errors import AbilityMissing, BadUserInput, Conflict, Contended, NotFound
+from gateway.errors import AbilityMissing, BadUserInput, Conflict, Contended, NotFound, StoreUnavailable
 from gateway.graph import Node, column, delete, lookup, mutation, update
 from gateway.graph.alone import of_alone
 from gateway.graph.looking import look
@@ -28,6 +29,7 @@ from gateway.stores.mongo.store import MongoStore
 from gateway.writes.auditing import Asked, entries
 from gateway.writes.declarations import cascade, replicate
 from gateway.writes.following import LogFeed
+from gateway.writes.idempotency import Once
 from gateway.writes.own import Own
 from gateway.writes.relay import Relay
 from gateway.writes.replication import Replication
@@ -63,7 +65,7 @@ def unpacked_by_others(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
     async def killed(*_: Any) -> None: ...
 
-    monkeypatch.setattr(alone, "_unpacked", killed)
+    monkeypatch.setattr(alone, "unpacked", killed)
     return monkeypatch
 
 
@@ -280,15 +282,107 @@ async def test_several_documents_are_refused_with_a_sentence_and_nothing_is_writ
     assert (await world.states(acts), await log_of(world)) == ([act("0")], before)
 
 
-@live
-async def test_a_key_is_refused_as_nothing_can_stand_beside_the_document(world: World) -> None:
+def keyed(world: World) -> RequestContext:
     ctx = world.context()
     ctx.idempotency_key = "k"
-    with pytest.raises(
-        BadUserInput, match=r"^An Idempotency-Key cannot be kept here: recordAct writes a single document, and nothing beside"
-    ):
-        await run(ctx, "home", "recordAct", lambda tx: tx.insert(acts, act("1")))
-    assert await world.states(acts) == []
+    return ctx
+
+
+async def record(world: World, key: str, kind: str = "LIKE") -> Any:
+    return await run(keyed(world), "home", "recordAct", lambda tx: tx.insert(acts, act(key, kind=kind)), arguments={"kind": kind})
+
+
+@live
+async def test_with_a_key_it_happens_once_and_the_outcome_is_kept(world: World) -> None:
+    ran = [await record(world, key) for key in ("1", "2")]  # as ids that are made: each request has its own
+    assert [one.is_repeated for one in ran] == [False, True]
+    assert ran[1].outcomes == ran[0].outcomes
+    with pytest.raises(BadUserInput, match="was used with other arguments"):
+        await record(world, "3", "OTHER")
+    assert await world.states(acts) == [act("1")]
+    documents = [row async for row in database(world)["crossgraph_idempotency"].find()]
+    assert [sorted(row) for row in documents] == [["_id", "at", "hash", "outcome"]]
+    assert len(await world.states(world.tables.outbox)) == 1
+
+
+@live
+@pytest.mark.parametrize("dies_at", range(8))
+async def test_with_a_key_a_kill_at_any_step_leaves_one_write(world: World, dies_at: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = 0
+
+    def dying(collection: Any) -> Any:
+        class Dying:
+            def __getattr__(self, name: str) -> Any:
+                method = getattr(collection, name)
+                if name not in ("insert_one", "update_one"):
+                    return method
+
+                async def step(*arguments: Any, **options: Any) -> Any:
+                    nonlocal steps
+                    steps += 1
+                    if steps > dies_at:
+                        raise errors.AutoReconnect("killed")
+                    return await method(*arguments, **options)
+
+                return step
+
+        return Dying()
+
+    class Database:
+        def __getitem__(self, place: str) -> Any:
+            return dying(database(world)[place])
+
+    store: Any = world.stores["home"]
+    with monkeypatch.context() as patched:
+        patched.setattr(store._calls, "database", Database)
+        with suppress(StoreUnavailable):
+            await record(world, "1")
+    assert steps > dies_at
+    if dies_at % 2:
+        await relay(world).drain()
+    ran = await record(world, "2")
+    await relay(world).drain()
+
+    [kept] = await world.states(acts)
+    assert (kept["id"], ran.is_repeated) == (("2", False) if dies_at == 0 else ("1", True))
+    log = await log_of(world)
+    assert {name: [row["key"] for row in rows] for name, rows in log.items()} == {
+        "crossgraph_versions": [kept["id"]],
+        "crossgraph_outbox": [kept["id"]],
+        "crossgraph_deliveries": [],
+        "crossgraph_audit": [kept["id"]],
+    }
+    assert len((await world.away())["likes"]) == 1
+    assert len(await world.states(world.tables.idempotency)) == 1
+
+
+@live
+async def test_of_many_of_one_key_at_once_one_writes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Once, "alone", lambda _: nullcontext())  # as in processes of their own
+    ran = await asyncio.gather(*(record(world, f"{number}") for number in range(8)))
+    assert sorted(one.is_repeated for one in ran) == [False] + [True] * 7
+    assert (len(await world.states(acts)), len(await world.states(world.tables.outbox))) == (1, 1)
+
+
+@live
+async def test_a_key_whose_document_cannot_be_is_free_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another was quicker with the event's own id: the request is done again, and finds it."""
+    await world.write(lambda tx: tx.insert(acts, act("1")))
+    get = reads.get
+    seen = 0
+
+    async def late(calls: Any, request: Get) -> Any:
+        nonlocal seen
+        seen += request.collection is acts
+        return {} if request.collection is acts and seen == 1 else await get(calls, request)
+
+    monkeypatch.setattr(reads, "get", late)
+    with pytest.raises(Conflict, match="Another row of acts has the same id"):
+        await record(world, "1")
+    with pytest.raises(Conflict, match="Another row of acts has the same id"):  # of the key, as it was refused before
+        await record(world, "9")
+    assert await world.states(acts) == [act("1")]
+    assert sorted(entry.action for entry in await entries(world.stores, ["home"], Asked(), 10)) == ["insert", "refused"]
 
 
 @live
@@ -333,7 +427,8 @@ async def test_a_server_that_became_a_replica_set_is_looked_through_once_more(wo
     store: Any = world.stores["home"]
     store._transactions._are_there = True
     assert await store.unpack([acts, authors]) == 1
-    assert store._transactions._unpacker._known == {"acts": True, "authors": False}
+    known = store._transactions._unpacker._known
+    assert (known["acts"], known["authors"]) == (True, False)
 
 
 @live
