@@ -86,7 +86,13 @@ class Follower:
 
     async def __anext__(self) -> Event:
         if not self._is_started and not self._is_closed:
-            self._position = await asyncio.shield(self._start)
+            try:
+                self._position = await asyncio.shield(self._start)
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if not self._is_closed or (task is not None and task.cancelling()):
+                    raise
+                raise StopAsyncIteration from None  # closed before it had begun
             self._is_started = True
         while not self._is_closed:
             if self._read:
