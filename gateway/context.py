@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from gateway.errors import CallerError, DeadlineExceeded, LimitExceeded, WrongValue
+from gateway.observability.accounts import Account
 from gateway.stores import Stores
 from gateway.stores.base import A, Collection, Request
 from gateway.stores.base import Transaction as Within
@@ -53,6 +54,7 @@ class RequestContext:
     committed: tuple[Written, ...] = ()  # what its transactions have written, in order
     written: list[str] = field(default_factory=list)  # the response keys of root fields that have written
     refused: CallerError | None = None  # why all of it is refused, which its one root field found out
+    account: Account = field(default_factory=Account)  # what it does, counted
     extensions: dict[str, Any] = field(default_factory=dict)  # what the answer says of itself, beside its data
 
     @property

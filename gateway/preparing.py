@@ -50,6 +50,7 @@ def connect(settings: Settings, layers: Sequence[Layer] = (), graph: Graph | Non
             open_s=settings.breaker_open_s,
             retry_share=settings.retry_share,
         ),
+        slow_s=settings.slow_s,
     )
 
 

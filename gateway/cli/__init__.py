@@ -91,7 +91,7 @@ def serve(
     from gateway.observability import logs
     from gateway.stores.kinds import kinds_of
 
-    logs.configure(settings.environment, access_log=settings.access_log)
+    logs.configure(settings.environment, form=settings.log_format, access_log=settings.access_log)
     refuse_wrong(graph, kinds_of(settings.urls))
     app = create_app(settings, graph)
     listener = server.bind(settings)

@@ -33,7 +33,7 @@ def relay(graph_name: GraphOption = None) -> None:
     from gateway.observability import logs
     from gateway.stores.kinds import kinds_of
 
-    logs.configure(settings.environment)
+    logs.configure(settings.environment, form=settings.log_format)
     refuse_wrong(graph, kinds_of(settings.urls))
     asyncio.run(_relay(settings, graph))
 

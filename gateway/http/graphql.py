@@ -39,6 +39,7 @@ from gateway.http.identity import values_of
 from gateway.http.media import EVENTS, GRAPHQL, JSON, accepted, accepts_events, is_json
 from gateway.http.middleware import EXCHANGE, Exchange
 from gateway.http.sse import EventStreams, is_about_a_stream, resumed
+from gateway.observability.accounts import Account
 from gateway.service import Request, Response, Service
 
 GRACE_S = 0.2  # how much later than the service's own deadline the request is cut
@@ -105,6 +106,7 @@ class GraphQLEndpoint:
         request: Request | None = None
         challenge: bytes | None = None
         written: list[str] = []
+        account = exchange.account = Account()
         deadline_s = self._deadline_s
         try:
             if is_about_a_stream(scope, exchange.headers):
@@ -123,8 +125,8 @@ class GraphQLEndpoint:
                 limit.when = end - max(0.0, deadline_s + GRACE_S - self._body_timeout_s)
                 request = await self._read(scope, exchange, receive)
                 limit.when = end
-                exchange.operation = request.operation_name
-                answered = await self._answer(request, scope, exchange, receive, deadline_s, written, takes_events=takes_events)
+                account.wanted = request.operation_name
+                answered = await self._answer(request, scope, exchange, receive, deadline_s, written, account, takes_events=takes_events)
             if takes_events and (accepted_type is EVENTS or not isinstance(answered, Response)):
                 await self._events.distinct(answered, exchange, receive, send)
                 return
@@ -143,6 +145,7 @@ class GraphQLEndpoint:
 
         if len(response.body) > LARGE_BYTES and self._is_over():
             response = self._service.refuse(Overloaded("Too many answers wait to be read by their clients; try again later."), written)
+        account.codes = response.codes
         status = response.status
         if status != 200 or response.partial:
             status = self._statuses(response, accepted_type, request is not None)
@@ -302,6 +305,7 @@ class GraphQLEndpoint:
         receive: Receive,
         deadline_s: float,
         written: list[str],
+        account: Account,
         *,
         takes_events: bool,
     ) -> Response | AsyncGenerator[Response, None]:
@@ -317,11 +321,18 @@ class GraphQLEndpoint:
             request = resumed(request, exchange.headers)
         try:
             if self._context is None:
-                return cast("Response", await answer(request, request_id=exchange.request_id, deadline_s=deadline_s, written=written))
+                told = await answer(request, request_id=exchange.request_id, deadline_s=deadline_s, written=written, account=account)
+                return cast("Response", told)
             started = monotonic()
             values = await values_of(self._context, scope, exchange.request_id)
             told = await answer(
-                request, request_id=exchange.request_id, deadline_s=deadline_s, values=values, started=started, written=written
+                request,
+                request_id=exchange.request_id,
+                deadline_s=deadline_s,
+                values=values,
+                started=started,
+                written=written,
+                account=account,
             )
             return cast("Response", told)
         except asyncio.CancelledError:

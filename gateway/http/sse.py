@@ -28,6 +28,7 @@ from gateway.http.media import EVENTS, GRAPHQL
 from gateway.http.middleware import Exchange
 from gateway.http.operations import Operations
 from gateway.http.outgoing import Outgoing, slow_reader
+from gateway.observability.accounts import Account
 from gateway.service import Request, Response
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class EventStreams:
             raise refusal
         stream = _Stream(self._endpoint, self._clients, exchange.request_id, _Distinct())
         with self._clients.counted(stream):
-            stream.operations.go_on("", answered)
+            stream.operations.go_on("", answered, exchange.account or Account())
             await stream.run(exchange, receive, send)
 
     async def single(self, scope: Scope, exchange: Exchange, receive: Receive, send: Send) -> None:

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from gateway.errors import AbilityMissing, ConfigError, WrongValue
+from gateway.observability.accounts import Account
 from gateway.stores.base import A, Collection, Request, Store, Transaction
 from gateway.stores.described import Describes, Description
-from gateway.stores.funnel import Funnel, Layer, StoreCall, StoresByName
+from gateway.stores.funnel import NOTHING_SLOW, Funnel, Layer, StoreCall, StoresByName
 from gateway.stores.guards import Guard, Protection
 from gateway.stores.kinds import Kind, kind_named, kind_of, scheme_of, schemes
 from gateway.stores.migrating import GRAPH, LOCK_TIMEOUT_S, Migrates, Owner
@@ -65,10 +66,13 @@ class Stores:
         write_timeout_s: float = WRITE_TIMEOUT_S,
         layers: Sequence[Layer] = (),
         protection: Protection | None = None,
+        slow_s: Mapping[str, float] = NOTHING_SLOW,
     ) -> None:
         self._stores = StoresByName(stores)
         self.timeout_s = timeout_s
-        self.funnel = Funnel(self._stores, layers, timeout_s=timeout_s, write_timeout_s=write_timeout_s, protection=protection)
+        self.funnel = Funnel(
+            self._stores, layers, timeout_s=timeout_s, write_timeout_s=write_timeout_s, protection=protection, slow_s=slow_s
+        )
 
     @classmethod
     def connect(
@@ -82,9 +86,11 @@ class Stores:
         layers: Sequence[Layer] = (),
         read_only: Container[str] = (),
         protection: Protection | None = None,
+        slow_s: Mapping[str, float] = NOTHING_SLOW,
     ) -> Self:
         """Return the stores of ``urls`` (name to URL), not open yet; ``read_only`` are those in which nothing is written.
 
+        ``slow_s`` says from how many seconds on a call to a store is a line in the log.
         A URL that no kind knows is a ConfigError, and so are two sizes for the one pool of equal URLs; None is whatever the other says.
         """
         sizes = _sizes(urls, pool_sizes or {})
@@ -102,7 +108,7 @@ class Stores:
                     is_read_only=all(other in read_only for other, its in urls.items() if its == url),
                 )
             stores[name] = found
-        return cls(stores, timeout_s=timeout_s, write_timeout_s=write_timeout_s, layers=layers, protection=protection)
+        return cls(stores, timeout_s=timeout_s, write_timeout_s=write_timeout_s, layers=layers, protection=protection, slow_s=slow_s)
 
     def __getitem__(self, name: str) -> Store:
         return self._stores[name]
@@ -200,6 +206,8 @@ class _Operator:
     started: float = field(default_factory=time.monotonic)
     trace: list[StoreCall] | None = None
     within: Transaction | None = None
+    request_id: str = ""
+    account: Account = field(default_factory=Account)
 
     def seconds(self, limit: float) -> float:
         return limit if self.timeout_s is None else self.timeout_s

@@ -415,3 +415,16 @@ def test_headers_have_names(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_settings(STORES).cors_headers == ("X-Tenant", "X-Trace")
     monkeypatch.setenv("GATEWAY_CORS_HEADERS", "*")
     assert line_of() == "GATEWAY_CORS_HEADERS = '*': expected names of headers, such as X-Tenant"
+
+
+def test_a_store_may_be_slow_from_another_time_on_than_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings(STORES).slow_s == {"people": 1.0, "things": 1.0}
+    write_toml("slow_query_ms = 250\n[stores.things]\nslow_query_ms = 0")
+    assert load_settings(STORES).slow_s == {"people": 0.25}
+    monkeypatch.setenv("GATEWAY_STORES__THINGS__SLOW_QUERY_MS", "-1")
+    assert line_of() == "GATEWAY_STORES__THINGS__SLOW_QUERY_MS = '-1': expected milliseconds from 1 to 3600000, or 0 for no line in the log"
+
+
+def test_a_log_has_one_of_two_forms(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_LOG_FORMAT", "xml")
+    assert line_of() == "GATEWAY_LOG_FORMAT = 'xml': expected json or text"
