@@ -10,6 +10,7 @@ from gateway.engine.document import Openness
 from gateway.graph.fields import Graph
 from gateway.graph.looking import looks_at
 from gateway.http.application import Application, application
+from gateway.http.siblings import Siblings
 from gateway.preparing import connect
 from gateway.relaying import Beside
 from gateway.security.limits import Limits
@@ -17,12 +18,14 @@ from gateway.service import Service
 from gateway.stores.funnel import Layer
 
 
-def create_app(settings: Settings, graph: Graph, layers: Sequence[Layer] = (), *, unchecked: Iterable[str] = ()) -> Application:
+def create_app(
+    settings: Settings, graph: Graph, layers: Sequence[Layer] = (), *, unchecked: Iterable[str] = (), siblings: Siblings | None = None
+) -> Application:
     """Return the application. Nothing is connected before its lifespan starts, and everything is closed when that ends.
 
     ``layers`` stand before every store, in the way of all that clients ask (``gateway/stores/funnel.py``).
     ``unchecked`` are the stores of which nobody knows yet whether they have what the graph declares: each is looked at before the first
-    request to it is answered (``gateway/stores/unchecked.py``).
+    request to it is answered (``gateway/stores/unchecked.py``). ``siblings`` are the other workers (``gateway/http/siblings.py``).
     """
     stores = connect(settings, layers, graph)
     stores.hold(looks_at(stores, graph, unchecked))
@@ -47,4 +50,5 @@ def create_app(settings: Settings, graph: Graph, layers: Sequence[Layer] = (), *
         beside=beside.running,
         readings=beside.readings,
         checkup=Checkup(stores, graph, lambda: beside.watch.standings),
+        siblings=siblings,
     )

@@ -27,8 +27,9 @@ from gateway.http.media import GRAPHQL
 from gateway.http.middleware import EXCHANGE, Exchange, ExchangeMiddleware, read_headers
 from gateway.http.protocol import Edge
 from gateway.http.reloading import Changing
+from gateway.http.siblings import Siblings
 from gateway.http.websocket import SocketEndpoint
-from gateway.observability.metrics import CONTENT_TYPE, Metrics, Reading
+from gateway.observability.metrics import CONTENT_TYPE, Reading, text_of
 from gateway.service import Service
 from gateway.stores import Stores
 
@@ -114,11 +115,12 @@ def application(
     beside: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
     readings: Callable[[], Iterable[Reading]] = tuple,
     checkup: health.Checkup | None = None,
+    siblings: Siblings | None = None,
 ) -> Application:
     """Return the application; its lifespan opens the stores and closes them. ``first_query`` is what GraphiQL shows.
 
     ``context`` says who asks, once for each GraphQL request. ``beside`` is entered while the stores are open, ``readings`` are its metrics.
-    ``checkup`` looks at the stores for ``/health``.
+    ``checkup`` looks at the stores for ``/health``. ``siblings`` are the other workers, whose metrics are told, too.
 
     ``middleware`` is outermost first; that of CORS stands before it, so that a preflight asks nobody for his identity.
     ConfigError where nobody said for which hosts it is.
@@ -130,11 +132,14 @@ def application(
     known = health.Known(settings.health_token)
     pages = [] if settings.is_production else graphiql.routes(first_query)
 
+    def read() -> Iterable[Reading]:
+        return chain(edge.readings(), edge.clients.readings(), service.readings(), guarded(stores.guards), readings())
+
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:
         await stores.open()
         try:
-            async with beside():
+            async with beside(), nullcontext() if siblings is None else siblings.told(read):
                 yield
         finally:
             if checkup is not None:
@@ -151,7 +156,7 @@ def application(
         routes=[
             Route("/health/live", health.live),
             Route("/health/ready", health.Ready(stores, edge.drain).__call__),
-            *([Route("/metrics", known(_metrics(service, stores, edge, readings)))] if settings.metrics and may_tell else []),
+            *([Route("/metrics", known(_metrics(read, siblings)))] if settings.metrics and may_tell else []),
             *(health.routes(checkup, edge.drain, known) if checkup is not None and may_tell else []),
             *pages,
         ],
@@ -166,12 +171,9 @@ def application(
     return Application(router, handlers, hosts, edge, {GRAPHQL_PATH: endpoint}, {GRAPHQL_PATH: socket}, around, changing)
 
 
-def _metrics(
-    service: Service, stores: Stores, edge: Edge, readings: Callable[[], Iterable[Reading]]
-) -> Callable[[Request], Awaitable[Response]]:
-    metrics = Metrics(lambda: chain(edge.readings(), edge.clients.readings(), service.readings(), guarded(stores.guards), readings()))
-
+def _metrics(read: Callable[[], Iterable[Reading]], siblings: Siblings | None) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(_: Request) -> Response:
-        return Response(metrics.text(), media_type=CONTENT_TYPE)
+        readings = read() if siblings is None else await siblings.all(read)
+        return Response(text_of(readings), media_type=CONTENT_TYPE)
 
     return endpoint

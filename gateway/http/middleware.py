@@ -164,6 +164,13 @@ _PROCESS = os.urandom(4).hex()
 _numbers = itertools.count(int.from_bytes(os.urandom(2)))
 
 
+def renew_ids() -> None:
+    """Make other ids than the process of which this one is a copy."""
+    global _PROCESS, _numbers
+    _PROCESS = os.urandom(4).hex()
+    _numbers = itertools.count(int.from_bytes(os.urandom(2)))
+
+
 def read_headers(scope: Scope) -> dict[bytes, bytes]:
     """Return the request's headers by name; equal names are joined with a comma (RFC 9110, 5.3)."""
     listed = scope["headers"]

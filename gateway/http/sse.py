@@ -81,6 +81,10 @@ class EventStreams:
         """Answer a request of the single connection mode. GatewayError where it is refused."""
         method = scope["method"]
         if method == "PUT":
+            if self._endpoint.settings.workers > 1:  # the next request with its token may be another process's
+                raise MethodNotAllowed(
+                    "Streams are reserved where one process serves (setting workers); send a POST that accepts text/event-stream."
+                )
             if exchange.has_unread_body:
                 raise MethodNotAllowed("A PUT reserves a stream of events, and has no body; send a POST.")
             await self._endpoint.values(scope, exchange)  # whoever may ask nothing needs no stream

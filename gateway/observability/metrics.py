@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-from prometheus_client import CollectorRegistry, Metric, generate_latest
+from prometheus_client import Metric, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
@@ -47,17 +47,20 @@ class Reading:
     histogram: Histogram | None = None
 
 
-class Metrics:
-    """A registry of its own over ``read``, which is called for every scrape."""
+def text_of(readings: Iterable[Reading]) -> bytes:
+    """Return the numbers in Prometheus' text format 0.0.4. Those of one name have the same labels."""
+    return generate_latest(_Families(readings))
 
-    def __init__(self, read: Callable[[], Iterable[Reading]]) -> None:
-        self._read = read
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(self)
+
+class _Families:
+    """What ``generate_latest`` asks of a registry."""
+
+    def __init__(self, readings: Iterable[Reading]) -> None:
+        self._readings = readings
 
     def collect(self) -> Iterator[Metric]:
         families: dict[str, Metric] = {}
-        for reading in self._read():
+        for reading in self._readings:
             family = families.get(reading.name)
             if family is None:
                 family = families[reading.name] = _kind(reading)(f"gateway_{reading.name}", reading.help, labels=list(reading.labels))
@@ -67,10 +70,6 @@ class Metrics:
             else:
                 family.add_metric(labels, reading.value)  # type: ignore[attr-defined]
         yield from families.values()
-
-    def text(self) -> bytes:
-        """Return the numbers in Prometheus' text format 0.0.4."""
-        return generate_latest(self._registry)
 
 
 def _kind(reading: Reading) -> Callable[..., Metric]:

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from gateway.errors import AbilityMissing, ConfigError, WrongValue
 from gateway.observability.accounts import Account
-from gateway.stores.base import A, Collection, Request, Store, Transaction
+from gateway.stores.base import A, Bounded, Collection, Request, Store, Transaction
 from gateway.stores.described import Describes, Description
 from gateway.stores.funnel import NOTHING_SLOW, Funnel, Layer, StoreCall, StoresByName
 from gateway.stores.guards import Guard, Protection
@@ -155,6 +155,11 @@ class Stores:
 
     async def ping(self, name: str, *, timeout_s: float | None = None) -> None:
         await self.funnel.within(name, self.timeout_s if timeout_s is None else timeout_s, self[name].ping)
+
+    async def connections_max(self, name: str) -> int | None:
+        """Return how many connections the server of a store takes, all clients together; None where it cannot be known."""
+        store = self[name]
+        return await self.funnel.within(name, self.timeout_s, store.connections_max) if isinstance(store, Bounded) else None
 
     async def describe(self, name: str, collections: Sequence[Collection], *, timeout_s: float | None = None) -> Description | None:
         """Return what the store has for these collections, which are its own; None where its kind cannot say."""
