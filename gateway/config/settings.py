@@ -76,6 +76,11 @@ class Settings(BaseSettings):
     body_limit_bytes: int = Field(default=1_048_576, ge=1_024, le=1_073_741_824, description="bytes, from 1024 to 1073741824")
     access_log: bool = Field(default=True, description="true or false: whether every request is a line in the log")
     log_format: Literal["json", "text"] = Field(default="json", description="json or text")
+    traces: Literal["off", "otlp"] = Field(default="off", description="off or otlp")
+    traces_url: str = Field(
+        default="", pattern=r"^https?://[^\s/]\S*$", description="the URL of a collector, such as http://localhost:4318/v1/traces"
+    )
+    traces_share: float = Field(default=1.0, ge=0, le=1, description="a share of requests, from 0 to 1")
     slow_query_ms: int = Field(default=1_000, ge=0, le=3_600_000, description=_SLOW)
     health_token: str = Field(default="", pattern=r"^[!-~]{16,512}$", description="a secret of 16 to 512 visible characters of ASCII")
     metrics: bool = Field(

@@ -28,8 +28,10 @@ from gateway.http.middleware import EXCHANGE, Exchange, ExchangeMiddleware, read
 from gateway.http.protocol import Edge
 from gateway.http.reloading import Changing
 from gateway.http.siblings import Siblings
+from gateway.http.tracing import Traced
 from gateway.http.websocket import SocketEndpoint
 from gateway.observability.metrics import CONTENT_TYPE, Reading, text_of
+from gateway.observability.traces import Traces
 from gateway.service import Service
 from gateway.stores import Stores
 
@@ -116,16 +118,19 @@ def application(
     readings: Callable[[], Iterable[Reading]] = tuple,
     checkup: health.Checkup | None = None,
     siblings: Siblings | None = None,
+    traces: Traces | None = None,
 ) -> Application:
     """Return the application; its lifespan opens the stores and closes them. ``first_query`` is what GraphiQL shows.
 
     ``context`` says who asks, once for each GraphQL request. ``beside`` is entered while the stores are open, ``readings`` are its metrics.
     ``checkup`` looks at the stores for ``/health``. ``siblings`` are the other workers, whose metrics are told, too.
+    ``traces`` have a span for each request.
 
     ``middleware`` is outermost first; that of CORS stands before it, so that a preflight asks nobody for his identity.
     ConfigError where nobody said for which hosts it is.
     """
     edge = Edge(settings)
+    edge.clients.traces = traces
     endpoint = GraphQLEndpoint(service, settings, lambda: edge.unread.is_over, edge.gate, context, edge.clients, edge.drain)
     # What tells an operator a lot is not for everybody who reaches a gateway in production.
     may_tell = bool(settings.health_token) or not settings.is_production
@@ -138,6 +143,8 @@ def application(
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:
         await stores.open()
+        if traces is not None:
+            traces.open()
         try:
             async with beside(), nullcontext() if siblings is None else siblings.told(read):
                 yield
@@ -145,6 +152,8 @@ def application(
             if checkup is not None:
                 checkup.close()
             await stores.close()
+            if traces is not None:
+                await traces.close()
 
     async def refuse(_: Request, exc: Exception) -> Response:
         assert isinstance(exc, HTTPException)
@@ -167,8 +176,18 @@ def application(
     around = [*cors, *middleware]
     hosts = Hosts(settings)
     socket = SocketEndpoint(service, settings, hosts, edge.clients, context)
+    direct: dict[str, ASGIApp] = {GRAPHQL_PATH: endpoint if traces is None else Traced(endpoint, traces)}
     handlers, changing = {404: refuse, 405: refuse}, (edge, endpoint, socket)
-    return Application(router, handlers, hosts, edge, {GRAPHQL_PATH: endpoint}, {GRAPHQL_PATH: socket}, around, changing)
+    return Application(
+        router,
+        handlers,
+        hosts,
+        edge,
+        direct,
+        {GRAPHQL_PATH: socket},
+        around,
+        changing,
+    )
 
 
 def _metrics(read: Callable[[], Iterable[Reading]], siblings: Siblings | None) -> Callable[[Request], Awaitable[Response]]:

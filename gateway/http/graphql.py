@@ -106,7 +106,7 @@ class GraphQLEndpoint:
         request: Request | None = None
         challenge: bytes | None = None
         written: list[str] = []
-        account = exchange.account = Account()
+        account = exchange.account = exchange.account or Account()
         deadline_s = self._deadline_s
         try:
             if is_about_a_stream(scope, exchange.headers):

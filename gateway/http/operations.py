@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from time import monotonic
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ from gateway.errors import DeadlineExceeded, GatewayError, Overloaded, SlowReade
 from gateway.http.draining import ending
 from gateway.observability import logs
 from gateway.observability.accounts import Account
+from gateway.observability.traces import Traces
 from gateway.service import GRACE_S, Request, Response, Service
 
 CODES_KEPT = 100  # of the errors of a subscription's events, for its line in the log
@@ -42,11 +43,12 @@ class Told(Protocol):
 
 
 class Operations:
-    def __init__(self, service: Service, deadline_s: float, deadlines: Deadlines, told: Told) -> None:
+    def __init__(self, service: Service, deadline_s: float, deadlines: Deadlines, told: Told, traces: Traces | None = None) -> None:
         self._service = service
         self._deadline_s = deadline_s
         self._deadlines = deadlines
         self._told = told
+        self._traces = traces
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._streaming: set[str] = set()
         self._ending: set[asyncio.Task[None]] = set()
@@ -116,7 +118,10 @@ class Operations:
         account = Account(request.operation_name)
         begun = monotonic()
         try:
-            answered = await self._answered(its, request, values, request_id, account)
+            with nullcontext() if self._traces is None else self._traces.request(account, request_id, {}):
+                answered = await self._answered(its, request, values, request_id, account)
+                if isinstance(answered, Response):
+                    account.codes = answered.codes
             await self._tell(its, answered, account)
         finally:
             logs.operation(request_id, self._told.kind, monotonic() - begun, account)

@@ -190,7 +190,7 @@ class _Stream:
         self._form = form
         self._outgoing = Outgoing(settings.stream_queue_max, settings.stream_stalled_s, self._deadlines)
         self._ended: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
-        self.operations = Operations(endpoint.service, settings.request_deadline_s, self._deadlines, self)
+        self.operations = Operations(endpoint.service, settings.request_deadline_s, self._deadlines, self, clients.traces)
         self.is_open = False
         self.task: asyncio.Task[None] | None = None
 
