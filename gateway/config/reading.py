@@ -2,7 +2,8 @@
 
 Strongest first: what the caller passes (the command line), ``GATEWAY_…``, the plain variables that the graph declares (``DATABASE_URL``),
 either of them also in the file that ``…_FILE`` names, ``gateway.toml`` (elsewhere by ``GATEWAY_CONFIG``), defaults: in development a SQLite
-file per store in the data folder. The names of the stores are handed in; nothing here knows them. Which graph has them is a setting itself: ``graph_setting``.
+file per store in the data folder. The names of the stores are handed in; nothing here knows them. Which graph has them is a setting
+itself: ``graph_setting``.
 """
 
 from __future__ import annotations
