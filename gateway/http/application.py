@@ -30,6 +30,7 @@ from gateway.http.reloading import Changing
 from gateway.http.siblings import Siblings
 from gateway.http.tracing import Traced
 from gateway.http.websocket import SocketEndpoint
+from gateway.observability import process
 from gateway.observability.metrics import CONTENT_TYPE, Reading, text_of
 from gateway.observability.traces import Traces
 from gateway.service import Service
@@ -138,7 +139,7 @@ def application(
     pages = [] if settings.is_production else graphiql.routes(first_query)
 
     def read() -> Iterable[Reading]:
-        return chain(edge.readings(), edge.clients.readings(), service.readings(), guarded(stores.guards), readings())
+        return chain(process.readings(), edge.readings(), edge.clients.readings(), service.readings(), guarded(stores.guards), readings())
 
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:

@@ -127,3 +127,23 @@ async def test_a_context_of_its_own_counts_for_itself() -> None:
     one, other = RequestContext(stores), RequestContext(stores)
     one.account.calls += 1
     assert other.account.calls == 0
+
+
+async def test_clients_cannot_make_metrics_of_their_own() -> None:
+    def series(told: str) -> set[str]:
+        return {line.rpartition(" ")[0] for line in told.splitlines() if not line.startswith("#")}
+
+    async with client() as (http, _):
+
+        async def ask_all(round_: int) -> set[str]:
+            for number in range(3 if not round_ else 50):
+                name = f"n{round_}x{number}"
+                await http.post("/graphql", json={"query": f"query {name} {{ {name} }}"})
+                await http.post("/graphql", json={"query": f"query {name} {{ {name}: __typename }}", "operationName": name})
+                await http.post("/graphql", json={"query": f"{{ {name}: __typename", "extensions": {name: name}})
+                await http.request("GET", f"/{name}?{name}", headers={"x-request-id": name})
+                await http.request(name.upper(), "/graphql")
+            return series((await http.get("/metrics")).text)
+
+        first = await ask_all(0)
+        assert await ask_all(1) == first
