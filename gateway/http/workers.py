@@ -36,6 +36,8 @@ LIVED_S = 30.0  # a worker that ends after so long has had a good start
 PAUSE_S, PAUSE_MAX_S = 0.25, 10.0  # before the second, third, … worker that takes the place of one that had none
 LATE_S = 5.0  # how much later than it should a worker is killed
 
+_SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGCHLD") if hasattr(signal, name))
+
 _log = logging.getLogger("gateway.workers")
 
 
@@ -134,7 +136,7 @@ class Workers:
         self._selector.register(told, selectors.EVENT_READ)
         self._own = (told, tell)
         signal.set_wakeup_fd(tell.fileno(), warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+        for number in _SIGNALS:
             signal.signal(number, _noted)
         for place in self._places:
             self._start(place)
@@ -165,10 +167,13 @@ class Workers:
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError):
                 stream.flush()  # or what stands in its buffer is written by both
+        # What is told to a worker before it can hear waits until then.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         place.pid = os.fork()
         if not place.pid:
             ours.close()
             self._be(Post(place.number, len(self._places), restarts, self._settings, place.listener, its), place)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         its.close()
         place.line = ours
         self._selector.register(ours, selectors.EVENT_READ, place)
@@ -178,8 +183,11 @@ class Workers:
         code = FAILED
         try:
             signal.set_wakeup_fd(-1)
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
-                signal.signal(number, signal.SIG_DFL)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, _leave)
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it has what was read last
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             os.setpgid(0, 0)
             self._selector.close()
             for end in self._own:
@@ -281,6 +289,10 @@ class Workers:
             if place.pid:
                 with suppress(ProcessLookupError):
                     os.kill(place.pid, number)
+
+
+def _leave(*_: object) -> NoReturn:
+    raise SystemExit(0)
 
 
 def _noted(*_: object) -> None:

@@ -45,7 +45,11 @@ def without_values(statement: Any) -> str:
 
     SQL and Cypher have none, as all values are parameters. Of a MongoDB command its stages, operators and paths are left.
     """
-    text = statement if isinstance(statement, str) else logs.json_of(_bare(statement, among_values=False))
+    if isinstance(statement, str):
+        text = statement
+    else:
+        command = next(iter(statement))  # its value is the collection's name
+        text = logs.json_of({**_bare(statement, among_values=False), command: statement[command]})
     return " ".join(text.split())[:TEXT_SHOWN]
 
 

@@ -120,3 +120,14 @@ def test_rows_in_memory_are_for_one_worker() -> None:
     with pytest.raises(ConfigError) as caught:
         refuse_workers(Settings(stores=stores, workers=2))
     assert caught.value.message == "stores.notes.url: expected rows that all 2 workers see, got a store of kind memory"
+
+
+def test_a_worker_that_has_just_begun_hears_that_it_is_to_end() -> None:
+    code, lines = run(
+        """
+if post.number == 0 and post.restarts == 0:
+    os.kill(os.getppid(), signal.SIGTERM)
+time.sleep(60)
+"""
+    )
+    assert (code, lines) == (0, [])

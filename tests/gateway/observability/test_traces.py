@@ -145,7 +145,7 @@ async def test_a_batch_of_several_calls_is_one_span(options: dict[str, Any]) -> 
     async with asked(kept, **options) as (ctx, _):
         await ctx.ask(Get(NOTES, ("text",), [str(number) for number in range(KEYS_PER_CALL + 1)]))
     [span] = kept.spans
-    statement = '{"aggregate":"?","pipeline":[{"$match":{"_id":"?"}}]}'
+    statement = '{"aggregate":"notes","pipeline":[{"$match":{"_id":"?"}}]}'
     assert dict(span.attributes or {}) == {
         "db.system.name": "mongodb", "db.collection.name": "notes", "db.operation.name": "get",
         "db.operation.batch.size": KEYS_PER_CALL + 1, "db.response.returned_rows": 0, "db.query.text": f"{statement}\n{statement}",

@@ -208,7 +208,7 @@ def test_a_pipeline_is_shown_without_its_values() -> None:
         ],
     }
     assert without_values(command) == (
-        '{"aggregate":"?","pipeline":[{"$match":{"email":"?","age":{"$gt":"?"},"id":{"$in":["?"]},"or":[{"name":"?"}]}},'
+        '{"aggregate":"users","pipeline":[{"$match":{"email":"?","age":{"$gt":"?"},"id":{"$in":["?"]},"or":[{"name":"?"}]}},'
         '{"$documents":[{"key":"?"}]},'
         '{"$group":{"_id":"$author","rows":{"$topN":{"n":11,"output":["$title",{"$literal":"?"}],"sortBy":{"at":-1}}}}}]}'
     )
