@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
 
 from gateway.config import Settings
-from gateway.errors import ConfigError, StoreTimeout, StoreUnavailable
+from gateway.errors import ConfigError, StoreMisbehaved, StoreTimeout, StoreUnavailable
 from gateway.stores import Stores
 
 SHARE_MAX = 0.8  # of a server's connections: others want some, too
@@ -18,7 +18,7 @@ Say = Callable[[str], None]
 async def check_capacity(stores: Stores, settings: Settings, warn: Say) -> None:
     """Return where each server takes the connections of all pools. ConfigError where it does not, and a warning where few are left.
 
-    A server that is away, or whose kind cannot say, is passed over. One query for each server that can.
+    A server that is away, or cannot say, is passed over. One query for each server that can.
     """
     found = await asyncio.gather(*(_wanted(stores, settings, names) for names in by_server(stores, settings)))
     for server, names, wanted, most in filter(None, found):
@@ -41,7 +41,7 @@ def by_server(stores: Stores, settings: Settings) -> Iterable[list[str]]:
 async def _wanted(stores: Stores, settings: Settings, names: list[str]) -> tuple[str, list[str], int, int] | None:
     try:
         most = await stores.connections_max(names[0])
-    except (StoreUnavailable, StoreTimeout):
+    except (StoreUnavailable, StoreTimeout, StoreMisbehaved):
         return None
     if most is None:
         return None

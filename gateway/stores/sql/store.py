@@ -33,7 +33,7 @@ from gateway.stores.sql.transactions import SqlTransaction
 
 # Those kept for superusers, and since version 16 for one more role, are not ours.
 _CONNECTIONS_MAX = """
-SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+SELECT current_setting('max_connections', true)::int - coalesce(current_setting('superuser_reserved_connections', true), '0')::int
      - coalesce(current_setting('reserved_connections', true), '0')::int
 """
 
@@ -78,7 +78,7 @@ class SqlStore(Answers):
         if not isinstance(driver, AsyncpgDriver) or not driver.prepares:  # a pooler has a number of its own
             return None
         [row] = await driver.fetch(_CONNECTIONS_MAX, ())
-        return int(row[0])
+        return None if row[0] is None else int(row[0])
 
     async def close(self) -> None:
         await self._driver.close()
