@@ -18,6 +18,7 @@ _log = logging.getLogger("gateway.slow")
 
 # What holds values in a pipeline, and what names a field in the rest of it.
 _VALUES = frozenset({"$match", "$documents", "$literal", "$in", "$nin", "filter", "documents"})
+_NAMES = frozenset({"from", "localField", "foreignField", "as", "coll"})  # of a $lookup: names of collections and fields
 _is_path = re.compile(r"\$\$?[A-Za-z_][\w.]{0,63}").fullmatch
 
 
@@ -55,7 +56,12 @@ def without_values(statement: Any) -> str:
 
 def _bare(part: Any, *, among_values: bool) -> Any:
     if isinstance(part, Mapping):
-        return {name: _bare(value, among_values=among_values or name in _VALUES) for name, value in part.items()}
+        return {
+            name: value
+            if name in _NAMES and not among_values and isinstance(value, str)
+            else _bare(value, among_values=among_values or name in _VALUES)
+            for name, value in part.items()
+        }
     if isinstance(part, list | tuple):
         if among_values and not any(isinstance(item, Mapping | list | tuple) for item in part):
             return [UNKNOWN] if part else []
