@@ -41,7 +41,7 @@ def create_app(
         traces = traces_to(settings.traces_url, settings.traces_share)
     if traces is not None:
         layers = (traced(traces, {name: kind.name for name, kind in kinds_of(settings.urls).items()}), *layers)
-    stores = connect(settings, layers, graph)
+    stores = connect(settings, layers, graph, tells_slow=True)
     stores.hold(looks_at(stores, graph, unchecked))
     beside = Beside(stores, graph, settings, has_relay=settings.relay)
     service = Service(

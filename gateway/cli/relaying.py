@@ -46,7 +46,7 @@ async def _relay(settings: Settings, graph: Graph) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
-    async with opened(settings, graph) as stores:
+    async with opened(settings, graph, tells_slow=True) as stores:
         await migrate_at_start(stores, graph, settings, say, say_error)
         async with Beside(stores, graph, settings, has_relay=True).running():
             for home, targets in homes_of(stores, graph).items():

@@ -13,10 +13,12 @@ import httpx
 import orjson
 import pytest
 
+from gateway.config import Settings, StoreSettings
 from gateway.context import RequestContext
 from gateway.errors import StoreUnavailable
 from gateway.observability import logs
 from gateway.observability.metrics import Histogram
+from gateway.preparing import connect
 from gateway.service import Service
 from gateway.stores.memory import MemoryStore
 from schema import schema as graph
@@ -147,3 +149,9 @@ async def test_clients_cannot_make_metrics_of_their_own() -> None:
 
         first = await ask_all(0)
         assert await ask_all(1) == first
+
+
+def test_commands_that_have_no_log_tell_of_no_slow_calls() -> None:
+    settings = Settings(stores={"notes": StoreSettings(url="memory://")}, slow_query_ms=5)
+    assert connect(settings).funnel.watches["notes"].slow_s is None
+    assert connect(settings, tells_slow=True).funnel.watches["notes"].slow_s == 0.005
