@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from gateway.errors import CallerError, DeadlineExceeded, LimitExceeded, WrongValue
+from gateway.observability.accounts import Account
 from gateway.stores import Stores
 from gateway.stores.base import A, Collection, Request
 from gateway.stores.base import Transaction as Within
@@ -56,6 +57,7 @@ class RequestContext:
         values: Mapping[str, Any] = NO_VALUES,
         replication: Replication = NOTHING_DECLARED,  # what the graph declares of its writes
         written: list[str] | None = None,
+        account: Account | None = None,  # what it does, counted
         freshness: Freshness | None = None,  # what its reads have to see; None: all that the primary has
     ) -> None:
         self.stores = stores
@@ -65,6 +67,7 @@ class RequestContext:
         self.started = started
         self.values = values
         self.replication = replication
+        self.account = account or Account()
         self.freshness = freshness
         self.written = [] if written is None else written
         self.key_loaders: dict[tuple[Collection, str], Any] = {}  # of ``loaders.load``, by collection and column

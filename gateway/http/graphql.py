@@ -40,6 +40,7 @@ from gateway.http.media import EVENTS, GRAPHQL, JSON, accepted, accepts_events, 
 from gateway.http.middleware import EXCHANGE, Exchange
 from gateway.http.sse import TOKEN, EventStreams, is_about_a_stream, resumed
 from gateway.http.written import freshness_of, headers_of
+from gateway.observability.accounts import Account
 from gateway.service import IDEMPOTENCY_KEY_MAX, Request, Response, Service, is_idempotency_key
 from gateway.stores.routing import Freshness
 
@@ -107,6 +108,7 @@ class GraphQLEndpoint:
         request: Request | None = None
         challenge: bytes | None = None
         written: list[str] = []
+        account = exchange.account = exchange.account or Account()
         tokens = self._tokens
         freshness = None if tokens is None else freshness_of(tokens, exchange.headers)
         deadline_s = self._deadline_s
@@ -127,9 +129,9 @@ class GraphQLEndpoint:
                 limit.when = end - max(0.0, deadline_s + GRACE_S - self._body_timeout_s)
                 request = await self._read(scope, exchange, receive)
                 limit.when = end
-                exchange.operation = request.operation_name
+                account.wanted = request.operation_name
                 answered: Any = await self._answer(
-                    request, scope, exchange, receive, limit, deadline_s, written, takes_events=takes_events, freshness=freshness
+                    request, scope, exchange, receive, limit, deadline_s, written, account, takes_events=takes_events, freshness=freshness
                 )
             if takes_events and (accepted_type is EVENTS or not isinstance(answered, Response)):
                 await self._events.distinct(answered, exchange, receive, send)
@@ -149,6 +151,7 @@ class GraphQLEndpoint:
 
         if len(response.body) > LARGE_BYTES and self._is_over():
             response = self._service.refuse(Overloaded("Too many answers wait to be read by their clients; try again later."), written)
+        account.codes = response.codes
         status = response.status
         if status != 200 or response.partial:
             status = self._statuses(response, accepted_type, request is not None)
@@ -314,6 +317,7 @@ class GraphQLEndpoint:
         limit: Limit,
         deadline_s: float,
         written: list[str],
+        account: Account,
         *,
         takes_events: bool,
         freshness: Freshness | None,
@@ -332,11 +336,17 @@ class GraphQLEndpoint:
             request = resumed(request, exchange.headers)
         try:
             if self._context is None:
-                return await answer(request, request_id=exchange.request_id, deadline_s=deadline_s, written=written)
+                return await answer(request, request_id=exchange.request_id, deadline_s=deadline_s, written=written, account=account)
             started = monotonic()
             values = await values_of(self._context, scope, exchange.request_id)
             return await answer(
-                request, request_id=exchange.request_id, deadline_s=deadline_s, values=values, started=started, written=written
+                request,
+                request_id=exchange.request_id,
+                deadline_s=deadline_s,
+                values=values,
+                started=started,
+                written=written,
+                account=account,
             )
         except asyncio.CancelledError:
             if watch.take_back():

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from gateway.errors import AbilityMissing, ConfigError, WrongValue
+from gateway.observability.accounts import Account
 from gateway.observability.metrics import Reading
-from gateway.stores.base import A, Collection, Request, Store, Transaction, Transacts
+from gateway.stores.base import A, Bounded, Collection, Request, Store, Transaction, Transacts
 from gateway.stores.described import Describes, Description
-from gateway.stores.funnel import NO_ROUTES, Funnel, Layer, StoreCall, StoresByName
+from gateway.stores.funnel import NO_ROUTES, NOTHING_SLOW, Funnel, Layer, StoreCall, StoresByName
 from gateway.stores.guards import Guard, Protection, guards_of
 from gateway.stores.kinds import Kind, kind_named, kind_of, scheme_of, schemes
 from gateway.stores.migrating import GRAPH, LOCK_TIMEOUT_S, Migrates, Owner
@@ -72,6 +73,7 @@ class Stores:
         guards: Mapping[str, Guard] | None = None,
         routes: Mapping[str, Route] = NO_ROUTES,
         written_key: str = "",
+        slow_s: Mapping[str, float] = NOTHING_SLOW,
     ) -> None:
         self._stores = StoresByName(stores)
         self.timeout_s = timeout_s
@@ -85,6 +87,7 @@ class Stores:
             protection=protection,
             guards=guards,
             routes=routes,
+            slow_s=slow_s,
         )
 
     @classmethod
@@ -101,9 +104,11 @@ class Stores:
         protection: Protection | None = None,
         replicas: Mapping[str, Replicas] | None = None,
         written_key: str = "",
+        slow_s: Mapping[str, float] = NOTHING_SLOW,
     ) -> Self:
         """Return the stores of ``urls`` (name to URL), not open yet; ``read_only`` are those in which nothing is written.
 
+        ``slow_s`` says from how many seconds on a call to a store is a line in the log.
         A URL that no kind knows is a ConfigError, and so are two sizes for the one pool of equal URLs; None is whatever the other says.
         ``replicas`` of one are those of all of its URL; ConfigError where they are not the same, or of a kind that has none.
         """
@@ -142,6 +147,7 @@ class Stores:
             guards=guards,
             routes=routes,
             written_key=written_key,
+            slow_s=slow_s,
         )
 
     def __getitem__(self, name: str) -> Store:
@@ -201,6 +207,11 @@ class Stores:
     async def ping(self, name: str, *, timeout_s: float | None = None) -> None:
         await self.funnel.within(name, self.timeout_s if timeout_s is None else timeout_s, self[name].ping)
 
+    async def connections_max(self, name: str) -> int | None:
+        """Return how many connections the server of a store takes, all clients together; None where it cannot be known."""
+        store = self[name]
+        return await self.funnel.within(name, self.timeout_s, store.connections_max) if isinstance(store, Bounded) else None
+
     async def describe(self, name: str, collections: Sequence[Collection], *, timeout_s: float | None = None) -> Description | None:
         """Return what the store has for these collections, which are its own; None where its kind cannot say."""
         store = self[name]
@@ -256,6 +267,8 @@ class _Operator:
     started: float = field(default_factory=time.monotonic)
     trace: list[StoreCall] | None = None
     within: Transaction | None = None
+    request_id: str = ""
+    account: Account = field(default_factory=Account)
     freshness: Freshness | None = None  # which reads all of the primary
 
     def seconds(self, limit: float) -> float:

@@ -18,22 +18,25 @@ another request, or none. Those that are given see a request whole, before it is
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import Token
 from dataclasses import dataclass, field
 from functools import partial
+from time import monotonic
 from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
 from gateway.deadlines import Deadlines
 from gateway.errors import AbilityMissing, Conflict, Contended, DeadlineExceeded, GatewayError, StoreTimeout, StoreUnavailable, WrongValue
+from gateway.observability.accounts import Account
 from gateway.stores.base import Request, Store, Transaction, statements
 from gateway.stores.guards import Guard, Protection, guards_of
 from gateway.stores.kinds import Kind, kind_named, listed
 from gateway.stores.requests import ABILITIES, Ability
 from gateway.stores.routing import UNKNOWN, Freshness, Route, Server
 from gateway.stores.unchecked import Look, Unchecked
+from gateway.stores.watches import Watch
 
 T = TypeVar("T")
 
@@ -63,6 +66,8 @@ class Caller(Protocol):
     trace: list[StoreCall] | None
     within: Transaction | None  # what answers its writes, where that is not the store itself
     freshness: Freshness | None  # what its reads have to see; None: all that the primary has
+    request_id: str  # empty for a command's
+    account: Account  # where what it asks is counted
 
     def seconds(self, limit: float) -> float:
         """Return the seconds that a call may take whose own limit is ``limit``; DeadlineExceeded where there are none left."""
@@ -72,6 +77,8 @@ class Caller(Protocol):
         """Hear of values that are not of their column's type; ``error`` stands in their rows."""
         ...
 
+
+NOTHING_SLOW: Mapping[str, float] = MappingProxyType({})
 
 Answers = Callable[[Request[Any]], Awaitable[Any]]
 Next = Callable[[Request[Any], Any], Awaitable[Any]]  # a request, a Caller
@@ -89,7 +96,8 @@ class Funnel:
     """The layers before some stores. ``calls`` counts what reached a store, by ``"store.collection"``: once per part.
 
     ``wrong_values`` counts the values that stores answered which are not of their column's type, by store, collection (or native query)
-    and column: what was read twice is counted twice. It has at most an entry for each declared column.
+    and column: what was read twice is counted twice. It has at most an entry for each declared column. ``watches`` has how long the calls
+    to each store took; ``slow_s`` says from how many seconds on one is a line in the log.
     """
 
     def __init__(
@@ -102,10 +110,12 @@ class Funnel:
         protection: Protection | None = None,
         guards: Mapping[str, Guard] | None = None,
         routes: Mapping[str, Route] = NO_ROUTES,
+        slow_s: Mapping[str, float] = NOTHING_SLOW,
     ) -> None:
         self._stores = stores
         self.guards = guards_of(stores, protection or Protection()) if guards is None else guards
         self._routes = routes
+        self.watches = {name: Watch(slow_s.get(name)) for name in stores}
         self.timeout_s = timeout_s
         self.write_timeout_s = write_timeout_s
         self._deadlines = Deadlines()
@@ -137,7 +147,7 @@ class Funnel:
 
     async def _trace(self, request: Request[Any], caller: Caller, next_: Next) -> Any:
         assert caller.trace is not None
-        begin = time.monotonic()
+        begin = monotonic()
         kind = self._stores[request.store].kind
         started_ms = round((begin - caller.started) * 1000, 3)
         call = StoreCall(request.store, kind, request.about, request.operation, request.keys_count, started_ms)
@@ -152,7 +162,7 @@ class Funnel:
             raise
         finally:
             statements.reset(token)
-            call.duration_ms = round((time.monotonic() - begin) * 1000, 3)
+            call.duration_ms = round((monotonic() - begin) * 1000, 3)
 
     def _wait(self, held: Unchecked, next_: Next) -> Next:
         async def waiting(request: Request[Any], caller: Caller) -> Any:
@@ -234,7 +244,7 @@ class Funnel:
         seconds = 0.0
         try:
             seconds = caller.seconds(limit)
-            answer = await self._answered(name, request, server.answer, seconds)
+            answer = await self._answered(name, request, caller, server.answer, seconds)
         except BaseException as error:
             if isinstance(error, StoreTimeout) and seconds < limit:  # its caller had less time than a store may take
                 guard.leave_unjudged()
@@ -254,19 +264,25 @@ class Funnel:
             limit, answers = self.write_timeout_s, store.answer
         else:  # which has its connection already
             self.calls[f"{name}.{request.about}"] += 1
-            answer = await self._answered(name, request, caller.within.answer, caller.seconds(self.write_timeout_s))
+            answer = await self._answered(name, request, caller, caller.within.answer, caller.seconds(self.write_timeout_s))
             return self._checked(name, store, request, answer, caller)
         guard = self.guards[name]
         if not guard.enters():
             await guard.enter(name, caller.seconds(limit))
         self.calls[f"{name}.{request.about}"] += 1
         # PERF: ``_answered`` in line: a coroutine less is 0.4 µs of the 3 that a call to a store takes here.
-        seconds = limit
+        account, watch, seconds = caller.account, self.watches[name], limit
+        account.calls += 1
+        account.keys += request.keys_count
+        token = None if watch.slow_s is None else statements.set([])
+        begin = monotonic()
         try:
             seconds = caller.seconds(limit)
             with self._deadlines.within(seconds):
                 answer = await answers(request)
+            rows = request.rows_in(answer)
         except Exception as exc:
+            self._watched(watch, token, begin, request, caller, 0, type(exc).__name__)
             raised = exc if _is_as_asked(exc, name) else _named(exc, name, seconds)
             # A caller that had less time than a store may take, or none, does not say what the store is like.
             if isinstance(raised, DeadlineExceeded) or (isinstance(raised, StoreTimeout) and seconds != limit):
@@ -278,22 +294,67 @@ class Funnel:
                     raise
                 raise raised from _cause(exc)
         except BaseException:
+            self._watched(watch, token, begin, request, caller, 0, "")
             guard.leave_unjudged()
             raise
         else:
             guard.leave_answered()
+            account.rows += rows
+            self._watched(watch, token, begin, request, caller, rows, "")
             return answer if store.enforces_types else self._checked(name, store, request, answer, caller)
         await asyncio.sleep(min(guard.pause_s(), caller.seconds(limit)))
         return await self._call(request, caller, is_again=True)
 
-    async def _answered(self, name: str, request: Request[Any], answers: Answers, seconds: float) -> Any:
+    async def _answered(self, name: str, request: Request[Any], caller: Caller, answers: Answers, seconds: float) -> Any:
+        account, watch = caller.account, self.watches[name]
+        account.calls += 1
+        account.keys += request.keys_count
+        token = None if watch.slow_s is None else statements.set([])
+        rows, error = 0, ""
+        begin = monotonic()
         try:
             with self._deadlines.within(seconds):
-                return await answers(request)
+                answer = await answers(request)
+            rows = request.rows_in(answer)
+            account.rows += rows
+            return answer
         except Exception as exc:
+            error = type(exc).__name__
             if _is_as_asked(exc, name):
                 raise
             raise _named(exc, name, seconds) from _cause(exc)
+        finally:
+            self._watched(watch, token, begin, request, caller, rows, error)
+
+    def _watched(
+        self, watch: Watch, token: Token[Any] | None, begin: float, request: Request[Any], caller: Caller, rows: int, error: str
+    ) -> None:
+        """Count how long a call took, and tell of one that was slow."""
+        took = monotonic() - begin
+        watch.durations.observe(took)
+        if token is None:
+            return
+        ran = statements.get() or ()
+        statements.reset(token)
+        if isinstance(token.old_value, list):  # of a trace
+            token.old_value.extend(ran)
+        if watch.slow_s is not None and took >= watch.slow_s:
+            self._tell_slow(watch, request, caller, ran, rows, took, error)
+
+    def _tell_slow(
+        self, watch: Watch, request: Request[Any], caller: Caller, ran: Sequence[Any], rows: int, took: float, error: str
+    ) -> None:
+        fields: dict[str, Any] = {
+            "request": caller.request_id,
+            "store": request.store,
+            "kind": self._stores[request.store].kind,
+            "collection": request.about,
+            "operation": request.operation,
+            "keys": request.keys_count,
+            "rows": rows,
+            "ms": round(took * 1_000, 3),
+        }
+        watch.tell(fields | {"error": error} if error else fields, ran)
 
     def _checked(self, name: str, store: Store, request: Request[Any], answer: Any, caller: Caller) -> Any:
         if store.enforces_types:

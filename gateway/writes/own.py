@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from gateway.errors import AbilityMissing, Contended, WrongValue
+from gateway.observability.accounts import Account
 from gateway.stores import Stores
 from gateway.stores.base import A, Collection, Fetch, Page, Request, Transaction, Transacts, Value, Where
 from gateway.stores.funnel import StoreCall
@@ -38,6 +39,8 @@ class Own:
     timeout_s: float | None = None  # of one call; None: that of the settings
     trace: list[StoreCall] | None = None
     started: float = field(default_factory=time.monotonic)
+    request_id: str = ""
+    account: Account = field(default_factory=Account)
     freshness: Freshness | None = None  # which reads all of the primary
 
     def ask(self, request: Request[A]) -> Awaitable[A]:

@@ -18,7 +18,7 @@ PLAIN = {"DATABASE_URL": ("people", "things"), "MONGO_URL": ("things",)}
 @pytest.fixture(autouse=True)
 def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in os.environ:
-        if name.upper().startswith("GATEWAY_") or name in PLAIN:
+        if name.upper().startswith("GATEWAY_") or name.removesuffix("_FILE") in PLAIN:
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
 
@@ -138,12 +138,16 @@ URLS = "postgresql://, mongodb://, neo4j://, bolt:// with a host, sqlite:/// wit
         ("GATEWAY_PROT", "1", "GATEWAY_PROT: no such setting; did you mean GATEWAY_PORT?"),
         ("GATEWAY_CONFIG", "no.toml", "GATEWAY_CONFIG = 'no.toml': expected the path of a TOML file, and there is none"),
         ("GATEWAY_STORES", "{", "GATEWAY_STORES: expected a JSON object, or one GATEWAY_STORES__<NAME>__URL per store"),
-        ("GATEWAY_STORES__PEOPLE", "x", "GATEWAY_STORES__PEOPLE = 'x': expected a table with url, pool_size, startup, replicas, max_lag_s"),
+        (
+            "GATEWAY_STORES__PEOPLE",
+            "x",
+            "GATEWAY_STORES__PEOPLE = 'x': expected a table with url, pool_size, startup, replicas, max_lag_s, slow_query_ms",
+        ),
         ("GATEWAY_STORES__PEOPEL__URL", "memory://", "GATEWAY_STORES__PEOPEL__URL: no such store; the example has people, things"),
         (
             "GATEWAY_STORES__PEOPLE__URI",
             "memory://",
-            "GATEWAY_STORES__PEOPLE__URI: no such setting; expected one of url, pool_size, startup, replicas, max_lag_s",
+            "GATEWAY_STORES__PEOPLE__URI: no such setting; expected one of url, pool_size, startup, replicas, max_lag_s, slow_query_ms",
         ),
         ("GATEWAY_STORES__PEOPLE__URL", "mysql://h/d", f"GATEWAY_STORES__PEOPLE__URL = 'mysql://h/d': expected {URLS}"),
         ("DATABASE_URL", "mysql://u:pass@h/d", f"DATABASE_URL = 'mysql://u:***@h/d': expected {URLS}"),
@@ -176,9 +180,12 @@ def test_an_unknown_variable_far_from_any_setting_lists_them(monkeypatch: pytest
         ("[stores.things]\nurl = 'x'", f"gateway.toml: stores.things.url = 'x': expected {URLS}"),
         (
             "[stores.things]\nuri = 'x'",
-            "gateway.toml: stores.things.uri: no such setting; expected one of url, pool_size, startup, replicas, max_lag_s",
+            "gateway.toml: stores.things.uri: no such setting; expected one of url, pool_size, startup, replicas, max_lag_s, slow_query_ms",
         ),
-        ("[stores]\nthings = 'x'", "gateway.toml: stores.things = 'x': expected a table with url, pool_size, startup, replicas, max_lag_s"),
+        (
+            "[stores]\nthings = 'x'",
+            "gateway.toml: stores.things = 'x': expected a table with url, pool_size, startup, replicas, max_lag_s, slow_query_ms",
+        ),
         (
             "[stores.things]\nreplicas = 'postgresql://ann:secret@db/x, near'",
             "gateway.toml: stores.things.replicas = 'postgresql://ann:***@db/x, near': expected URLs of read replicas, of the kind of the"
@@ -460,3 +467,82 @@ def test_headers_have_names(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_settings(STORES).cors_headers == ("X-Tenant", "X-Trace")
     monkeypatch.setenv("GATEWAY_CORS_HEADERS", "*")
     assert line_of() == "GATEWAY_CORS_HEADERS = '*': expected names of headers, such as X-Tenant"
+
+
+def test_a_store_may_be_slow_from_another_time_on_than_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings(STORES).slow_s == {"people": 1.0, "things": 1.0}
+    write_toml("slow_query_ms = 250\n[stores.things]\nslow_query_ms = 0")
+    assert load_settings(STORES).slow_s == {"people": 0.25}
+    monkeypatch.setenv("GATEWAY_STORES__THINGS__SLOW_QUERY_MS", "-1")
+    assert line_of() == "GATEWAY_STORES__THINGS__SLOW_QUERY_MS = '-1': expected milliseconds from 1 to 3600000, or 0 for no line in the log"
+
+
+def test_a_log_has_one_of_two_forms(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_LOG_FORMAT", "xml")
+    assert line_of() == "GATEWAY_LOG_FORMAT = 'xml': expected json or text"
+
+
+# ----------------------------------------------------------------------------------------------------- secrets in files
+
+
+def test_a_setting_may_be_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name, text in {
+        "token": "0123456789abcdef\n",
+        "people": "postgres://u:hunter2@one/db\r\n",
+        "things": "mongodb://two/db",
+        "port": "7",
+    }.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.setenv("GATEWAY_HEALTH_TOKEN_FILE", str(tmp_path / "token"))
+    monkeypatch.setenv("gateway_port_file", "port")
+    monkeypatch.setenv("GATEWAY_STORES__PEOPLE__URL_FILE", str(tmp_path / "people"))
+    monkeypatch.setenv("MONGO_URL_FILE", "things")
+    settings = load_settings(STORES, PLAIN)
+    assert (settings.health_token, settings.port) == ("0123456789abcdef", 7)
+    assert settings.urls == {"people": "postgresql+asyncpg://u:hunter2@one/db", "things": "mongodb://two/db"}
+
+
+def test_a_graph_may_be_in_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("graph").write_text("shop:graph\n")
+    monkeypatch.setenv("GATEWAY_GRAPH_FILE", "graph")
+    assert graph_setting() == ("GATEWAY_GRAPH_FILE", "shop:graph")
+
+
+@pytest.mark.parametrize("name", ["GATEWAY_HEALTH_TOKEN", "GATEWAY_STORES__PEOPLE__URL", "DATABASE_URL"])
+def test_a_setting_is_given_in_one_way(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    Path("secret").write_text("memory://0123456789")
+    monkeypatch.setenv(f"{name}_FILE", "secret")
+    monkeypatch.setenv(name, "memory://0123456789")
+    assert line_of() == f"{name}, {name}_FILE: expected one of the two, got both"
+    monkeypatch.setenv(name, "")
+    load_settings(STORES, PLAIN)
+
+
+def test_a_file_that_cannot_be_a_value_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GATEWAY_HEALTH_TOKEN_FILE", "secret")
+    assert line_of() == "GATEWAY_HEALTH_TOKEN_FILE = 'secret': expected a file that can be read: No such file or directory"
+    Path("secret").write_bytes(b"\n")
+    assert line_of() == "GATEWAY_HEALTH_TOKEN_FILE = 'secret': expected a file with a value, got an empty one"
+    Path("secret").write_bytes(b"\xff\xfe")
+    assert line_of() == "GATEWAY_HEALTH_TOKEN_FILE = 'secret': expected a file in UTF-8"
+    Path("secret").write_bytes(b"x" * 65_537)
+    assert line_of() == "GATEWAY_HEALTH_TOKEN_FILE = 'secret': expected a file of at most 65536 bytes"
+    monkeypatch.setenv("GATEWAY_HEALTH_TOKEN_FILE", str(tmp_path))
+    assert line_of() == f"GATEWAY_HEALTH_TOKEN_FILE = {str(tmp_path)!r}: expected a file that can be read: Is a directory"
+
+
+@pytest.mark.parametrize("name", ["GATEWAY_PORT", "GATEWAY_STORES__PEOPLE__URL", "DATABASE_URL"])
+def test_what_is_in_a_file_is_not_told(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    Path("secret").write_text("hunter2")
+    monkeypatch.setenv(f"{name}_FILE", "secret")
+    told = line_of()
+    assert told.startswith(f"{name}_FILE = '***': expected ")
+    assert "hunter2" not in told
+
+
+def test_a_file_of_no_setting_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_PROT_FILE", "secret")
+    assert line_of().startswith("GATEWAY_PROT_FILE: no such setting; ")
+    monkeypatch.delenv("GATEWAY_PROT_FILE")
+    monkeypatch.setenv("GATEWAY_CONFIG_FILE", "secret")
+    assert line_of() == "GATEWAY_CONFIG_FILE: no such setting; did you mean GATEWAY_CONFIG?"

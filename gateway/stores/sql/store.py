@@ -32,6 +32,12 @@ from gateway.stores.sql.sqlite_changes import SqliteChanges
 from gateway.stores.sql.statements import Statements
 from gateway.stores.sql.transactions import SqlTransaction
 
+# Those kept for superusers, and since version 16 for one more role, are not ours.
+_CONNECTIONS_MAX = """
+SELECT current_setting('max_connections', true)::int - coalesce(current_setting('superuser_reserved_connections', true), '0')::int
+     - coalesce(current_setting('reserved_connections', true), '0')::int
+"""
+
 
 class SqlStore(Answers):
     """A PostgreSQL database or a SQLite file. Rows are plain tuples."""
@@ -67,6 +73,13 @@ class SqlStore(Answers):
 
     async def ping(self) -> None:
         await self._driver.ping()
+
+    async def connections_max(self) -> int | None:
+        driver = self._driver
+        if not isinstance(driver, AsyncpgDriver) or not driver.prepares:  # a pooler has a number of its own
+            return None
+        [row] = await driver.fetch(_CONNECTIONS_MAX, ())
+        return None if row[0] is None else int(row[0])
 
     async def close(self) -> None:
         await self._driver.close()

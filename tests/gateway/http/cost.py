@@ -18,6 +18,7 @@ from uvicorn.server import ServerState
 from gateway.config import Settings
 from gateway.http.protocol import Edge, Protocol
 from gateway.observability import logs
+from gateway.observability.accounts import Account
 from gateway.service import Request, Response
 from tests.gateway.http.fakes import FakeService, make_app
 
@@ -34,7 +35,7 @@ ANSWER = Response(b'{"data":{}}', 200)
 
 
 class Instant(FakeService):
-    async def answer(self, request: Request, *, request_id: str, deadline_s: float, written: list[str]) -> Response:
+    async def answer(self, request: Request, *, request_id: str, deadline_s: float, written: list[str], account: Account) -> Response:
         return ANSWER
 
 
