@@ -127,9 +127,8 @@ class Run:
 
     async def _beside(self, asked: Sequence[Step]) -> list[Step]:
         # Batch functions ask through the request's loader, which joins what this level asks to what they do.
-        waiting: list[asyncio.Future[Any]] = [
-            asyncio.ensure_future(request.run(self.ctx)) for _, _, request in asked if isinstance(request, Call)
-        ]
+        begin = asyncio.get_running_loop().create_task
+        waiting: list[asyncio.Future[Any]] = [begin(request.run(self.ctx)) for _, _, request in asked if isinstance(request, Call)]
         called = iter(list(waiting))
         futures = [next(called) if isinstance(request, Call) else ask(self.ctx, request) for _, _, request in asked]
         answers: list[Any] = []
