@@ -57,9 +57,12 @@ class RequestContext:
         values: Mapping[str, Any] = NO_VALUES,
         replication: Replication = NOTHING_DECLARED,  # what the graph declares of its writes
         written: list[str] | None = None,
+        idempotency_key: str | None = None,
         account: Account | None = None,  # what it does, counted
         freshness: Freshness | None = None,  # what its reads have to see; None: all that the primary has
     ) -> None:
+        if idempotency_key is not None:
+            self.idempotency_key = idempotency_key
         self.stores = stores
         self.request_id = request_id
         self.deadline = deadline

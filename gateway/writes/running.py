@@ -90,7 +90,9 @@ async def _run(ctx: Any, store: str, field: str, work: Callable[[Transaction], A
         except Exception as error:
             if once is not None and (outcomes := await _first(ctx, store, tx, once, error)) is not None:
                 return Ran(None, outcomes, is_repeated=True)
-            if isinstance(error, Contended):
+            # The key is taken by what nobody can read: a request that is not committed yet, where the database tells before it is.
+            is_taken = once is not None and isinstance(error, Conflict) and error.collection == tables_of(store).idempotency.name
+            if is_taken or isinstance(error, Contended):
                 if attempt < ATTEMPTS and await _paused(ctx, attempt):
                     attempt += 1
                     continue
@@ -99,7 +101,7 @@ async def _run(ctx: Any, store: str, field: str, work: Callable[[Transaction], A
             # Who holds its rows may be the first request of this key, in a process that was killed: MongoDB keeps its transaction for a
             # minute. After the work its own rows are locked already: what it waited for at its end is the key.
             kinds = (Contended, StoreTimeout) if has_worked else (Contended,)
-            if once is not None and isinstance(error, kinds) and "committed" not in error.extensions:
+            if is_taken or (once is not None and isinstance(error, kinds) and "committed" not in error.extensions):
                 raise InFlight from error
             raise
 

@@ -11,6 +11,7 @@ import pytest
 from gateway.errors import BadUserInput, Contended, DeadlineExceeded, InFlight, StoreTimeout, StoreUnavailable
 from gateway.stores import Stores
 from gateway.writes import running as module
+from gateway.writes.idempotency import Once
 from gateway.writes.ids import new_id
 from gateway.writes.rows import Outcome
 from gateway.writes.running import ATTEMPTS, run
@@ -38,6 +39,34 @@ async def test_the_same_key_gives_the_first_outcome_and_writes_nothing(home: Sto
     assert await contents(home) == before
     assert ctx.committed == ()
     assert len(before["crossgraph_idempotency"]) == 1
+
+
+@pytest.mark.parametrize("unread", [2, ATTEMPTS + 1])
+async def test_a_key_that_is_taken_by_what_cannot_be_read_yet_is_waited_for(
+    home: Stores, monkeypatch: pytest.MonkeyPatch, unread: int
+) -> None:
+    """Some databases tell of a row before its transaction is committed."""
+    await run(keyed(home), "home", "createPerson", create, arguments={"id": "ada"})
+    monkeypatch.setattr(module, "PAUSE_MAX_S", 0.001)
+    first, asked = Once.first, 0
+
+    async def not_yet(once: Once) -> Any:
+        nonlocal asked
+        asked += 1
+        return None if asked <= unread else await first(once)
+
+    monkeypatch.setattr(Once, "first", not_yet)
+
+    async def write(tx: Transaction) -> Any:
+        return await tx.insert(PEOPLE, {**BOB, "id": new_id(), "email": None})
+
+    before = await contents(home)
+    if unread > ATTEMPTS:
+        with pytest.raises(InFlight):
+            await run(keyed(home), "home", "createPerson", write, arguments={"id": "ada"})
+    else:
+        assert (await run(keyed(home), "home", "createPerson", write, arguments={"id": "ada"})).is_repeated
+    assert await contents(home) == before
 
 
 async def test_what_fails_as_it_was_done_already_has_the_first_outcome(home: Stores) -> None:
