@@ -41,6 +41,7 @@ from tests.serving import LAYOUTS, serving, settings_of
 DRAINED_S = 300.0  # until all targets have heard of all writes
 LOOKED_EVERY_S = 0.2
 SHOWN = 20  # differences
+COMPARED_S = 120.0  # at most, of one page: what is looked at here is not how fast it comes
 
 
 def main() -> None:
@@ -109,7 +110,8 @@ async def _compared(urls: Mapping[str, str], reference: Mapping[str, str]) -> li
     async with AsyncExitStack() as stack:
         services: list[Execute] = []
         for its in (urls, reference):
-            stores = connect(settings_of(its), graph=graph)
+            patient = settings_of(its).model_copy(update={"store_timeout_s": COMPARED_S})
+            stores = connect(patient, graph=graph)
             await stores.open()
             stack.push_async_callback(stores.close)
             services.append(_execute(stores))
@@ -120,7 +122,7 @@ def _execute(stores: Stores) -> Execute:
     service = Service(graph, stores)
 
     async def execute(query: str, variables: Mapping[str, Any]) -> Mapping[str, Any]:
-        answer: Mapping[str, Any] = orjson.loads((await service.answer(Request(query, dict(variables)), deadline_s=60)).body)
+        answer: Mapping[str, Any] = orjson.loads((await service.answer(Request(query, dict(variables)), deadline_s=COMPARED_S)).body)
         return answer
 
     return execute
