@@ -36,6 +36,7 @@ class StoreSettings(BaseModel):
         default=(), description="URLs of read replicas, of the kind of the store, or auto, with which its driver finds them"
     )
     max_lag_s: Seconds | None = None
+    coalesce: bool = Field(default=False, description="true or false: whether look-ups by key of several requests become one call")
 
 
 def _limit(default: int, what: str, *, least: int = 1, most: int = _MOST) -> Any:

@@ -171,7 +171,13 @@ def _metrics(
 ) -> Callable[[Request], Awaitable[Response]]:
     metrics = Metrics(
         lambda: chain(
-            edge.readings(), edge.clients.readings(), service.readings(), guarded(stores.guards), stores.replica_readings(), readings()
+            edge.readings(),
+            edge.clients.readings(),
+            service.readings(),
+            guarded(stores.guards),
+            stores.replica_readings(),
+            stores.coalescing_readings(),
+            readings(),
         )
     )
 

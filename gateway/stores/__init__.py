@@ -56,7 +56,8 @@ class Stores:
     """The stores of the settings by name. Equal URLs share one pool; errors carry the name that was asked.
 
     ``layers`` stand in the way of all that a request of a client asks (``funnel.py``), the first of them outermost. ``routes`` are of the
-    stores that have replicas (``routing.py``), ``tokens`` what clients are told who write in these; None where no store has any. ``calls``
+    stores that have replicas (``routing.py``), ``tokens`` what clients are told who write in these; None where no store has any. Of the
+    stores ``coalesced`` look-ups by key of several requests become one call (``coalescing.py``). ``calls``
     counts what reached a store, by ``"store.collection"``: a split batch counts once per part. ``wrong_values`` counts values of other
     types than their columns', by store, collection and column.
     """
@@ -72,6 +73,7 @@ class Stores:
         guards: Mapping[str, Guard] | None = None,
         routes: Mapping[str, Route] = NO_ROUTES,
         written_key: str = "",
+        coalesced: Container[str] = (),
     ) -> None:
         self._stores = StoresByName(stores)
         self.timeout_s = timeout_s
@@ -85,6 +87,7 @@ class Stores:
             protection=protection,
             guards=guards,
             routes=routes,
+            coalesced=coalesced,
         )
 
     @classmethod
@@ -101,6 +104,7 @@ class Stores:
         protection: Protection | None = None,
         replicas: Mapping[str, Replicas] | None = None,
         written_key: str = "",
+        coalesced: Container[str] = (),
     ) -> Self:
         """Return the stores of ``urls`` (name to URL), not open yet; ``read_only`` are those in which nothing is written.
 
@@ -142,6 +146,7 @@ class Stores:
             guards=guards,
             routes=routes,
             written_key=written_key,
+            coalesced=coalesced,
         )
 
     def __getitem__(self, name: str) -> Store:
@@ -193,6 +198,11 @@ class Stores:
         """Give what is known of replicas, as numbers."""
         for route in self._unique_routes():
             yield from route.readings()
+
+    def coalescing_readings(self) -> Iterator[Reading]:
+        """Give what look-ups of several requests shared, as numbers."""
+        if self.funnel.coalescer is not None:
+            yield from self.funnel.coalescer.readings()
 
     def ask(self, request: Request[A], *, timeout_s: float | None = None) -> Awaitable[A]:
         """Return the answer to what no client asked for (a load, a check at the start): past the layers, in a time of its own."""
@@ -252,6 +262,7 @@ class _Operator:
     trace: list[StoreCall] | None = None
     within: Transaction | None = None
     freshness: Freshness | None = None  # which reads all of the primary
+    sharing: None = None
 
     def seconds(self, limit: float) -> float:
         return limit if self.timeout_s is None else self.timeout_s

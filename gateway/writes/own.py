@@ -38,6 +38,7 @@ class Own:
     trace: list[StoreCall] | None = None
     started: float = field(default_factory=time.monotonic)
     freshness: Freshness | None = None  # which reads all of the primary
+    sharing: None = None
 
     def ask(self, request: Request[A]) -> Awaitable[A]:
         return self.stores.funnel.ask_unlayered(request, self)
