@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from gateway.errors import BadUserInput, DeadlineExceeded, PoolExhausted, StoreT
 from gateway.stores import Stores
 from gateway.stores.base import KEYS_PER_CALL, Collection, Column, Compare, Fetch, Get, Lock, Request, Rows, Type, Upsert
 from gateway.stores.coalescing import Coalescer, copy_of
-from gateway.stores.funnel import Caller, Layer, Next
+from gateway.stores.funnel import Caller, Funnel, Layer, Next
 from gateway.stores.guards import Protection
 from gateway.stores.reasons import Reason
 from gateway.stores.routing import Freshness
@@ -46,7 +47,7 @@ class World:
         given = {"subject": subject, **values} if subject else values
         return RequestContext(self.stores, deadline=None if seconds is None else now + seconds, started=now, values=given)
 
-    def ask(self, *keys: str, by: RequestContext | None = None, columns: tuple[str, ...] = ("text",)) -> asyncio.Task[Rows]:
+    def ask(self, *keys: str, by: RequestContext | None = None, columns: tuple[str, ...] = ("text",)) -> asyncio.Task[Any]:
         return self.begin(Get(NOTES, columns, keys), by)
 
     def begin(self, request: Request[Any], by: RequestContext | None = None) -> asyncio.Task[Any]:
@@ -79,10 +80,14 @@ async def worlds() -> AsyncIterator[Any]:
         for task in world.tasks:
             task.cancel()
         await asyncio.gather(*world.tasks, return_exceptions=True)
-        await until(lambda world=world: not world.coalescer._tasks)
+        await until(partial(_has_ended, world))
         assert not world.coalescer._lanes, "what is over is forgotten"
         guard = world.stores.guards["paper"]
         assert (guard.in_use, guard.waiting) == (0, 0), "every place was given back"
+
+
+def _has_ended(world: World) -> bool:
+    return not world.coalescer._tasks
 
 
 def texts(*keys: str) -> Rows:
@@ -95,17 +100,23 @@ def texts(*keys: str) -> Rows:
 async def test_what_is_asked_in_one_turn_is_one_call_and_each_has_his_own_keys(worlds: Any) -> None:
     world = await worlds()
     world.store.is_open = True
-    answers = await asyncio.gather(world.ask("1"), world.ask("3", "2"), world.ask("2", "nobody"))
-    assert answers == [texts("1"), texts("3", "2"), texts("2")]
+    tasks = [world.ask("1"), world.ask("3", "2"), world.ask("2", "nobody")]
+    assert await asyncio.gather(*tasks) == [texts("1"), texts("3", "2"), texts("2")]
     assert [sorted(keys) for keys in world.asked] == [["1", "2", "3", "nobody"]]
     assert world.stores.calls == {"paper.notes": 1}
 
 
-async def test_one_who_is_alone_asks_as_himself(worlds: Any) -> None:
-    seen: list[Any] = []
+async def test_one_who_is_alone_asks_as_himself(worlds: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     world = await worlds()
     world.store.is_open = True
-    world.stores.funnel._call, call = (lambda request, caller: (seen.append(caller), call(request, caller))[1]), world.stores.funnel._call
+    seen: list[Any] = []
+    call = Funnel._call
+
+    async def noting(self: Funnel, request: Any, caller: Any, **options: Any) -> Any:
+        seen.append(caller)
+        return await call(self, request, caller, **options)
+
+    monkeypatch.setattr(Funnel, "_call", noting)
     ctx = world.context()
     assert await world.ask("1", by=ctx) == texts("1")
     assert seen == [ctx]
@@ -157,7 +168,7 @@ async def test_who_sees_other_rows_shares_with_none_who_sees_these(worlds: Any) 
 async def test_a_condition_that_has_no_hash_shares_with_none(worlds: Any) -> None:
     world = await worlds()
     world.store.is_open = True
-    where = Compare("id", "in", ["1", "2"])  # type: ignore[arg-type]
+    where = Compare("id", "in", ["1", "2"])
     answers = await asyncio.gather(*(world.begin(Get(NOTES, ("text",), ["1"], where=where)) for _ in range(2)))
     assert answers == [texts("1")] * 2
     assert world.stores.calls == {"paper.notes": 2}
@@ -239,7 +250,7 @@ async def test_an_answer_is_never_older_than_its_question(worlds: Any) -> None:
     assert await old == texts("1")
     then = await world.store.next()
     then.go()
-    assert await asyncio.gather(own, others) == [{"1": ("new",)}] * 2
+    assert [await own, await others] == [{"1": ("new",)}] * 2
     assert world.stores.calls["paper.notes"] == 3
 
 
@@ -259,7 +270,7 @@ async def test_who_waits_for_several_keys_is_not_passed_over_for_ever(worlds: An
     call = await world.store.next()
     assert sorted(call.keys) == ["1", "2"]
     call.go()
-    assert await asyncio.gather(both, late) == [texts("1", "2"), texts("1")]
+    assert [await both, await late] == [texts("1", "2"), texts("1")]
 
 
 # ------------------------------------------------------------------------------------------------ who asks for something else
@@ -335,7 +346,7 @@ async def test_who_is_gone_before_the_call_began_is_not_asked_for(worlds: Any) -
     call = await world.store.next()
     assert call.keys == ["1", "3"]
     call.go()
-    assert await asyncio.gather(tasks[0], tasks[2]) == [texts("1"), texts("3")]
+    assert await asyncio.gather(*tasks[::2]) == [texts("1"), texts("3")]
 
 
 @pytest.mark.parametrize("moment", ["the same turn", "in line", "asked", "held"])
@@ -375,7 +386,7 @@ async def test_ones_deadline_is_his_alone(worlds: Any) -> None:
     short, long_ = world.ask("1", by=world.context(seconds=0.05)), world.ask("2", by=world.context(seconds=30))
     call = await world.store.next()
     assert call.keys == ["1", "2"]
-    with pytest.raises(StoreTimeout, match="'paper' did not answer within 0.0") as caught:
+    with pytest.raises(StoreTimeout, match=r"'paper' did not answer within 0\.0") as caught:
         await short
     assert caught.value.seconds == pytest.approx(0.05, abs=0.02)
     assert not call.is_cancelled
@@ -518,16 +529,15 @@ async def test_what_can_be_changed_is_nobody_elses(worlds: Any) -> None:
     assert other["1"][0] == ["a", "b"]
 
 
-def test_a_copy_of_an_error_says_the_same_and_is_another() -> None:
-    for error in (
-        WrongValue("here", expected="TEXT", found="an int"),
-        StoreTimeout("paper", 0.5),
-        PoolExhausted("paper", 3),
-        KeyError("k"),
-    ):
-        copied = copy_of(error)
-        assert copied is not error
-        assert (type(copied), str(copied), copied.__dict__) == (type(error), str(error), error.__dict__)
+@pytest.mark.parametrize(
+    "error",
+    [WrongValue("here", expected="TEXT", found="an int"), StoreTimeout("paper", 0.5), PoolExhausted("paper", 3), KeyError("k")],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_copy_of_an_error_says_the_same_and_is_another(error: Exception) -> None:
+    copied = copy_of(error)
+    assert copied is not error
+    assert (type(copied), str(copied), copied.__dict__) == (type(error), str(error), error.__dict__)
 
 
 # ------------------------------------------------------------------------------------------------------ replicas, what is seen
