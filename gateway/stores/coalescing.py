@@ -293,6 +293,7 @@ class Coalescer:
 
     async def _run(self, call: _Call) -> None:
         told: list[Any] = []
+        askers: list[_Asker] = []
         try:
             await call.guard.ready(call.store)
             self._begin(call)  # and from here to the place there is nothing to wait for
@@ -311,10 +312,12 @@ class Coalescer:
             request, together = first.merged(others), Together()
             answer: Rows = await call.ask(request, together)
         except Exception as error:
-            left = [asker for asker in call.askers if not asker.answer.done()]
-            _trace(left, told)
-            for asker in left:
-                asker.take(error if len(left) == 1 else copy_of(error) if isinstance(error, EVERYBODYS) else ALONE)
+            _trace(askers, told)
+            for asker in askers or call.askers:
+                if len(askers) == 1:
+                    asker.take(error)
+                else:
+                    asker.take(copy_of(error) if isinstance(error, EVERYBODYS) else ALONE)
         else:
             _trace(askers, told)
             _deliver(askers, request, answer, together.wrong)

@@ -479,6 +479,19 @@ async def test_what_one_of_them_has_done_wrong_is_his_alone(worlds: Any) -> None
         await tasks[1]
 
 
+async def test_what_was_wrong_with_who_is_gone_is_not_who_is_lefts(worlds: Any) -> None:
+    world = await worlds()
+    bad, good = world.ask("bad"), world.ask("1")
+    call = await world.store.next()
+    bad.cancel()
+    await asyncio.wait([bad])
+    call.go(BadUserInput("no such key"))
+    again = await world.store.next()
+    assert again.keys == ["1"]
+    again.go()
+    assert await good == texts("1")
+
+
 async def test_a_read_that_met_a_lost_connection_is_asked_once_more_for_all(worlds: Any) -> None:
     world = await worlds()
     tasks = [world.ask(key) for key in "12"]
