@@ -95,7 +95,8 @@ class RequestContext:
         """What has to be equal of two requests whose look-ups may share a call: who asks. None: a mutation's reads share with none."""
         if self.is_mutation or self.within is not None or self.committed:
             return None
-        return self.subject, self.scope
+        values = self.values
+        return values.get("subject", ANONYMOUS), values.get("scope", ())
 
     def ask(self, request: Request[A]) -> Awaitable[A]:
         """Return the answer of a store to one request, at once and alone: the one way to a store (``stores/funnel.py``)."""

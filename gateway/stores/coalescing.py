@@ -18,21 +18,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Container, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Hashable, Iterator, Sequence
 from contextvars import Context
-from copy import deepcopy
 from functools import partial
 from time import monotonic
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol
 
 from gateway.deadlines import Alarm, Deadlines
-from gateway.errors import DeadlineExceeded, GatewayError, PoolExhausted, StoreTimeout, StoreUnavailable, WrongValue
+from gateway.errors import DeadlineExceeded, PoolExhausted, StoreTimeout, StoreUnavailable, WrongValue
 from gateway.observability.metrics import Reading
-from gateway.stores.base import KEYS_PER_CALL, Get, Key, Request, Row, Rows, statements
-from gateway.stores.declarations import Column, Type
+from gateway.stores.base import KEYS_PER_CALL, Get, Key, Request, Rows, statements
 from gateway.stores.guards import Guard
-
-E = TypeVar("E", bound=BaseException)
+from gateway.stores.sharing import copy_of, own_parts
 
 EVERYBODYS = (StoreUnavailable, StoreTimeout, PoolExhausted)  # the same for all, whatever they asked
 ALONE = object()  # in place of an answer: go and ask yourself
@@ -45,9 +42,6 @@ class Caller(Protocol):
     """Who asks (``funnel.Caller``)."""
 
     trace: Any  # None, or a list of StoreCall
-
-    @property
-    def sharing(self) -> Hashable: ...
 
     def seconds(self, limit: float) -> float: ...
 
@@ -131,14 +125,14 @@ class _Call:
 
 
 class Coalescer:
-    """The lanes of the stores ``names``. It belongs to the loop of those who ask.
+    """The lanes of the stores ``names``, which have it on. It belongs to the loop of those who ask.
 
     By store, since the start: ``lookups`` that shared a call with others, the ``calls`` that they shared, and ``held``, the look-ups that
     waited for a key to be read.
     """
 
     def __init__(self, names: Container[str], *, timeout_s: float, deadlines: Deadlines) -> None:
-        self._names = names
+        self.names = names
         self._timeout_s = timeout_s
         self._deadlines = deadlines
         self._lanes: dict[Hashable, _Lane] = {}
@@ -146,10 +140,6 @@ class Coalescer:
         self.lookups: Counter[str] = Counter()
         self.calls: Counter[str] = Counter()
         self.held: Counter[str] = Counter()
-
-    def takes(self, request: Get, caller: Caller) -> bool:
-        """Return whether a look-up may share a call: of a store that has it on, for who may share at all."""
-        return request.collection.store in self._names and caller.sharing is not None
 
     def readings(self) -> Iterator[Reading]:
         """Give what was counted."""
@@ -160,22 +150,23 @@ class Coalescer:
         for store, count in self.held.items():
             yield Reading("held_lookups", "Look-ups by key that waited for a key to be read.", count, {"store": store})
 
-    async def ask(self, request: Get, caller: Caller, guard: Guard, ask: Ask, server: object = None) -> Rows:
-        """Return the answer to a look-up that ``takes`` is true of, whose keys are unique and fit in a call.
+    async def ask(self, request: Get, caller: Caller, sharing: Hashable, guard: Guard, ask: Ask, server: object = None) -> Rows:
+        """Return the answer to a look-up of one of ``names``, whose keys are unique and fit in a call.
 
-        ``guard`` stands before the ``server`` that ``ask`` asks; its first await comes behind that guard.
+        ``sharing`` is the caller's. ``guard`` stands before the ``server`` that ``ask`` asks; its first await comes behind that guard.
         """
         seconds = caller.seconds(self._timeout_s)
         try:
-            lane = self._lane((server, caller.sharing, request.columns, request.share_key()))
+            lane = self._lane((server, sharing, request.columns, request.share_key()))
         except TypeError:  # a layer's own condition holds what cannot be hashed
             return await self._alone(request, caller, ask)
-        asker = _Asker(request, caller, asyncio.get_running_loop().create_future())
-        call = self._call(lane, request, guard, ask)
+        loop = asyncio.get_running_loop()
+        asker = _Asker(request, caller, loop.create_future())
+        call = self._call(lane, request, guard, ask, loop)
         call.askers[asker] = None
         call.keys.update(request.keys)
         asker.seconds = seconds if call.state == "held" else min(seconds, guard.wait_s)
-        asker.alarm = self._deadlines.alarm(asker.seconds, partial(_expire, call, asker))
+        asker.alarm = self._deadlines.alarm(asker.seconds, partial(_expire, call, asker), loop)
         try:
             answer = await asker.answer
             if answer is ALONE:
@@ -201,7 +192,7 @@ class Coalescer:
             lane = self._lanes[key] = _Lane(key)
         return lane
 
-    def _call(self, lane: _Lane, request: Get, guard: Guard, ask: Ask) -> _Call:
+    def _call(self, lane: _Lane, request: Get, guard: Guard, ask: Ask, loop: asyncio.AbstractEventLoop) -> _Call:
         """Return the call that a look-up joins, which may be a new one."""
         keys, held = request.keys, lane.held
         if lane.reads(keys) or (held is not None and not held.keys.isdisjoint(keys)):
@@ -213,7 +204,7 @@ class Coalescer:
         call = lane.gathering
         if call is None or not call.has_room(keys):
             call = lane.gathering = _Call(lane, request.store, guard, ask, "gathering")
-            asyncio.get_running_loop().call_soon(self._send, call)
+            loop.call_soon(self._send, call)
         return call
 
     def _leave(self, call: _Call, asker: _Asker) -> None:
@@ -320,7 +311,10 @@ class Coalescer:
                     asker.take(copy_of(error) if isinstance(error, EVERYBODYS) else ALONE)
         else:
             _trace(askers, told)
-            _deliver(askers, request, answer, together.wrong)
+            left = [asker for asker in askers if not asker.answer.done()]
+            parts = own_parts(answer, request, [(asker.request, asker.caller.found_wrong) for asker in left], together.wrong)
+            for asker, rows in zip(left, parts, strict=True):
+                asker.take(rows)
         finally:
             self._end(call)
 
@@ -344,63 +338,3 @@ def _trace(askers: Sequence[_Asker], told: Sequence[Any]) -> None:
         for call in asker.caller.trace:
             if call.statements is asker.told and len(askers) > 1:
                 call.coalesced = max(call.coalesced, len(askers))
-
-
-# ------------------------------------------------------------------------------------------------------------- one's own
-
-
-def _deliver(askers: Sequence[_Asker], request: Get, answer: Rows, wrong: Sequence[WrongValue]) -> None:
-    """Give everybody the rows of his keys: nothing in them is also in those of another, and could be changed by him."""
-    if len(askers) == 1:
-        [asker] = askers
-        for error in wrong:
-            asker.caller.found_wrong(error)
-        asker.take(asker.request.part_of(answer, request))
-        return
-    may_change = any(_can_change(request.collection[name]) for name in request.columns)
-    given: set[Key] = set()
-    for asker in askers:
-        if asker.answer.done():
-            continue
-        rows = asker.request.part_of(answer, request)
-        if may_change:
-            rows = {key: _own(row) if key in given else row for key, row in rows.items()}
-            given.update(rows)
-        if wrong:
-            rows = _with_own_errors(rows, wrong, asker.caller)
-        asker.take(rows)
-
-
-def _can_change(column: Column) -> bool:
-    return column.many or column.type is Type.JSON
-
-
-def _own(row: Row) -> Row:
-    return tuple([deepcopy(value) if isinstance(value, list | dict) else value for value in row])
-
-
-def _with_own_errors(rows: Mapping[Key, Row], wrong: Sequence[WrongValue], caller: Caller) -> Rows:
-    """Return the rows with a copy of each error in its places, which the caller hears of if it stands in them."""
-    own: dict[int, WrongValue] = {}
-    known = {id(error) for error in wrong}
-
-    def replaced(value: Any) -> Any:
-        if id(value) not in known:
-            return value
-        if id(value) not in own:
-            own[id(value)] = copy_of(value)
-            caller.found_wrong(own[id(value)])
-        return own[id(value)]
-
-    return {key: tuple(map(replaced, row)) for key, row in rows.items()}
-
-
-def copy_of(error: E) -> E:
-    """Return an error with all that another one says, which can be raised and added to by itself."""
-    copied = type(error).__new__(type(error), *error.args)
-    copied.__dict__.update(error.__dict__)
-    if isinstance(copied, GatewayError):
-        copied.extensions = dict(copied.extensions)
-    copied.__cause__ = error.__cause__
-    copied.__suppress_context__ = error.__suppress_context__
-    return copied

@@ -208,15 +208,17 @@ class Funnel:
     def _gather(self, coalescer: Coalescer) -> tuple[Next, OfServer]:
         """Return what asks the primary, and what asks a replica: look-ups by key together with others."""
 
+        names, guards, call, of_replica = coalescer.names, self.guards, self._call, self._of_replica
+
         def primary(request: Request[Any], caller: Caller) -> Awaitable[Any]:
-            if isinstance(request, Get) and coalescer.takes(request, caller):
-                return coalescer.ask(request, caller, self.guards[request.store], self._call)
-            return self._call(request, caller)
+            if isinstance(request, Get) and request.store in names and (sharing := caller.sharing) is not None:
+                return coalescer.ask(request, caller, sharing, guards[request.store], call)
+            return call(request, caller)
 
         def replica(request: Request[Any], caller: Caller, server: Server) -> Awaitable[Any]:
-            if isinstance(request, Get) and coalescer.takes(request, caller):
-                return coalescer.ask(request, caller, server.guard, partial(self._of_replica, server=server), server)
-            return self._of_replica(request, caller, server)
+            if isinstance(request, Get) and request.store in names and (sharing := caller.sharing) is not None:
+                return coalescer.ask(request, caller, sharing, server.guard, partial(of_replica, server=server), server)
+            return of_replica(request, caller, server)
 
         return primary, replica
 

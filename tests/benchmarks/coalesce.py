@@ -41,7 +41,7 @@ ON = {"GATEWAY_STORES__USERS__COALESCE": "true"}
 
 HEAD = """# Look-ups that share calls
 
-Written by `python -m tests.benchmarks.coalesce`: `{{ user(id) {{ id name email createdAt }} }}`, each time of the next of {users} users,
+Written by `make bench-coalesce`: `{{ user(id) {{ id name email createdAt }} }}`, each time of the next of {users} users,
 from {connections} connections that have one request at a time, to one process over PostgreSQL. {data}. Medians of {rounds} rounds of
 {seconds:g} s, in brackets the slowest and the fastest; CPU is the process's own, not the server's. The gateway is that of production; with
 `coalesce` ([coalescing.md](coalescing.md)) look-ups of several requests become one call. The endpoint by hand is Starlette, asyncpg with a

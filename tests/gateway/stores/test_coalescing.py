@@ -14,11 +14,12 @@ from gateway.context import RequestContext
 from gateway.errors import BadUserInput, DeadlineExceeded, PoolExhausted, StoreTimeout, StoreUnavailable, WrongValue
 from gateway.stores import Stores
 from gateway.stores.base import KEYS_PER_CALL, Collection, Column, Compare, Fetch, Get, Lock, Request, Rows, Type, Upsert
-from gateway.stores.coalescing import Coalescer, copy_of
+from gateway.stores.coalescing import Coalescer
 from gateway.stores.funnel import Caller, Funnel, Layer, Next
 from gateway.stores.guards import Protection
 from gateway.stores.reasons import Reason
 from gateway.stores.routing import Freshness
+from gateway.stores.sharing import copy_of
 from tests.gateway.stores.gates import GatedStore, until
 from tests.gateway.stores.routes import FakeRoute, FakeServer
 
@@ -107,8 +108,6 @@ async def test_what_is_asked_in_one_turn_is_one_call_and_each_has_his_own_keys(w
 
 
 async def test_one_who_is_alone_asks_as_himself(worlds: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    world = await worlds()
-    world.store.is_open = True
     seen: list[Any] = []
     call = Funnel._call
 
@@ -117,6 +116,8 @@ async def test_one_who_is_alone_asks_as_himself(worlds: Any, monkeypatch: pytest
         return await call(self, request, caller, **options)
 
     monkeypatch.setattr(Funnel, "_call", noting)
+    world = await worlds()
+    world.store.is_open = True
     ctx = world.context()
     assert await world.ask("1", by=ctx) == texts("1")
     assert seen == [ctx]
