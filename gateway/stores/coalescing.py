@@ -170,7 +170,6 @@ class Coalescer:
         try:
             answer = await asker.answer
             if answer is ALONE:
-                asker.alarm.cancel()
                 return await self._alone(request, caller, ask)
         finally:
             asker.alarm.cancel()

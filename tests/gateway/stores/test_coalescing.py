@@ -274,6 +274,21 @@ async def test_who_waits_for_several_keys_is_not_passed_over_for_ever(worlds: An
     assert [await both, await late] == [texts("1", "2"), texts("1")]
 
 
+async def test_who_finds_no_room_among_those_who_wait_for_a_key_goes_on_without_them(worlds: Any) -> None:
+    world = await worlds()
+    world.ask("1")
+    reading = await world.store.next()
+    many = world.ask("1", *(f"k{number}" for number in range(KEYS_PER_CALL - 1)))
+    await until(lambda: world.coalescer.held["paper"] == 1)
+    one_more = world.ask("1", "2")
+    beside = await world.store.next()
+    assert sorted(beside.keys) == ["1", "2"]
+    for call in (reading, beside):
+        call.go()
+    (await world.store.next()).go()
+    assert [await many, await one_more] == [texts("1"), texts("1", "2")]
+
+
 # ------------------------------------------------------------------------------------------------ who asks for something else
 
 
@@ -346,6 +361,9 @@ async def test_who_is_gone_before_the_call_began_is_not_asked_for(worlds: Any) -
     busy.go()
     call = await world.store.next()
     assert call.keys == ["1", "3"]
+    world.ask("2")
+    await until(lambda: world.stores.guards["paper"].waiting == 1)
+    assert not world.coalescer.held, "his key is not being read"
     call.go()
     assert await asyncio.gather(*tasks[::2]) == [texts("1"), texts("3")]
 
@@ -370,8 +388,9 @@ async def test_with_the_last_of_them_the_call_is_gone_and_the_next_goes_on(world
         call = await world.store.next()
     for task in tasks:
         task.cancel()
+    late = world.ask("1")  # in the turn in which they leave
     await asyncio.wait(tasks)
-    late = world.ask("1")
+    assert all(task.cancelled() for task in tasks)
     if moment == "asked":
         await until(lambda: call.is_cancelled)
     if held_by is not None:
@@ -428,6 +447,86 @@ async def test_each_waits_for_a_place_for_as_long_as_he_would_alone(worlds: Any)
     guard = world.stores.guards["paper"]
     assert (guard.exhausted, guard.waiting) == (2, 0)
     busy.go()
+
+
+async def test_the_wait_for_a_place_ends_where_the_call_begins(worlds: Any) -> None:
+    world = await worlds(protection=Protection(wait_s=0.02))
+    alone = world.ask("3", by=world.context("ann"))
+    by_himself = await world.store.next()
+    tasks = [world.ask("1"), world.ask("2")]
+    call = await world.store.next()
+    with pytest.raises(StoreTimeout):
+        await world.ask("4", by=world.context("ben", seconds=0.15))
+    assert (await world.store.next()).is_cancelled
+    by_himself.go()
+    call.go()
+    assert [await alone, *await asyncio.gather(*tasks)] == [texts("3"), texts("1"), texts("2")]
+    assert world.stores.guards["paper"].exhausted == 0
+
+
+async def test_who_waited_for_a_key_has_the_time_for_a_place_from_then_on(worlds: Any) -> None:
+    world = await worlds(places=1, protection=Protection(wait_s=0.05), timeout_s=20)
+    first = world.ask("1")
+    reading = await world.store.next()
+    other = world.begin(Fetch(NOTES, ("id",)))
+    waiting = world.ask("1")
+    await until(lambda: world.coalescer.held["paper"] == 1)
+    reading.go()
+    busy = await world.store.next()
+    assert await first == texts("1")
+    with pytest.raises(PoolExhausted):
+        async with asyncio.timeout(5):
+            await waiting
+    busy.go()
+    await other
+
+
+async def test_who_is_first_in_line_is_first_at_the_store(worlds: Any) -> None:
+    world = await worlds(places=1)
+    busy = await world.busy()
+    guard = world.stores.guards["paper"]
+    tasks = [world.ask("1"), world.ask("2")]
+    await until(lambda: guard.waiting == 1)
+    behind = world.begin(Fetch(NOTES, ("id",)))
+    await until(lambda: guard.waiting == 2)
+    busy.go()
+    call = await world.store.next()
+    assert call.keys == ["1", "2"]
+    call.go()
+    (await world.store.next()).go()
+    await asyncio.gather(*tasks, behind)
+
+
+async def test_a_place_that_nobody_wants_any_more_is_the_next_ones(worlds: Any) -> None:
+    world = await worlds(places=1)
+    guard = world.stores.guards["paper"]
+    assert guard.enters()
+    gone = world.ask("1")
+    await until(lambda: guard.waiting == 1)
+    behind = world.begin(Fetch(NOTES, ("id",)))
+    await until(lambda: guard.waiting == 2)
+    [lane] = world.coalescer._lanes.values()
+    assert lane.gathering is not None
+    [asker] = lane.gathering.askers
+    guard.leave_answered()
+    asker.take(StoreTimeout("paper", 1))  # his time is up in the turn in which the place comes
+    with pytest.raises(StoreTimeout):
+        await gone
+    call = await world.store.next()
+    assert isinstance(call.request, Fetch)
+    call.go()
+    await behind
+    assert not world.asked
+
+
+async def test_a_call_that_is_cancelled_from_outside_leaves_nobody_waiting(worlds: Any) -> None:
+    world = await worlds()
+    tasks = [world.ask("1"), world.ask("2")]
+    await world.store.next()
+    [task] = world.coalescer._tasks
+    task.cancel()
+    await asyncio.wait(tasks)
+    assert all(task.cancelled() for task in tasks)
 
 
 async def test_who_waits_for_a_key_waits_no_longer_than_a_store_may_take(worlds: Any) -> None:
@@ -516,6 +615,20 @@ async def test_behind_an_open_breaker_nobody_asks_and_one_call_finds_out(worlds:
     call.go()
     assert await asyncio.gather(*probing) == [texts("3"), texts("4")]
     assert guard.state == "closed"
+
+
+async def test_nobody_joins_a_call_that_has_failed(worlds: Any) -> None:
+    world = await worlds(protection=Protection(breaker_calls=1, retry_share=0, open_s=60))
+    first = world.ask("1")
+    (await world.store.next()).go(StoreUnavailable("paper", Reason.REFUSED, ""))
+    with pytest.raises(StoreUnavailable):
+        await first
+    tasks = []
+    for number in range(12):  # one in each turn, so in that, too, in which others were refused
+        tasks += [world.ask(str(number)), world.ask(str(number))]
+        await asyncio.sleep(0)
+    found = await asyncio.gather(*tasks, return_exceptions=True)
+    assert {type(error) for error in found} == {StoreUnavailable}
 
 
 async def test_a_wrong_value_is_told_to_those_whose_rows_have_it(worlds: Any) -> None:
