@@ -18,7 +18,7 @@ ifneq (ok,$(shell $(PY) -c 'print("ok")' 2>/dev/null))
 $(shell rm -rf $(VENV))
 endif
 
-.PHONY: run test check format lint types imports existing fuzz fuzz-bodies kills points replay soak bench bench-edges bench-executors bench-growth bench-hostile bench-keys bench-pair bench-start bench-validation bench-writes screenshot lock clean help
+.PHONY: run test check format lint types imports existing fuzz fuzz-bodies kills points replay soak bench bench-coalesce bench-edges bench-executors bench-growth bench-hostile bench-keys bench-pair bench-start bench-validation bench-writes screenshot lock clean help
 
 run: $(RUN)  ## start the gateway on PORT (8000), with demo data on the first start
 	@exec $(VENV)/bin/gateway serve --port $(PORT)
@@ -67,6 +67,9 @@ replay: $(DEV)  ## play DATA/writes.ndjson through mutations, and compare with a
 
 soak: $(DEV)  ## a gateway under good, hostile and broken requests for SECONDS (600): fails when it grows, stalls, errs or dies
 	$(PY) -m tests.soak --seconds $(or $(SECONDS),600) $(SOAK)
+
+bench-coalesce: $(DEV)  ## look-ups from 32 connections with and without coalesce, beside an endpoint by hand and Mercurius (TEST_POSTGRES_URL)
+	$(PY) -m tests.benchmarks.coalesce $(COALESCE)
 
 bench-edges: $(DEV)  ## pages through edges of a user who follows 30,000 (PostgreSQL with TEST_POSTGRES_URL)
 	$(PY) -m tests.benchmarks.edges

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Hashable, Mapping
 from copy import copy
 from types import MappingProxyType
 from typing import Any
@@ -40,6 +40,7 @@ class RequestContext:
     within: Within | None = None  # what answers its writes, where that is no store; one's own is opened by ``transaction``
     plan: Any = None  # the engine's, when it is to be explained
     batch_loader: Any = None  # of ``loaders.ask``
+    is_mutation = False
     has_wrong_values = False  # a WrongValue stands in a row that it read
     cursor: str | None = None  # of a subscription's event: to go on after it
     idempotency_key: str | None = None  # a mutation of the same subject and key happens once
@@ -94,6 +95,14 @@ class RequestContext:
         """What the subject may do, by words of the graph's own."""
         scope: frozenset[str] | tuple[str, ...] = self.values.get("scope", ())
         return scope
+
+    @property
+    def sharing(self) -> Hashable:
+        """What has to be equal of two requests whose look-ups may share a call: who asks. None: a mutation's reads share with none."""
+        if self.is_mutation or self.within is not None or self.committed:
+            return None
+        values = self.values
+        return values.get("subject", ANONYMOUS), values.get("scope", ())
 
     def ask(self, request: Request[A]) -> Awaitable[A]:
         """Return the answer of a store to one request, at once and alone: the one way to a store (``stores/funnel.py``)."""

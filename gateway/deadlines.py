@@ -84,8 +84,8 @@ class Deadlines:
         assert task is not None, "a limit is for a task"
         return Limit(self._of(task.get_loop()), task, seconds)  # a task knows its loop; asking for the running one is a system call
 
-    def alarm(self, seconds: float, function: Callable[[], None]) -> Alarm:
-        return Alarm(self._of(asyncio.get_running_loop()), seconds, function)
+    def alarm(self, seconds: float, function: Callable[[], None], loop: asyncio.AbstractEventLoop | None = None) -> Alarm:
+        return Alarm(self._of(loop or asyncio.get_running_loop()), seconds, function)
 
     def _of(self, loop: asyncio.AbstractEventLoop) -> _Clock:
         clock = self._clock

@@ -32,8 +32,8 @@ class Places:
             return True
         return False
 
-    async def wait(self, seconds: float) -> None:
-        """Take the next place that comes free; TimeoutError after so many seconds."""
+    async def wait(self, seconds: float | None) -> None:
+        """Take the next place that comes free; TimeoutError after so many seconds, where there is a limit."""
         place = asyncio.get_running_loop().create_future()
         self._line.append(place)
         try:

@@ -57,6 +57,7 @@ def connect(settings: Settings, layers: Sequence[Layer] = (), graph: Graph | Non
         replicas={name: Replicas(store.replicas, store.max_lag_s) for name, store in settings.stores.items()},
         written_key=settings.written_key,
         slow_s=settings.slow_s if tells_slow else NOTHING_SLOW,
+        coalesced=frozenset(name for name, store in settings.stores.items() if store.coalesce),
     )
 
 

@@ -349,6 +349,7 @@ class Service:
                 told = f"expected one root field with it, whose outcome a retry has, got {roots}"
                 raise BadUserInput(f"Idempotency-Key: {told}", argument="Idempotency-Key")
             ctx.idempotency_key = key
+        ctx.is_mutation = operation.type is OperationType.MUTATION
         if plan.series:
             bounds = [self._bind(part, coerced, ctx) for part in plan.series]
             costs = [

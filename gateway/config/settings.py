@@ -38,6 +38,7 @@ class StoreSettings(BaseModel):
     )
     max_lag_s: Seconds | None = None
     slow_query_ms: int | None = Field(default=None, ge=0, le=3_600_000, description=_SLOW)
+    coalesce: bool = Field(default=False, description="true or false: whether look-ups by key of several requests become one call")
 
 
 def _limit(default: int, what: str, *, least: int = 1, most: int = _MOST) -> Any:

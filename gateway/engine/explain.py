@@ -36,6 +36,7 @@ def describe_calls(calls: Iterable[StoreCall]) -> list[dict[str, Any]]:
             "startMs": call.started_ms,
             "durationMs": call.duration_ms,
             "statements": [_bounded(statement) for statement in call.statements],
+            **({"coalesced": call.coalesced} if call.coalesced else {}),
             **({} if call.error is None else {"error": call.error}),
         }
         for call in calls

@@ -146,6 +146,7 @@ def application(
             service.readings(),
             guarded(stores.guards),
             stores.replica_readings(),
+            stores.coalescing_readings(),
             readings(),
         )
 

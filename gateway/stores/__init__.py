@@ -57,7 +57,8 @@ class Stores:
     """The stores of the settings by name. Equal URLs share one pool; errors carry the name that was asked.
 
     ``layers`` stand in the way of all that a request of a client asks (``funnel.py``), the first of them outermost. ``routes`` are of the
-    stores that have replicas (``routing.py``), ``tokens`` what clients are told who write in these; None where no store has any. ``calls``
+    stores that have replicas (``routing.py``), ``tokens`` what clients are told who write in these; None where no store has any. Of the
+    stores ``coalesced`` look-ups by key of several requests become one call (``coalescing.py``). ``calls``
     counts what reached a store, by ``"store.collection"``: a split batch counts once per part. ``wrong_values`` counts values of other
     types than their columns', by store, collection and column.
     """
@@ -74,6 +75,7 @@ class Stores:
         routes: Mapping[str, Route] = NO_ROUTES,
         written_key: str = "",
         slow_s: Mapping[str, float] = NOTHING_SLOW,
+        coalesced: Container[str] = (),
     ) -> None:
         self._stores = StoresByName(stores)
         self.timeout_s = timeout_s
@@ -88,6 +90,7 @@ class Stores:
             guards=guards,
             routes=routes,
             slow_s=slow_s,
+            coalesced=coalesced,
         )
 
     @classmethod
@@ -105,6 +108,7 @@ class Stores:
         replicas: Mapping[str, Replicas] | None = None,
         written_key: str = "",
         slow_s: Mapping[str, float] = NOTHING_SLOW,
+        coalesced: Container[str] = (),
     ) -> Self:
         """Return the stores of ``urls`` (name to URL), not open yet; ``read_only`` are those in which nothing is written.
 
@@ -148,6 +152,7 @@ class Stores:
             routes=routes,
             written_key=written_key,
             slow_s=slow_s,
+            coalesced=coalesced,
         )
 
     def __getitem__(self, name: str) -> Store:
@@ -199,6 +204,11 @@ class Stores:
         """Give what is known of replicas, as numbers."""
         for route in self._unique_routes():
             yield from route.readings()
+
+    def coalescing_readings(self) -> Iterator[Reading]:
+        """Give what look-ups of several requests shared, as numbers."""
+        if self.funnel.coalescer is not None:
+            yield from self.funnel.coalescer.readings()
 
     def ask(self, request: Request[A], *, timeout_s: float | None = None) -> Awaitable[A]:
         """Return the answer to what no client asked for (a load, a check at the start): past the layers, in a time of its own."""
@@ -270,6 +280,7 @@ class _Operator:
     request_id: str = ""
     account: Account = field(default_factory=Account)
     freshness: Freshness | None = None  # which reads all of the primary
+    sharing: None = None
 
     def seconds(self, limit: float) -> float:
         return limit if self.timeout_s is None else self.timeout_s

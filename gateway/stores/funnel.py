@@ -1,10 +1,12 @@
 """The one way to a store: layers, composed once at the start, that every request of every kind goes through.
 
-    trace -> the layers that were given -> wait -> refuse -> filter and split -> route -> guard -> count and limit -> store.answer(request)
+    trace -> the layers that were given -> wait -> refuse -> filter and split -> route -> gather -> guard -> count and limit
+    -> store.answer(request)
 
 ``wait`` is there only while a store has not been checked, as it was away at the start (``unchecked.py``), ``refuse`` only where a store's
 kind declares that it cannot do everything (``kinds.py``), ``route`` only where a store has replicas (``routing.py``): a read that one of
-them could not answer is asked once more, of the primary.
+them could not answer is asked once more, of the primary. ``gather`` is there only where a store has that on: look-ups by key of several
+requests become one call (``coalescing.py``).
 
 ``guard`` has a place in the store's pool for each call, lets none through to a store that does not answer, and asks once more where a read
 met a connection that was lost (``guards.py``).
@@ -19,7 +21,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Hashable, Mapping, Sequence
 from contextvars import Token
 from dataclasses import dataclass, field
 from functools import partial
@@ -30,7 +32,8 @@ from typing import Any, Protocol, TypeVar
 from gateway.deadlines import Deadlines
 from gateway.errors import AbilityMissing, Conflict, Contended, DeadlineExceeded, GatewayError, StoreTimeout, StoreUnavailable, WrongValue
 from gateway.observability.accounts import Account
-from gateway.stores.base import Request, Store, Transaction, statements
+from gateway.stores.base import Get, Request, Store, Transaction, statements
+from gateway.stores.coalescing import Coalescer
 from gateway.stores.guards import Guard, Protection, guards_of
 from gateway.stores.kinds import Kind, kind_named, listed
 from gateway.stores.requests import ABILITIES, Ability
@@ -57,6 +60,7 @@ class StoreCall:
     rows: int = 0
     statements: list[Any] = field(default_factory=list)  # native: SQL text, pipeline, Cypher
     error: str | None = None
+    coalesced: int = 0  # look-ups that shared the call, where others did
 
 
 class Caller(Protocol):
@@ -68,6 +72,11 @@ class Caller(Protocol):
     freshness: Freshness | None  # what its reads have to see; None: all that the primary has
     request_id: str  # empty for a command's
     account: Account  # where what it asks is counted
+
+    @property
+    def sharing(self) -> Hashable:
+        """What has to be equal of two callers whose look-ups may share a call (``coalescing.py``): who asks. None: they share with none."""
+        ...
 
     def seconds(self, limit: float) -> float:
         """Return the seconds that a call may take whose own limit is ``limit``; DeadlineExceeded where there are none left."""
@@ -83,6 +92,7 @@ NOTHING_SLOW: Mapping[str, float] = MappingProxyType({})
 Answers = Callable[[Request[Any]], Awaitable[Any]]
 Next = Callable[[Request[Any], Any], Awaitable[Any]]  # a request, a Caller
 Layer = Callable[[Request[Any], Any, Next], Awaitable[Any]]
+OfServer = Callable[[Request[Any], Any, Server], Awaitable[Any]]
 
 
 class StoresByName(dict[str, Store]):
@@ -111,6 +121,7 @@ class Funnel:
         guards: Mapping[str, Guard] | None = None,
         routes: Mapping[str, Route] = NO_ROUTES,
         slow_s: Mapping[str, float] = NOTHING_SLOW,
+        coalesced: Container[str] = (),
     ) -> None:
         self._stores = stores
         self.guards = guards_of(stores, protection or Protection()) if guards is None else guards
@@ -121,7 +132,9 @@ class Funnel:
         self._deadlines = Deadlines()
         self.calls: Counter[str] = Counter()
         self.wrong_values: Counter[tuple[str, str, str]] = Counter()
-        self._last = self._refuse(self._split(self._route(self._call) if routes else self._call))
+        self.coalescer = Coalescer(coalesced, timeout_s=timeout_s, deadlines=self._deadlines) if coalesced else None
+        primary, replica = (self._call, self._of_replica) if self.coalescer is None else self._gather(self.coalescer)
+        self._last = self._refuse(self._split(self._route(primary, replica) if routes else primary))
         self._layers = tuple(layers)
         self.held: Unchecked | None = None
         self._compose(self._last)
@@ -202,7 +215,24 @@ class Funnel:
 
         return split
 
-    def _route(self, primary: Next) -> Next:
+    def _gather(self, coalescer: Coalescer) -> tuple[Next, OfServer]:
+        """Return what asks the primary, and what asks a replica: look-ups by key together with others."""
+
+        names, guards, call, of_replica = coalescer.names, self.guards, self._call, self._of_replica
+
+        def primary(request: Request[Any], caller: Caller) -> Awaitable[Any]:
+            if isinstance(request, Get) and request.store in names and (sharing := caller.sharing) is not None:
+                return coalescer.ask(request, caller, sharing, guards[request.store], call)
+            return call(request, caller)
+
+        def replica(request: Request[Any], caller: Caller, server: Server) -> Awaitable[Any]:
+            if isinstance(request, Get) and request.store in names and (sharing := caller.sharing) is not None:
+                return coalescer.ask(request, caller, sharing, server.guard, partial(of_replica, server=server), server)
+            return of_replica(request, caller, server)
+
+        return primary, replica
+
+    def _route(self, primary: Next, replica: OfServer) -> Next:
         """Return ``primary``, behind what has a replica answer a read that need not see the newest."""
 
         def route(request: Request[Any], caller: Caller) -> Awaitable[Any]:
@@ -216,7 +246,7 @@ class Funnel:
                 seen = fresh.seen.get(its.name)
                 server = None if seen == UNKNOWN else its.server(seen)
                 if server is not None:
-                    return self._of_replica(request, caller, server)
+                    return replica(request, caller, server)
             return primary(request, caller)
 
         return route

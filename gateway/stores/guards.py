@@ -80,6 +80,15 @@ class Guard(Places):
         return self.count
 
     @property
+    def wait_s(self) -> float:
+        return self._protection.wait_s
+
+    @property
+    def has_place(self) -> bool:
+        """Whether ``enters`` would be true."""
+        return self.state == "closed" and self._free > 0
+
+    @property
     def lets_through(self) -> bool:
         """Whether a call would be let through now, be it as the one that decides."""
         if self.state == "closed":
@@ -108,6 +117,24 @@ class Guard(Places):
         except BaseException:
             self._unprobe()
             raise
+
+    async def ready(self, store: str) -> None:
+        """Return once there is a place in the order of the line, for who takes it before anybody else has a turn, or has it passed on.
+
+        StoreUnavailable at once where calls are not let through.
+        """
+        self._pass(store)
+        try:
+            if not self.take():
+                await self.wait(None)
+        finally:
+            self._unprobe()
+        self._free += 1
+
+    def pass_on(self) -> None:
+        """Give the place that was ready to who is next."""
+        if self.take():
+            self.give_back()
 
     def leave(self, *, failed: bool) -> None:
         """Give a place back; ``failed``: the store did not answer."""

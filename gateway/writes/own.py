@@ -42,6 +42,7 @@ class Own:
     request_id: str = ""
     account: Account = field(default_factory=Account)
     freshness: Freshness | None = None  # which reads all of the primary
+    sharing: None = None
 
     def ask(self, request: Request[A]) -> Awaitable[A]:
         return self.stores.funnel.ask_unlayered(request, self)

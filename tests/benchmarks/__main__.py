@@ -92,7 +92,7 @@ def _measure_setup(setup: Setup, options: argparse.Namespace) -> None:
     try:
         servers += [_start_peer(peer, setup) for peer in peers]
         asked = _operations(servers, options.operations)
-        _compare(servers, asked)
+        compare_answers(servers, asked)
         figures = uvloop.run(_measure(servers, asked, options.effort))
         memory = {server.name: server.memory_mib(peak=True) for server in servers}
     finally:
@@ -115,12 +115,12 @@ def _measure_setup(setup: Setup, options: argparse.Namespace) -> None:
 def _start_peer(peer: str, setup: Setup) -> Server:
     port = free_port()
     env = setup.gateway() if peer == "gateway" else setup.peers() | {"PORT": str(port), "NODE_ENV": "production", "BENCH_POOL": peer}
-    server = start(peer, _command(peer, port), port, log=FOLDER / "logs" / f"{setup.name}-{peer}.log", env=env)
+    server = start(peer, command_of(peer, port), port, log=FOLDER / "logs" / f"{setup.name}-{peer}.log", env=env)
     wait_for_answer(server, operations([])[1].requests[0], timeout_s=60)
     return server
 
 
-def _command(peer: str, port: int) -> list[str]:
+def command_of(peer: str, port: int) -> list[str]:
     if peer == "gateway":
         return [sys.executable, "-m", "gateway", "serve", "--port", str(port)]
     if peer in (*BY_HAND, "strawberry"):
@@ -142,7 +142,7 @@ def _points(server: Server) -> bytes:
     return operations([])[1].requests[0] if server.name in BY_HAND else orjson.dumps({**orjson.loads(POINTS), "variables": {}})
 
 
-def _compare(servers: Sequence[Server], asked: Sequence[Operation]) -> None:
+def compare_answers(servers: Sequence[Server], asked: Sequence[Operation]) -> None:
     """RuntimeError when two peers do not give the same data to a request."""
     for operation in asked:
         for body in operation.requests[:10]:
@@ -183,20 +183,20 @@ async def _measure(servers: Sequence[Server], asked: Sequence[Operation], effort
         for number in range(effort.rounds):
             for connections in effort.connections:
                 for server in servers[number % len(servers) :] + servers[: number % len(servers)]:  # type: ignore[operator]
-                    run = await _run(server, operation, connections, effort.seconds)
+                    run = await run_of(server, operation, connections, effort.seconds)
                     runs.setdefault((server.name, operation.name, connections), []).append(run)
         _say(f"  {operation.name}: " + ", ".join(f"{s.name} {_middle(runs, s, operation, effort):,.0f}/s" for s in servers))
     return [_figure(*key, found) for key, found in runs.items()]
 
 
-async def _run(server: Server, operation: Operation, connections: int, seconds: float) -> tuple[float, float, float, float]:
+async def run_of(server: Server, operation: Operation, connections: int, seconds: float) -> tuple[float, float, float, float]:
     """Return requests per second, p50 and p99 in ms, and CPU in ms per request. It takes longer where two answers each do."""
     before = server.cpu_s()
     latencies = sorted(await ask_for(server.port, operation.requests, connections=connections, seconds=seconds))
     used = server.cpu_s() - before
     count = len(latencies)
     if count < 2 * connections:
-        return await _run(server, operation, connections, 2 * seconds)
+        return await run_of(server, operation, connections, 2 * seconds)
     return count / seconds, latencies[count // 2] * 1e3, latencies[min(count - 1, count * 99 // 100)] * 1e3, used / count * 1e3
 
 

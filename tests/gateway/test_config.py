@@ -108,6 +108,7 @@ def test_a_smaller_greatest_page_makes_the_default_page_smaller(monkeypatch: pyt
 
 # -------------------------------------------------------------------------------------------------------------- what is wrong
 
+OF_A_STORE = "url, pool_size, startup, replicas, max_lag_s, slow_query_ms, coalesce"
 URLS = "postgresql://, mongodb://, neo4j://, bolt:// with a host, sqlite:/// with a path, or memory://"
 
 
@@ -141,13 +142,13 @@ URLS = "postgresql://, mongodb://, neo4j://, bolt:// with a host, sqlite:/// wit
         (
             "GATEWAY_STORES__PEOPLE",
             "x",
-            "GATEWAY_STORES__PEOPLE = 'x': expected a table with url, pool_size, startup, replicas, max_lag_s, slow_query_ms",
+            f"GATEWAY_STORES__PEOPLE = 'x': expected a table with {OF_A_STORE}",
         ),
         ("GATEWAY_STORES__PEOPEL__URL", "memory://", "GATEWAY_STORES__PEOPEL__URL: no such store; the example has people, things"),
         (
             "GATEWAY_STORES__PEOPLE__URI",
             "memory://",
-            "GATEWAY_STORES__PEOPLE__URI: no such setting; expected one of url, pool_size, startup, replicas, max_lag_s, slow_query_ms",
+            f"GATEWAY_STORES__PEOPLE__URI: no such setting; expected one of {OF_A_STORE}",
         ),
         ("GATEWAY_STORES__PEOPLE__URL", "mysql://h/d", f"GATEWAY_STORES__PEOPLE__URL = 'mysql://h/d': expected {URLS}"),
         ("DATABASE_URL", "mysql://u:pass@h/d", f"DATABASE_URL = 'mysql://u:***@h/d': expected {URLS}"),
@@ -180,11 +181,11 @@ def test_an_unknown_variable_far_from_any_setting_lists_them(monkeypatch: pytest
         ("[stores.things]\nurl = 'x'", f"gateway.toml: stores.things.url = 'x': expected {URLS}"),
         (
             "[stores.things]\nuri = 'x'",
-            "gateway.toml: stores.things.uri: no such setting; expected one of url, pool_size, startup, replicas, max_lag_s, slow_query_ms",
+            f"gateway.toml: stores.things.uri: no such setting; expected one of {OF_A_STORE}",
         ),
         (
             "[stores]\nthings = 'x'",
-            "gateway.toml: stores.things = 'x': expected a table with url, pool_size, startup, replicas, max_lag_s, slow_query_ms",
+            f"gateway.toml: stores.things = 'x': expected a table with {OF_A_STORE}",
         ),
         (
             "[stores.things]\nreplicas = 'postgresql://ann:secret@db/x, near'",
@@ -192,6 +193,11 @@ def test_an_unknown_variable_far_from_any_setting_lists_them(monkeypatch: pytest
             " store, or auto, with which its driver finds them",
         ),
         ("[stores.things]\nmax_lag_s = 0", "gateway.toml: stores.things.max_lag_s = 0: expected seconds, more than 0 and at most 3600"),
+        (
+            "[stores.things]\ncoalesce = 'often'",
+            "gateway.toml: stores.things.coalesce = 'often': expected true or false: whether look-ups by key of several requests become one"
+            " call",
+        ),
         ("written_key = 'short'", "gateway.toml: written_key = '***': expected a secret of 16 to 512 visible characters of ASCII"),
         ("stores = 5", "gateway.toml: stores = 5: expected a table of stores by name"),
         ("port = ", "gateway.toml: expected TOML: Invalid value (at end of document)"),

@@ -95,6 +95,9 @@ class FakeStores:
     def replica_readings(self) -> Iterator[Reading]:
         yield from ()
 
+    def coalescing_readings(self) -> Iterator[Reading]:
+        yield from ()
+
     def kind(self, name: str) -> str:
         return "memory"
 

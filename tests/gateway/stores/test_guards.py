@@ -294,7 +294,7 @@ async def test_a_caller_with_less_time_than_a_store_may_take_opens_nothing() -> 
     stores = Stores({"odd": Silent("odd")}, protection=EAGER)
     for _ in range(8):
         with pytest.raises(StoreTimeout):
-            await RequestContext(stores, deadline=time.monotonic() + 0.01).ask(READ)
+            await RequestContext(stores, deadline=time.monotonic() + 0.2).ask(READ)
     guard = stores.funnel.guards["odd"]
     assert (guard.state, guard.in_use) == ("closed", 0)
     stores = Stores({"odd": Silent("odd")}, timeout_s=0.01, protection=EAGER)
