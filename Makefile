@@ -18,7 +18,7 @@ ifneq (ok,$(shell $(PY) -c 'print("ok")' 2>/dev/null))
 $(shell rm -rf $(VENV))
 endif
 
-.PHONY: run test check format lint types imports existing fuzz fuzz-bodies kills replay soak bench bench-edges bench-executors bench-growth bench-hostile bench-keys bench-pair bench-start bench-validation bench-writes screenshot lock clean help
+.PHONY: run test check format lint types imports existing fuzz fuzz-bodies kills points replay soak bench bench-edges bench-executors bench-growth bench-hostile bench-keys bench-pair bench-start bench-validation bench-writes screenshot lock clean help
 
 run: $(RUN)  ## start the gateway on PORT (8000), with demo data on the first start
 	@exec $(VENV)/bin/gateway serve --port $(PORT)
@@ -58,6 +58,9 @@ fuzz-bodies: $(DEV)  ## COUNT (100,000) mutated bodies and documents, in PROCESS
 
 kills: $(DEV)  ## kill gateways and relays KILLS (1,000) times while clients write, and look at every row (KILLING='--stores live')
 	$(PY) -m tests.killing --kills $(or $(KILLS),1000) $(KILLING)
+
+points: $(DEV)  ## kill a gateway at each step of createUser, and send the request again under its key (POINTS='--stores live')
+	$(PY) -m tests.points $(POINTS)
 
 replay: $(DEV)  ## play DATA/writes.ndjson through mutations, and compare with a load of what it ends in (REPLAY='--stores live --kill-relay 2')
 	$(PY) -m tests.replaying $(DATA) $(REPLAY)

@@ -12,6 +12,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib import import_module, invalidate_caches
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
@@ -53,6 +54,11 @@ def load_graph(name: str, *, key: str = "graph") -> Graph:
             raise ConfigError(f"{where}: expected a module {module_name} in {here} or among what is installed; there is none") from error
         raise ConfigError(f"{where}: expected a module that can be imported, got {_told(error)}") from error
     return _checked(_attribute(module, attribute, where), where)
+
+
+def with_audit(graph: Graph, store: str, *, key: str = "audit") -> Graph:
+    """Return a graph whose audit is in a store of this name, whatever the graph says of it. ConfigError for what is no such name."""
+    return _checked(replace(graph, audit=store), f"{key} = {store!r}")
 
 
 def load_example() -> Graph:

@@ -17,6 +17,7 @@ from gateway.observability.metrics import Reading
 from gateway.stores import Stores
 from gateway.writes.declarations import AUDIT
 from gateway.writes.following import LogFeed
+from gateway.writes.own import end
 from gateway.writes.relay import Relay
 from gateway.writes.telling import tell_each_other
 from gateway.writes.watching import Watch
@@ -52,7 +53,10 @@ def relay_of(stores: Stores, graph: Graph) -> Relay:
         request_id = f"relay-{uuid4().hex[:12]}"
         return RequestContext(stores, request_id, started=time.monotonic(), values=values, replication=replication)
 
-    return Relay(stores, graph.replication, homes_of(stores, graph), context, audit=graph.audit)
+    homes = homes_of(stores, graph)
+    managed = [collection for collection in graph.collections if collection.managed]
+    written = {home: [its for its in managed if stores[its.store] is stores[home]] for home in homes}
+    return Relay(stores, graph.replication, homes, context, audit=graph.audit, written=written)
 
 
 class Beside:
@@ -82,8 +86,7 @@ class Beside:
             if self.relay is not None:
                 self.relay.stop()
                 await asyncio.wait(tasks[-1:])
-            for task in tasks:
-                task.cancel()
+            await end(tasks)
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def readings(self) -> Iterator[Reading]:

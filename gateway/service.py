@@ -62,6 +62,8 @@ from gateway.security.limits import MEASURE_FACTOR, Limits, are_short, check_var
 from gateway.stores import Stores
 from gateway.writes.feed import Feed
 
+IDEMPOTENCY_KEY_MAX = 255  # characters
+KEY_EXTENSION = "idempotencyKey"  # of a request
 PLANS_PER_DOCUMENT = 64  # operations times combinations of @skip/@include variables
 FEW_NULLS = 500  # objects of an answer that is walked object by object, as something failed, without leaving the loop
 # PERF: what is forgotten of the cache counts against what is new, so that by itself the collector comes when 200,000 new objects are there,
@@ -289,12 +291,13 @@ class Service:
             if not self._may_explain:
                 raise Forbidden("X-Gateway-Explain is not allowed here (setting environment).")
             ctx.plan = plan
-        if request.idempotency_key is not None and operation.type is OperationType.MUTATION:
+        key = _idempotency_key(request) if operation.type is OperationType.MUTATION else None
+        if key is not None:
             roots = sum(place.parent == ROOT for place in plan.places)
             if roots > 1:
                 told = f"expected one root field with it, whose outcome a retry has, got {roots}"
                 raise BadUserInput(f"Idempotency-Key: {told}", argument="Idempotency-Key")
-            ctx.idempotency_key = request.idempotency_key
+            ctx.idempotency_key = key
         if plan.series:
             bounds = [self._bind(part, coerced, ctx) for part in plan.series]
             costs = [
@@ -639,6 +642,26 @@ def _explained(ctx: RequestContext) -> dict[str, Any]:
         explained["calls"] = describe_calls(ctx.trace)
         explained["durationMs"] = round((time.monotonic() - ctx.started) * 1000, 3)
     return {"explain": explained}
+
+
+def _idempotency_key(request: Request) -> str | None:
+    """Return the key under which a mutation happens once: of the header, or of the request's extensions, which a socket has alone."""
+    given = (request.extensions or {}).get(KEY_EXTENSION)
+    if given is None:
+        return request.idempotency_key
+    if not isinstance(given, str) or not is_idempotency_key(given):
+        told = f"extensions.{KEY_EXTENSION}: expected 1 to {IDEMPOTENCY_KEY_MAX} visible characters of ASCII"
+        raise BadUserInput(told, argument="Idempotency-Key")
+    if request.idempotency_key not in (None, given):
+        raise BadUserInput(
+            f"extensions.{KEY_EXTENSION}: expected the key of the header Idempotency-Key, got another", argument="Idempotency-Key"
+        )
+    return given
+
+
+def is_idempotency_key(text: str) -> bool:
+    """Return whether a text may be an idempotency key: visible characters of ASCII, not too many."""
+    return 0 < len(text) <= IDEMPOTENCY_KEY_MAX and all("!" <= character <= "~" for character in text)
 
 
 def _arguments_refused(refused: Sequence[tuple[Any, CallerError]]) -> DocumentRefused:

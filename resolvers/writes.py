@@ -43,7 +43,7 @@ async def create_user(ctx: RequestContext, tx: Transaction, input: CreateUserInp
     user = await tx.insert(users, values)
     first = welcome_id(user["id"], await tx.version(users, user["id"])) if input.welcome_post else None
     if first is not None:
-        if ctx.stores[users.store] is ctx.stores[posts.store]:
+        if _has_users(ctx, posts.store):
             await write_welcome(tx, user, first)
         else:
             tx.deliver(WELCOME, users, user["id"], first)
@@ -149,10 +149,21 @@ async def new_post(ctx: RequestContext, values: dict[str, Value]) -> dict[str, V
     rules.check(values)
     at = values.setdefault("created_at", rules.now())
     author = values["author_id"]
-    if author not in await ctx.ask(Get(users, ("id",), [author])):
+    if not _has_users(ctx, posts.store) and author not in await ctx.ask(Get(users, ("id",), [author])):
         raise missing(users, author, "input.authorId")
     nothing = {"image": None, "language": None, "forum": None}
     return {**nothing, **values, "id": values.get("id") or new_id(), "updated_at": at}
+
+
+async def hold_author(ctx: RequestContext, tx: Transaction, values: Mapping[str, Value]) -> None:
+    """Have the author stay until the post is there, where both are in one database: who is deleted meanwhile has it deleted, too."""
+    author = str(values["author_id"])
+    if _has_users(ctx, tx.store) and await tx.get(users, author) is None:
+        raise missing(users, author, "input.authorId")
+
+
+def _has_users(ctx: RequestContext, store: str) -> bool:
+    return ctx.stores[store] is ctx.stores[users.store]
 
 
 async def change_post(ctx: RequestContext, values: dict[str, Value]) -> dict[str, Value]:  # noqa: ARG001
@@ -239,17 +250,26 @@ async def recorded_events(ctx: RequestContext, outcomes: Sequence[Outcome], inpu
 async def both_ends(ctx: RequestContext, input: FollowInput) -> State:
     """Return the user who is followed; NotFound where one of the two is not there."""
     rules.check({"follower_id": input.follower_id, "followee_id": input.followee_id})
-    rows = await ctx.ask(Get(users, users.names, list(dict.fromkeys((input.follower_id, input.followee_id)))))
+    return _followee(input, await ctx.ask(Get(users, users.names, _ends(input))))
+
+
+def _ends(input: FollowInput) -> list[Key]:
+    return sorted({input.follower_id, input.followee_id})
+
+
+def _followee(input: FollowInput, rows: Mapping[Key, Row]) -> State:
     for argument, key in (("input.followerId", input.follower_id), ("input.followeeId", input.followee_id)):
         if key not in rows:
             raise missing(users, key, argument)
     return dict(zip(users.names, rows[input.followee_id], strict=True))
 
 
-async def follow(ctx: RequestContext, tx: Transaction, found: State, input: FollowInput) -> State:  # noqa: ARG001
+async def follow(ctx: RequestContext, tx: Transaction, found: State, input: FollowInput) -> State:
     """Have one user follow another, who is returned. Where that is so already, it stays since when it is."""
     values = values_of(input)
     rules.check(values)
+    if _has_users(ctx, tx.store):  # both stay until the edge is there: who is deleted meanwhile has it deleted, too
+        found = _followee(input, await tx.ask(Lock(users, _ends(input))))
     if await tx.get(follows, _edge(input)) is None:
         values.setdefault("since", rules.now())
         try:

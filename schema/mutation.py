@@ -41,7 +41,11 @@ class Mutation:
     )
     delete_user: strawberry.ID | None = delete(users_collection, description="Delete a user, with its posts, events and edges.")
     create_post: Post | None = insert(
-        posts_collection, input=CreatePostInput, prepare=writing.new_post, description="Create a post of an author who is there."
+        posts_collection,
+        input=CreatePostInput,
+        prepare=writing.new_post,
+        hold=writing.hold_author,
+        description="Create a post of an author who is there.",
     )
     update_post: Post | None = update(
         posts_collection,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gateway.cli import reading
+from gateway.cli.auditing import audit_cli
 from gateway.cli.migrating import migrate_cli
 from gateway.cli.reading import GraphOption, called, read
 from gateway.cli.relaying import relay_cli
@@ -47,6 +49,7 @@ schema_cli = typer.Typer(help="Print the schema that is served, or check the exp
 cli.add_typer(schema_cli, name="schema")
 cli.add_typer(migrate_cli, name="migrate")
 cli.add_typer(relay_cli)
+cli.add_typer(audit_cli)
 cli.add_typer(sync_cli, name="sync")
 
 
@@ -90,8 +93,10 @@ def serve(
     from gateway.http import server
     from gateway.observability import logs
     from gateway.stores.kinds import kinds_of
+    from gateway.writes import points
 
     logs.configure(settings.environment, access_log=settings.access_log)
+    points.arm(os.environ, is_production=settings.is_production)
     refuse_wrong(graph, kinds_of(settings.urls))
     app = create_app(settings, graph)
     listener = server.bind(settings)

@@ -17,12 +17,13 @@ GraphOption = Annotated[
 
 
 def graph_named(name: str | None) -> Graph:
-    """Return the graph of the option ``--graph`` (None: not given), or of the settings, or the example."""
-    from gateway.config import graph_setting
-    from gateway.graphs import load_example, load_graph
+    """Return the graph of the option ``--graph`` (None: not given), or of the settings, or the example; its audit is where these say."""
+    from gateway.config import audit_setting, graph_setting
+    from gateway.graphs import load_example, load_graph, with_audit
 
-    named = graph_setting(name)
-    return load_example() if named is None else load_graph(named[1], key=named[0])
+    named, audit = graph_setting(name), audit_setting()
+    graph = load_example() if named is None else load_graph(named[1], key=named[0])
+    return graph if audit is None else with_audit(graph, audit[1], key=audit[0])
 
 
 def called(name: str | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from typing import TYPE_CHECKING
 
@@ -32,8 +33,10 @@ def relay(graph_name: GraphOption = None) -> None:
 
     from gateway.observability import logs
     from gateway.stores.kinds import kinds_of
+    from gateway.writes import points
 
     logs.configure(settings.environment)
+    points.arm(os.environ, is_production=settings.is_production)
     refuse_wrong(graph, kinds_of(settings.urls))
     asyncio.run(_relay(settings, graph))
 

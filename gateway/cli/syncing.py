@@ -6,13 +6,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gateway.cli.reading import GraphOption, called, read
 from gateway.cli.telling import FAILED, naming_urls, say, say_error
+from gateway.cli.times import age_of, moment_of
 from gateway.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def replay(
 ) -> None:
     """Deliver again what was written since then. What a target has already changes nothing there; follow-ups are not run again."""
     graph, settings = _read(graph_name)
-    names, moment = _named(graph, graph_name, target), _moment(since)
+    names, moment = _named(graph, graph_name, target), moment_of("--since", since)
 
     async def work(stores: Stores) -> int:
         total = 0
@@ -157,9 +157,9 @@ def prune(
 ) -> None:
     """Delete old rows of the log. What a target has yet to hear of, or has parked, stays."""
     graph, settings = _read(graph_name)
-    ages = {"outbox": _age("--outbox", outbox), "idempotency": _age("--idempotency", idempotency)}
+    ages = {"outbox": age_of("--outbox", outbox), "idempotency": age_of("--idempotency", idempotency)}
     if audit is not None:
-        ages["audit"] = _age("--audit", audit)
+        ages["audit"] = age_of("--audit", audit)
 
     from gateway.writes.declarations import Cascade
 
@@ -354,23 +354,3 @@ def _bar(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task(what, total=total)
         yield lambda count: progress.advance(task, count)
-
-
-def _age(option: str, text: str) -> timedelta:
-    units = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-    if text[-1:] not in units or not text[:-1].isdigit():
-        raise ConfigError(f"{option} {text}: expected an age such as 90m, 24h or 7d")
-    try:
-        return timedelta(seconds=int(text[:-1]) * units[text[-1]])
-    except OverflowError:
-        raise ConfigError(f"{option} {text}: expected an age of less than a million years") from None
-
-
-def _moment(text: str) -> datetime:
-    if text[-1:] in "smhd" and text[:-1].isdigit():
-        return datetime.now(UTC) - _age("--since", text)
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigError(f"--since {text}: expected a time such as 2026-01-31T12:00:00Z, or an age such as 6h") from None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

@@ -1,6 +1,6 @@
 """Settings: which there are, what their values may be, and where they are read from. Read once, at the start."""
 
-from gateway.config.reading import graph_setting, load_settings, store_variable
+from gateway.config.reading import audit_setting, graph_setting, load_settings, store_variable
 from gateway.config.settings import Settings, StoreSettings
 from gateway.config.values import EXPECTED_GRAPH, hidden, is_graph_name, normal_host, normal_origin
 
@@ -8,6 +8,7 @@ __all__ = [
     "EXPECTED_GRAPH",
     "Settings",
     "StoreSettings",
+    "audit_setting",
     "graph_setting",
     "hidden",
     "is_graph_name",

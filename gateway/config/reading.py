@@ -2,7 +2,8 @@
 
 Strongest first: what the caller passes (the command line), ``GATEWAY_…``, the plain variables that the graph declares
 (``DATABASE_URL``), ``gateway.toml`` (elsewhere by ``GATEWAY_CONFIG``), defaults: in development a SQLite file per store in the data
-folder. The names of the stores are handed in; nothing here knows them. Which graph has them is a setting itself: ``graph_setting``.
+folder. The names of the stores are handed in; nothing here knows them. Which graph has them is a setting itself: ``graph_setting``;
+``audit_setting`` adds one.
 """
 
 from __future__ import annotations
@@ -41,6 +42,20 @@ def graph_setting(given: str | None = None) -> tuple[str, str] | None:
     key, value = _Origin(options, {}, path, table).find(("graph",))
     if not isinstance(value, str) or not is_graph_name(value):
         raise ConfigError(f"{key} = {hidden(value)}: expected {EXPECTED_GRAPH}")
+    return key, value
+
+
+def audit_setting() -> tuple[str, str] | None:
+    """Return (key, name) of the store that is to have the audit of all writes; None where nobody names one: that is the graph's to say.
+
+    Read before all other settings, since the store is one of the graph's then.
+    """
+    path, table = _read_file()
+    if "audit" not in table and not _environment("audit"):
+        return None
+    key, value = _Origin({}, {}, path, table).find(("audit",))
+    if not isinstance(value, str) or not value:
+        raise ConfigError(f"{key} = {hidden(value)}: expected the name of a store")
     return key, value
 
 

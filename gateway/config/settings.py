@@ -58,6 +58,7 @@ class Settings(BaseSettings):
     port: int = Field(default=8_000, ge=0, le=65_535, description="a port from 0 to 65535")
     data_dir: Annotated[Path, AfterValidator(folder)] = Field(default=Path("data"), description="a folder, or where one can be made")
     stores: dict[str, StoreSettings] = Field(default={}, description="a table of stores by name")
+    audit: str = Field(default="", pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", description="the name of a store")
 
     startup: Startup = Field(
         default_factory=lambda data: "require" if data["environment"] == "production" else "degraded", description="require or degraded"

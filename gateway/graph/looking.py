@@ -9,6 +9,7 @@ from functools import partial
 
 from gateway.engine.declared import Problem
 from gateway.errors import GatewayError, StoreTimeout, StoreUnavailable
+from gateway.graph.alone import of_alone
 from gateway.graph.fields import Graph
 from gateway.graph.found import problems_of
 from gateway.graph.indexes import hints_of
@@ -16,6 +17,7 @@ from gateway.graph.log import own_tables
 from gateway.stores import Stores
 from gateway.stores.base import Collection
 from gateway.stores.described import Description
+from gateway.stores.kinds import kind_named
 from gateway.stores.unchecked import Look
 
 LOOK_TIMEOUT_S = 5.0  # for all stores, which are looked at at the same time
@@ -39,7 +41,7 @@ async def look(stores: Stores, graph: Graph, names: Iterable[str], *, timeout_s:
     """Compare what these stores have with what the graph declares. One statement or a few for each; nothing is changed."""
     looked = Looked()
     asked = list(names)
-    answers = await asyncio.gather(*(_description(stores, graph, name, timeout_s) for name in asked), return_exceptions=True)
+    answers = await asyncio.gather(*(_seen(stores, graph, name, timeout_s) for name in asked), return_exceptions=True)
     for name, answer in zip(asked, answers, strict=True):
         match answer:
             case StoreUnavailable() | StoreTimeout():
@@ -48,12 +50,12 @@ async def look(stores: Stores, graph: Graph, names: Iterable[str], *, timeout_s:
                 looked.silent[name] = f"it could not be looked at: {answer.message.rstrip('.')}"
             case BaseException():
                 raise answer
-            case None:
+            case None, _:
                 looked.silent[name] = f"stores of kind {stores.kind(name)} cannot say what they have"
-            case _:
+            case description, problems:
                 looked.checked.append(name)
-                looked.problems += problems_of(collections_of(stores, graph, name), answer)
-                looked.hints += hints_of(graph, name, stores[name], answer)
+                looked.problems += problems
+                looked.hints += hints_of(graph, name, stores[name], description)
     return looked
 
 
@@ -61,15 +63,27 @@ def looks_at(stores: Stores, graph: Graph, names: Iterable[str]) -> dict[str, Lo
     """Return, for each of these stores, a function that looks at it, for when it is there."""
 
     async def lines(name: str) -> Sequence[str]:
-        description = await _description(stores, graph, name, None)
-        return [] if description is None else [str(problem) for problem in problems_of(collections_of(stores, graph, name), description)]
+        _, problems = await _seen(stores, graph, name, None)
+        return [str(problem) for problem in problems]
 
     return {name: partial(lines, name) for name in names}
 
 
-async def _description(stores: Stores, graph: Graph, name: str, timeout_s: float | None) -> Description | None:
-    """Return what one store has for the graph; None where it cannot say."""
-    return await stores.describe(name, collections_of(stores, graph, name), timeout_s=timeout_s)
+async def _seen(stores: Stores, graph: Graph, name: str, timeout_s: float | None) -> tuple[Description | None, list[Problem]]:
+    """Return what one store has for the graph, None where it cannot say, and all that is wrong with it."""
+    collections = collections_of(stores, graph, name)
+    description = await stores.describe(name, collections, timeout_s=timeout_s)
+    if description is None:
+        return None, []
+    return description, [*await _of_server(stores, graph, name), *problems_of(collections, description)]
+
+
+async def _of_server(stores: Stores, graph: Graph, name: str) -> list[Problem]:
+    """Return what the graph writes in a store and its server cannot, though servers of its kind may."""
+    kind = kind_named(stores.kind(name))
+    if kind is None or "transact" not in kind.can or await stores.can_transact(name):
+        return []
+    return list(of_alone(graph, name, kind.name))
 
 
 def collections_of(stores: Stores, graph: Graph, name: str) -> Sequence[Collection]:

@@ -29,6 +29,7 @@ from gateway.writes.declarations import State
 from gateway.writes.transaction import Transaction
 
 Prepare = Callable[[Any, dict[str, Value]], Awaitable[Mapping[str, Value]]]
+Hold = Callable[[Any, Transaction, Mapping[str, Value]], Awaitable[None]]
 
 _TOLD = {"id": "Its id.", "input": "What is written."}
 
@@ -92,17 +93,21 @@ def insert(
     fields: Iterable[str] | None = None,
     optional: Iterable[str] = (),
     prepare: Prepare | None = None,
+    hold: Hold | None = None,
     description: str | None = None,
 ) -> Any:
     """Return a root field that inserts a row: of an ``input``, or of one that is made of the ``fields`` (``input_of``).
 
     The database gives the columns that are left out. ``prepare(ctx, values)`` returns the values that are written, by column; a
-    CallerError that it raises refuses the mutation.
+    CallerError that it raises refuses the mutation. ``hold(ctx, tx, values)`` is asked in the transaction, before the row is inserted: to
+    have rows that it refers to stay as they are until then (``tx.get``), where they are in the same database.
     """
     _require_collection("insert", collection)
     kind = input or input_of(collection, name=f"Insert{_noun(collection)}Input", fields=fields, optional=optional)
 
     async def inserted(ctx: Any, tx: Transaction, found: Any, input: Any) -> State:  # noqa: ARG001
+        if hold is not None:
+            await hold(ctx, tx, found)
         return await tx.insert(collection, _whole(collection, found))
 
     async def before(ctx: Any, input: Any) -> Mapping[str, Value]:
@@ -219,7 +224,7 @@ def _declared(
     function.__name__ = f"{does}({collection.name})"
     made = [_argument(name, annotation, _TOLD[name]) for name, annotation in arguments.items()]
     references = {"id": _reference(collection)} if "id" in arguments and arguments["id"] is strawberry.ID else {}
-    return _field(Mutation(function, collection, (collection,), references, before=before), description, made)
+    return _field(Mutation(function, collection, (collection,), references, before=before, does=does), description, made)
 
 
 def _annotation(function: Any, parameter: inspect.Parameter) -> Any:

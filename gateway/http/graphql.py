@@ -39,13 +39,12 @@ from gateway.http.identity import values_of
 from gateway.http.media import EVENTS, GRAPHQL, JSON, accepted, accepts_events, is_json
 from gateway.http.middleware import EXCHANGE, Exchange
 from gateway.http.sse import TOKEN, EventStreams, is_about_a_stream, resumed
-from gateway.service import Request, Response, Service
+from gateway.service import IDEMPOTENCY_KEY_MAX, Request, Response, Service, is_idempotency_key
 
 GRACE_S = 0.2  # how much later than the service's own deadline the request is cut
 LOOK_FOR_CLIENT_AFTER_S = 0.1  # from then on a client that leaves ends the work; quick requests do not pay for it
 LINGER_S = 1.0
 DEADLINE_MIN_MS = 50
-IDEMPOTENCY_KEY_MAX = 255  # characters
 LONG_BODY = 32 * 1024  # bytes; one of 1 MiB takes up to 50 ms to be read strictly, which is done beside the loop
 LARGE_BYTES = 64 * 1024  # of an answer that is not added to others that nobody takes
 
@@ -375,7 +374,7 @@ def _deadline_s(asked: bytes) -> float:
 
 def _idempotency_key(given: bytes) -> str:
     """Return an Idempotency-Key: any visible characters."""
-    if not 0 < len(given) <= IDEMPOTENCY_KEY_MAX or not all(0x21 <= byte <= 0x7E for byte in given):
+    if not is_idempotency_key(given.decode("latin-1")):
         raise BadHttp(f"Idempotency-Key must be 1 to {IDEMPOTENCY_KEY_MAX} visible characters of ASCII.")
     return given.decode()
 

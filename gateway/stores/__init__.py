@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from gateway.errors import AbilityMissing, ConfigError, WrongValue
-from gateway.stores.base import A, Collection, Request, Store, Transaction
+from gateway.stores.base import A, Collection, Request, Store, Transaction, Transacts
 from gateway.stores.described import Describes, Description
 from gateway.stores.funnel import Funnel, Layer, StoreCall, StoresByName
 from gateway.stores.guards import Guard, Protection
@@ -157,6 +157,11 @@ class Stores:
             return None
         seconds = self.timeout_s if timeout_s is None else timeout_s
         return await self.funnel.within(name, seconds, partial(store.describe, collections))
+
+    async def can_transact(self, name: str) -> bool:
+        """Return whether a transaction of a store may be of several rows. False of a kind without transactions, too."""
+        store = self[name]
+        return isinstance(store, Transacts) and await self.funnel.within(name, self.timeout_s, store.can_transact)
 
     def hold(self, looks: Mapping[str, Look]) -> None:
         """Have what clients ask of these stores wait until a look at each has found nothing wrong (``unchecked.py``)."""

@@ -209,7 +209,16 @@ class Transacts(Protocol):
         ...
 
     async def can_transact(self) -> bool:
-        """Return whether the server has transactions: a MongoDB that stands alone has none."""
+        """Return whether a transaction may be of several rows: on a MongoDB that stands alone it is of one document."""
+        ...
+
+
+@runtime_checkable
+class Carries(Protocol):
+    """A store whose rows may carry what belongs beside them, where its server has no transactions."""
+
+    async def unpack(self, collections: Sequence[Collection]) -> int:
+        """Put what rows of these collections carry where it belongs; return how many rows that were. None on most servers."""
         ...
 
 

@@ -18,6 +18,7 @@ from gateway.stores.base import Advance, And, Collection, Compare, Delete, Fetch
 from gateway.stores.types import KeyForm, join_key
 from gateway.writes.declarations import Cascade, FollowUp, Replica, State
 from gateway.writes.own import Own, transaction
+from gateway.writes.points import reached
 from gateway.writes.tables import tables_of
 from gateway.writes.transaction import EPOCH
 
@@ -86,12 +87,14 @@ class ReplicaApplier:
         no_more = {} if self.target.by else await self._states_before([item for item in items if item.state is None])
         async with transaction(self._stores, self._collection.store) as own:
             passed = await self._passed(own, items, is_forced=is_forced)
+            reached("advance.after")
             if fresh := {key: its for key, its in rows.items() if key in passed}:
                 if self.target.by:
                     await self._replace(own, fresh)
                 else:
                     await self._add(own, [row for its in fresh.values() for row in its])
                     await self._take(own, [row for key, its in no_more.items() if key in passed for row in its])
+            reached("rows.after")
         # Also where nothing passed: who took the rows may have been killed before this.
         await self._give_again([row for its in no_more.values() for row in its])
 
@@ -318,7 +321,9 @@ class FollowUpApplier:
         for item in items:
             if item.state is None:
                 raise StoreMisbehaved(f"{self.target.name}: expected to follow a write that left a row, got a deletion of {item.key}")
+            reached("follow.before")
             await self.target.run(self._context(), item.state, item.payload)
+            reached("follow.after")
 
 
 class AuditApplier:

@@ -23,7 +23,7 @@ from gateway.stores import Stores
 from gateway.stores.base import And, Collection, Compare, Fetch, Get, Key, Match, Order, Page, Row, Slice
 from gateway.writes.declarations import State
 from gateway.writes.feed import Event
-from gateway.writes.own import Own, sharing
+from gateway.writes.own import Own, end, sharing
 from gateway.writes.sequencer import Sequencer, rest
 from gateway.writes.tables import tables_of
 from gateway.writes.transaction import EPOCH
@@ -86,7 +86,13 @@ class Follower:
 
     async def __anext__(self) -> Event:
         if not self._is_started and not self._is_closed:
-            self._position = await asyncio.shield(self._start)
+            try:
+                self._position = await asyncio.shield(self._start)
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if not self._is_closed or (task is not None and task.cancelling()):
+                    raise
+                raise StopAsyncIteration from None  # closed before it had begun
             self._is_started = True
         while not self._is_closed:
             if self._read:
@@ -183,8 +189,7 @@ class _Log:
         for follower in list(self._followers):
             await follower.aclose()
         if self._poller is not None:
-            self._poller.cancel()
-            await asyncio.gather(self._poller, return_exceptions=True)
+            await end([self._poller])
             self._poller = None
         await self._sequencer.release()
 

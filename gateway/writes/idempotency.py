@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
 import orjson
 
 from gateway.errors import BadUserInput, CallerError, Conflict, Forbidden, InFlight, NotFound
-from gateway.stores.base import Get, Insert
+from gateway.stores.base import Carries, Get, Insert
 from gateway.writes.rows import Outcome
 from gateway.writes.tables import tables_of
+
+UNPACK_S = 5.0
 
 _OF_CODE: Mapping[str, type[CallerError]] = {error.code: error for error in (BadUserInput, Conflict, Forbidden, NotFound)}
 
@@ -65,6 +68,9 @@ class Once:
 
         OtherArguments where it had others.
         """
+        store = self._ctx.stores[self._store]
+        if isinstance(store, Carries):  # an outcome that is to be read has happened
+            await self._ctx.stores.funnel.within(self._store, self._ctx.seconds(UNPACK_S), partial(store.unpack, [self._rows]))
         found = await self._ctx.ask(Get(self._rows, ("hash", "outcome"), [self._id]))
         if self._id not in found:
             return None

@@ -21,7 +21,6 @@ from gateway.stores.base import (
     Get,
     Insert,
     Key,
-    Lock,
     Match,
     Remove,
     Update,
@@ -31,7 +30,7 @@ from gateway.stores.base import (
 )
 from gateway.writes.declarations import Cascade, Replica, State, Target
 from gateway.writes.following import PRUNED
-from gateway.writes.own import Own, pages, transaction
+from gateway.writes.own import Own, pages
 from gateway.writes.sequencer import Sequencer
 from gateway.writes.tables import DUE, PARKED, PENDING, tables_of
 from gateway.writes.times import text_of
@@ -185,10 +184,11 @@ class Keeping:
         leases = self._tables.leases
         with suppress(Conflict):  # it is there
             await self._own.ask(Insert(leases, ("id", "value"), [(name, 0)]))
-        async with transaction(self._stores, self.home) as own:
-            row = (await own.ask(Lock(leases, [name])))[name]
-            value = dict(zip(leases.names, row, strict=True))["value"]
+        while True:
+            value: int = (await self._own.ask(Get(leases, ("value",), [name])))[name][0]
             new = value + 1 if least is None else max(value, least)
-            if new != value:
-                await own.ask(Update(leases, (name,), (("value", new),)))
-        return int(new)
+            if new == value:
+                return new
+            changed = await self._own.ask(Update(leases, (name,), (("value", new),), expected=(("value", value),)))
+            if changed is not None and changed.is_done:
+                return new

@@ -6,11 +6,11 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from gateway.errors import AbilityMissing, Contended, WrongValue
 from gateway.stores import Stores
@@ -19,6 +19,7 @@ from gateway.stores.funnel import StoreCall
 from gateway.writes.declarations import State
 
 ROWS_PER_PAGE = 500
+CANCELLED_AGAIN_S = 0.5
 TRIES = 6  # of what others were in the way of
 PAUSE_S = 0.01  # before the second of them, at most twice that
 
@@ -55,6 +56,17 @@ async def again(work: Callable[[], Awaitable[T]]) -> T:
         except Contended:
             await asyncio.sleep(random.random() * PAUSE_S * 2**attempt)
     return await work()
+
+
+async def end(tasks: Iterable[asyncio.Future[Any]]) -> None:
+    """Cancel tasks, and return once they have ended. Again where one goes on: the ``wait_for`` of Python 3.11, with which PyMongo sends,
+    loses a cancellation that comes when its own wait is over (bpo-37658).
+    """
+    pending = {task for task in tasks if not task.done()}
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCELLED_AGAIN_S)
 
 
 def sharing(stores: Stores, name: str) -> list[str]:

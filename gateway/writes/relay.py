@@ -12,24 +12,27 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
 
 from gateway.errors import GatewayError
 from gateway.observability.metrics import Reading
 from gateway.stores import Stores
-from gateway.stores.base import Upsert
+from gateway.stores.base import Carries, Collection, Upsert
 from gateway.writes.appliers import Applier, AuditApplier, CascadeApplier, FollowUpApplier, ReplicaApplier
 from gateway.writes.declarations import AUDIT, Cascade, Replica, Target
-from gateway.writes.own import Own, sharing
+from gateway.writes.own import Own, end, sharing
 from gateway.writes.sequencer import Sequencer, rest
 from gateway.writes.tables import tables_of
 from gateway.writes.times import now
-from gateway.writes.wake import listening
+from gateway.writes.wake import listening, wake
 from gateway.writes.watching import HEARTBEAT, HEARTBEAT_EVERY_S, oldest
 from gateway.writes.worker import BACKOFF_S, BATCH, Worker
 
 POLL_S = 0.5
+UNPACK_S = 5.0
 STOP_S = 10.0  # for what is under way when the relay is told to stop
 
 _log = logging.getLogger("gateway.relay")
@@ -54,7 +57,8 @@ class Relay:
     """``run`` carries until ``stop``. ``attempts`` counts deliveries by target and result.
 
     ``homes`` are the stores that are written, one for each database, with the names of the targets that hear of it; ``audit`` is the
-    store that has the audit, where it is among them.
+    store that has the audit, where it is among them. ``written`` are the collections by home of which rows may carry their log themselves
+    (``base.Carries``).
     """
 
     def __init__(
@@ -65,6 +69,7 @@ class Relay:
         context: Callable[[], Any],
         *,
         audit: str | None = None,
+        written: Mapping[str, Sequence[Collection]] = MappingProxyType({}),
         poll_s: float = POLL_S,
         retry_s: float = BACKOFF_S,
         batch: int = BATCH,
@@ -79,6 +84,7 @@ class Relay:
         self.workers: Mapping[str, Sequence[Worker]] = {
             home: [Worker(stores, home, name, self.appliers[name], **options) for name in names] for home, names in homes.items()
         }
+        self._written = written
         self._poll_s = poll_s
         self._stops = asyncio.Event()
         self._ill: set[str] = set()  # what is told not to go on
@@ -103,12 +109,10 @@ class Relay:
         try:
             await self._stops.wait()
         finally:
-            for task in tasks:
-                task.cancel()
+            await end(tasks)
             if workers:
                 await asyncio.wait(workers, timeout=STOP_S)
-            for task in workers:
-                task.cancel()
+            await end(workers)
             for error in await asyncio.gather(*tasks, *workers, return_exceptions=True):
                 if isinstance(error, Exception):
                     _log.error("a task of the relay ended", exc_info=error)
@@ -122,6 +126,8 @@ class Relay:
     async def drain(self) -> int:
         """Carry all that is due now, and what follows from it; return how many deliveries that were. For commands, and tests."""
         total = 0
+        for home in self.workers:
+            await self._unpack(home)
         while count := sum([await worker.step() for workers in self.workers.values() for worker in workers]):
             total += count
         return total
@@ -151,17 +157,29 @@ class Relay:
         """Say that a relay is at work: what is quiet is not dead."""
         await own.ask(Upsert(tables_of(home).leases, [(HEARTBEAT, self.owner, now(), 0)]))
 
+    async def _unpack(self, home: str) -> None:
+        """Put where it belongs what rows of a home carry whose writers were killed."""
+        store, collections = self._stores[home], self._written.get(home, ())
+        if not collections or not isinstance(store, Carries):
+            return
+        tables = tables_of(home)
+        carrying = [*collections, tables.idempotency, tables.audit]  # of the log those that are inserted first
+        if await self._stores.funnel.within(home, UNPACK_S, partial(store.unpack, carrying)):
+            wake(home)
+
     async def _sequence(self, home: str) -> None:
         sequencer, what = Sequencer(self._stores, home, self.owner), f"{home}: positions in its log"
+        carried = f"{home}: what its rows carry of the log"
         try:
             with listening(sharing(self._stores, home)) as woken:
                 while True:
                     woken.clear()
-                    try:
-                        await sequencer.step()
-                        self._tell_well(what)
-                    except Exception as error:
-                        self._tell_ill(what, error)
+                    for of, step in ((carried, partial(self._unpack, home)), (what, sequencer.step)):
+                        try:
+                            await step()
+                            self._tell_well(of)
+                        except Exception as error:
+                            self._tell_ill(of, error)
                     await rest(woken, self._poll_s)
         finally:
             await sequencer.release()

@@ -12,15 +12,17 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from gateway.errors import Conflict, GatewayError
+from gateway.errors import Conflict, Contended, GatewayError
 from gateway.stores import Stores
 from gateway.stores.base import Compare, Fetch, Get, Insert, Key, Lock, Match, Order, Page, Row, Update, Upsert, Within
 from gateway.writes.own import Own, again, transaction
+from gateway.writes.points import reached
 from gateway.writes.tables import tables_of
 from gateway.writes.times import now
 
 SEQUENCER = "sequencer"  # its row of the leases
 ROWS_PER_STEP = 500
+_GIVEN = "given: "  # before the ids of rows, in the place of an owner
 LEASE_S = 10.0
 RELEASE_TIMEOUT_S = 1.0
 GATHERED_S = 0.05  # between two looks at a store that is written: writes come many at a time
@@ -55,7 +57,11 @@ class Sequencer:
         self._has_lease = False
 
     async def last(self) -> int:
-        """Return the last position that was given."""
+        """Return the last position that was given, and can be read."""
+        if not await self._stores.can_transact(self.home):
+            known = await self._known()
+            await self._place(known)
+            return known.value
         found = await self._own.ask(Get(self._tables.leases, ("value",), [SEQUENCER]))
         return int(found[SEQUENCER][0]) if SEQUENCER in found else 0
 
@@ -84,6 +90,8 @@ class Sequencer:
         if not (part := (await self._own.ask(waiting)).get(None)) or not part.rows:
             return 0
         known = await self._known()
+        if not await self._stores.can_transact(self.home):
+            return await self._step_alone(known)
         if not is_forced and self._is_others(known):
             return 0
         async with transaction(self._stores, self.home) as own:
@@ -94,13 +102,48 @@ class Sequencer:
             rows = await self._waiting(own)
             if not rows:
                 return 0
+            reached("position.before")
             position = self._at["position"]
             given = [(*row[:position], last.value + n, *row[position + 1 :]) for n, row in enumerate(rows, start=1)]
             await own.ask(Upsert(self._outbox, given))
             values = (("owner", self._owner), ("until", now(-LEASE_S)), ("value", last.value + len(given)))
             await own.ask(Update(self._tables.leases, (SEQUENCER,), values, expected=(("value", last.value),)))
         self._has_lease = True
+        reached("position.after")
         return len(given)
+
+    # ------------------------------------------------------------------------------------------- where there are no transactions
+
+    async def _step_alone(self, known: _Last) -> int:
+        """Give positions by one row of the leases alone: its value is the last one, its owner the ids of the rows that have the last ones.
+
+        Whoever comes writes these into the rows that have none yet, and then, if nobody else has, names the next ones. So a position is
+        written when all before it are, whoever dies where; and what one who slept writes afterwards is there already.
+        """
+        await self._place(known)
+        ids = [row[0] for row in await self._waiting(self._own)]
+        if not ids:
+            return 0
+        new = _Last(_GIVEN + " ".join(ids), None, known.value + len(ids))
+        values = (("owner", new.owner), ("until", None), ("value", new.value))
+        expected = (("owner", known.owner), ("value", known.value))
+        changed = await self._own.ask(Update(self._tables.leases, (SEQUENCER,), values, expected=expected))
+        if changed is None or not changed.is_done:
+            raise Contended(self.home)
+        await self._place(new)
+        return len(ids)
+
+    async def _place(self, last: _Last) -> None:
+        """Write the last positions into their rows, in their order, where they are not there yet."""
+        ids = last.owner.removeprefix(_GIVEN).split() if last.owner is not None and last.owner.startswith(_GIVEN) else []
+        if not ids:
+            return
+        found = await self._own.ask(Get(self._outbox, ("position",), ids))
+        for position, id_ in enumerate(ids, start=last.value - len(ids) + 1):
+            if id_ in found and found[id_][0] is None:
+                await self._own.ask(Update(self._outbox, (id_,), (("position", position),), expected=(("position", None),)))
+
+    # ----------------------------------------------------------------------------------------------------------- what there is
 
     async def _known(self) -> _Last:
         """Return the row of the leases, which is made where there is none yet."""

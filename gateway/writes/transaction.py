@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Self, cast
 from gateway.errors import AbilityMissing, StoreMisbehaved, StoreTimeout, StoreUnavailable
 from gateway.stores.base import (
     A,
+    Bump,
     Collection,
     Delete,
     Get,
@@ -40,12 +41,15 @@ from gateway.writes import rows
 from gateway.writes.changing import Changes, insert_of, is_logged, stale
 from gateway.writes.declarations import State
 from gateway.writes.ids import new_id
+from gateway.writes.points import reached
 from gateway.writes.rows import By, Outcome, Written
 from gateway.writes.tables import tables_of
 from gateway.writes.times import now
 from gateway.writes.wake import wake
 
 EPOCH = "epoch"  # of the store, in its leases
+
+_POINT_OF: Mapping[type[Request[Any]], str] = {Bump: "version", Insert: "row", Update: "row", Remove: "row", Together: "log"}
 
 AtEnd = Callable[[Sequence[Outcome], str], Insert]  # of what was written, and when
 
@@ -209,8 +213,12 @@ class Transaction:
                     f"the transaction of the store {self.store}: expected nothing after what failed in it "
                     f"({type(self._failed).__name__}), got {request.operation} of {request.about}"
                 ) from self._failed
+            point = _POINT_OF.get(type(request), "") if request.is_write else ""
             try:
-                return await self._caller.ask(request)
+                reached(f"{point}.before")
+                answer = await self._caller.ask(request)
+                reached(f"{point}.after")
+                return answer
             except BaseException as exc:
                 self._failed = exc
                 raise
@@ -223,6 +231,7 @@ class Transaction:
         funnel = self._ctx.stores.funnel
         manager = self._pool.transaction()
         guard = await funnel.place(self.store, self._ctx.seconds(funnel.write_timeout_s))
+        reached("begin.before")
         try:
             opened = await funnel.within(self.store, self._ctx.seconds(funnel.write_timeout_s), manager.__aenter__)
         except BaseException as exc:
@@ -232,6 +241,7 @@ class Transaction:
         self._opened = manager
         self._caller = self._ctx.inside(opened)
         self._is_open = True
+        reached("begin.after")
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -265,11 +275,13 @@ class Transaction:
     async def _commit(self) -> None:
         assert self._opened is not None
         funnel = self._ctx.stores.funnel
+        reached("commit.before")
         try:  # its whole time, whatever is left of the request's: one that is cut short has happened or not, and nobody knows
             await funnel.within(self.store, funnel.write_timeout_s, partial(self._opened.__aexit__, None, None, None))
         except (StoreUnavailable, StoreTimeout) as exc:
             exc.extensions.setdefault("committed", "unknown")
             raise
+        reached("commit.after")
         ctx = self._ctx
         ctx.committed = (*ctx.committed, *self.written)
         ctx.forget_reads()

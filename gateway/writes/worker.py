@@ -23,7 +23,8 @@ from gateway.stores import Stores
 from gateway.stores.base import And, Claim, Compare, Delete, Fetch, Get, Key, Match, Update, Value
 from gateway.writes.appliers import Applier, Item
 from gateway.writes.declarations import AUDIT
-from gateway.writes.own import Own, again, transaction
+from gateway.writes.own import Own, again, end, transaction
+from gateway.writes.points import reached
 from gateway.writes.tables import PARKED, tables_of
 from gateway.writes.times import moment_of, text_of
 
@@ -167,9 +168,11 @@ class Worker:
         Raises what is TRANSIENT, with all that is left given back.
         """
         size, self._size = self._size, self._batch
+        reached("claim.before")
         rows = await again(lambda: self._own.ask(Claim(self._tables.deliveries, self.target, self._owner, size, LEASE_S)))
         if not rows:
             return 0
+        reached("claim.after")
         found = [_Delivery(*row) for row in rows]
         claimed = _Claimed({one.outbox: one for one in found}, str(found[0].lease_until))
         try:
@@ -184,11 +187,12 @@ class Worker:
 
     async def _carry(self, claimed: _Claimed) -> None:
         items, lost = await self._items(list(claimed.left.values()))
+        reached("states.after")
         for one in lost:
             await self._failed(claimed, one, StateMissing("the log has its state no more"))
         if not self._applier.is_single and len(items) > 1:
             try:
-                await again(partial(self._applier.apply, [item for _, item in items]))
+                await self._apply([item for _, item in items])
             except TRANSIENT:
                 raise
             except Exception:
@@ -198,13 +202,18 @@ class Worker:
                 return
         for one, item in items:
             try:
-                await again(partial(self._applier.apply, [item]))
+                await self._apply([item])
             except TRANSIENT:
                 raise
             except Exception as error:
                 await self._failed(claimed, one, error)
             else:
                 await self._done(claimed, [one])
+
+    async def _apply(self, items: Sequence[Item]) -> None:
+        reached("apply.before")
+        await again(partial(self._applier.apply, items))
+        reached("apply.after")
 
     async def _items(self, found: Sequence[_Delivery]) -> tuple[list[tuple[_Delivery, Item]], list[_Delivery]]:
         """Return what is to be applied, of each aggregate its newest state alone where that stands for all; and what has none."""
@@ -238,6 +247,7 @@ class Worker:
                     ids.update(id_ for id_, version in part.rows if key is not None and version <= versions[noun, key])
         delete = Delete(self._tables.deliveries, [(id_, self.target) for id_ in sorted(ids)])
         await again(lambda: self._own.ask(delete))
+        reached("mark.after")
         for id_ in ids:
             claimed.left.pop(id_, None)
         self._attempts[self.target, "done"] += len(done)
@@ -267,6 +277,10 @@ class Worker:
         self._attempts[self.target, "delayed"] += len(claimed.left)
 
         async def give_back() -> None:
+            if not await self._stores.can_transact(self.home):
+                for one in claimed.left.values():
+                    await self._set(one, {})
+                return
             async with transaction(self._stores, self.home) as own:
                 for one in claimed.left.values():
                     await own.ask(self._update(one, {}))
@@ -290,8 +304,7 @@ class Worker:
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await end([task])
 
     async def _set(self, one: _Delivery, values: Mapping[str, Value]) -> None:
         await self._own.ask(self._update(one, values))

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from gateway.context import RequestContext
+from gateway.service import Request
 from gateway.stores.base import Fetch, Get
 from gateway.writes.tables import tables_of
 from resolvers.graph import follows
@@ -412,6 +414,21 @@ def test_a_refusal_is_repeated_as_well(made: World, name: str) -> None:
     assert refused(made.ask(operation("updateUser"), variables, idempotency_key=name)) == ("NOT_FOUND", "id")
     create(made, name)
     assert refused(made.ask(operation("updateUser"), variables, idempotency_key=name)) == ("NOT_FOUND", "id")
+
+
+def test_a_key_in_the_extensions_is_the_same_as_in_the_header(made: World, name: str) -> None:
+    variables = {"input": {"name": "Ada", "email": f"{name}@b.c", "welcomePost": False}}
+
+    def sent(**given: Any) -> dict[str, Any]:
+        request = Request(CREATE, variables, **given)
+        response = made.runner.run(made.service.answer(request, request_id="test", deadline_s=60))
+        return dict(orjson.loads(response.body))
+
+    first = sent(idempotency_key=name)
+    assert sent(extensions={"idempotencyKey": name}) == first
+    assert sent(extensions={"idempotencyKey": name}, idempotency_key=name) == first
+    other = sent(extensions={"idempotencyKey": f"{name}2"}, idempotency_key=name)
+    assert other["errors"][0]["message"] == "extensions.idempotencyKey: expected the key of the header Idempotency-Key, got another"
 
 
 def test_a_key_is_for_one_root_field(made: World) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import Settings, graph_setting, hidden, load_settings, normal_origin
+from gateway.config import Settings, audit_setting, graph_setting, hidden, load_settings, normal_origin
 from gateway.errors import ConfigError
 from gateway.stores.kinds import normal_url
 
@@ -302,6 +302,18 @@ def test_the_graph_is_named_by_the_command_line_before_the_environment_before_th
     assert graph_setting() == ("gateway_graph", "c.d:e")
     assert graph_setting("f:g") == ("--graph", "f:g")
     assert load_settings(STORES, graph=None).graph == "c.d:e"
+
+
+def test_the_audits_store_is_named_by_the_environment_before_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert audit_setting() is None
+    write_toml('audit = "a"')
+    assert audit_setting() == ("gateway.toml: audit", "a")
+    monkeypatch.setenv("GATEWAY_AUDIT", "b")
+    assert audit_setting() == ("GATEWAY_AUDIT", "b")
+    monkeypatch.delenv("GATEWAY_AUDIT")
+    write_toml("audit = 5")
+    with pytest.raises(ConfigError, match=r"^gateway.toml: audit = 5: expected the name of a store$"):
+        audit_setting()
 
 
 @pytest.mark.parametrize("value", ["shop", "shop:", ":graph", "a/b.py:graph", "a..b:c", "a:b.c", "a b:c", "a:1"])

@@ -72,6 +72,7 @@ class Mutation(OfWritten):
     semantic_non_null: bool = True
     before: MutationFunction | None = None
     again: MutationFunction | None = None
+    does: str = ""  # insert, update, delete or upsert, of one row of ``collection``; "" of a function of the author's
 
     @property
     def home(self) -> Collection | None:

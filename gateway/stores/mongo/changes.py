@@ -31,7 +31,6 @@ from gateway.stores.base import (
     Type,
     Update,
     Upsert,
-    Value,
     Where,
 )
 from gateway.stores.mongo import query, reads
@@ -49,7 +48,7 @@ _LOCK = "__crossgraph_lock"
 
 async def insert(calls: Calls, insert: Insert) -> Sequence[Row]:
     documents = await _inserted(calls, insert)
-    return rows_of(insert.collection, [_as_stored(document) for document in documents])
+    return rows_of(insert.collection, [as_stored(document) for document in documents])
 
 
 async def together(calls: Calls, together: Together) -> None:
@@ -60,13 +59,15 @@ async def together(calls: Calls, together: Together) -> None:
 async def _inserted(calls: Calls, insert: Insert) -> list[Document]:
     collection = insert.collection
     with calls.translated(WRITE_TIMEOUT_S, collection):
-        documents = [_new(collection, dict(zip(insert.columns, row, strict=True))) for row in insert.rows]
+        documents = [document_of(collection, insert.columns, row) for row in insert.rows]
         if documents:
             await calls.insert(collection, documents)
     return documents
 
 
-def _new(collection: Collection, values: Mapping[str, Value]) -> Document:
+def document_of(collection: Collection, columns: Sequence[str], row: Row) -> Document:
+    """Return the document that an insert makes of a row. BadUserInput for what cannot be one."""
+    values = dict(zip(columns, row, strict=True))
     document: Document = {}
     for column in collection.columns:
         field = field_of(collection, column.name)
@@ -102,10 +103,30 @@ async def update(calls: Calls, update: Update) -> Changed | None:
                 return found
             document = await calls.update(collection, found, {"$set": sets}, _fields(collection))
             if document is not None:
-                before, after = rows_of(collection, [document, _with(document, _as_stored(sets))])
+                before, after = rows_of(collection, [document, _with(document, as_stored(sets))])
                 return Changed(before, after)
             if not update.expected:
                 return None
+
+
+async def foreseen(calls: Calls, request: Update | Remove) -> Changed | None:
+    """Return what an update or a removal would be answered with now. Nothing is written."""
+    collection = request.collection
+    its = _of_keys(collection, [join_key(request.key) if len(request.key) > 1 else request.key[0]], request.where)
+    with calls.translated(WRITE_TIMEOUT_S, collection):
+        sets: Document = {}
+        for name, value in request.values if isinstance(request, Update) else ():
+            if value is None and not collection[name].nullable:
+                raise _missing(collection, collection[name])
+            field = field_of(collection, name)
+            sets[field.name] = written(field, value)
+        document = await calls.find(collection, its, _fields(collection))
+        if document is None:
+            return None
+        before, after = rows_of(collection, [document, _with(document, as_stored(sets))])
+    if any(before[collection.names.index(name)] != value for name, value in request.expected):
+        return Changed(before, None, is_done=False)
+    return Changed(before, after if isinstance(request, Update) else None)
 
 
 async def remove(calls: Calls, remove: Remove) -> Changed | None:
@@ -233,7 +254,7 @@ def _with(document: Document, sets: Mapping[str, Any]) -> Document:
     return changed
 
 
-def _as_stored(values: Document) -> Document:
+def as_stored(values: Document) -> Document:
     """Return values as the database would give them back."""
     names = list(values)
     stored: Iterable[Any] = bson.decode(bson.encode({str(place): values[name] for place, name in enumerate(names)}), CODEC).values()

@@ -116,6 +116,19 @@ async def claim(calls: Calls, claim: Claim) -> Sequence[Row]:
     return rows_of(claim.collection, [{**document, **lease} for document in sorted(due, key=lambda document: str(document["outbox"]))])
 
 
+async def claim_each(calls: Calls, claim: Claim) -> Sequence[Row]:
+    """Lease deliveries without a transaction, each for itself: one that another has leased in between is left to him."""
+    due, _, until = await _free(calls, claim)
+    if not due:
+        return []
+    lease = {"lease_owner": claim.owner, "lease_until": until}
+    now = until - timedelta(milliseconds=round(claim.seconds * 1000))
+    is_free = {"$or": [{"lease_until": None}, {"lease_until": {"$lte": now}}]}
+    await calls.write(claim.collection, [UpdateMany({**_of_ids(due), **is_free, "state": PENDING}, {"$set": lease})])
+    got = await calls.aggregate(claim.collection.place, [{"$match": {**_of_ids(due), **lease}}])
+    return rows_of(claim.collection, sorted(got, key=lambda document: str(document["outbox"])))
+
+
 async def _free(calls: Calls, claim: Claim) -> tuple[list[Document], list[Document], Any]:
     """Return the deliveries to lease, what else their aggregates have, and until when."""
     place = claim.collection.place

@@ -17,9 +17,10 @@ import pymongo
 from pymongo import AsyncMongoClient, errors
 
 from gateway.errors import ConfigError, Conflict, Contended, StoreUnavailable
-from gateway.stores.base import A, Collection, Delete, Handlers, Index, Request, Upsert
+from gateway.stores.base import A, Claim, Collection, Delete, Handlers, Index, Request, Row, Upsert
 from gateway.stores.described import Description
-from gateway.stores.mongo import changes
+from gateway.stores.mongo import alone, changes
+from gateway.stores.mongo.alone import LoneTransaction
 from gateway.stores.mongo.calls import CODEC, WRITE_TIMEOUT_S, Calls, now
 from gateway.stores.mongo.described import described
 from gateway.stores.mongo.migrations import KIND, MongoMigrations, index_statement
@@ -40,7 +41,7 @@ class MongoStore(MigratesBySteps):
 
     Options in the URL win over the arguments and defaults here. Writes are acknowledged by a majority. What is of several documents is
     one transaction where the server has them (replica sets, sharded clusters). A lone server refuses it (AbilityMissing), but for an
-    Upsert and a Delete: a failure may leave some of their rows written.
+    Upsert and a Delete: a failure may leave some of their rows written. A transaction is of one document there (``alone.py``).
     """
 
     kind = KIND
@@ -63,6 +64,7 @@ class MongoStore(MigratesBySteps):
         self._handlers = Handlers((type_, partial(read, self._calls)) for type_, read in READS.items())
         self._handlers.update({Upsert: self._upsert, Delete: self._delete})
         self._handlers.update((type_, self._write) for type_ in WRITES)
+        self._handlers[Claim] = self._claim
 
     async def open(self) -> None:
         # Here and not in __init__: a client belongs to the loop it was made in. It connects with the first call.
@@ -103,11 +105,18 @@ class MongoStore(MigratesBySteps):
 
     # ----------------------------------------------------------------------------------------------------------- writes
 
-    def transaction(self) -> AbstractAsyncContextManager[MongoTransaction]:
-        return self._transactions.begin()
+    def transaction(self) -> AbstractAsyncContextManager[MongoTransaction | LoneTransaction]:
+        return self._transactions.given()
+
+    async def unpack(self, collections: Sequence[Collection]) -> int:
+        """See ``base.Carries``."""
+        return await self._transactions.unpack(collections)
 
     async def can_transact(self) -> bool:
         return await self._guarded(self._transactions.are_there())
+
+    async def _claim(self, request: Claim) -> Sequence[Row]:
+        return await self._write(request) if await self._transactions.are_there() else await alone.claim(self._calls, request)
 
     async def _write(self, request: Request[Any]) -> Any:
         answer, of_one = WRITES[type(request)]
@@ -115,7 +124,12 @@ class MongoStore(MigratesBySteps):
         return await self._transactions.alone(asked, lambda calls: answer(calls, request), of_one=of_one(request))
 
     async def _upsert(self, request: Upsert) -> None:
-        if len(request.rows) < 2 or not await self._transactions.are_there():
+        if not request.rows:
+            return None
+        if not await self._transactions.are_there():
+            await self._transactions.unpack_all(request.collection)  # what they carry is not replaced with them
+            return await changes.upsert(self._calls, request)
+        if len(request.rows) < 2:
             return await changes.upsert(self._calls, request)
         # PERF: most calls bring new rows only, and 3,000 edges take 0.7 s inserted, 1.9 to 3.2 s replaced one by one (on the server that
         # stands in for MongoDB in tests; bulk_write of both in a transaction shows it again). The first row that is there ends the try.
@@ -129,7 +143,12 @@ class MongoStore(MigratesBySteps):
         return await self._in_transaction(changes.upsert, request)
 
     async def _delete(self, request: Delete) -> None:
-        if len(request.keys) < 2 or not await self._transactions.are_there():
+        if not request.keys:
+            return None
+        if not await self._transactions.are_there():
+            await self._transactions.unpack_all(request.collection)
+            return await changes.delete(self._calls, request)
+        if len(request.keys) < 2:
             return await changes.delete(self._calls, request)
         return await self._in_transaction(changes.delete, request)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager, suppress
 from time import monotonic
 from typing import Any, TypeVar
@@ -18,8 +18,10 @@ from pymongo import ReadPreference, WriteConcern, errors
 from pymongo.read_concern import ReadConcern
 
 from gateway.errors import AbilityMissing, Contended, DeadlineExceeded, StoreMisbehaved, StoreTimeout, StoreUnavailable
-from gateway.stores.base import A, Request
+from gateway.stores.base import A, Collection, Request
 from gateway.stores.kinds import listed
+from gateway.stores.migrating import is_ours
+from gateway.stores.mongo.alone import LoneTransaction, Unpacker
 from gateway.stores.mongo.calls import WRITE_TIMEOUT_S, Calls, now
 from gateway.stores.mongo.failures import is_of_unknown_outcome
 from gateway.stores.mongo.migrations import KIND
@@ -30,6 +32,7 @@ T = TypeVar("T")
 
 ALONE = f"{KIND} on a server that stands alone (no replica set)"
 COMMIT_TIMEOUT_S = WRITE_TIMEOUT_S / 2  # of each of two tries
+UNPACK_WAIT_S = 1.0  # for a document's rows of the log, which are safe in it
 UNDO_WAIT_S = 1.0  # for a transaction to be undone; a server that does not answer undoes it by itself
 PAUSE_MIN_S, PAUSE_MAX_S = 0.002, 0.1  # before a request that was Contended is asked again, at random up to it
 
@@ -78,6 +81,7 @@ class Transactions:
         self._answers = answers
         self._guard = guard
         self._are_there: bool | None = None
+        self._unpacker = Unpacker(calls)
         self._ending: set[asyncio.Task[None]] = set()
 
     async def are_there(self) -> bool:
@@ -94,8 +98,36 @@ class Transactions:
             raise AbilityMissing(asked, store=self._calls.name, kind=ALONE, needs=listed(TRANSACT))
 
     @asynccontextmanager
+    async def given(self) -> AsyncIterator[MongoTransaction | LoneTransaction]:
+        """Give a transaction: see ``base.Transacts``. On a server that stands alone it is of one document (``alone.py``)."""
+        if await self._guard(self.are_there()):
+            async with self.begin() as transaction:
+                yield transaction
+            return
+        lone = LoneTransaction(self._calls, ALONE)
+        try:
+            yield lone
+        finally:
+            lone.has_ended = True
+        unpacking = await self._guard(lone.commit())
+        if unpacking is not None:
+            await asyncio.wait({self._apart(unpacking)}, timeout=UNPACK_WAIT_S)
+
+    async def unpack(self, collections: Iterable[Collection]) -> int:
+        """Return how many documents were found that carried rows of the log, which are where they belong now."""
+        is_alone = not await self._guard(self.are_there())
+        count: int = await self._guard(self._unpacker.unpack(collections, is_alone=is_alone))
+        return count
+
+    async def unpack_all(self, collection: Collection) -> None:
+        """Have no document of a collection of the graph's carry anything."""
+        if collection.managed and not is_ours(collection.name):
+            while await self.unpack([collection]):
+                pass
+
+    @asynccontextmanager
     async def begin(self, asked: str = "a transaction") -> AsyncIterator[MongoTransaction]:
-        """Give a transaction: see ``base.Transacts``. The server hears of it with the first command."""
+        """Give a transaction of any number of documents. The server hears of it with the first command."""
         await self._guard(self.need(asked))
         with self._calls.translated(WRITE_TIMEOUT_S):
             session = await now(self._client().start_session())

@@ -20,10 +20,12 @@ from gateway.http import frames
 from gateway.service import Service
 from gateway.stores import Stores
 from gateway.stores.memory import MemoryStore
+from gateway.writes.tables import tables_of
 from tests.feeds import until_followed
 from tests.gateway.engine.test_subscriptions import BY_HAND
 from tests.gateway.http.sockets import frame, handshake, on_uvloop, raw_socket, reset, say_raw, talking, until, world_served
 from tests.gateway.http.wire import serving
+from tests.gateway.writes.world import rows_of
 from tests.streams import RECORDED, World
 
 TYPENAME = "{ __typename }"
@@ -298,6 +300,43 @@ async def test_w14_queries_over_a_socket_obey_the_limits(payload: dict[str, Any]
         answer = await talk.hear()
         assert answer["type"] == "error"
         assert code in {error["extensions"]["code"] for error in answer["payload"]}
+
+
+CREATE = """mutation($name: String!) {
+    createUser(input: {id: "User:new", name: $name, email: "new@b.c", welcomePost: false}) { user { id version } }
+}"""
+
+
+@on_uvloop
+async def test_a_mutation_with_a_key_happens_once_over_whatever_socket() -> None:
+    made = {"createUser": {"user": {"id": "User:new", "version": 1}}}
+    async with world_served() as (world, wire):
+        for _ in range(2):
+            async with talking(wire) as talk:
+                await talk.subscribe("a", CREATE, variables={"name": "N"}, extensions={"idempotencyKey": "k"})
+                answer = await talk.hear()
+                assert (answer["type"], answer["payload"]["data"]) == ("next", made)
+                assert await talk.hear() == {"id": "a", "type": "complete"}
+        async with talking(wire) as talk:
+            await talk.subscribe("other arguments", CREATE, variables={"name": "Other"}, extensions={"idempotencyKey": "k"})
+            refused = await talk.hear()
+            await talk.subscribe("no key", CREATE, variables={"name": "N"})
+            taken = await talk.hear()
+        written = await rows_of(world.stores, tables_of("users").outbox)
+    assert (refused["type"], refused["payload"][0]["extensions"]["code"]) == ("error", "BAD_USER_INPUT")
+    assert taken["payload"]["errors"][0]["extensions"]["code"] == "CONFLICT"
+    assert [row["key"] for row in written] == ["new"]
+
+
+@pytest.mark.parametrize("key", ["", "a b", "ä", "x" * 256, 5, ["k"]])
+@on_uvloop
+async def test_what_is_no_key_refuses_its_operation_alone(key: Any) -> None:
+    async with world_served() as (_, wire), talking(wire) as talk:
+        await talk.subscribe("a", CREATE, variables={"name": "N"}, extensions={"idempotencyKey": key})
+        answer = await talk.hear()
+        assert answer["payload"][0]["message"] == "extensions.idempotencyKey: expected 1 to 255 visible characters of ASCII"
+        await talk.subscribe("b", TYPENAME, extensions={"idempotencyKey": key})  # a query has no use for one
+        assert (await talk.hear())["payload"] == {"data": {"__typename": "Query"}}
 
 
 @on_uvloop

@@ -12,10 +12,12 @@ class Proxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._flowing = asyncio.Event()
+        self._answering = asyncio.Event()
         self.port = 0  # known once started, and the same ever after
 
     async def start(self) -> None:
         self._flowing.set()
+        self._answering.set()
         self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
@@ -36,6 +38,10 @@ class Proxy:
         """Accept everything and pass nothing on."""
         self._flowing.clear()
 
+    def silence(self) -> None:
+        """Pass on what is asked, and no answer."""
+        self._answering.clear()
+
     def thaw(self) -> None:
         self._flowing.set()
 
@@ -47,12 +53,15 @@ class Proxy:
             writer.transport.abort()
             return
         self._writers.add(far_writer)
-        self._tasks |= {asyncio.create_task(self._pump(reader, far_writer)), asyncio.create_task(self._pump(far_reader, writer))}
+        asked = self._pump(reader, far_writer, self._flowing)
+        answered = self._pump(far_reader, writer, self._flowing, self._answering)
+        self._tasks |= {asyncio.create_task(asked), asyncio.create_task(answered)}
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *gates: asyncio.Event) -> None:
         try:
             while data := await reader.read(65_536):
-                await self._flowing.wait()
+                for gate in gates:
+                    await gate.wait()
                 writer.write(data)
         except OSError:
             pass

@@ -8,13 +8,32 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from sqlalchemy import make_url
 
-from gateway.errors import StoreTimeout, StoreUnavailable
+from gateway.errors import InFlight, StoreTimeout, StoreUnavailable
 from gateway.stores import Stores
 from gateway.stores.base import Request, Transaction
+from gateway.stores.guards import Protection
+from gateway.stores.migrating import GATEWAY
 from gateway.writes.running import run
 from gateway.writes.transaction import Transaction as Writing
-from tests.gateway.writes.world import ADA, BOB, LETTERS, PAIRS, PEOPLE, contents, context, write
+from tests.gateway.stores.proxies import Proxy
+from tests.gateway.writes.world import (
+    ADA,
+    BOB,
+    CREATED,
+    LETTERS,
+    PAIRS,
+    PEOPLE,
+    TABLES,
+    contents,
+    context,
+    create,
+    keyed,
+    rows_of,
+    write,
+)
+from tests.kinds import kinds, url_of
 
 LETTER = {"id": "1", "person_id": "ada", "text": "t"}
 
@@ -161,6 +180,57 @@ async def test_with_a_key_the_same_request_does_what_had_not_happened(home: Stor
     ran = await run(context(home, idempotency_key="k"), "home", "f", lambda tx: tx.insert(PEOPLE, ADA))
     assert not ran.is_repeated
     assert (await contents(home))["people"] == [ADA]
+
+
+@pytest.mark.parametrize("kind", kinds(["postgresql", "mongodb", "neo4j"]))
+async def test_a_connection_that_is_cut_behind_the_commit_loses_the_answer_alone(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """R20: the server has the COMMIT, and nobody hears of it. The same request with the same key has the one effect."""
+    async with url_of(kind) as url:
+        address = make_url(url)
+        proxy = Proxy(address.host or "127.0.0.1", address.port or 0)
+        await proxy.start()
+        through = address.set(host="127.0.0.1", port=proxy.port)
+        if kind == "mongodb":
+            through = through.update_query_dict({"directConnection": "true"})
+        stores = Stores.connect({"home": through.render_as_string(hide_password=False)}, protection=Protection(breaker_calls=0))
+        await stores.open()
+        try:
+            await stores.migrate("home", TABLES.all, None, owner=GATEWAY)
+            await stores.migrate("home", [PEOPLE], None)
+
+            async def cut() -> None:
+                await asyncio.sleep(0.5)
+                await proxy.cut()
+
+            cutting: list[asyncio.Task[None]] = []
+
+            def at(point: str) -> None:
+                if point == "commit.before" and not cutting:
+                    proxy.silence()
+                    cutting.append(asyncio.create_task(cut()))
+
+            monkeypatch.setattr("gateway.writes.transaction.reached", at)
+            with pytest.raises((StoreUnavailable, StoreTimeout)) as lost:
+                await run(keyed(stores), "home", "createPerson", create)
+            await cutting[0]
+            assert lost.value.extensions["committed"] == "unknown"
+            await proxy.start()
+            async with asyncio.timeout(30):
+                again = await _until_reached(stores)
+            assert (again.is_repeated, list(again.outcomes)) == (True, CREATED)
+            assert [row["id"] for row in await rows_of(stores, PEOPLE)] == ["ada"]
+            assert len(await rows_of(stores, TABLES.outbox)) == len(await rows_of(stores, TABLES.audit)) == 1
+        finally:
+            await stores.close()
+            await proxy.cut()
+
+
+async def _until_reached(stores: Stores) -> Any:
+    while True:
+        try:
+            return await run(keyed(stores), "home", "createPerson", create)
+        except (StoreUnavailable, StoreTimeout, InFlight):
+            await asyncio.sleep(0.2)
 
 
 async def test_a_store_that_cannot_be_reached_has_written_nothing(home: Stores, monkeypatch: pytest.MonkeyPatch) -> None:

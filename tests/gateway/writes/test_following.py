@@ -218,3 +218,16 @@ async def test_one_who_is_closed_while_he_waits_is_ended(feed: LogFeed) -> None:
     await events.aclose()  # type: ignore[attr-defined]
 
     assert await asyncio.wait_for(waiting, WAIT_S) is None
+
+
+async def test_one_who_is_closed_before_he_has_begun_is_ended(feed: LogFeed, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(*_: Any, **__: Any) -> int:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr("gateway.writes.sequencer.Sequencer.settle", never)
+    events = feed.follow(books)
+    waiting = asyncio.create_task(_next_or_none(events))
+    await asyncio.sleep(0.05)
+    await events.aclose()  # type: ignore[attr-defined]
+    assert await asyncio.wait_for(waiting, WAIT_S) is None

@@ -13,8 +13,8 @@ import pytest
 from gateway.errors import Conflict, StoreUnavailable
 from gateway.stores import Stores
 from gateway.stores.guards import Protection
+from gateway.writes import own, telling
 from gateway.writes import relay as relaying
-from gateway.writes import telling
 from gateway.writes.declarations import State, follow_up
 from gateway.writes.tables import PARKED, tables_of
 from gateway.writes.telling import tell_each_other
@@ -126,6 +126,28 @@ async def test_a_relay_that_is_told_to_stop_gives_back_what_it_cannot_finish(mon
         [delivery] = await world.deliveries()
         assert (delivery["lease_owner"], delivery["attempts"]) == (None, 0)
         assert await world.drain() == 1
+
+
+async def test_a_task_that_loses_its_cancellation_is_ended_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As that of Python 3.11 does while it waits for what PyMongo sends."""
+    monkeypatch.setattr(own, "CANCELLED_AGAIN_S", 0.01)
+    lost = 0
+
+    async def deaf() -> None:
+        nonlocal lost
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                if lost == 2:
+                    raise
+                lost += 1
+
+    task = asyncio.create_task(deaf())
+    await asyncio.sleep(0)
+    async with asyncio.timeout(WAIT_S):
+        await own.end([task])
+    assert (task.cancelled(), lost) == (True, 2)
 
 
 async def test_a_target_that_comes_back_is_carried_to_again(caplog: pytest.LogCaptureFixture) -> None:

@@ -171,6 +171,24 @@ async def test_of_many_at_once_one_writes(home: Stores) -> None:
     assert (len(found["people"]), len(found["crossgraph_outbox"]), len(found["crossgraph_idempotency"])) == (1, 1, 1)
 
 
+async def test_of_fifty_at_once_in_one_process_one_writes_and_the_others_have_its_outcome_or_are_in_flight(home: Stores) -> None:
+    """R21."""
+    barrier = asyncio.Barrier(50)
+
+    async def one() -> str:
+        await barrier.wait()
+        try:
+            return "repeated" if (await run(keyed(home), "home", "createPerson", create)).is_repeated else "wrote"
+        except InFlight:
+            return "in flight"
+
+    became = await asyncio.gather(*(one() for _ in range(50)))
+    assert became.count("wrote") == 1
+    assert (await run(keyed(home), "home", "createPerson", create)).is_repeated
+    found = await contents(home)
+    assert (len(found["people"]), len(found["crossgraph_outbox"]), len(found["crossgraph_audit"])) == (1, 1, 1)
+
+
 @pytest.mark.usefixtures("apart")
 async def test_where_the_first_died_the_second_runs(home: Stores) -> None:
     inside, die = asyncio.Event(), asyncio.Event()

@@ -288,7 +288,6 @@ async def lone(store: MongoStore, monkeypatch: pytest.MonkeyPatch) -> MongoStore
         (insert(note("a"), note("b")), "insert of notes"),
         (Together((insert(note("a")), insert(note("b")))), "insert of notes"),
         (Bump(TABLES.versions, "notes", ["a", "b"]), "bump of crossgraph_versions"),
-        (Claim(TABLES.deliveries, "graph", "me", 1, 1.0), "claim of crossgraph_deliveries"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Request) else "",
 )
@@ -300,12 +299,20 @@ async def test_a_lone_server_refuses_what_is_of_several_documents(lone: MongoSto
     assert await lone.answer(Get(notes, ("id",), ["a"])) == {}
 
 
+async def _two(lone: MongoStore) -> None:
+    async with lone.transaction() as transaction:
+        await transaction.answer(insert(note("b")))
+        await transaction.answer(insert(note("c")))
+
+
 @live
-async def test_a_lone_server_refuses_a_transaction(lone: MongoStore) -> None:
+async def test_a_transaction_of_a_lone_server_is_of_one_document(lone: MongoStore) -> None:
     assert not await lone.can_transact()
-    with pytest.raises(AbilityMissing, match=r"^a transaction: expected a store that can transact, got tested of kind mongodb on a server"):
-        async with lone.transaction():
-            pass
+    async with lone.transaction() as transaction:
+        assert await transaction.answer(insert(note("a"))) == [note("a")]
+    with pytest.raises(AbilityMissing, match=r"^insert of notes together with another write, as one: expected a store that can transact"):
+        await _two(lone)
+    assert await lone.answer(Get(notes, ("id",), ["a", "b", "c"])) == {"a": ("a",)}
 
 
 @live
