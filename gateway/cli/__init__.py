@@ -26,10 +26,12 @@ from gateway.cli.telling import (
     counts,
     end,
     naming_urls,
+    open_outputs,
     report,
     row_counts,
     say,
     say_error,
+    tell,
     tell_version,
 )
 from gateway.errors import ConfigError, GatewayError
@@ -55,6 +57,7 @@ cli.add_typer(sync_cli, name="sync")
 
 def main() -> None:
     """Run the command; an error that somebody can act on is one line on stderr, never a traceback."""
+    open_outputs()
     try:
         cli(prog_name="gateway")
     except ConfigError as error:
@@ -108,7 +111,7 @@ def serve(
     def read_again() -> Settings:
         return load_settings(graph.store_names, graph.plain_urls, graph=graph_name, host=host, port=port)
 
-    server.run(app, settings, listener, on_ready=lambda: say(f"Serving on {server.address(listener)}"), read=read_again)
+    server.run(app, settings, listener, on_ready=lambda: tell(f"Serving on {server.address(listener)}"), read=read_again)
 
 
 @cli.command()

@@ -102,6 +102,7 @@ def configured(app: Application) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,
         backlog=BACKLOG,
+        timeout_keep_alive=cast("int", app.edge.settings.keep_alive_timeout_s),  # a part of a second will do
     )
 
 
@@ -217,7 +218,7 @@ def _leave_late(drain: Drain) -> None:
 
 def _leave() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, AttributeError):  # one that was closed before the start is None
             stream.flush()
     os._exit(0)
 
