@@ -133,6 +133,7 @@ class Checkup:
 
     def _told(self, name: str, known: _Known) -> Mapping[str, Any]:
         guard = self._stores.guards[name]
+        route = self._stores.routes.get(name)
         waits = known.pending
         now = time.time()
         outbox = [
@@ -159,6 +160,7 @@ class Checkup:
             },
             "breaker": guard.state,
             "outbox": outbox,
+            **({} if route is None else {"replicas": route.told()}),
         }
 
 

@@ -11,10 +11,12 @@ from types import MappingProxyType
 from typing import Any
 
 from gateway.errors import CallerError, DeadlineExceeded, LimitExceeded, WrongValue
+from gateway.observability.accounts import Account
 from gateway.stores import Stores
 from gateway.stores.base import A, Collection, Request
 from gateway.stores.base import Transaction as Within
 from gateway.stores.funnel import StoreCall
+from gateway.stores.routing import Freshness
 from gateway.writes.replication import NOTHING_DECLARED, Replication
 from gateway.writes.rows import Written
 from gateway.writes.transaction import Transaction
@@ -55,6 +57,8 @@ class RequestContext:
         values: Mapping[str, Any] = NO_VALUES,
         replication: Replication = NOTHING_DECLARED,  # what the graph declares of its writes
         written: list[str] | None = None,
+        account: Account | None = None,  # what it does, counted
+        freshness: Freshness | None = None,  # what its reads have to see; None: all that the primary has
     ) -> None:
         self.stores = stores
         self.request_id = request_id
@@ -63,6 +67,8 @@ class RequestContext:
         self.started = started
         self.values = values
         self.replication = replication
+        self.account = account or Account()
+        self.freshness = freshness
         self.written = [] if written is None else written
         self.key_loaders: dict[tuple[Collection, str], Any] = {}  # of ``loaders.load``, by collection and column
         self.tasks: set[asyncio.Task[Any]] = set()  # of the request; those left at its end are cancelled

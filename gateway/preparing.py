@@ -17,10 +17,11 @@ from gateway.loading import write_batches
 from gateway.migrating import migrate, pending
 from gateway.stores import Stores
 from gateway.stores.base import Collection, Fetch, Page, Row
-from gateway.stores.funnel import Layer
+from gateway.stores.funnel import NOTHING_SLOW, Layer
 from gateway.stores.guards import Protection
 from gateway.stores.kinds import kind_of
 from gateway.stores.migrating import LOCK_TIMEOUT_S
+from gateway.stores.routing import Replicas
 
 __all__ = ["connect", "fill_embedded", "looked_into", "migrate", "migrate_at_start", "migrate_embedded", "opened", "url_named"]
 
@@ -32,8 +33,11 @@ DEMO_SEED = 1
 Say = Callable[[str], None]
 
 
-def connect(settings: Settings, layers: Sequence[Layer] = (), graph: Graph | None = None) -> Stores:
-    """Return the stores of the settings, not open yet, with ``layers`` before them; ``graph`` says which are read-only."""
+def connect(settings: Settings, layers: Sequence[Layer] = (), graph: Graph | None = None, *, tells_slow: bool = False) -> Stores:
+    """Return the stores of the settings, not open yet, with ``layers`` before them; ``graph`` says which are read-only.
+
+    ``tells_slow``: calls that are slow by the settings are told in the log, which commands have none of.
+    """
     return Stores.connect(
         settings.urls,
         timeout_s=settings.store_timeout_s,
@@ -50,6 +54,9 @@ def connect(settings: Settings, layers: Sequence[Layer] = (), graph: Graph | Non
             open_s=settings.breaker_open_s,
             retry_share=settings.retry_share,
         ),
+        replicas={name: Replicas(store.replicas, store.max_lag_s) for name, store in settings.stores.items()},
+        written_key=settings.written_key,
+        slow_s=settings.slow_s if tells_slow else NOTHING_SLOW,
     )
 
 
@@ -70,7 +77,7 @@ def _pool_sizes(settings: Settings) -> dict[str, int]:
 
 
 @asynccontextmanager
-async def opened(settings: Settings, graph: Graph | None = None) -> AsyncIterator[Stores]:
+async def opened(settings: Settings, graph: Graph | None = None, *, tells_slow: bool = False) -> AsyncIterator[Stores]:
     """Give the stores of the settings, open, with the folders that embedded ones want their files to be in.
 
     ConfigError where the file of a store is not there that ``graph`` only reads.
@@ -78,7 +85,7 @@ async def opened(settings: Settings, graph: Graph | None = None) -> AsyncIterato
     read_only = frozenset() if graph is None else untouched(graph)
     refuse_missing_files(settings, read_only)
     make_folders(settings, read_only)
-    async with _open(connect(settings, graph=graph)) as stores:
+    async with _open(connect(settings, graph=graph, tells_slow=tells_slow)) as stores:
         yield stores
 
 
@@ -92,7 +99,7 @@ async def looked_into(settings: Settings, graph: Graph) -> AsyncIterator[Stores]
 
 @asynccontextmanager
 async def _open(stores: Stores) -> AsyncIterator[Stores]:
-    await stores.open()
+    await stores.open(routed=False)  # commands read primaries alone
     try:
         yield stores
     finally:

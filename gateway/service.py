@@ -57,9 +57,12 @@ from gateway.errors import (
 from gateway.graph.fields import Graph
 from gateway.graph.scalars import mask_scalars
 from gateway.loaders import end
-from gateway.observability.metrics import Reading
+from gateway.observability.accounts import Account
+from gateway.observability.metrics import Histogram, Reading
 from gateway.security.limits import MEASURE_FACTOR, Limits, are_short, check_variables, enforced, values_in
 from gateway.stores import Stores
+from gateway.stores.routing import Freshness
+from gateway.stores.tokens import Tokens
 from gateway.writes.feed import Feed
 
 IDEMPOTENCY_KEY_MAX = 255  # characters
@@ -72,6 +75,8 @@ YOUNG_TOKENS = 4_000
 FEW_VALUES = 500  # in the variables of a request, which are checked and coerced without leaving the loop
 FEW_TOKENS = 300  # of a new document that is read and planned in one go
 GRACE_S = 0.2  # how much later than its deadline the answer to an event is cut
+CODES_MOST = 100  # of errors, in metrics: an author's own may be any
+CODE_MAX = 60  # characters of one
 FEW_PLACES = 40  # of a plan that is compiled without leaving the loop
 
 # PERF: what plans weigh in the cache, from tracemalloc over plans of 1 to 300 places (python -m tests.benchmarks.caches).
@@ -97,12 +102,14 @@ class Request:
     idempotency_key: str | None = None  # of a mutation; a query has no use for one
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Response:
     """``status`` is HTTP's: 200 where there is data, also in part; 4xx and 5xx where the request was refused.
 
     ``partial``: the answer has data and errors. With a status of 422 the data is null, since the answer would have been too long.
     ``retry_after_s``: when the same request may be sent again, where its error says that; else 0.
+
+    Never changed. PERF: not frozen, since to make a frozen one takes 0.7 µs more.
     """
 
     body: bytes
@@ -110,6 +117,7 @@ class Response:
     partial: bool = False
     retry_after_s: int = 0
     cursor: str | None = None  # of a subscription's event
+    codes: tuple[str, ...] = ()  # of its errors
 
     @property
     def is_refused(self) -> bool:
@@ -162,6 +170,8 @@ class Service:
         self._planned_tokens = 0  # since the garbage collector looked at the youngest
         self.second_walks = 0  # answers with something missing in them
         self.limits_broken: Counter[tuple[str, str]] = Counter()  # by code and what came of it
+        self.errors: Counter[str] = Counter()  # in answers, by code
+        self.durations = {word: Histogram() for word in (*(type_.value for type_ in OperationType), "none")}
         self._reading: tuple[AbstractEventLoop | None, Lock] = (None, Lock())  # whose turn it is to read a new document
         # One at a time: they would share the interpreter anyway. Answers in which something failed are slower; they wait for each other.
         self._beside = ThreadPoolExecutor(1, "gateway-beside")
@@ -170,6 +180,7 @@ class Service:
         self.replication = graph.writes
         self._schema = schema
         self._feed = feed
+        self.tokens = stores.tokens  # None where no store has replicas
         self._deadlines = Deadlines()
         self.subscriptions = 0  # that are open
 
@@ -182,25 +193,41 @@ class Service:
         values: Mapping[str, Any] = NO_VALUES,
         started: float | None = None,
         written: list[str] | None = None,
+        freshness: Freshness | None = None,
+        account: Account | None = None,
     ) -> Response:
         """Return the response to a request. Never raises, but for a cancellation.
 
         ``values`` are those of its context. ``started`` is when its deadline began, on the clock of ``time.monotonic``; now, without.
-        ``written`` gets the root fields that have written, for who cancels it.
+        ``written`` gets the root fields that have written, for who cancels it, ``account`` what is counted of it, and ``freshness`` the
+        stores: what its client has to see is in it.
         """
         now = time.monotonic() if started is None else started
         deadline = None if deadline_s is None else now + deadline_s
         trace: list[StoreCall] | None = [] if request.explain == "trace" else None
         ctx = RequestContext(
-            self.stores, request_id, deadline, trace, started=now, values=values, replication=self.replication, written=written
+            self.stores,
+            request_id,
+            deadline,
+            trace,
+            started=now,
+            values=values,
+            replication=self.replication,
+            written=written,
+            account=account,
         )
+        if self.tokens is not None:
+            ctx.freshness = self._freshness(self.tokens, freshness, request)
         try:
             answered: Any = await self._answer(request, ctx)
         except Exception as exc:
+            await self._tell_written(ctx)
             answered = self._failed(exc, request_id, ctx.written)
         finally:
             if ctx.has_loaders:
                 end(ctx)
+            operation = ctx.account.operation
+            self.durations["none" if operation is None else operation.word].observe(time.monotonic() - now)
         response: Response = answered
         return response
 
@@ -213,6 +240,8 @@ class Service:
         values: Mapping[str, Any] = NO_VALUES,
         started: float | None = None,
         written: list[str] | None = None,
+        freshness: Freshness | None = None,
+        account: Account | None = None,
     ) -> Response | AsyncGenerator[Response, None]:
         """Return the responses to the events of a subscription; what is none of one, or is refused, has its one response. Never raises.
 
@@ -222,13 +251,21 @@ class Service:
         """
         now = time.monotonic() if started is None else started
         deadline = None if deadline_s is None else now + deadline_s
-        ctx = RequestContext(self.stores, request_id, deadline, started=now, values=values, replication=self.replication, written=written)
+        ctx = RequestContext(
+            self.stores, request_id, deadline, started=now, values=values, replication=self.replication, written=written, account=account
+        )
+        if self.tokens is not None:
+            ctx.freshness = self._freshness(self.tokens, freshness, request)
+            ctx.freshness.in_payload = True
         try:
             answered = await self._answer(request, ctx, deadline_s, may_stream=True)
         except Exception as exc:
             answered = self._failed(exc, request_id, ctx.written)
         if ctx.has_loaders:
             end(ctx)
+        if isinstance(answered, Response):
+            operation = ctx.account.operation
+            self.durations["none" if operation is None else operation.word].observe(time.monotonic() - now)
         return answered
 
     def refuse(self, error: GatewayError, committed: Sequence[str] = ()) -> Response:
@@ -240,6 +277,12 @@ class Service:
 
     def readings(self) -> Iterator[Reading]:
         """Give what was counted since the start."""
+        for word, durations in self.durations.items():
+            told = "Seconds from an operation's turn to its answer; of type none: refused before that was known."
+            yield Reading("operation_duration_seconds", told, 0, {"type": word}, histogram=durations)
+        for code, count in self.errors.items():
+            yield Reading("errors", "Errors in answers.", count, {"code": code})
+        yield Reading("subscriptions", "Subscriptions that are open.", self.subscriptions, is_counter=False)
         yield Reading("second_walks", "Answers that took a second walk to place nulls and errors.", self.second_walks)
         for result, count in (("hit", self.plan_hits), ("miss", self.plan_misses)):
             yield Reading("plans", "Look-ups of plans in their cache.", count, {"result": result})
@@ -252,6 +295,9 @@ class Service:
         for key, count in self.stores.calls.items():
             store, _, collection = key.partition(".")
             yield Reading("store_calls", "Calls that reached a store.", count, {"store": store, "collection": collection})
+        for store, watch in self.stores.funnel.watches.items():
+            yield Reading("store_call_duration_seconds", "Seconds of calls to a store.", 0, {"store": store}, histogram=watch.durations)
+            yield Reading("store_slow_calls", "Calls to a store beyond the setting slow_query_ms.", watch.slow, {"store": store})
         for (store, collection, column), count in self.stores.wrong_values.items():
             labels = {"store": store, "collection": collection, "column": column}
             yield Reading("wrong_values", "Values read from a store that are not of their column's type.", count, labels)
@@ -267,15 +313,18 @@ class Service:
             check = partial(check_variables, self.limits, request.variables)
             if broken := await self._aside(check) if many else check():
                 self._hold(broken, ctx)
+        account = ctx.account
         document = self.documents.kept(request.query)
         if document is None:
+            account.document_hit = False
             await self._turn()
             document = self.documents.get(request.query)
             if document.tokens > FEW_TOKENS:
                 await self._turn()  # to plan it
         if document.noted:
             self._note(document.noted, ctx)
-        operation = document.operation(request.operation_name)
+        account.document = document
+        operation = account.operation = document.operation(request.operation_name)
         if operation.type is OperationType.MUTATION and not request.mutation_allowed:
             raise MethodNotAllowed("A mutation needs POST.")
         if operation.type is OperationType.SUBSCRIPTION and not may_stream:
@@ -285,7 +334,9 @@ class Service:
             await self._turn()  # to bind them
         else:
             coerced = self._variables(document, operation, request.variables)
+        misses = self.plan_misses
         prepared = self._plan(document, operation, coerced)
+        account.plan_hit = self.plan_misses == misses
         plan = prepared.plan
         if request.explain is not None:
             if not self._may_explain:
@@ -310,6 +361,8 @@ class Service:
             total = costs[0].total
         if total > self.limits.cost_max:
             self._hold(self.limits.exceeded("COST_LIMIT", "By its page sizes the operation has", "cost_max", total, "objects"), ctx)
+        if ctx.freshness is not None:
+            ctx.freshness.may_lag = operation.type is OperationType.QUERY
         ctx.check()
         for part in prepared.series or (prepared,):
             if not part.is_compiled:
@@ -322,6 +375,8 @@ class Service:
         if plan.series:
             return await self._series(prepared, bounds, costs, coerced, ctx)
         state = await execute(plan, bounds[0], ctx, costs[0], self.limits, given=given, variables=coerced)
+        if ctx.freshness is not None:
+            await self._tell_written(ctx)
         if state.size > FEW:  # in one piece, so that no more than one large answer stands there as objects
             return await self._aside(self._finished, prepared, state, ctx, thread=self._mending if state.failed else self._beside)
         data, errors = await self._completed(prepared, state)
@@ -352,7 +407,15 @@ class Service:
         async def respond_to(happened: Happened) -> Response:
             now = time.monotonic()
             deadline = None if deadline_s is None else now + deadline_s
-            its = RequestContext(self.stores, ctx.request_id, deadline, started=now, values=ctx.values, replication=self.replication)
+            its = RequestContext(
+                self.stores,
+                ctx.request_id,
+                deadline,
+                started=now,
+                values=ctx.values,
+                replication=self.replication,
+                account=ctx.account,
+            )
             its.cursor = happened.cursor
             try:
                 with self._deadlines.within((deadline_s or 0) + GRACE_S) if deadline_s is not None else nullcontext():
@@ -389,7 +452,7 @@ class Service:
         answer = {"data": None, **orjson.loads(failed.body)}
         if cursor is not None:
             answer["extensions"] = {"cursor": cursor}
-        return Response(orjson.dumps(answer), 200, partial=True, cursor=cursor)
+        return Response(orjson.dumps(answer), 200, partial=True, cursor=cursor, codes=failed.codes)
 
     def _variables(self, document: Document, operation: Operation, given: Mapping[str, Any] | None) -> Mapping[str, Any]:
         variables: Variables | None = document.variables.get(operation.name)
@@ -524,7 +587,24 @@ class Service:
                 break
             assert data is not None
             data.update(found)
+        if ctx.freshness is not None:
+            await self._tell_written(ctx)
         return self._response(data, errors, ctx, runs)
+
+    def _freshness(self, tokens: Tokens, given: Freshness | None, request: Request) -> Freshness:
+        """Return what a request has to see, with what its ``extensions.written`` says."""
+        freshness = given or tokens.freshness()
+        tokens.see(freshness, (request.extensions or {}).get("written"))
+        return freshness
+
+    async def _tell_written(self, ctx: RequestContext) -> None:
+        """Have the client told of what was written in stores that have replicas."""
+        freshness = ctx.freshness
+        if self.tokens is None or freshness is None or not freshness.wrote:
+            return
+        await self.tokens.tell(freshness)
+        if freshness.in_payload:
+            ctx.extensions["written"] = freshness.token
 
     def plan(self, query: str, operation_name: str | None = None, variables: Mapping[str, Any] | None = None) -> Plan:
         """Return the plan of an operation without running it; DocumentRefused or a GatewayError where there is none."""
@@ -544,16 +624,18 @@ class Service:
         if errors and ctx.written:
             extensions["committed"] = ctx.written
         try:
-            body = respond(data, self._shown(errors, ctx), extensions)
+            told = self._shown(errors, ctx)
+            body = respond(data, told, extensions)
         except TypeError:  # JSON cannot hold a value of it: another walk finds out which
             self.second_walks += 1
             data, errors = _written(runs)
             if ctx.written:
                 extensions["committed"] = ctx.written
-            body = respond(data, self._shown(errors, ctx), extensions)
+            told = self._shown(errors, ctx)
+            body = respond(data, told, extensions)
         if len(body) > self.limits.response_limit_bytes:
             raise AnswerTooLongError(*result_limit(self.limits, len(body)))
-        return Response(body, 200, partial=bool(errors), cursor=ctx.cursor)
+        return Response(body, 200, partial=bool(errors), cursor=ctx.cursor, codes=self._counted(told) if told else ())
 
     def _shown(self, errors: Sequence[GraphQLError], ctx: RequestContext) -> Sequence[Mapping[str, Any]]:
         return shown(errors, ctx.request_id, type_names=self.openness.type_names) if errors else ()
@@ -577,11 +659,23 @@ class Service:
         for error in errors:
             if "setting" in error["extensions"]:
                 self.limits_broken[error["extensions"]["code"], "refused"] += 1
-        return Response(respond(None, errors, _committed(committed), has_data=False), status)
+        return Response(respond(None, errors, _committed(committed), has_data=False), status, codes=self._counted(errors))
 
     def _too_long(self, error: LimitExceeded, committed: Sequence[str]) -> Response:
         self.limits_broken[error.extensions["code"], "refused"] += 1
-        return Response(respond(None, [error.shown], _committed(committed)), error.http_status, partial=True)
+        body = respond(None, [error.shown], _committed(committed))
+        return Response(body, error.http_status, partial=True, codes=self._counted([error.shown]))
+
+    def _counted(self, errors: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+        """Return the errors' codes, and count them; those of an author's own beyond CODES_MOST are ``OTHER``."""
+        counts, codes = self.errors, []
+        for error in errors:
+            code = error["extensions"].get("code")
+            if not isinstance(code, str) or (code not in counts and (len(code) > CODE_MAX or len(counts) >= CODES_MOST)):
+                code = "OTHER"
+            counts[code] += 1
+            codes.append(code)
+        return tuple(codes)
 
     # ----------------------------------------------------------------------------------------------------------- limits
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.forms import is_set
-from tests.servers import MONGODB, SERVERS
+from tests.servers import MONGODB, REPLICA, SERVERS
 
 ROOT = Path(__file__).parent.parent
 SNB = "TEST_SNB_DIR"
@@ -143,7 +143,7 @@ def live_is_required() -> bool:
 
 
 def _how_to_run(left_out: Counter[str]) -> list[str]:
-    servers = [s for s in SERVERS if left_out[s.variable]]
+    servers = [s for s in (*SERVERS, REPLICA) if left_out[s.variable]]
     lines = [f"{left_out[s.variable]:5} tests that need {s.name} ({s.variable} is not set)" for s in servers]
     if left_out[SNB]:
         lines.append(f"{left_out[SNB]:5} tests that need the LDBC sample ({SNB} names no folder)")
@@ -157,6 +157,8 @@ def _how_to_run(left_out: Counter[str]) -> list[str]:
         lines.append(f"{left_out[HATCHLING]:5} tests that need {HATCHLING} (it is not installed: pip install {HATCHLING})")
     if servers:
         lines += ["To run them:", "  docker compose up -d", *(f"  export {s.variable}='{s.compose_url}'" for s in SERVERS)]
+    if left_out[REPLICA.variable]:
+        lines += ["To run those of a replica:", f"  export {REPLICA.variable}=<the URL of a streaming replica of that PostgreSQL>"]
     if left_out[SNB]:
         lines += [
             "To run those of the sample:",

@@ -18,3 +18,4 @@ POSTGRESQL = Server("PostgreSQL", "TEST_POSTGRES_URL", "postgresql+asyncpg://cro
 MONGODB = Server("MongoDB", "TEST_MONGO_URL", "mongodb://127.0.0.1:27017/crossgraph?directConnection=true")
 NEO4J = Server("Neo4j", "TEST_NEO4J_URL", "bolt://neo4j:crossgraph@127.0.0.1:7687/neo4j")
 SERVERS = (POSTGRESQL, MONGODB, NEO4J)
+REPLICA = Server("a streaming replica of PostgreSQL", "TEST_POSTGRES_REPLICA_URL", "")

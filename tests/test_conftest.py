@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.servers import SERVERS
+from tests.servers import REPLICA, SERVERS
 
 TESTS = """
 from pathlib import Path
@@ -60,7 +60,7 @@ def run(folder: Path, tests: str = TESTS, workers: int = 0, /, **variables: str)
     """The exit status and the lines of a run of ``tests`` with these variables and no others of ours."""
     (folder / "test_some.py").write_text(tests)
     (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n  live\n  node\n  wheel\n")
-    ours = {"REQUIRE_LIVE", "TEST_SNB_DIR", "CHINOOK_DATA", *(server.variable for server in SERVERS)}
+    ours = {"REQUIRE_LIVE", "TEST_SNB_DIR", "CHINOOK_DATA", *(server.variable for server in (*SERVERS, REPLICA))}
     environment = {name: value for name, value in os.environ.items() if name not in ours}
     environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # half of the time goes into those that are installed
     distributed = ["-p", "xdist.plugin", "-n", str(workers)] if workers else []
@@ -94,6 +94,15 @@ def test_a_run_that_requires_live_tests_fails_without_them(tmp_path: Path, worke
     status, lines = run(tmp_path, TESTS, workers, TEST_SNB_DIR=str(tmp_path), REQUIRE_LIVE="1", TEST_POSTGRES_URL="x", TEST_MONGO_URL="x")
     assert status == 1
     assert lines[-2] == "FAILED: REQUIRE_LIVE is set, and the tests above were left out."
+
+
+def test_a_test_of_a_replica_is_left_out_where_none_is_named(tmp_path: Path) -> None:
+    of_replica = f'import pytest\n\n@pytest.mark.live("{REPLICA.variable}")\ndef test_with_a_replica() -> None: ...\n'
+    status, lines = run(tmp_path, of_replica, REQUIRE_LIVE="1", TEST_SNB_DIR=str(tmp_path))
+    assert status == 1
+    assert f"    1 tests that need a streaming replica of PostgreSQL ({REPLICA.variable} is not set)" in lines
+    assert f"  export {REPLICA.variable}=<the URL of a streaming replica of that PostgreSQL>" in lines
+    assert run(tmp_path, of_replica, REQUIRE_LIVE="1", **{REPLICA.variable: "x"})[0] == 0
 
 
 def test_a_test_of_node_is_left_out_where_there_is_none(tmp_path: Path) -> None:

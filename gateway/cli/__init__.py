@@ -31,7 +31,6 @@ from gateway.cli.telling import (
     row_counts,
     say,
     say_error,
-    tell,
     tell_version,
 )
 from gateway.errors import ConfigError, GatewayError
@@ -83,35 +82,40 @@ def options(
 def serve(
     host: Annotated[str | None, typer.Option(help="The address to listen on.  [default: 127.0.0.1]")] = None,
     port: Annotated[str | None, typer.Option(help="The port; 0 is any free one.  [default: 8000]")] = None,
+    workers: Annotated[str | None, typer.Option(help="How many processes serve.  [default: 1]")] = None,
     graph_name: GraphOption = None,
 ) -> None:
     """Serve the graph. Embedded stores are created first, and empty ones filled with demo data where the graph has some.
 
     What is wrong with the graph, or with the stores that can be reached, ends the start.
     """
-    graph, settings = read(graph_name, host=host, port=port)
+    graph, settings = read(graph_name, host=host, port=port, workers=workers)
 
     from gateway.app import create_app
+    from gateway.cli.serving import serve_alone, serve_with_workers
     from gateway.config import load_settings
     from gateway.http import server
+    from gateway.http.workers import refuse_workers
     from gateway.observability import logs
     from gateway.stores.kinds import kinds_of
     from gateway.writes import points
 
-    logs.configure(settings.environment, access_log=settings.access_log)
+    logs.configure(settings.environment, form=settings.log_format, access_log=settings.access_log)
     points.arm(os.environ, is_production=settings.is_production)
     refuse_wrong(graph, kinds_of(settings.urls))
-    app = create_app(settings, graph)
+    refuse_workers(settings)
+    create_app(settings, graph)
     listener = server.bind(settings)
     with naming_urls(settings):
         unchecked = asyncio.run(prepare(settings, graph))
-    if unchecked:
-        app = create_app(settings, graph, unchecked=unchecked)
 
     def read_again() -> Settings:
-        return load_settings(graph.store_names, graph.plain_urls, graph=graph_name, host=host, port=port)
+        return load_settings(graph.store_names, graph.plain_urls, graph=graph_name, host=host, port=port, workers=workers)
 
-    server.run(app, settings, listener, on_ready=lambda: tell(f"Serving on {server.address(listener)}"), read=read_again)
+    if settings.workers == 1:
+        serve_alone(settings, graph, unchecked, listener, read_again)
+    else:
+        serve_with_workers(settings, graph, unchecked, listener, read_again)
 
 
 @cli.command()

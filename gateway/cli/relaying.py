@@ -35,7 +35,7 @@ def relay(graph_name: GraphOption = None) -> None:
     from gateway.stores.kinds import kinds_of
     from gateway.writes import points
 
-    logs.configure(settings.environment)
+    logs.configure(settings.environment, form=settings.log_format)
     points.arm(os.environ, is_production=settings.is_production)
     refuse_wrong(graph, kinds_of(settings.urls))
     asyncio.run(_relay(settings, graph))
@@ -49,7 +49,7 @@ async def _relay(settings: Settings, graph: Graph) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
-    async with opened(settings, graph) as stores:
+    async with opened(settings, graph, tells_slow=True) as stores:
         await migrate_at_start(stores, graph, settings, say, say_error)
         async with Beside(stores, graph, settings, has_relay=True).running():
             for home, targets in homes_of(stores, graph).items():

@@ -47,12 +47,14 @@ def conclude(looked: Looked, settings: Settings) -> None:
 
 async def prepare(settings: Settings, graph: Graph) -> Sequence[str]:
     """Make the stores ready, and return the names of those that are away, so that nobody knows what they have."""
+    from gateway.capacity import check_capacity
     from gateway.graph.looking import look
     from gateway.preparing import fill_embedded, migrate_at_start, opened, require
 
     async with opened(settings, graph) as stores:
         await migrate_at_start(stores, graph, settings, tell, say_error)
         await require(stores, graph, settings, [name for name in graph.store_names if name in settings.required])
+        await check_capacity(stores, settings, say_error)
         looked = await look(stores, graph, graph.store_names)
         conclude(looked, settings)
         for name in sorted(settings.required & looked.away.keys()):  # it went away meanwhile
@@ -66,6 +68,7 @@ async def look_at_stores(settings: Settings, graph: Graph) -> Sequence[str]:
 
     Indexes that are not there, of collections that are not managed, are told with the statements that make them.
     """
+    from gateway.capacity import check_capacity
     from gateway.graph.looking import look
     from gateway.preparing import embedded, looked_into, not_made, require
 
@@ -74,6 +77,7 @@ async def look_at_stores(settings: Settings, graph: Graph) -> Sequence[str]:
         required = [name for name in graph.store_names if name in settings.required and name not in to_be_made]
         migrated = graph.store_names if settings.migrate else embedded(stores, graph)
         await require(stores, graph, settings, required, migrated_later=migrated)
+        await check_capacity(stores, settings, say_error)
         looked = await look(stores, graph, [name for name in graph.store_names if name not in to_be_made])
     looked.silent = to_be_made | looked.silent
     conclude(looked, settings)

@@ -1,9 +1,9 @@
 """Read the settings once: command line, environment and gateway.toml. A value that cannot be ends the start with one line.
 
-Strongest first: what the caller passes (the command line), ``GATEWAY_…``, the plain variables that the graph declares
-(``DATABASE_URL``), ``gateway.toml`` (elsewhere by ``GATEWAY_CONFIG``), defaults: in development a SQLite file per store in the data
-folder. The names of the stores are handed in; nothing here knows them. Which graph has them is a setting itself: ``graph_setting``;
-``audit_setting`` adds one.
+Strongest first: what the caller passes (the command line), ``GATEWAY_…``, the plain variables that the graph declares (``DATABASE_URL``),
+either of them also in the file that ``…_FILE`` names, ``gateway.toml`` (elsewhere by ``GATEWAY_CONFIG``), defaults: in development a SQLite
+file per store in the data folder. The names of the stores are handed in; nothing here knows them. Which graph has them is a setting
+itself: ``graph_setting``; ``audit_setting`` adds one.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ from typing import Any, get_args
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource, InitSettingsSource, PydanticBaseSettingsSource, SettingsError
+from pydantic_settings.sources.utils import parse_env_vars
 
 from gateway.config.settings import PREFIX, Seconds, Settings, StoreSettings
 from gateway.config.values import EXPECTED_GRAPH, hidden, is_graph_name
+from gateway.config.variables import Variables
 from gateway.errors import ConfigError
 from gateway.stores.kinds import default_url, expected_urls
 
@@ -37,9 +39,13 @@ def graph_setting(given: str | None = None) -> tuple[str, str] | None:
     """
     path, table = _read_file()
     options = {} if given is None else {"graph": given}
-    if not options and "graph" not in table and not _environment("graph"):
+    variables = _variables(())
+    named = next((value for name, value in variables.items() if value and name.upper() == f"{PREFIX}GRAPH"), None)
+    if not options and "graph" not in table and named is None:
         return None
-    key, value = _Origin(options, {}, path, table).find(("graph",))
+    key, value = _Origin(options, {}, path, table, variables).find(("graph",))
+    if named is not None and not options:
+        value = named  # also where it is in a file, which is not told otherwise
     if not isinstance(value, str) or not is_graph_name(value):
         raise ConfigError(f"{key} = {hidden(value)}: expected {EXPECTED_GRAPH}")
     return key, value
@@ -51,9 +57,13 @@ def audit_setting() -> tuple[str, str] | None:
     Read before all other settings, since the store is one of the graph's then.
     """
     path, table = _read_file()
-    if "audit" not in table and not _environment("audit"):
+    variables = _variables(())
+    named = next((value for name, value in variables.items() if value and name.upper() == f"{PREFIX}AUDIT"), None)
+    if "audit" not in table and named is None:
         return None
-    key, value = _Origin({}, {}, path, table).find(("audit",))
+    key, value = _Origin({}, {}, path, table, variables).find(("audit",))
+    if named is not None:
+        value = named  # also where it is in a file, which is not told otherwise
     if not isinstance(value, str) or not value:
         raise ConfigError(f"{key} = {hidden(value)}: expected the name of a store")
     return key, value
@@ -66,14 +76,15 @@ def load_settings(store_names: Collection[str], plain_urls: Mapping[str, Collect
     settings from the command line; None is "not given". ConfigError has one line: the key, the value, what was expected.
     """
     given = {name: value for name, value in overrides.items() if value is not None}
-    plain = _plain_urls(plain_urls or {})
+    variables = _variables(plain_urls or ())
+    plain = _plain_urls(plain_urls or {}, variables)
     path, table = _read_file()
-    origin = _Origin(given, plain, path, table)
+    origin = _Origin(given, plain, path, table, variables)
     named = graph_setting(given.get("graph"))
     graph = _Stores(f"the graph {named[1]}" if named else "the example", tuple(store_names))
-    _refuse_unknown_variables()
+    _refuse_unknown_variables(variables)
     try:
-        settings = _reading(plain, table, store_names)(**given)
+        settings = _reading(plain, table, store_names, variables)(**given)
     except SettingsError as error:  # a variable that should hold JSON does not
         raise ConfigError(f"{PREFIX}STORES: expected a JSON object, or one {PREFIX}STORES__<NAME>__URL per store") from error
     except ValidationError as error:
@@ -96,8 +107,10 @@ class _Stores:
 # -------------------------------------------------------------------------------------------------------------- sources
 
 
-def _reading(plain: Mapping[str, tuple[str, str]], table: Mapping[str, Any], store_names: Collection[str]) -> type[Settings]:
-    """Return Settings that read the environment and these two, too."""
+def _reading(
+    plain: Mapping[str, tuple[str, str]], table: Mapping[str, Any], store_names: Collection[str], variables: Variables
+) -> type[Settings]:
+    """Return Settings that read these."""
     stores = {"stores": {store: {"url": url} for store, (_, url) in plain.items()}} if plain else {}
 
     class Reading(Settings):
@@ -111,7 +124,7 @@ def _reading(plain: Mapping[str, tuple[str, str]], table: Mapping[str, Any], sto
             **__: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             weaker = (InitSettingsSource(settings_cls, init_kwargs=values) for values in (stores, dict(table)))
-            return init_settings, _Environment(settings_cls, store_names), *weaker
+            return init_settings, _Environment(settings_cls, store_names, variables), *weaker
 
     return Reading
 
@@ -119,9 +132,13 @@ def _reading(plain: Mapping[str, tuple[str, str]], table: Mapping[str, Any], sto
 class _Environment(EnvSettingsSource):
     """The environment, whose names have neither case nor ``-``; the stores get the graph's own names back."""
 
-    def __init__(self, settings_cls: type[BaseSettings], store_names: Collection[str]) -> None:
+    def __init__(self, settings_cls: type[BaseSettings], store_names: Collection[str], variables: Variables) -> None:
+        self._variables = variables
         super().__init__(settings_cls)
         self._store_names = {store_variable(name): name for name in store_names}
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return parse_env_vars(self._variables, self.case_sensitive, self.env_ignore_empty, self.env_parse_none_str)
 
     def __call__(self) -> dict[str, Any]:
         read = super().__call__()
@@ -135,13 +152,13 @@ def store_variable(name: str) -> str:
     return name.upper().replace("-", "_")
 
 
-def _environment(setting: str) -> str:
-    return next((value for name, value in os.environ.items() if name.upper() == PREFIX + setting.upper()), "")
+def _variables(plain: Collection[str]) -> Variables:
+    return Variables(PREFIX, Settings.model_fields, plain)
 
 
-def _plain_urls(declared: Mapping[str, Collection[str]]) -> dict[str, tuple[str, str]]:
+def _plain_urls(declared: Mapping[str, Collection[str]], variables: Variables) -> dict[str, tuple[str, str]]:
     """Return (variable, URL) by the name of the store that it serves."""
-    return {store: (name, os.environ[name]) for name, stores in declared.items() if os.environ.get(name) for store in stores}
+    return {store: (name, variables[name]) for name, stores in declared.items() if variables.get(name) for store in stores}
 
 
 def _read_file() -> tuple[str, Mapping[str, Any]]:
@@ -172,10 +189,10 @@ def _with_url(settings: Settings, name: str, graph: _Stores) -> StoreSettings:
 # --------------------------------------------------------------------------------------------------------------- checks
 
 
-def _refuse_unknown_variables() -> None:
+def _refuse_unknown_variables(variables: Variables) -> None:
     """Refuse what is most likely a misspelt setting. Names below STORES are checked with the stores themselves."""
     known = [CONFIG_VARIABLE, *(PREFIX + name.upper() for name in Settings.model_fields)]
-    for name in sorted(os.environ):
+    for name in sorted(variables):
         if name.upper().startswith(PREFIX) and name.upper() not in known and not name.upper().startswith(f"{PREFIX}STORES__"):
             raise ConfigError(f"{name}: no such setting; {_expected_name(name.upper(), known)}{_service_link(name)}")
 
@@ -207,7 +224,7 @@ def _line(error: ErrorDetails, origin: _Origin, graph: _Stores) -> str:
     if at[0] == "stores" and len(at) > 1 and at[1] not in graph.names:
         return graph.refusal(key).message
     hint = _service_link(key) if str(value).startswith("tcp://") else ""
-    shown = "'***'" if at[-1] == "health_token" else hidden(value)
+    shown = "'***'" if at[-1] in ("health_token", "written_key") else hidden(value)
     return f"{key} = {shown}: expected {_expected(at)}{hint}"
 
 
@@ -243,8 +260,10 @@ def _variable(at: tuple[str, ...]) -> str:
 class _Origin:
     """Where a value was given, in the words of the user."""
 
-    def __init__(self, given: Mapping[str, Any], plain: Mapping[str, tuple[str, str]], path: str, table: Mapping[str, Any]) -> None:
-        self._given, self._plain, self._path, self._table = given, plain, path, table
+    def __init__(
+        self, given: Mapping[str, Any], plain: Mapping[str, tuple[str, str]], path: str, table: Mapping[str, Any], variables: Variables
+    ) -> None:
+        self._given, self._plain, self._path, self._table, self._variables = given, plain, path, table, variables
 
     def find(self, at: tuple[int | str, ...]) -> tuple[str, Any]:
         """Return (key, value) of the strongest source that has a value at this place, or above it."""
@@ -253,15 +272,16 @@ class _Origin:
     def _all(self, at: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
         if at[0] in self._given:
             yield f"--{at[0].replace('_', '-')}", self._given[at[0]]
-        environment = {name.upper(): name for name, value in os.environ.items() if value}
+        variables = self._variables
+        environment = {name.upper(): name for name, value in variables.items() if value}
         for depth in range(len(at), 0, -1):
             name = environment.get(_variable(at[:depth]))
             if name:
-                yield name, os.environ[name]
+                yield variables.shown(name)
         below = f"{_variable(at)}__"
-        yield from ((name, os.environ[name]) for upper, name in environment.items() if upper.startswith(below))
+        yield from (variables.shown(name) for upper, name in environment.items() if upper.startswith(below))
         if at[0] == "stores" and len(at) > 1 and at[1] in self._plain and at[2:] in ((), ("url",)):
-            yield self._plain[at[1]]
+            yield variables.shown(self._plain[at[1]][0])
         yield self._in_file(at)
 
     def _in_file(self, at: tuple[str, ...]) -> tuple[str, Any]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from gateway.config.values import EXPECTED_GRAPH, folder, graph_name, header_names, host_patterns, origins
+from gateway.config.values import EXPECTED_GRAPH, folder, graph_name, header_names, host_patterns, origins, replica_urls
 from gateway.stores.kinds import normal_url
 from gateway.stores.requests.conditions import CONDITIONS_MOST, ITEMS_MOST, LEVELS_MOST, TEXT_MOST
 
@@ -22,6 +22,7 @@ Seconds = Annotated[float, Field(gt=0, le=3_600, allow_inf_nan=False, descriptio
 
 
 Startup = Literal["require", "degraded"]
+_SLOW = "milliseconds from 1 to 3600000, or 0 for no line in the log"
 
 
 class StoreSettings(BaseModel):
@@ -32,6 +33,11 @@ class StoreSettings(BaseModel):
     url: Annotated[str, AfterValidator(normal_url)] = Field(default="")
     pool_size: int = Field(default=10, ge=1, le=1_000, description="a number of connections from 1 to 1000")
     startup: Startup | None = Field(default=None, description="require or degraded")
+    replicas: Annotated[tuple[str, ...], NoDecode, BeforeValidator(replica_urls)] = Field(
+        default=(), description="URLs of read replicas, of the kind of the store, or auto, with which its driver finds them"
+    )
+    max_lag_s: Seconds | None = None
+    slow_query_ms: int | None = Field(default=None, ge=0, le=3_600_000, description=_SLOW)
 
 
 def _limit(default: int, what: str, *, least: int = 1, most: int = _MOST) -> Any:
@@ -56,6 +62,7 @@ class Settings(BaseSettings):
     environment: Literal["development", "production"] = Field(default="development", description="development or production")
     host: str = Field(default="127.0.0.1", min_length=1, pattern=r"^\S+$", description="a host name or an address")
     port: int = Field(default=8_000, ge=0, le=65_535, description="a port from 0 to 65535")
+    workers: int = Field(default=1, ge=1, le=256, description="a number of processes from 1 to 256")
     data_dir: Annotated[Path, AfterValidator(folder)] = Field(default=Path("data"), description="a folder, or where one can be made")
     stores: dict[str, StoreSettings] = Field(default={}, description="a table of stores by name")
     audit: str = Field(default="", pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", description="the name of a store")
@@ -73,6 +80,13 @@ class Settings(BaseSettings):
     nodes_max: int = Field(default=1_000, ge=1, le=100_000, description="ids in one nodes(ids:), from 1 to 100000")
     body_limit_bytes: int = Field(default=1_048_576, ge=1_024, le=1_073_741_824, description="bytes, from 1024 to 1073741824")
     access_log: bool = Field(default=True, description="true or false: whether every request is a line in the log")
+    log_format: Literal["json", "text"] = Field(default="json", description="json or text")
+    traces: Literal["off", "otlp"] = Field(default="off", description="off or otlp")
+    traces_url: str = Field(
+        default="", pattern=r"^https?://[^\s/]\S*$", description="the URL of a collector, such as http://localhost:4318/v1/traces"
+    )
+    traces_share: float = Field(default=1.0, ge=0, le=1, description="a share of requests, from 0 to 1")
+    slow_query_ms: int = Field(default=1_000, ge=0, le=3_600_000, description=_SLOW)
     health_token: str = Field(default="", pattern=r"^[!-~]{16,512}$", description="a secret of 16 to 512 visible characters of ASCII")
     metrics: bool = Field(
         default_factory=lambda data: _in_development(data) or bool(data.get("health_token")),
@@ -182,6 +196,7 @@ class Settings(BaseSettings):
     breaker_window_s: Seconds = 10.0
     breaker_open_s: Seconds = 5.0
     retry_share: float = Field(default=0.1, ge=0, le=1, description="a share of reads, from 0 to 1")
+    written_key: str = Field(default="", pattern=r"^[!-~]{16,512}$", description="a secret of 16 to 512 visible characters of ASCII")
     # What carries writes on
     relay: bool = Field(default=True, description="true or false: whether this process carries writes on to where they are replicated")
     relay_lag_max_s: Seconds = 10.0
@@ -195,6 +210,12 @@ class Settings(BaseSettings):
     def required(self) -> frozenset[str]:
         """The stores without which nothing is served at the start."""
         return frozenset(name for name, store in self.stores.items() if (store.startup or self.startup) == "require")
+
+    @property
+    def slow_s(self) -> dict[str, float]:
+        """From how many seconds on a call to a store is slow, by the store's name; without those where none is."""
+        limits = {name: self.slow_query_ms if store.slow_query_ms is None else store.slow_query_ms for name, store in self.stores.items()}
+        return {name: limit / 1_000 for name, limit in limits.items() if limit}
 
     @property
     def is_production(self) -> bool:

@@ -8,6 +8,9 @@ from ipaddress import IPv6Address
 from pathlib import Path
 from typing import NoReturn
 
+from gateway.stores.kinds import normal_url
+from gateway.stores.routing import AUTO
+
 EXPECTED_GRAPH = "module:attribute of a Graph, such as shop.graph:graph"
 
 
@@ -62,6 +65,10 @@ def _texts(given: object) -> tuple[str, ...]:
     if not isinstance(listed, list | tuple) or not all(isinstance(item, str) for item in listed):
         raise ValueError("expected names")
     return tuple(item for item in listed if item)
+
+
+def replica_urls(given: object) -> tuple[str, ...]:
+    return tuple(item if item == AUTO else normal_url(item) for item in _texts(given))
 
 
 def origins(given: object) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 from graphql import (
@@ -63,6 +64,7 @@ class Operation:
 
     name: str
     type: OperationType
+    word: str  # of the type: query, mutation, subscription
 
 
 class Nodes:
@@ -85,17 +87,25 @@ class Document:
     them, 60 without, in which nobody is answered (``make soak``).
     """
 
-    __slots__ = ("_limits", "_nodes", "noted", "operations", "plans", "text", "tokens", "variables")
+    __slots__ = ("_hash", "_limits", "_nodes", "noted", "operations", "plans", "text", "tokens", "variables")
 
     def __init__(self, text: str, nodes: Nodes, tokens: int, limits: Limits, noted: Sequence[LimitExceeded] = ()) -> None:
         self.text = text
         self.tokens = tokens
-        self.operations = {name: Operation(name, node.operation) for name, node in nodes.operations.items()}
+        self.operations = {name: Operation(name, node.operation, node.operation.value) for name, node in nodes.operations.items()}
         self.noted = noted  # limits that it breaks where they are only measured
         self.plans: dict[Any, Any] = {}
         self.variables: dict[str, Any] = {}  # by operation name, as ``variables`` reads them
         self._limits = limits
         self._nodes: Nodes | None = nodes
+        self._hash = ""
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of its text in UTF-8, as hexadecimal digits."""
+        if not self._hash:
+            self._hash = sha256(self.text.encode(errors="replace")).hexdigest()
+        return self._hash
 
     @property
     def nodes(self) -> Nodes:

@@ -27,8 +27,12 @@ from gateway.http.hosts import Hosts
 from gateway.http.media import GRAPHQL
 from gateway.http.middleware import EXCHANGE, Exchange, ExchangeMiddleware, read_headers
 from gateway.http.reloading import Changing
+from gateway.http.siblings import Siblings
+from gateway.http.tracing import Traced
 from gateway.http.websocket import SocketEndpoint
-from gateway.observability.metrics import CONTENT_TYPE, Metrics, Reading
+from gateway.observability import process
+from gateway.observability.metrics import CONTENT_TYPE, Reading, text_of
+from gateway.observability.traces import Traces
 from gateway.service import Service
 from gateway.stores import Stores
 
@@ -114,32 +118,51 @@ def application(
     beside: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
     readings: Callable[[], Iterable[Reading]] = tuple,
     checkup: health.Checkup | None = None,
+    siblings: Siblings | None = None,
+    traces: Traces | None = None,
 ) -> Application:
     """Return the application; its lifespan opens the stores and closes them. ``first_query`` is what GraphiQL shows.
 
     ``context`` says who asks, once for each GraphQL request. ``beside`` is entered while the stores are open, ``readings`` are its metrics.
-    ``checkup`` looks at the stores for ``/health``.
+    ``checkup`` looks at the stores for ``/health``. ``siblings`` are the other workers, whose metrics are told, too.
+    ``traces`` have a span for each request.
 
     ``middleware`` is outermost first; that of CORS stands before it, so that a preflight asks nobody for his identity.
     ConfigError where nobody said for which hosts it is.
     """
     edge = Edge(settings)
+    edge.clients.traces = traces
     endpoint = GraphQLEndpoint(service, settings, lambda: edge.unread.is_over, edge.gate, context, edge.clients, edge.drain)
     # What tells an operator a lot is not for everybody who reaches a gateway in production.
     may_tell = bool(settings.health_token) or not settings.is_production
     known = health.Known(settings.health_token)
     pages = [] if settings.is_production else graphiql.routes(first_query)
 
+    def read() -> Iterable[Reading]:
+        return chain(
+            process.readings(),
+            edge.readings(),
+            edge.clients.readings(),
+            service.readings(),
+            guarded(stores.guards),
+            stores.replica_readings(),
+            readings(),
+        )
+
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:
         await stores.open()
+        if traces is not None:
+            traces.open()
         try:
-            async with beside():
+            async with beside(), nullcontext() if siblings is None else siblings.told(read):
                 yield
         finally:
             if checkup is not None:
                 checkup.close()
             await stores.close()
+            if traces is not None:
+                await traces.close()
 
     async def refuse(_: Request, exc: Exception) -> Response:
         assert isinstance(exc, HTTPException)
@@ -151,7 +174,7 @@ def application(
         routes=[
             Route("/health/live", health.live),
             Route("/health/ready", health.Ready(stores, edge.drain).__call__),
-            *([Route("/metrics", known(_metrics(service, stores, edge, readings)))] if settings.metrics and may_tell else []),
+            *([Route("/metrics", known(_metrics(read, siblings)))] if settings.metrics and may_tell else []),
             *(health.routes(checkup, edge.drain, known) if checkup is not None and may_tell else []),
             *pages,
         ],
@@ -162,16 +185,23 @@ def application(
     around = [*cors, *middleware]
     hosts = Hosts(settings)
     socket = SocketEndpoint(service, settings, hosts, edge.clients, context)
+    direct: dict[str, ASGIApp] = {GRAPHQL_PATH: endpoint if traces is None else Traced(endpoint, traces)}
     handlers, changing = {404: refuse, 405: refuse}, (edge, endpoint, socket)
-    return Application(router, handlers, hosts, edge, {GRAPHQL_PATH: endpoint}, {GRAPHQL_PATH: socket}, around, changing)
+    return Application(
+        router,
+        handlers,
+        hosts,
+        edge,
+        direct,
+        {GRAPHQL_PATH: socket},
+        around,
+        changing,
+    )
 
 
-def _metrics(
-    service: Service, stores: Stores, edge: Edge, readings: Callable[[], Iterable[Reading]]
-) -> Callable[[Request], Awaitable[Response]]:
-    metrics = Metrics(lambda: chain(edge.readings(), edge.clients.readings(), service.readings(), guarded(stores.guards), readings()))
-
+def _metrics(read: Callable[[], Iterable[Reading]], siblings: Siblings | None) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(_: Request) -> Response:
-        return Response(metrics.text(), media_type=CONTENT_TYPE)
+        readings = read() if siblings is None else await siblings.all(read)
+        return Response(text_of(readings), media_type=CONTENT_TYPE)
 
     return endpoint

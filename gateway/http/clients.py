@@ -13,6 +13,7 @@ from gateway.deadlines import Deadlines
 from gateway.errors import Overloaded
 from gateway.http.draining import ending
 from gateway.observability.metrics import Reading
+from gateway.observability.traces import Traces
 
 
 class Client(Protocol):
@@ -33,6 +34,7 @@ class Clients:
     def __init__(self, settings: Settings) -> None:
         self.deadlines = Deadlines()
         self.is_ending = False
+        self.traces: Traces | None = None  # of their operations
         self.ended: Counter[tuple[str, str]] = Counter()  # by kind and code
         self._most = settings.streams_max
         self._open: set[Client] = set()

@@ -55,7 +55,7 @@ class Connections:
 def _most_of(settings: Settings, files: int | None) -> int:
     if files is None:
         return settings.connections_max
-    kept = FILES_KEPT + SPARE + sum(store.pool_size for store in settings.stores.values())
+    kept = FILES_KEPT + SPARE + sum(store.pool_size * (1 + len(store.replicas)) for store in settings.stores.values())
     return max(LEAST, min(settings.connections_max, files - kept))
 
 

@@ -16,10 +16,11 @@ REQUEST_HEADERS = (
     "X-Apollo-Operation-Name",
     "X-Gateway-Deadline-Ms",
     "X-Gateway-Explain",
+    "X-Gateway-Written",
     "X-GraphQL-Event-Stream-Token",
     "X-Request-Id",
 )
-ANSWER_HEADERS = ("Retry-After", "X-Request-Id")
+ANSWER_HEADERS = ("Retry-After", "X-Gateway-Written", "X-Request-Id")
 PREFLIGHT_MAX_AGE_S = 600
 
 

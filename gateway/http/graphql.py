@@ -39,7 +39,10 @@ from gateway.http.identity import values_of
 from gateway.http.media import EVENTS, GRAPHQL, JSON, accepted, accepts_events, is_json
 from gateway.http.middleware import EXCHANGE, Exchange
 from gateway.http.sse import TOKEN, EventStreams, is_about_a_stream, resumed
+from gateway.http.written import freshness_of, headers_of
+from gateway.observability.accounts import Account
 from gateway.service import IDEMPOTENCY_KEY_MAX, Request, Response, Service, is_idempotency_key
+from gateway.stores.routing import Freshness
 
 GRACE_S = 0.2  # how much later than the service's own deadline the request is cut
 LOOK_FOR_CLIENT_AFTER_S = 0.1  # from then on a client that leaves ends the work; quick requests do not pay for it
@@ -79,6 +82,7 @@ class GraphQLEndpoint:
         self._gate = gate
         self._context = context
         self._drain = drain
+        self._tokens = service.tokens
         self._is_over = is_over  # whether answers that are not taken hold too much memory
         self._settings = settings
         self._statuses = statuses.BY_NAME[settings.http_statuses]
@@ -104,6 +108,9 @@ class GraphQLEndpoint:
         request: Request | None = None
         challenge: bytes | None = None
         written: list[str] = []
+        account = exchange.account = exchange.account or Account()
+        tokens = self._tokens
+        freshness = None if tokens is None else freshness_of(tokens, exchange.headers)
         deadline_s = self._deadline_s
         try:
             if (TOKEN in exchange.headers or scope["method"] != "POST") and is_about_a_stream(scope, exchange.headers):
@@ -122,8 +129,10 @@ class GraphQLEndpoint:
                 limit.when = end - max(0.0, deadline_s + GRACE_S - self._body_timeout_s)
                 request = await self._read(scope, exchange, receive)
                 limit.when = end
-                exchange.operation = request.operation_name
-                answered: Any = await self._answer(request, scope, exchange, receive, limit, deadline_s, written, takes_events=takes_events)
+                account.wanted = request.operation_name
+                answered: Any = await self._answer(
+                    request, scope, exchange, receive, limit, deadline_s, written, account, takes_events=takes_events, freshness=freshness
+                )
             if takes_events and (accepted_type is EVENTS or not isinstance(answered, Response)):
                 await self._events.distinct(answered, exchange, receive, send)
                 return
@@ -142,15 +151,19 @@ class GraphQLEndpoint:
 
         if len(response.body) > LARGE_BYTES and self._is_over():
             response = self._service.refuse(Overloaded("Too many answers wait to be read by their clients; try again later."), written)
+        account.codes = response.codes
         status = response.status
         if status != 200 or response.partial:
             status = self._statuses(response, accepted_type, request is not None)
         content_type = _content_type(status, accepted_type)
+        told = [] if tokens is None or freshness is None else headers_of(tokens, freshness, is_secure=self._settings.is_production)
         if status not in _WITH_MORE_HEADERS and not exchange.has_unread_body and not response.retry_after_s:
             lines = b"%b: %b\r\ncontent-length: %d\r\n%b: %b\r\n" % (*content_type, len(response.body), *_NO_STORE)
+            for header in told:
+                lines += b"%b: %b\r\n" % header
             if exchange.answer(status, lines, response.body):
                 return
-        headers = [content_type, (b"content-length", b"%d" % len(response.body)), _NO_STORE]
+        headers = [content_type, (b"content-length", b"%d" % len(response.body)), _NO_STORE, *told]
         if status == MethodNotAllowed.http_status:
             headers.append((b"allow", b"POST") if request else self._allow)
         if response.retry_after_s:
@@ -304,8 +317,10 @@ class GraphQLEndpoint:
         limit: Limit,
         deadline_s: float,
         written: list[str],
+        account: Account,
         *,
         takes_events: bool,
+        freshness: Freshness | None,
     ) -> Any:
         """Return the service's answer, or answers, once it is its turn; ClientGoneError when the client leaves while it is made."""
         if not self._gate.take():
@@ -314,17 +329,24 @@ class GraphQLEndpoint:
             deadline_s -= monotonic() - begun
         watch = _Watch(receive, limit.task)
         limit.early(LOOK_FOR_CLIENT_AFTER_S, watch.start)
-        answer: Any = self._service.answer
+        answer: Any = self._service.subscribe if takes_events else self._service.answer
+        if freshness is not None:
+            answer = partial(answer, freshness=freshness)
         if takes_events:
-            answer = self._service.subscribe
             request = resumed(request, exchange.headers)
         try:
             if self._context is None:
-                return await answer(request, request_id=exchange.request_id, deadline_s=deadline_s, written=written)
+                return await answer(request, request_id=exchange.request_id, deadline_s=deadline_s, written=written, account=account)
             started = monotonic()
             values = await values_of(self._context, scope, exchange.request_id)
             return await answer(
-                request, request_id=exchange.request_id, deadline_s=deadline_s, values=values, started=started, written=written
+                request,
+                request_id=exchange.request_id,
+                deadline_s=deadline_s,
+                values=values,
+                started=started,
+                written=written,
+                account=account,
             )
         except asyncio.CancelledError:
             if watch.take_back():

@@ -19,6 +19,7 @@ from gateway.http.draining import Drain, ending
 from gateway.http.hosts import Hosts
 from gateway.http.media import GRAPHQL
 from gateway.observability import logs
+from gateway.observability.accounts import Account
 
 EXCHANGE = "gateway.exchange"  # the key in the scope
 REFUSAL = "gateway.refusal"  # there too: the error with which the connection refuses a request after its head
@@ -41,7 +42,7 @@ Write = Callable[[int, bytes, bytes], bool]  # status, header lines, body; False
 class Exchange:
     """A request and its answer, as the middleware and the endpoint below it share them. Header names are lower case."""
 
-    __slots__ = ("_cycle", "_write", "has_unread_body", "headers", "is_quiet", "operation", "received", "request_id", "status")
+    __slots__ = ("_cycle", "_write", "account", "has_unread_body", "headers", "is_quiet", "received", "request_id", "status")
 
     def __init__(self, headers: dict[bytes, bytes], request_id: str, write: Write | None = None, cycle: Any = None) -> None:
         self._write = write
@@ -50,7 +51,7 @@ class Exchange:
         self.request_id = request_id
         self.received = 0  # bytes of a body that came in pieces
         self.status = 0  # as long as no answer has started
-        self.operation: str | None = None
+        self.account: Account | None = None  # of a GraphQL request
         self.has_unread_body = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
         self.is_quiet = True  # a probe, a page, an asset: not worth a line in production
 
@@ -155,7 +156,7 @@ class ExchangeMiddleware:
             exchange.end()
             seconds = perf_counter() - started
             status = exchange.status or CLIENT_GONE
-            logs.access(exchange.request_id, scope["method"], scope["path"], status, seconds, exchange.operation, quiet=exchange.is_quiet)
+            logs.access(exchange.request_id, scope["method"], scope["path"], status, seconds, exchange.account, quiet=exchange.is_quiet)
 
     def _check_host(self, scope: Scope, host: bytes | None) -> GatewayError | None:
         # Probes come under whatever name or address the machine has, and old ones without any.
@@ -170,6 +171,13 @@ class ExchangeMiddleware:
 # An id made here: a random half for the process and a number. Random bytes for each would cost a system call.
 _PROCESS = os.urandom(4).hex()
 _numbers = itertools.count(int.from_bytes(os.urandom(2)))
+
+
+def renew_ids() -> None:
+    """Make other ids than the process of which this one is a copy."""
+    global _PROCESS, _numbers
+    _PROCESS = os.urandom(4).hex()
+    _numbers = itertools.count(int.from_bytes(os.urandom(2)))
 
 
 def read_headers(scope: Scope) -> dict[bytes, bytes]:

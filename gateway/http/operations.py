@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from time import monotonic
 from typing import Any, Protocol
 
@@ -14,7 +14,11 @@ from gateway.deadlines import Deadlines
 from gateway.errors import DeadlineExceeded, GatewayError, Overloaded, SlowReader
 from gateway.http.draining import ending
 from gateway.observability import logs
+from gateway.observability.accounts import Account
+from gateway.observability.traces import Traces
 from gateway.service import GRACE_S, Request, Response, Service
+
+CODES_KEPT = 100  # of the errors of a subscription's events, for its line in the log
 
 
 class Told(Protocol):
@@ -28,17 +32,23 @@ class Told(Protocol):
 
     async def completed(self, its: str) -> None: ...
 
+    @property
+    def kind(self) -> str:
+        """What its connection is, for the log: socket, events."""
+        ...
+
     def is_slow(self) -> None:
         """It does not take what it is told."""
         ...
 
 
 class Operations:
-    def __init__(self, service: Service, deadline_s: float, deadlines: Deadlines, told: Told) -> None:
+    def __init__(self, service: Service, deadline_s: float, deadlines: Deadlines, told: Told, traces: Traces | None = None) -> None:
         self._service = service
         self._deadline_s = deadline_s
         self._deadlines = deadlines
         self._told = told
+        self._traces = traces
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._streaming: set[str] = set()
         self._ending: set[asyncio.Task[None]] = set()
@@ -58,9 +68,9 @@ class Operations:
     def start(self, its: str, request: Request, values: Mapping[str, Any], request_id: str) -> None:
         self._begin(its, self._answer(its, request, values, request_id))
 
-    def go_on(self, its: str, answered: Response | AsyncGenerator[Response, None]) -> None:
+    def go_on(self, its: str, answered: Response | AsyncGenerator[Response, None], account: Account) -> None:
         """Have an operation told that the service has answered already."""
-        self._begin(its, self._tell(its, answered))
+        self._begin(its, self._tell(its, answered, account))
 
     def _begin(self, its: str, work: Coroutine[Any, Any, None]) -> None:
         self._tasks[its] = asyncio.get_running_loop().create_task(self._run(its, work))
@@ -105,6 +115,20 @@ class Operations:
                 self._streaming.discard(its)
 
     async def _answer(self, its: str, request: Request, values: Mapping[str, Any], request_id: str) -> None:
+        account = Account(request.operation_name)
+        begun = monotonic()
+        try:
+            with nullcontext() if self._traces is None else self._traces.request(account, request_id, {}):
+                answered = await self._answered(its, request, values, request_id, account)
+                if isinstance(answered, Response):
+                    account.codes = answered.codes
+            await self._tell(its, answered, account)
+        finally:
+            logs.operation(request_id, self._told.kind, monotonic() - begun, account)
+
+    async def _answered(
+        self, its: str, request: Request, values: Mapping[str, Any], request_id: str, account: Account
+    ) -> Response | AsyncGenerator[Response, None]:
         deadline_s = self._deadline_s
         written: list[str] = []
         task = asyncio.current_task()
@@ -114,36 +138,46 @@ class Operations:
             if self._is_cut:
                 raise ending()
             with self._deadlines.within(deadline_s + GRACE_S):
-                answered = await self._service.subscribe(
-                    request, request_id=request_id, deadline_s=deadline_s, values=values, started=monotonic(), written=written
+                return await self._service.subscribe(
+                    request,
+                    request_id=request_id,
+                    deadline_s=deadline_s,
+                    values=values,
+                    started=monotonic(),
+                    written=written,
+                    account=account,
                 )
         except TimeoutError:
-            answered = self._service.refuse(DeadlineExceeded(deadline_s), written)
+            return self._service.refuse(DeadlineExceeded(deadline_s), written)
         except Overloaded as error:
-            answered = self._service.refuse(error)
+            return self._service.refuse(error)
         except asyncio.CancelledError:
             if not self._is_cut or its not in self._tasks:
                 raise
             task.uncancel()
-            answered = self._service.refuse(ending(), written)
+            return self._service.refuse(ending(), written)
         finally:
             self._unanswered.discard(task)
-        await self._tell(its, answered)
 
-    async def _tell(self, its: str, answered: Response | AsyncGenerator[Response, None]) -> None:
+    async def _tell(self, its: str, answered: Response | AsyncGenerator[Response, None], account: Account) -> None:
         told = self._told
         if isinstance(answered, Response):
+            account.codes = answered.codes
             if answered.is_refused:
                 await told.error(its, errors_of(answered))
                 return
             await told.next(its, answered)
         else:
             self._streaming.add(its)
+            account.events = 0
             async with aclosing(answered) as responses:
                 async for response in responses:
+                    if len(account.codes) < CODES_KEPT:
+                        account.codes += response.codes
                     if response.is_refused:
                         await told.error(its, errors_of(response))
                         return
+                    account.events += 1
                     await told.next(its, response)
         await told.completed(its)
 

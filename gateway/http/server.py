@@ -74,10 +74,12 @@ def run(
     *,
     on_ready: Callable[[], None] | None = None,
     read: Callable[[], Settings] | None = None,
+    lifeline: socket.socket | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; requests in flight are finished first, and the process ends with 0 (``draining.py``).
 
-    ``on_ready`` is called once connections are taken. ``read`` reads the settings again, at SIGHUP (``reloading.py``).
+    ``on_ready`` is called once connections are taken. ``read`` reads the settings again, at SIGHUP (``reloading.py``). Where ``lifeline``
+    ends, so does this, as after SIGTERM (``workers.py``).
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
@@ -85,6 +87,7 @@ def run(
     if read is not None and hasattr(signal, "SIGHUP"):  # Windows has none
         signal.signal(signal.SIGHUP, lambda *_: server.reload_soon())
         server.read = read
+    server.lifeline = lifeline
     server.run(sockets=[listener or bind(settings)])
 
 
@@ -115,13 +118,22 @@ class _Server(uvicorn.Server):
         self._settings = app.edge.settings
         self._is_to_reload = False
         self.read: Callable[[], Settings] | None = None
+        self.lifeline: socket.socket | None = None
         self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         settle()
+        if self.lifeline is not None:
+            asyncio.get_running_loop().add_reader(self.lifeline, self._cut_off)
         if self.started and self._on_ready is not None:
             self._on_ready()
+
+    def _cut_off(self) -> None:
+        assert self.lifeline is not None
+        asyncio.get_running_loop().remove_reader(self.lifeline)
+        _log.warning("the process that started this one has ended, and so does this one")
+        self.handle_exit(signal.SIGTERM, None)
 
     def reload_soon(self) -> None:
         self._is_to_reload = True

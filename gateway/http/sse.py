@@ -28,6 +28,7 @@ from gateway.http.media import EVENTS, GRAPHQL
 from gateway.http.middleware import Exchange
 from gateway.http.operations import Operations
 from gateway.http.outgoing import Outgoing, slow_reader
+from gateway.observability.accounts import Account
 from gateway.service import Request, Response
 
 if TYPE_CHECKING:
@@ -73,13 +74,17 @@ class EventStreams:
             raise refusal
         stream = _Stream(self._endpoint, self._clients, exchange.request_id, _Distinct())
         with self._clients.counted(stream):
-            stream.operations.go_on("", answered)
+            stream.operations.go_on("", answered, exchange.account or Account())
             await stream.run(exchange, receive, send)
 
     async def single(self, scope: Scope, exchange: Exchange, receive: Receive, send: Send) -> None:
         """Answer a request of the single connection mode. GatewayError where it is refused."""
         method = scope["method"]
         if method == "PUT":
+            if self._endpoint.settings.workers > 1:  # the next request with its token may be another process's
+                raise MethodNotAllowed(
+                    "Streams are reserved where one process serves (setting workers); send a POST that accepts text/event-stream."
+                )
             if exchange.has_unread_body:
                 raise MethodNotAllowed("A PUT reserves a stream of events, and has no body; send a POST.")
             await self._endpoint.values(scope, exchange)  # whoever may ask nothing needs no stream
@@ -185,7 +190,7 @@ class _Stream:
         self._form = form
         self._outgoing = Outgoing(settings.stream_queue_max, settings.stream_stalled_s, self._deadlines)
         self._ended: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
-        self.operations = Operations(endpoint.service, settings.request_deadline_s, self._deadlines, self)
+        self.operations = Operations(endpoint.service, settings.request_deadline_s, self._deadlines, self, clients.traces)
         self.is_open = False
         self.task: asyncio.Task[None] | None = None
 

@@ -149,7 +149,7 @@ class _Client:
             json_values_max=settings.json_values_max,
         )
         self._outgoing = Outgoing(settings.stream_queue_max, settings.stream_stalled_s, deadlines)
-        self._operations = Operations(endpoint.service, settings.request_deadline_s, deadlines, self)
+        self._operations = Operations(endpoint.service, settings.request_deadline_s, deadlines, self, endpoint.clients.traces)
         self._values: Mapping[str, Any] = NO_VALUES
         self._ended: asyncio.Future[Close | None] = asyncio.get_running_loop().create_future()
         self._greeting: asyncio.Task[None] | None = None

@@ -6,19 +6,23 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Container, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 from gateway.errors import AbilityMissing, ConfigError, WrongValue
-from gateway.stores.base import A, Collection, Request, Store, Transaction, Transacts
+from gateway.observability.accounts import Account
+from gateway.observability.metrics import Reading
+from gateway.stores.base import A, Bounded, Collection, Request, Store, Transaction, Transacts
 from gateway.stores.described import Describes, Description
-from gateway.stores.funnel import Funnel, Layer, StoreCall, StoresByName
-from gateway.stores.guards import Guard, Protection
+from gateway.stores.funnel import NO_ROUTES, NOTHING_SLOW, Funnel, Layer, StoreCall, StoresByName
+from gateway.stores.guards import Guard, Protection, guards_of
 from gateway.stores.kinds import Kind, kind_named, kind_of, scheme_of, schemes
 from gateway.stores.migrating import GRAPH, LOCK_TIMEOUT_S, Migrates, Owner
+from gateway.stores.routing import Freshness, Replicas, Route, refuse_replicas
+from gateway.stores.tokens import Tokens
 from gateway.stores.unchecked import Look
 
 READ_TIMEOUT_S = 3.0
@@ -52,9 +56,10 @@ def connect(
 class Stores:
     """The stores of the settings by name. Equal URLs share one pool; errors carry the name that was asked.
 
-    ``layers`` stand in the way of all that a request of a client asks (``funnel.py``), the first of them outermost. ``calls`` counts what
-    reached a store, by ``"store.collection"``: a split batch counts once per part. ``wrong_values`` counts values of other types than their
-    columns', by store, collection and column.
+    ``layers`` stand in the way of all that a request of a client asks (``funnel.py``), the first of them outermost. ``routes`` are of the
+    stores that have replicas (``routing.py``), ``tokens`` what clients are told who write in these; None where no store has any. ``calls``
+    counts what reached a store, by ``"store.collection"``: a split batch counts once per part. ``wrong_values`` counts values of other
+    types than their columns', by store, collection and column.
     """
 
     def __init__(
@@ -65,10 +70,25 @@ class Stores:
         write_timeout_s: float = WRITE_TIMEOUT_S,
         layers: Sequence[Layer] = (),
         protection: Protection | None = None,
+        guards: Mapping[str, Guard] | None = None,
+        routes: Mapping[str, Route] = NO_ROUTES,
+        written_key: str = "",
+        slow_s: Mapping[str, float] = NOTHING_SLOW,
     ) -> None:
         self._stores = StoresByName(stores)
         self.timeout_s = timeout_s
-        self.funnel = Funnel(self._stores, layers, timeout_s=timeout_s, write_timeout_s=write_timeout_s, protection=protection)
+        self.routes = routes
+        self.tokens = Tokens(self._unique_routes(), written_key) if routes else None
+        self.funnel = Funnel(
+            self._stores,
+            layers,
+            timeout_s=timeout_s,
+            write_timeout_s=write_timeout_s,
+            protection=protection,
+            guards=guards,
+            routes=routes,
+            slow_s=slow_s,
+        )
 
     @classmethod
     def connect(
@@ -82,10 +102,15 @@ class Stores:
         layers: Sequence[Layer] = (),
         read_only: Container[str] = (),
         protection: Protection | None = None,
+        replicas: Mapping[str, Replicas] | None = None,
+        written_key: str = "",
+        slow_s: Mapping[str, float] = NOTHING_SLOW,
     ) -> Self:
         """Return the stores of ``urls`` (name to URL), not open yet; ``read_only`` are those in which nothing is written.
 
+        ``slow_s`` says from how many seconds on a call to a store is a line in the log.
         A URL that no kind knows is a ConfigError, and so are two sizes for the one pool of equal URLs; None is whatever the other says.
+        ``replicas`` of one are those of all of its URL; ConfigError where they are not the same, or of a kind that has none.
         """
         sizes = _sizes(urls, pool_sizes or {})
         by_url: dict[str, Store] = {}
@@ -102,7 +127,28 @@ class Stores:
                     is_read_only=all(other in read_only for other, its in urls.items() if its == url),
                 )
             stores[name] = found
-        return cls(stores, timeout_s=timeout_s, write_timeout_s=write_timeout_s, layers=layers, protection=protection)
+        protection = protection or Protection()
+        guards = guards_of(stores, protection)
+        routes: dict[str, Route] = {}
+        for name, (first, its) in _replicas(urls, replicas or {}).items():
+            if first in routes:
+                routes[name] = routes[first]
+                continue
+            make = kind_of(urls[name]).route  # type: ignore[union-attr]  # looked at above
+            if make is None:
+                raise refuse_replicas(name, f"none, for a store of kind {stores[name].kind} has no replicas", f"{len(its.urls)}")
+            other = partial(connect, name, pool_size=sizes.get(name), connect_timeout_s=connect_timeout_s, timeout_s=timeout_s)
+            routes[name] = make(name, urls[name], stores[name], its, connect=other, guard=guards[name], protection=protection)
+        return cls(
+            stores,
+            timeout_s=timeout_s,
+            write_timeout_s=write_timeout_s,
+            layers=layers,
+            guards=guards,
+            routes=routes,
+            written_key=written_key,
+            slow_s=slow_s,
+        )
 
     def __getitem__(self, name: str) -> Store:
         return self._stores[name]
@@ -131,17 +177,28 @@ class Stores:
         """Return the kind of each store by name; those that no table has (fakes of a test) are left out."""
         return {name: kind for name, store in self._stores.items() if (kind := kind_named(store.kind)) is not None}
 
-    async def open(self) -> None:
-        """Open every pool. A server that is not there is no error: its calls fail until it is."""
+    async def open(self, *, routed: bool = True) -> None:
+        """Open every pool. A server that is not there is no error: its calls fail until it is. ``routed``: with the replicas."""
         await asyncio.gather(*(store.open() for store in self._unique()))
+        if routed:
+            await asyncio.gather(*(route.open() for route in self._unique_routes()))
 
     async def close(self) -> None:
         if self.funnel.held is not None:
             self.funnel.held.close()
+        await asyncio.gather(*(route.close() for route in self._unique_routes()), return_exceptions=True)
         await asyncio.gather(*(store.close() for store in self._unique()), return_exceptions=True)
 
     def _unique(self) -> Iterable[Store]:
         return {id(store): store for store in self._stores.values()}.values()
+
+    def _unique_routes(self) -> Sequence[Route]:
+        return list({id(route): route for route in self.routes.values()}.values())
+
+    def replica_readings(self) -> Iterator[Reading]:
+        """Give what is known of replicas, as numbers."""
+        for route in self._unique_routes():
+            yield from route.readings()
 
     def ask(self, request: Request[A], *, timeout_s: float | None = None) -> Awaitable[A]:
         """Return the answer to what no client asked for (a load, a check at the start): past the layers, in a time of its own."""
@@ -149,6 +206,11 @@ class Stores:
 
     async def ping(self, name: str, *, timeout_s: float | None = None) -> None:
         await self.funnel.within(name, self.timeout_s if timeout_s is None else timeout_s, self[name].ping)
+
+    async def connections_max(self, name: str) -> int | None:
+        """Return how many connections the server of a store takes, all clients together; None where it cannot be known."""
+        store = self[name]
+        return await self.funnel.within(name, self.timeout_s, store.connections_max) if isinstance(store, Bounded) else None
 
     async def describe(self, name: str, collections: Sequence[Collection], *, timeout_s: float | None = None) -> Description | None:
         """Return what the store has for these collections, which are its own; None where its kind cannot say."""
@@ -205,6 +267,9 @@ class _Operator:
     started: float = field(default_factory=time.monotonic)
     trace: list[StoreCall] | None = None
     within: Transaction | None = None
+    request_id: str = ""
+    account: Account = field(default_factory=Account)
+    freshness: Freshness | None = None  # which reads all of the primary
 
     def seconds(self, limit: float) -> float:
         return limit if self.timeout_s is None else self.timeout_s
@@ -232,3 +297,21 @@ def _sizes(urls: Mapping[str, str], asked: Mapping[str, int | None]) -> dict[str
                 f" got {size}"
             )
     return {name: by_url[url][1] for name, url in urls.items() if url in by_url}
+
+
+def _replicas(urls: Mapping[str, str], asked: Mapping[str, Replicas]) -> dict[str, tuple[str, Replicas]]:
+    """Return the replicas of each store that has some, and the store that said so: those of one URL have the same."""
+    by_url: dict[str, tuple[str, Replicas]] = {}
+    for name, its in asked.items():
+        kind = kind_of(urls[name])
+        if not its.urls:
+            continue
+        if kind is not None and not kind.shares_pools:
+            by_url[f"{urls[name]} {name}"] = (name, its)
+            continue
+        first, other = by_url.setdefault(urls[name], (name, its))
+        if other != its:
+            raise ConfigError(f"stores.{name}.replicas: expected those of stores.{first}, for both have the same url; got others")
+    found = {name: by_url.get(f"{url} {name}") or by_url.get(url) for name, url in urls.items()}
+    ordered = sorted(((name, its) for name, its in found.items() if its), key=lambda item: item[0] != item[1][0])
+    return dict(ordered)

@@ -78,6 +78,7 @@ __all__ = [
     "Advance",
     "Aggregate",
     "And",
+    "Bounded",
     "Bucket",
     "Bump",
     "Changed",
@@ -184,6 +185,15 @@ class Store(Protocol):
         that keep none, and those without a script in it, create from the declarations. A kind that keeps one is a ``Migrates``
         (``migrating.py``), and can do more.
         """
+        ...
+
+
+@runtime_checkable
+class Bounded(Protocol):
+    """A store whose server takes so many connections and no more."""
+
+    async def connections_max(self) -> int | None:
+        """Return how many connections the server takes of users like ours, all clients together; None where it cannot be known."""
         ...
 
 

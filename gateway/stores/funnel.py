@@ -1,9 +1,10 @@
 """The one way to a store: layers, composed once at the start, that every request of every kind goes through.
 
-    trace -> the layers that were given -> wait -> refuse -> filter and split -> guard -> count and limit -> store.answer(request)
+    trace -> the layers that were given -> wait -> refuse -> filter and split -> route -> guard -> count and limit -> store.answer(request)
 
 ``wait`` is there only while a store has not been checked, as it was away at the start (``unchecked.py``), ``refuse`` only where a store's
-kind declares that it cannot do everything (``kinds.py``).
+kind declares that it cannot do everything (``kinds.py``), ``route`` only where a store has replicas (``routing.py``): a read that one of
+them could not answer is asked once more, of the primary.
 
 ``guard`` has a place in the store's pool for each call, lets none through to a store that does not answer, and asks once more where a read
 met a connection that was lost (``guards.py``).
@@ -17,22 +18,29 @@ another request, or none. Those that are given see a request whole, before it is
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import Token
 from dataclasses import dataclass, field
 from functools import partial
+from time import monotonic
+from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
 from gateway.deadlines import Deadlines
 from gateway.errors import AbilityMissing, Conflict, Contended, DeadlineExceeded, GatewayError, StoreTimeout, StoreUnavailable, WrongValue
+from gateway.observability.accounts import Account
 from gateway.stores.base import Request, Store, Transaction, statements
 from gateway.stores.guards import Guard, Protection, guards_of
 from gateway.stores.kinds import Kind, kind_named, listed
 from gateway.stores.requests import ABILITIES, Ability
+from gateway.stores.routing import UNKNOWN, Freshness, Route, Server
 from gateway.stores.unchecked import Look, Unchecked
+from gateway.stores.watches import Watch
 
 T = TypeVar("T")
+
+NO_ROUTES: Mapping[str, Route] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -57,6 +65,9 @@ class Caller(Protocol):
     started: float
     trace: list[StoreCall] | None
     within: Transaction | None  # what answers its writes, where that is not the store itself
+    freshness: Freshness | None  # what its reads have to see; None: all that the primary has
+    request_id: str  # empty for a command's
+    account: Account  # where what it asks is counted
 
     def seconds(self, limit: float) -> float:
         """Return the seconds that a call may take whose own limit is ``limit``; DeadlineExceeded where there are none left."""
@@ -66,6 +77,8 @@ class Caller(Protocol):
         """Hear of values that are not of their column's type; ``error`` stands in their rows."""
         ...
 
+
+NOTHING_SLOW: Mapping[str, float] = MappingProxyType({})
 
 Answers = Callable[[Request[Any]], Awaitable[Any]]
 Next = Callable[[Request[Any], Any], Awaitable[Any]]  # a request, a Caller
@@ -83,7 +96,8 @@ class Funnel:
     """The layers before some stores. ``calls`` counts what reached a store, by ``"store.collection"``: once per part.
 
     ``wrong_values`` counts the values that stores answered which are not of their column's type, by store, collection (or native query)
-    and column: what was read twice is counted twice. It has at most an entry for each declared column.
+    and column: what was read twice is counted twice. It has at most an entry for each declared column. ``watches`` has how long the calls
+    to each store took; ``slow_s`` says from how many seconds on one is a line in the log.
     """
 
     def __init__(
@@ -94,15 +108,20 @@ class Funnel:
         timeout_s: float,
         write_timeout_s: float,
         protection: Protection | None = None,
+        guards: Mapping[str, Guard] | None = None,
+        routes: Mapping[str, Route] = NO_ROUTES,
+        slow_s: Mapping[str, float] = NOTHING_SLOW,
     ) -> None:
         self._stores = stores
-        self.guards = guards_of(stores, protection or Protection())
+        self.guards = guards_of(stores, protection or Protection()) if guards is None else guards
+        self._routes = routes
+        self.watches = {name: Watch(slow_s.get(name)) for name in stores}
         self.timeout_s = timeout_s
         self.write_timeout_s = write_timeout_s
         self._deadlines = Deadlines()
         self.calls: Counter[str] = Counter()
         self.wrong_values: Counter[tuple[str, str, str]] = Counter()
-        self._last = self._refuse(self._split(self._call))
+        self._last = self._refuse(self._split(self._route(self._call) if routes else self._call))
         self._layers = tuple(layers)
         self.held: Unchecked | None = None
         self._compose(self._last)
@@ -128,7 +147,7 @@ class Funnel:
 
     async def _trace(self, request: Request[Any], caller: Caller, next_: Next) -> Any:
         assert caller.trace is not None
-        begin = time.monotonic()
+        begin = monotonic()
         kind = self._stores[request.store].kind
         started_ms = round((begin - caller.started) * 1000, 3)
         call = StoreCall(request.store, kind, request.about, request.operation, request.keys_count, started_ms)
@@ -143,7 +162,7 @@ class Funnel:
             raise
         finally:
             statements.reset(token)
-            call.duration_ms = round((time.monotonic() - begin) * 1000, 3)
+            call.duration_ms = round((monotonic() - begin) * 1000, 3)
 
     def _wait(self, held: Unchecked, next_: Next) -> Next:
         async def waiting(request: Request[Any], caller: Caller) -> Any:
@@ -183,6 +202,58 @@ class Funnel:
 
         return split
 
+    def _route(self, primary: Next) -> Next:
+        """Return ``primary``, behind what has a replica answer a read that need not see the newest."""
+
+        def route(request: Request[Any], caller: Caller) -> Awaitable[Any]:
+            its = self._routes.get(request.store)
+            fresh = caller.freshness
+            if its is None or fresh is None:
+                return primary(request, caller)
+            if request.is_write or not fresh.may_lag:  # a mutation that finds itself done has to be seen afterwards, too
+                fresh.wrote.add(its.name)
+            elif its.name not in fresh.wrote:
+                seen = fresh.seen.get(its.name)
+                server = None if seen == UNKNOWN else its.server(seen)
+                if server is not None:
+                    return self._of_replica(request, caller, server)
+            return primary(request, caller)
+
+        return route
+
+    async def _of_replica(self, request: Request[Any], caller: Caller, server: Server) -> Any:
+        """Return a replica's answer, or the primary's where it has none. Contended: what it replays was in the way of the read."""
+        try:
+            return await self._call_server(request, caller, server)
+        except StoreUnavailable as error:
+            server.failed(error)
+        except StoreTimeout as error:
+            if error.seconds >= self.timeout_s:  # its caller had all the time that there is
+                server.failed(error)
+            raise
+        except Contended:
+            pass
+        return await self._call(request, caller, is_again=True)
+
+    async def _call_server(self, request: Request[Any], caller: Caller, server: Server) -> Any:
+        """Return the answer of a server beside the store itself, as ``_call`` does, once."""
+        name, guard, limit = request.store, server.guard, self.timeout_s
+        if not guard.enters():
+            await guard.enter(name, caller.seconds(limit))
+        self.calls[f"{name}.{request.about}"] += 1
+        seconds = 0.0
+        try:
+            seconds = caller.seconds(limit)
+            answer = await self._answered(name, request, caller, server.answer, seconds)
+        except BaseException as error:
+            if isinstance(error, StoreTimeout) and seconds < limit:  # its caller had less time than a store may take
+                guard.leave_unjudged()
+            else:
+                guard.leave_after(error)
+            raise
+        guard.leave(failed=False)
+        return self._checked(name, self._stores[name], request, answer, caller)
+
     async def _call(self, request: Request[Any], caller: Caller, *, is_again: bool = False) -> Any:
         """Return the store's own answer, within the time there is; what it raises bears the name that was asked. It is counted."""
         name = request.store
@@ -193,19 +264,25 @@ class Funnel:
             limit, answers = self.write_timeout_s, store.answer
         else:  # which has its connection already
             self.calls[f"{name}.{request.about}"] += 1
-            answer = await self._answered(name, request, caller.within.answer, caller.seconds(self.write_timeout_s))
+            answer = await self._answered(name, request, caller, caller.within.answer, caller.seconds(self.write_timeout_s))
             return self._checked(name, store, request, answer, caller)
         guard = self.guards[name]
         if not guard.enters():
             await guard.enter(name, caller.seconds(limit))
         self.calls[f"{name}.{request.about}"] += 1
         # PERF: ``_answered`` in line: a coroutine less is 0.4 µs of the 3 that a call to a store takes here.
-        seconds = limit
+        account, watch, seconds = caller.account, self.watches[name], limit
+        account.calls += 1
+        account.keys += request.keys_count
+        token = None if watch.slow_s is None else statements.set([])
+        begin = monotonic()
         try:
             seconds = caller.seconds(limit)
             with self._deadlines.within(seconds):
                 answer = await answers(request)
+            rows = request.rows_in(answer)
         except Exception as exc:
+            self._watched(watch, token, begin, request, caller, 0, type(exc).__name__)
             raised = exc if _is_as_asked(exc, name) else _named(exc, name, seconds)
             # A caller that had less time than a store may take, or none, does not say what the store is like.
             if isinstance(raised, DeadlineExceeded) or (isinstance(raised, StoreTimeout) and seconds != limit):
@@ -217,22 +294,67 @@ class Funnel:
                     raise
                 raise raised from _cause(exc)
         except BaseException:
+            self._watched(watch, token, begin, request, caller, 0, "")
             guard.leave_unjudged()
             raise
         else:
             guard.leave_answered()
+            account.rows += rows
+            self._watched(watch, token, begin, request, caller, rows, "")
             return answer if store.enforces_types else self._checked(name, store, request, answer, caller)
         await asyncio.sleep(min(guard.pause_s(), caller.seconds(limit)))
         return await self._call(request, caller, is_again=True)
 
-    async def _answered(self, name: str, request: Request[Any], answers: Answers, seconds: float) -> Any:
+    async def _answered(self, name: str, request: Request[Any], caller: Caller, answers: Answers, seconds: float) -> Any:
+        account, watch = caller.account, self.watches[name]
+        account.calls += 1
+        account.keys += request.keys_count
+        token = None if watch.slow_s is None else statements.set([])
+        rows, error = 0, ""
+        begin = monotonic()
         try:
             with self._deadlines.within(seconds):
-                return await answers(request)
+                answer = await answers(request)
+            rows = request.rows_in(answer)
+            account.rows += rows
+            return answer
         except Exception as exc:
+            error = type(exc).__name__
             if _is_as_asked(exc, name):
                 raise
             raise _named(exc, name, seconds) from _cause(exc)
+        finally:
+            self._watched(watch, token, begin, request, caller, rows, error)
+
+    def _watched(
+        self, watch: Watch, token: Token[Any] | None, begin: float, request: Request[Any], caller: Caller, rows: int, error: str
+    ) -> None:
+        """Count how long a call took, and tell of one that was slow."""
+        took = monotonic() - begin
+        watch.durations.observe(took)
+        if token is None:
+            return
+        ran = statements.get() or ()
+        statements.reset(token)
+        if isinstance(token.old_value, list):  # of a trace
+            token.old_value.extend(ran)
+        if watch.slow_s is not None and took >= watch.slow_s:
+            self._tell_slow(watch, request, caller, ran, rows, took, error)
+
+    def _tell_slow(
+        self, watch: Watch, request: Request[Any], caller: Caller, ran: Sequence[Any], rows: int, took: float, error: str
+    ) -> None:
+        fields: dict[str, Any] = {
+            "request": caller.request_id,
+            "store": request.store,
+            "kind": self._stores[request.store].kind,
+            "collection": request.about,
+            "operation": request.operation,
+            "keys": request.keys_count,
+            "rows": rows,
+            "ms": round(took * 1_000, 3),
+        }
+        watch.tell(fields | {"error": error} if error else fields, ran)
 
     def _checked(self, name: str, store: Store, request: Request[Any], answer: Any, caller: Caller) -> Any:
         if store.enforces_types:

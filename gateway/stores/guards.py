@@ -79,6 +79,13 @@ class Guard(Places):
     def places(self) -> int | None:
         return self.count
 
+    @property
+    def lets_through(self) -> bool:
+        """Whether a call would be let through now, be it as the one that decides."""
+        if self.state == "closed":
+            return True
+        return not self._probing and (self.state == "half-open" or self._clock() - self._opened_at >= self._protection.open_s)
+
     # ------------------------------------------------------------------------------------------------------------- calls
 
     def enters(self) -> bool:

@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 from gateway.errors import ConfigError
 from gateway.stores.base import Store
 from gateway.stores.requests import ABILITIES, Ability
+from gateway.stores.routing import MakeRoute, Route
 
 Connect = Callable[..., Store]  # connect(name, url, **options); the options are those of gateway.stores.connect
 
@@ -50,6 +51,7 @@ class Kind:
     is_embedded: bool = False  # its stores are files of this gateway alone, which it makes and fills
     file_of: Callable[[str], Path | None] = _is_no_file  # the file of a URL
     can_be_read_only: bool = False  # whether connect takes is_read_only=True, for a file that is not to be changed
+    route: MakeRoute | None = None  # what may be read beside a primary; None: its stores have no replicas
 
     def __post_init__(self) -> None:
         if not self.name or not self.schemes:
@@ -192,6 +194,24 @@ def _neo4j(name: str, url: str, **options: Any) -> Store:
     return Neo4jStore(name, url, **options)
 
 
+def _sql_route(*of: Any, **options: Any) -> Route:
+    from gateway.stores.sql.replicas import route_of
+
+    return route_of(*of, **options)
+
+
+def _mongo_route(*of: Any, **options: Any) -> Route:
+    from gateway.stores.mongo.replicas import route_of
+
+    return route_of(*of, **options)
+
+
+def _neo4j_route(*of: Any, **options: Any) -> Route:
+    from gateway.stores.neo4j.replicas import route_of
+
+    return route_of(*of, **options)
+
+
 def _memory(name: str, url: str, **_: Any) -> Store:
     from gateway.stores.memory import MemoryStore
 
@@ -221,6 +241,7 @@ def _built_in() -> Iterator[Kind]:
         shown=("postgresql://",),
         place="with a host",
         has_place=_has_host_or_socket,
+        route=_sql_route,
     )
     yield Kind(
         "mongodb",
@@ -231,6 +252,7 @@ def _built_in() -> Iterator[Kind]:
         shown=("mongodb://",),
         place="with a host",
         has_place=_has_hosts,
+        route=_mongo_route,
     )
     yield Kind(
         "neo4j",
@@ -239,6 +261,7 @@ def _built_in() -> Iterator[Kind]:
         shown=("neo4j://", "bolt://"),
         place="with a host",
         has_place=_has_host,
+        route=_neo4j_route,
     )
     yield SQLITE
     yield Kind("memory", ("memory",), _memory, shares_pools=False)

@@ -13,9 +13,11 @@ from functools import partial
 from typing import Any, TypeVar
 
 from gateway.errors import AbilityMissing, Contended, WrongValue
+from gateway.observability.accounts import Account
 from gateway.stores import Stores
 from gateway.stores.base import A, Collection, Fetch, Page, Request, Transaction, Transacts, Value, Where
 from gateway.stores.funnel import StoreCall
+from gateway.stores.routing import Freshness
 from gateway.writes.declarations import State
 
 ROWS_PER_PAGE = 500
@@ -37,6 +39,9 @@ class Own:
     timeout_s: float | None = None  # of one call; None: that of the settings
     trace: list[StoreCall] | None = None
     started: float = field(default_factory=time.monotonic)
+    request_id: str = ""
+    account: Account = field(default_factory=Account)
+    freshness: Freshness | None = None  # which reads all of the primary
 
     def ask(self, request: Request[A]) -> Awaitable[A]:
         return self.stores.funnel.ask_unlayered(request, self)

@@ -1,6 +1,6 @@
 """Tell gateways to end while clients ask, and look whether a request is lost.
 
-    python -m tests.draining [--rounds 200] [--stores fake|sqlite|live] [--clients 16] [--delay-s 0.5] [--seed 1]
+    python -m tests.draining [--rounds 200] [--stores fake|sqlite|live] [--clients 16] [--delay-s 0.5] [--workers 1] [--seed 1]
 
 In each round a gateway is started, asked by clients of two sorts (over connections that are kept, and over a new one for each request)
 and told to end by SIGTERM after a random time. Clients ask on until ``/health/ready``, which is asked every 20 ms, says no, and for half of
@@ -8,7 +8,8 @@ the delay longer, as whoever spreads requests does not see it at once; a connect
 again. A request is lost where its answer does not come whole and with 200. Ends with 1 where one is, where readiness did not say no within
 100 ms, or where a process did not end with 0 within 30 s.
 
-With ``fake`` the HTTP edge alone is served, a third of whose requests take 0.3 s; else the example over stores with demo data.
+With ``fake`` the HTTP edge alone is served, a third of whose requests take 0.3 s; else the example over stores with demo data, by so many
+workers.
 """
 
 from __future__ import annotations
@@ -62,24 +63,33 @@ def main() -> None:
     parser.add_argument("--stores", choices=("fake", *LAYOUTS), default="sqlite")
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--delay-s", type=float, default=0.5)
+    parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended all the same
     drained = asyncio.run(
-        run(options.stores, rounds=options.rounds, clients=options.clients, delay_s=options.delay_s, seed=options.seed, say=_say)
+        run(
+            options.stores,
+            rounds=options.rounds,
+            clients=options.clients,
+            delay_s=options.delay_s,
+            seed=options.seed,
+            workers=options.workers,
+            say=_say,
+        )
     )
     for line in drained.wrong[:20]:
         _say(line)
     sys.exit(1 if drained.wrong else 0)
 
 
-async def run(stores: str, *, rounds: int, clients: int, delay_s: float, seed: int, say: Say = lambda _: None) -> Drained:
+async def run(stores: str, *, rounds: int, clients: int, delay_s: float, seed: int, workers: int = 1, say: Say = lambda _: None) -> Drained:
     """Return what came of so many rounds, one after the other."""
     random = Random(seed)
     drained = Drained()
     async with _urls(stores) as urls:
         for number in range(1, rounds + 1):
-            async with _served(urls, delay_s) as server:
+            async with _served(urls, delay_s, workers) as server:
                 await _Round(server, random, FAKE if urls is None else (graph.first_query,), drained, LAG * delay_s).run(clients)
             drained.rounds = number
             if number % 10 == 0 or number == rounds or drained.wrong:
@@ -101,15 +111,16 @@ async def _urls(stores: str) -> AsyncIterator[Mapping[str, str] | None]:
 
 
 @asynccontextmanager
-async def _served(urls: Mapping[str, str] | None, delay_s: float) -> AsyncIterator[Server]:
+async def _served(urls: Mapping[str, str] | None, delay_s: float, workers: int) -> AsyncIterator[Server]:
     if urls is not None:
-        async with serving(urls, {"GATEWAY_DRAIN_DELAY_S": str(delay_s), "GATEWAY_ACCESS_LOG": "false"}) as server:
+        settings = {"GATEWAY_DRAIN_DELAY_S": str(delay_s), "GATEWAY_ACCESS_LOG": "false", "GATEWAY_WORKERS": str(workers)}
+        async with serving(urls, settings) as server:
             yield server
         return
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="crossgraph-") as folder:
-        settings = orjson.dumps({"drain_delay_s": delay_s, "access_log": False}).decode()
-        command = [sys.executable, "-m", "tests.gateway.http.serve_fake", str(port), settings]
+        options = orjson.dumps({"drain_delay_s": delay_s, "access_log": False}).decode()
+        command = [sys.executable, "-m", "tests.gateway.http.serve_fake", str(port), options]
         server = start("serve_fake", command, port, log=Path(folder) / "log", env={})
         try:
             await asyncio.to_thread(wait_for_answer, server, TYPENAME, timeout_s=START_S)

@@ -16,3 +16,10 @@ async def test_no_request_is_lost_when_a_server_under_load_is_told_to_end() -> N
     assert drained.wrong == []
     assert (drained.rounds, drained.no_s < 3 * NO_WITHIN_S) == (ROUNDS, True)
     assert drained.after > 0
+
+
+async def test_no_request_is_lost_when_two_workers_under_load_are_told_to_end() -> None:
+    drained = await run("sqlite", rounds=2, clients=8, delay_s=0.5, seed=2, workers=2)
+    assert drained.wrong == []
+    assert (drained.rounds, drained.no_s < 3 * NO_WITHIN_S) == (2, True)
+    assert drained.after > 0

@@ -18,7 +18,7 @@ PLAIN = {"DATABASE_URL": ("people", "things"), "MONGO_URL": ("things",)}
 @pytest.fixture(autouse=True)
 def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in os.environ:
-        if name.upper().startswith("GATEWAY_") or name in PLAIN:
+        if name.upper().startswith("GATEWAY_") or name.removesuffix("_FILE") in PLAIN:
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
 
@@ -138,12 +138,16 @@ URLS = "postgresql://, mongodb://, neo4j://, bolt:// with a host, sqlite:/// wit
         ("GATEWAY_PROT", "1", "GATEWAY_PROT: no such setting; did you mean GATEWAY_PORT?"),
         ("GATEWAY_CONFIG", "no.toml", "GATEWAY_CONFIG = 'no.toml': expected the path of a TOML file, and there is none"),
         ("GATEWAY_STORES", "{", "GATEWAY_STORES: expected a JSON object, or one GATEWAY_STORES__<NAME>__URL per store"),
-        ("GATEWAY_STORES__PEOPLE", "x", "GATEWAY_STORES__PEOPLE = 'x': expected a table with url, pool_size, startup"),
+        (
+            "GATEWAY_STORES__PEOPLE",
+            "x",
+            "GATEWAY_STORES__PEOPLE = 'x': expected a table with url, pool_size, startup, replicas, max_lag_s, slow_query_ms",
+        ),
         ("GATEWAY_STORES__PEOPEL__URL", "memory://", "GATEWAY_STORES__PEOPEL__URL: no such store; the example has people, things"),
         (
             "GATEWAY_STORES__PEOPLE__URI",
             "memory://",
-            "GATEWAY_STORES__PEOPLE__URI: no such setting; expected one of url, pool_size, startup",
+            "GATEWAY_STORES__PEOPLE__URI: no such setting; expected one of url, pool_size, startup, replicas, max_lag_s, slow_query_ms",
         ),
         ("GATEWAY_STORES__PEOPLE__URL", "mysql://h/d", f"GATEWAY_STORES__PEOPLE__URL = 'mysql://h/d': expected {URLS}"),
         ("DATABASE_URL", "mysql://u:pass@h/d", f"DATABASE_URL = 'mysql://u:***@h/d': expected {URLS}"),
@@ -174,8 +178,21 @@ def test_an_unknown_variable_far_from_any_setting_lists_them(monkeypatch: pytest
         ("prot = 1", "gateway.toml: prot: no such setting; did you mean port?"),
         ("[stores.thing]\nurl = 'memory://'", "gateway.toml: stores.thing: no such store; the example has people, things"),
         ("[stores.things]\nurl = 'x'", f"gateway.toml: stores.things.url = 'x': expected {URLS}"),
-        ("[stores.things]\nuri = 'x'", "gateway.toml: stores.things.uri: no such setting; expected one of url, pool_size, startup"),
-        ("[stores]\nthings = 'x'", "gateway.toml: stores.things = 'x': expected a table with url, pool_size, startup"),
+        (
+            "[stores.things]\nuri = 'x'",
+            "gateway.toml: stores.things.uri: no such setting; expected one of url, pool_size, startup, replicas, max_lag_s, slow_query_ms",
+        ),
+        (
+            "[stores]\nthings = 'x'",
+            "gateway.toml: stores.things = 'x': expected a table with url, pool_size, startup, replicas, max_lag_s, slow_query_ms",
+        ),
+        (
+            "[stores.things]\nreplicas = 'postgresql://ann:secret@db/x, near'",
+            "gateway.toml: stores.things.replicas = 'postgresql://ann:***@db/x, near': expected URLs of read replicas, of the kind of the"
+            " store, or auto, with which its driver finds them",
+        ),
+        ("[stores.things]\nmax_lag_s = 0", "gateway.toml: stores.things.max_lag_s = 0: expected seconds, more than 0 and at most 3600"),
+        ("written_key = 'short'", "gateway.toml: written_key = '***': expected a secret of 16 to 512 visible characters of ASCII"),
         ("stores = 5", "gateway.toml: stores = 5: expected a table of stores by name"),
         ("port = ", "gateway.toml: expected TOML: Invalid value (at end of document)"),
     ],
@@ -183,6 +200,29 @@ def test_an_unknown_variable_far_from_any_setting_lists_them(monkeypatch: pytest
 def test_a_wrong_line_of_the_file_is_named_by_its_key(text: str, line: str) -> None:
     write_toml(text)
     assert line_of() == line
+
+
+@pytest.mark.parametrize(
+    ("toml", "variable"),
+    [
+        ('replicas = ["postgres://one/db", "postgresql://two/db"]', None),
+        ("", "postgres://one/db postgresql://two/db"),
+        ("", "postgres://one/db, postgresql://two/db"),
+        ('replicas = "postgres://three/db"', "postgres://one/db,postgresql://two/db"),
+    ],
+)
+def test_replicas_are_urls_in_their_normal_form(toml: str, variable: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_toml(f"[stores.things]\nmax_lag_s = 2.5\n{toml}")
+    if variable is not None:
+        monkeypatch.setenv("GATEWAY_STORES__THINGS__REPLICAS", variable)
+    store = load_settings(STORES, {}).stores["things"]
+    assert (store.replicas, store.max_lag_s) == (("postgresql+asyncpg://one/db", "postgresql+asyncpg://two/db"), 2.5)
+
+
+def test_auto_stands_for_replicas_that_the_driver_finds() -> None:
+    write_toml('[stores.things]\nreplicas = "auto"')
+    stores = load_settings(STORES, {}).stores
+    assert (stores["things"].replicas, stores["things"].max_lag_s, stores["people"].replicas) == (("auto",), None, ())
 
 
 def test_a_file_that_is_no_text_is_one_line() -> None:
@@ -427,3 +467,82 @@ def test_headers_have_names(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_settings(STORES).cors_headers == ("X-Tenant", "X-Trace")
     monkeypatch.setenv("GATEWAY_CORS_HEADERS", "*")
     assert line_of() == "GATEWAY_CORS_HEADERS = '*': expected names of headers, such as X-Tenant"
+
+
+def test_a_store_may_be_slow_from_another_time_on_than_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings(STORES).slow_s == {"people": 1.0, "things": 1.0}
+    write_toml("slow_query_ms = 250\n[stores.things]\nslow_query_ms = 0")
+    assert load_settings(STORES).slow_s == {"people": 0.25}
+    monkeypatch.setenv("GATEWAY_STORES__THINGS__SLOW_QUERY_MS", "-1")
+    assert line_of() == "GATEWAY_STORES__THINGS__SLOW_QUERY_MS = '-1': expected milliseconds from 1 to 3600000, or 0 for no line in the log"
+
+
+def test_a_log_has_one_of_two_forms(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_LOG_FORMAT", "xml")
+    assert line_of() == "GATEWAY_LOG_FORMAT = 'xml': expected json or text"
+
+
+# ----------------------------------------------------------------------------------------------------- secrets in files
+
+
+def test_a_setting_may_be_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name, text in {
+        "token": "0123456789abcdef\n",
+        "people": "postgres://u:hunter2@one/db\r\n",
+        "things": "mongodb://two/db",
+        "port": "7",
+    }.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.setenv("GATEWAY_HEALTH_TOKEN_FILE", str(tmp_path / "token"))
+    monkeypatch.setenv("gateway_port_file", "port")
+    monkeypatch.setenv("GATEWAY_STORES__PEOPLE__URL_FILE", str(tmp_path / "people"))
+    monkeypatch.setenv("MONGO_URL_FILE", "things")
+    settings = load_settings(STORES, PLAIN)
+    assert (settings.health_token, settings.port) == ("0123456789abcdef", 7)
+    assert settings.urls == {"people": "postgresql+asyncpg://u:hunter2@one/db", "things": "mongodb://two/db"}
+
+
+def test_a_graph_may_be_in_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("graph").write_text("shop:graph\n")
+    monkeypatch.setenv("GATEWAY_GRAPH_FILE", "graph")
+    assert graph_setting() == ("GATEWAY_GRAPH_FILE", "shop:graph")
+
+
+@pytest.mark.parametrize("name", ["GATEWAY_HEALTH_TOKEN", "GATEWAY_STORES__PEOPLE__URL", "DATABASE_URL"])
+def test_a_setting_is_given_in_one_way(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    Path("secret").write_text("memory://0123456789")
+    monkeypatch.setenv(f"{name}_FILE", "secret")
+    monkeypatch.setenv(name, "memory://0123456789")
+    assert line_of() == f"{name}, {name}_FILE: expected one of the two, got both"
+    monkeypatch.setenv(name, "")
+    load_settings(STORES, PLAIN)
+
+
+def test_a_file_that_cannot_be_a_value_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GATEWAY_HEALTH_TOKEN_FILE", "secret")
+    assert line_of() == "GATEWAY_HEALTH_TOKEN_FILE = 'secret': expected a file that can be read: No such file or directory"
+    Path("secret").write_bytes(b"\n")
+    assert line_of() == "GATEWAY_HEALTH_TOKEN_FILE = 'secret': expected a file with a value, got an empty one"
+    Path("secret").write_bytes(b"\xff\xfe")
+    assert line_of() == "GATEWAY_HEALTH_TOKEN_FILE = 'secret': expected a file in UTF-8"
+    Path("secret").write_bytes(b"x" * 65_537)
+    assert line_of() == "GATEWAY_HEALTH_TOKEN_FILE = 'secret': expected a file of at most 65536 bytes"
+    monkeypatch.setenv("GATEWAY_HEALTH_TOKEN_FILE", str(tmp_path))
+    assert line_of() == f"GATEWAY_HEALTH_TOKEN_FILE = {str(tmp_path)!r}: expected a file that can be read: Is a directory"
+
+
+@pytest.mark.parametrize("name", ["GATEWAY_PORT", "GATEWAY_STORES__PEOPLE__URL", "DATABASE_URL"])
+def test_what_is_in_a_file_is_not_told(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    Path("secret").write_text("hunter2")
+    monkeypatch.setenv(f"{name}_FILE", "secret")
+    told = line_of()
+    assert told.startswith(f"{name}_FILE = '***': expected ")
+    assert "hunter2" not in told
+
+
+def test_a_file_of_no_setting_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_PROT_FILE", "secret")
+    assert line_of().startswith("GATEWAY_PROT_FILE: no such setting; ")
+    monkeypatch.delenv("GATEWAY_PROT_FILE")
+    monkeypatch.setenv("GATEWAY_CONFIG_FILE", "secret")
+    assert line_of() == "GATEWAY_CONFIG_FILE: no such setting; did you mean GATEWAY_CONFIG?"

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from gateway.engine.explain import text_of
-from gateway.observability.metrics import Metrics
+from gateway.observability import metrics
 from gateway.service import Request, Service
 from schema import schema as graph
 from tests.kinds import kinds, store_of
@@ -87,7 +87,7 @@ async def test_metrics_count_what_was_refused_and_how_the_caches_did() -> None:
     service = Service(graph, (await memory_stores())[0])
     for query in ("{ __schema { queryType { name } } }", "{ users { nodes { name } } }", "{ users { nodes { name } } }", "{ nope }", many):
         await service.answer(Request(query))
-    text = Metrics(service.readings).text().decode()
+    text = metrics.text_of(service.readings()).decode()
     assert 'gateway_limits_broken_total{code="ROOT_FIELD_LIMIT",result="refused"} 1.0' in text
     assert 'gateway_plans_total{result="hit"} 1.0' in text
     assert 'gateway_plans_total{result="miss"} 2.0' in text

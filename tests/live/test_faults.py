@@ -333,7 +333,7 @@ async def test_f09_reads_go_on_while_all_connections_are_ended_ten_times_a_secon
 @needs(POSTGRESQL)
 async def test_h10_what_is_given_up_is_ended_in_the_server_too() -> None:
     async with behind_a_proxy("postgresql") as (stores, _):
-        task = asyncio.create_task(stores.ask(NativeCall(SLEEP, ["k"], {}), timeout_s=10))
+        task = asyncio.ensure_future(stores.ask(NativeCall(SLEEP, ["k"], {}), timeout_s=10))
         await asyncio.sleep(0.1)
         assert len((await stores.ask(NativeCall(RUNNING, ["k"], {})))["k"]) == 1
         task.cancel()

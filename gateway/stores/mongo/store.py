@@ -7,13 +7,14 @@ asked goes to the server as one aggregation, and as a second one at the end of r
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl, unquote
 
 import pymongo
+from bson.timestamp import Timestamp
 from pymongo import AsyncMongoClient, errors
 
 from gateway.errors import ConfigError, Conflict, Contended, StoreUnavailable
@@ -36,6 +37,13 @@ INDEX_TIMEOUT_S = 600.0  # an index over a large collection takes its time
 _T = TypeVar("_T")
 
 
+class After(NamedTuple):
+    """A time of the cluster: what has it, has all that was written before. ``cluster`` is the newest time, as the cluster signed it."""
+
+    time: Timestamp
+    cluster: Mapping[str, Any]
+
+
 class MongoStore(MigratesBySteps):
     """See ``gateway.stores.base.Store``. URLs: ``mongodb://``, ``mongodb+srv://`` and, for Motor, ``mongodb+motor://``.
 
@@ -51,7 +59,7 @@ class MongoStore(MigratesBySteps):
         self.name = name
         self._client_class: Any = _motor(name) if url.startswith("mongodb+motor:") else AsyncMongoClient
         self._url = url.replace("mongodb+motor:", "mongodb:", 1)
-        self._database_name, told = _database_and_options(self._url)
+        self._database_name, told = _database_of(self._url), options_of(self._url)
         self._timeout_s = timeout_s
         self.places = pool_size
         options = _driver_options(pool_size, connect_timeout_s, timeout_s)
@@ -91,6 +99,43 @@ class MongoStore(MigratesBySteps):
 
     def answer(self, request: Request[A]) -> Coroutine[Any, Any, A]:
         return self._guarded(self._handlers[type(request)](request))
+
+    def read(self, request: Request[A], preference: Any, after: After | None) -> Coroutine[Any, Any, A]:
+        """Return the answer to a read from a server of this preference, which has what was written by then."""
+        return self._guarded(self._read(request, preference, after))
+
+    async def _read(self, request: Request[Any], preference: Any, after: After | None) -> Any:
+        calls = Calls(self.name, lambda: self._database().with_options(read_preference=preference), self._timeout_s)
+        if after is None:
+            return await READS[type(request)](calls, request)
+        async with self._session() as session:
+            session.advance_cluster_time(after.cluster)
+            session.advance_operation_time(after.time)
+            return await READS[type(request)](calls.of(session), request)
+
+    async def time(self) -> After | None:
+        """Return the time of the cluster behind all that the primary has now; None where a server tells none, as one that stands alone."""
+        return await self._guarded(self._time())
+
+    async def _time(self) -> After | None:
+        with self._calls.translated(self._timeout_s):
+            async with self._session() as session:
+                await self._opened().admin.command("ping", session=session)
+                if session.operation_time is None or session.cluster_time is None:
+                    return None
+                return After(session.operation_time, session.cluster_time)
+
+    @asynccontextmanager
+    async def _session(self) -> AsyncIterator[Any]:
+        session = await now(self._opened().start_session(causal_consistency=True))
+        try:
+            yield session
+        finally:
+            await now(session.end_session())
+
+    def members(self) -> Mapping[Any, Any]:
+        """Return the servers that the driver knows, by their addresses."""
+        return {} if self._client is None else self._client.topology_description.server_descriptions()
 
     def _answered(self, calls: Calls, request: Request[Any]) -> Coroutine[Any, Any, Any]:
         """Return the answer to a request as part of a transaction."""
@@ -197,11 +242,15 @@ def _motor(name: str) -> Any:
     return AsyncIOMotorClient
 
 
-def _database_and_options(url: str) -> tuple[str, set[str]]:
-    """Return the database a URL names, and the options it sets, in lower case. By hand: urllib has no URLs of several hosts."""
-    address, _, options = url.partition("://")[2].partition("?")
-    path = unquote(address.partition("/")[2])
-    return path.partition(".")[0] or DEFAULT_DATABASE, {option.lower() for option, _ in parse_qsl(options, keep_blank_values=True)}
+def _database_of(url: str) -> str:
+    """Return the database a URL names. By hand: urllib has no URLs of several hosts."""
+    path = unquote(url.partition("://")[2].partition("?")[0].partition("/")[2])
+    return path.partition(".")[0] or DEFAULT_DATABASE
+
+
+def options_of(url: str) -> dict[str, str]:
+    """Return the options a URL sets, by their names in lower case."""
+    return {option.lower(): value for option, value in parse_qsl(url.partition("?")[2], keep_blank_values=True)}
 
 
 def _driver_options(pool_size: int, connect_timeout_s: float, timeout_s: float) -> dict[str, Any]:

@@ -70,6 +70,7 @@ class Neo4jStore(Answers, MigratesBySteps):
         self._timeout_s = timeout_s
         self._driver: neo4j.AsyncDriver | None = None
         self._bookmarks: Any = None
+        self.reads_at_leader = False  # where what may be read elsewhere has its own way (``replicas.py``)
 
     # -------------------------------------------------------------------------------------------------------------- life
 
@@ -181,17 +182,30 @@ class Neo4jStore(Answers, MigratesBySteps):
     # -------------------------------------------------------------------------------------------------------- statements
 
     async def _records(self, text: str, parameters: Parameters) -> tuple[Sequence[str], Sequence[Sequence[Value]]]:
+        return await self.read(text, parameters, neo4j.WRITE_ACCESS if self.reads_at_leader else neo4j.READ_ACCESS)
+
+    async def read(
+        self, text: str, parameters: Parameters, access: str, seen: neo4j.Bookmarks | None = None
+    ) -> tuple[Sequence[str], Sequence[Sequence[Value]]]:
         """The names of the columns, and the records. Once more where the pool had a connection that broke since it was last used."""
         note(text)
         started = time.monotonic()
         try:
             with self.translated(self._timeout_s):
-                return await self._run(text, parameters, neo4j.READ_ACCESS, self._timeout_s)
+                return await self._run(text, parameters, access, self._timeout_s, seen)
         except StoreUnavailable:
             if time.monotonic() - started > BROKEN_AT_ONCE_S:
                 raise
         with self.translated(self._timeout_s):
-            return await self._run(text, parameters, neo4j.READ_ACCESS, self._timeout_s)
+            return await self._run(text, parameters, access, self._timeout_s, seen)
+
+    @property
+    def names(self) -> Names:
+        return self._names
+
+    async def bookmarks(self) -> frozenset[str]:
+        """Return the bookmarks of all that this process has written and read; none over bolt://, where there is one server."""
+        return frozenset() if self._bookmarks is None else frozenset(await self._bookmarks.get_bookmarks())
 
     async def _changed(self, text: str, parameters: Parameters, collections: Sequence[Collection]) -> Any:
         note(text)
@@ -215,19 +229,21 @@ class Neo4jStore(Answers, MigratesBySteps):
         return records[0][0] if records else None
 
     async def _run(
-        self, text: str, parameters: Parameters, access: str, timeout_s: float
+        self, text: str, parameters: Parameters, access: str, timeout_s: float, seen: neo4j.Bookmarks | None = None
     ) -> tuple[Sequence[str], Sequence[Sequence[Value]]]:
         query = neo4j.Query(text, timeout=timeout_s)
         # Leaving the session by cancellation cuts its connection: a half-read one never goes back to the pool.
-        async with self.session(access) as session:
+        async with self.session(access, seen) as session:
             result = await session.run(query, parameters)
             records = [record async for record in result]
             return result.keys(), records
 
-    def session(self, access: str) -> neo4j.AsyncSession:
+    def session(self, access: str, seen: neo4j.Bookmarks | None = None) -> neo4j.AsyncSession:
         if self._driver is None:
             raise StoreUnavailable(self.name)
-        return self._driver.session(database=self._address.database, default_access_mode=access, bookmark_manager=self._bookmarks)
+        return self._driver.session(
+            database=self._address.database, default_access_mode=access, bookmark_manager=self._bookmarks, bookmarks=seen
+        )
 
     @contextmanager
     def translated(self, timeout_s: float, collections: Sequence[Collection] = ()) -> Iterator[None]:

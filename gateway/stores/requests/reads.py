@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any, ClassVar, Protocol, Self, cast, runtime_checkable
 
 from gateway.stores.declarations import Collection, Key, Row, Value
@@ -13,6 +14,8 @@ from gateway.stores.requests.keys import has_more_than_a_call, is_fit, is_whole,
 from gateway.stores.requests.orders import Order, ranker, total_order
 from gateway.stores.requests.request import COUNT, FILTER, NOTHING, PAGE, Ability, Request
 from gateway.stores.values import Checks, checks_of
+
+_rows = attrgetter("rows")
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +276,7 @@ class Fetch(Request[Slices]):
         return narrowed if collection is not self.collection else replace(narrowed, where=both(where, self.where))
 
     def rows_in(self, answer: Slices) -> int:
-        return sum(len(part.rows) for part in answer.values())
+        return sum(map(len, map(_rows, answer.values())))
 
     @property
     def checks(self) -> Checks:

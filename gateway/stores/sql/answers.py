@@ -144,13 +144,17 @@ class Answers:
         rows = to_write(upsert.collection, upsert.rows)
         if rows:
             values = self._dialect.upsert_values(upsert.collection, rows)
-            await self._as_declared(upsert, self._driver.write(self.statements.upsert(upsert).text, values))
+            text = self.statements.upsert(upsert).text
+            note(text)
+            await self._as_declared(upsert, self._driver.write(text, values))
 
     async def _delete(self, delete: Delete) -> None:
         keys = sorted(set(delete.keys))
         if keys:
             values = self._dialect.delete_values(delete.collection, keys)
-            await self._as_declared(delete, self._driver.write(self.statements.delete(delete).text, values))
+            text = self.statements.delete(delete).text
+            note(text)
+            await self._as_declared(delete, self._driver.write(text, values))
 
     async def _lock(self, lock: Lock) -> Rows:
         """A read: who is in no transaction holds nothing."""

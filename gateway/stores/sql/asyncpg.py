@@ -57,7 +57,7 @@ class AsyncpgDriver:
 
     def __init__(self, name: str, url: str, *, pool_size: int, connect_timeout_s: float, timeout_s: float) -> None:
         self._name = name
-        address, self._prepares = _without_prepared(name, url.partition("://")[2])
+        address, self.prepares = _without_prepared(name, url.partition("://")[2])
         self._dsn = f"postgresql://{address}"
         self._pool_size = pool_size
         self._connect_timeout_s = connect_timeout_s
@@ -68,16 +68,17 @@ class AsyncpgDriver:
     async def open(self) -> None:
         if self._pool is not None:
             return
-        self._pool = Pool(self._connect, self._pool_size, is_full=_takes_no_more)
+        self._pool = Pool(self.connect, self._pool_size, is_full=_takes_no_more)
 
-    async def _connect(self) -> Any:
+    async def connect(self) -> Any:
+        """Return a new connection, which whoever has it closes."""
         connection = await asyncpg.connect(
             self._dsn,
             timeout=self._connect_timeout_s,
-            statement_cache_size=STATEMENTS_PREPARED if self._prepares else 0,
+            statement_cache_size=STATEMENTS_PREPARED if self.prepares else 0,
             max_cached_statement_lifetime=0,
             max_cacheable_statement_size=PREPARED_LIMIT_BYTES,
-            server_settings={**_SESSION, "statement_timeout": f"{self._statement_timeout_s * 1000:.0f}"} if self._prepares else _POOLED,
+            server_settings={**_SESSION, "statement_timeout": f"{self._statement_timeout_s * 1000:.0f}"} if self.prepares else _POOLED,
         )
         try:
             await _decode_json(connection)
@@ -197,7 +198,7 @@ class AsyncpgDriver:
                 self._dsn,
                 timeout=self._connect_timeout_s,
                 server_settings={"application_name": "crossgraph migrate", "timezone": "UTC"},
-                statement_cache_size=STATEMENTS_PREPARED if self._prepares else 0,
+                statement_cache_size=STATEMENTS_PREPARED if self.prepares else 0,
             )
 
         engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
@@ -211,7 +212,7 @@ class AsyncpgDriver:
 
     def line(self, channel: str, hear: Callable[[], None]) -> AbstractAsyncContextManager[Line]:
         """Give a connection of its own that listens on the channel. A pooler in transaction mode has none: StoreUnavailable."""
-        if not self._prepares:
+        if not self.prepares:
             raise StoreUnavailable(self._name)
         return line_of(self._dsn, channel, hear, timeout_s=self._connect_timeout_s, translated=self._translated)
 

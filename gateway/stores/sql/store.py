@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from gateway.errors import StoreUnavailable
+from gateway.errors import StoreMisbehaved, StoreUnavailable
 from gateway.stores.base import A, Collection, Ends, Index, Request
 from gateway.stores.described import Description
 from gateway.stores.migrating import GRAPH, LOCK_TIMEOUT_S, Owner, Script, State
@@ -24,12 +24,19 @@ from gateway.stores.sql.ends import can_join
 from gateway.stores.sql.histories import Histories, index_statement
 from gateway.stores.sql.keys import keys_of
 from gateway.stores.sql.lines import Line
+from gateway.stores.sql.positions import Positions
 from gateway.stores.sql.postgresql import PostgreSQL
 from gateway.stores.sql.postgresql_changes import PgChanges
 from gateway.stores.sql.sqlite import SQLite
 from gateway.stores.sql.sqlite_changes import SqliteChanges
 from gateway.stores.sql.statements import Statements
 from gateway.stores.sql.transactions import SqlTransaction
+
+# Those kept for superusers, and since version 16 for one more role, are not ours.
+_CONNECTIONS_MAX = """
+SELECT current_setting('max_connections', true)::int - coalesce(current_setting('superuser_reserved_connections', true), '0')::int
+     - coalesce(current_setting('reserved_connections', true), '0')::int
+"""
 
 
 class SqlStore(Answers):
@@ -67,6 +74,13 @@ class SqlStore(Answers):
     async def ping(self) -> None:
         await self._driver.ping()
 
+    async def connections_max(self) -> int | None:
+        driver = self._driver
+        if not isinstance(driver, AsyncpgDriver) or not driver.prepares:  # a pooler has a number of its own
+            return None
+        [row] = await driver.fetch(_CONNECTIONS_MAX, ())
+        return None if row[0] is None else int(row[0])
+
     async def close(self) -> None:
         await self._driver.close()
 
@@ -95,6 +109,17 @@ class SqlStore(Answers):
     @property
     def has_lines(self) -> bool:
         return isinstance(self._driver, AsyncpgDriver)
+
+    def positions(self, timeout_s: float) -> Positions:
+        """Return what asks the server where it is in its log; StoreMisbehaved for SQLite, which has none to ask."""
+        if not isinstance(self._driver, AsyncpgDriver):
+            raise StoreMisbehaved(f"the store '{self.name}': expected a PostgreSQL, which has a log to be asked for, got {self.kind}")
+        return Positions(self._driver, self.name, timeout_s)
+
+    async def one(self, text: str) -> Any:
+        """Return the one value that a statement gives."""
+        [[value]] = await self._driver.fetch(text, ())
+        return value
 
     async def describe(self, collections: Sequence[Collection]) -> Description:
         description = await described(self._driver, self.kind, collections)

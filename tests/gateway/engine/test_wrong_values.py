@@ -15,7 +15,7 @@ import strawberry
 from gateway.graph.fields import Connection, Node, PageInfo, column, computed, count, each, lookup, many, one, part, stats
 from gateway.graph.inputs import Direction, Interval, filter_of
 from gateway.graph.scalars import Date, DateTime, Json
-from gateway.observability.metrics import Metrics
+from gateway.observability.metrics import text_of
 from gateway.service import Service
 from gateway.stores import Stores
 from gateway.stores.base import Collection, Column, Fetch, Index, Store, Type, Upsert
@@ -298,7 +298,7 @@ async def test_a_wrong_key_is_an_error_of_its_row(shop: Shop) -> None:
 
 async def test_every_wrong_value_that_is_read_is_counted_by_its_store_collection_and_column(shop: Shop) -> None:
     def counted() -> dict[str, float]:
-        lines = Metrics(shop.engine.readings).text().decode().splitlines()
+        lines = text_of(shop.engine.readings()).decode().splitlines()
         return {line.partition("{")[2].partition("}")[0]: float(line.split()[-1]) for line in lines if line.startswith("gateway_wrong_val")}
 
     def of(column: str) -> str:

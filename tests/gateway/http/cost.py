@@ -19,6 +19,7 @@ from gateway.config import Settings
 from gateway.http.edge import Edge
 from gateway.http.protocol import Protocol
 from gateway.observability import logs
+from gateway.observability.accounts import Account
 from gateway.service import Request, Response
 from tests.gateway.http.fakes import FakeService, make_app
 
@@ -35,7 +36,7 @@ ANSWER = Response(b'{"data":{}}', 200)
 
 
 class Instant(FakeService):
-    async def answer(self, request: Request, *, request_id: str, deadline_s: float, written: list[str]) -> Response:
+    async def answer(self, request: Request, *, request_id: str, deadline_s: float, written: list[str], account: Account) -> Response:
         return ANSWER
 
 

@@ -14,6 +14,7 @@ from gateway.errors import GatewayError, StoreUnavailable
 from gateway.graph.fields import ContextFunction
 from gateway.http.application import Application, application
 from gateway.http.health import Checkup
+from gateway.observability.accounts import Account
 from gateway.observability.metrics import Reading
 from gateway.service import Request, Response, Service
 from gateway.stores import Stores
@@ -31,6 +32,8 @@ async def hello(request: Request) -> Response:
 
 
 class FakeService:
+    tokens = None
+
     def __init__(self, answer: Answer = hello) -> None:
         self.requests: list[Request] = []
         self.request_ids: list[str] = []
@@ -38,7 +41,7 @@ class FakeService:
         self.cancelled = asyncio.Event()
         self._answer = answer
 
-    async def answer(self, request: Request, *, request_id: str, deadline_s: float, written: list[str]) -> Response:
+    async def answer(self, request: Request, *, request_id: str, deadline_s: float, written: list[str], account: Account) -> Response:
         self.requests.append(request)
         self.request_ids.append(request_id)
         self.deadlines.append(deadline_s)
@@ -49,12 +52,12 @@ class FakeService:
             raise
 
     async def subscribe(
-        self, request: Request, *, request_id: str, deadline_s: float, written: list[str], **_: Any
+        self, request: Request, *, request_id: str, deadline_s: float, written: list[str], account: Account, **_: Any
     ) -> Response | AsyncGenerator[Response, None]:
         """Return a stream without events for a subscription."""
         if request.query.startswith("subscription"):
             return self._nothing()
-        return await self.answer(request, request_id=request_id, deadline_s=deadline_s, written=written)
+        return await self.answer(request, request_id=request_id, deadline_s=deadline_s, written=written, account=account)
 
     async def _nothing(self) -> AsyncGenerator[Response, None]:
         await asyncio.Event().wait()
@@ -84,6 +87,13 @@ class FakeStores:
     @property
     def guards(self) -> Mapping[str, Guard]:
         return {name: Guard(2) for name in self.states}
+
+    @property
+    def routes(self) -> Mapping[str, Any]:
+        return {}
+
+    def replica_readings(self) -> Iterator[Reading]:
+        yield from ()
 
     def kind(self, name: str) -> str:
         return "memory"

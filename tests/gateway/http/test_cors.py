@@ -61,7 +61,7 @@ def test_a_preflight_of_a_known_origin_is_answered(asks: str) -> None:
 def test_a_known_origin_reads_the_answer() -> None:
     answer = asked(query(OURS), cors_origins=("https://other.example", OURS))
     assert (answer.status, given(answer)) == (200, {"access-control-allow-origin": OURS})
-    assert answer.headers["access-control-expose-headers"] == "Retry-After, X-Request-Id"
+    assert answer.headers["access-control-expose-headers"] == "Retry-After, X-Gateway-Written, X-Request-Id"
     assert "Origin" in answer.headers["vary"]
     assert answer.body == b'{"data":{"query":"{a}"}}'
 

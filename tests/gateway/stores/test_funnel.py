@@ -46,11 +46,13 @@ from gateway.stores.base import (
     Slice,
     Type,
     Upsert,
+    note,
     statements,
 )
 from gateway.stores.funnel import Caller, Layer, Next
 from gateway.stores.memory import MemoryStore
 from gateway.stores.shared import conflict
+from gateway.stores.watches import without_values
 from schema import schema as graph
 from tests.services import STORES
 
@@ -134,6 +136,87 @@ async def test_a_trace_tells_of_a_call_that_failed_and_each_call_has_its_own_sta
     assert ctx.trace is not None
     assert [(call.error, call.rows) for call in ctx.trace] == [("Conflict", 0), (None, 1)]
     assert statements.get() is None
+
+
+# ------------------------------------------------------------------------------------------------------- what is counted
+
+
+class Noting(MemoryStore):
+    """A store that tells the statement it runs."""
+
+    async def answer(self, request: Request[A]) -> A:
+        note("SELECT text FROM notes WHERE id = $1")
+        return await super().answer(request)
+
+
+async def test_calls_keys_and_rows_are_counted_for_who_asks() -> None:
+    ctx = RequestContext(await stores())
+    await ctx.ask(Get(NOTES, ("text",), [str(number) for number in range(1_500)]))
+    await ctx.ask(Fetch(NOTES, ("text",), page=Page(2)))
+    assert (ctx.account.calls, ctx.account.keys, ctx.account.rows) == (3, 1_500, 5)
+
+
+async def test_what_a_store_refuses_is_a_call_that_took_its_time_and_has_no_rows() -> None:
+    memory = MemoryStore("paper")
+    made = await stores(memory=memory)
+    ctx = RequestContext(made)
+    before = sum(made.funnel.watches["paper"].durations.counts)
+    memory.fail_with = Conflict("Another row.", store="paper")
+    with pytest.raises(Conflict):
+        await ctx.ask(Get(NOTES, ("text",), ["1"]))
+    assert (ctx.account.calls, ctx.account.keys, ctx.account.rows) == (1, 1, 0)
+    assert sum(made.funnel.watches["paper"].durations.counts) == before + 1
+
+
+async def test_a_slow_call_is_a_line_with_its_statement_and_its_request(caplog: pytest.LogCaptureFixture) -> None:
+    made = Stores({"paper": Noting("paper"), "quick": Noting("quick")}, slow_s={"paper": 1e-9})
+    quick = replace(NOTES, store="quick")
+    await made.ask(Upsert(NOTES, [("1", "a")]))
+    await made.ask(Upsert(quick, [("1", "a")]))
+    ctx = RequestContext(made, "r1", trace=[], started=time.monotonic())
+    caplog.clear()
+    for notes in (NOTES, quick):
+        await ctx.ask(Get(notes, ("text",), ["1", "2"]))
+    [record] = [record for record in caplog.records if record.name == "gateway.slow"]
+    fields = record.fields  # type: ignore[attr-defined]
+    assert fields.pop("ms") > 0
+    assert fields == {
+        "request": "r1", "store": "paper", "kind": "memory", "collection": "notes", "operation": "get", "keys": 2, "rows": 1,
+        "statements": ["SELECT text FROM notes WHERE id = $1"],
+    }  # fmt: skip
+    assert [call.statements for call in ctx.trace or ()] == [["SELECT text FROM notes WHERE id = $1"]] * 2
+    assert (made.funnel.watches["paper"].slow, made.funnel.watches["quick"].slow) == (2, 0)
+
+
+async def test_a_slow_call_that_failed_says_with_what(caplog: pytest.LogCaptureFixture) -> None:
+    memory = MemoryStore("paper")
+    made = Stores({"paper": memory}, slow_s={"paper": 1e-9})
+    memory.fail_with = StoreUnavailable("paper")
+    with pytest.raises(StoreUnavailable):
+        await RequestContext(made, "r1").ask(Get(NOTES, ("text",), ["1"]))
+    assert [record.fields["error"] for record in caplog.records if record.name == "gateway.slow"] == ["StoreUnavailable"]  # type: ignore[attr-defined]
+    assert statements.get() is None
+
+
+def test_a_pipeline_is_shown_without_its_values() -> None:
+    command = {
+        "aggregate": "users",
+        "pipeline": [
+            {"$match": {"email": "ada@example.org", "age": {"$gt": 41}, "id": {"$in": ["1", "2"]}, "or": [{"name": "$ada"}]}},
+            {"$documents": [{"key": "secret"}]},
+            {"$group": {"_id": "$author", "rows": {"$topN": {"n": 11, "output": ["$title", {"$literal": "$x"}], "sortBy": {"at": -1}}}}},
+        ],
+    }
+    assert without_values(command) == (
+        '{"aggregate":"users","pipeline":[{"$match":{"email":"?","age":{"$gt":"?"},"id":{"$in":["?"]},"or":[{"name":"?"}]}},'
+        '{"$documents":[{"key":"?"}]},'
+        '{"$group":{"_id":"$author","rows":{"$topN":{"n":11,"output":["$title",{"$literal":"?"}],"sortBy":{"at":-1}}}}}]}'
+    )
+
+
+def test_a_statement_is_one_line_and_not_endless() -> None:
+    assert without_values("SELECT a,\n       b\nFROM c" + " x" * 9_999).startswith("SELECT a, b FROM c x")
+    assert len(without_values("x" * 99_999)) == 4_000
 
 
 class Lenient(MemoryStore):
