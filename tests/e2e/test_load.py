@@ -9,6 +9,7 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 from statistics import median
+from typing import Any
 
 from gateway.service import Request, Response
 from tests.gateway.http.fakes import FakeService, hello
@@ -17,7 +18,7 @@ from tests.gateway.http.wire import Wire, post, run, serving
 PLACES, TAKES_S = 4, 0.05
 CAPACITY = PLACES / TAKES_S  # requests a second
 GOOD = post(b'{"query":"{a}"}', b"Connection: close")
-SETTINGS = {"requests_max": PLACES, "requests_waiting_max": PLACES, "requests_wait_s": 0.5}
+SETTINGS: dict[str, Any] = {"requests_max": PLACES, "requests_waiting_max": PLACES, "requests_wait_s": 0.5}
 
 
 async def slowly(request: Request) -> Response:

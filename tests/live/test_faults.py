@@ -9,11 +9,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from random import Random
 from statistics import median
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 from gateway.errors import Conflict, GatewayError, PoolExhausted, StoreTimeout, StoreUnavailable
 from gateway.stores import Stores
@@ -215,11 +216,17 @@ NONSENSE: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@of_each_server
-@pytest.mark.parametrize("what", NONSENSE)
+# asyncpg takes zeros for a message of length 0, over and over, and never comes back from that.
+SAID = [
+    pytest.param(*kind.values, what, id=f"{kind.id}-{what}", marks=kind.marks)
+    for kind in cast("list[ParameterSet]", kinds(PORTS))
+    for what in NONSENSE
+    if (kind.id, what) != ("postgresql", "zeros")
+]
+
+
+@pytest.mark.parametrize(("kind", "what"), SAID)
 async def test_f07_nonsense_is_an_error_of_its_store_and_its_connection_is_used_no_more(kind: str, what: str) -> None:
-    if (kind, what) == ("postgresql", "zeros"):
-        pytest.skip("asyncpg takes a message of length 0 for one that is there, over and over, and never comes back")
     async with behind_a_proxy(kind) as (stores, proxy):
         proxy.change = NONSENSE[what]
         for _ in range(3):
@@ -364,7 +371,7 @@ async def test_f10_a_lock_that_somebody_holds_is_waited_for_no_longer_than_the_l
             await stores.ask(Insert(NOTES, NOTES.names, ROWS))
             async with other.transaction():
                 await other.execute("SELECT * FROM notes WHERE id = '1' FOR UPDATE")
-                answer, seconds = await outcome(stores, Delete(NOTES, ["1"]))
+                answer, seconds = await outcome(stores, Delete(NOTES, [("1",)]))
             assert type(answer) is StoreTimeout
             assert seconds < LOCK_TIMEOUT_S + LATE_S + 0.5
             assert (await outcome(stores))[0] == FOUND
