@@ -11,6 +11,7 @@ from gateway.http.connections import Connections
 from gateway.http.draining import Drain
 from gateway.http.frames import SocketLimits
 from gateway.http.gate import Gate
+from gateway.http.stalls import Stalls
 from gateway.http.unread import Unread
 from gateway.observability.metrics import Reading
 
@@ -30,6 +31,7 @@ class Edge:
         self.gate = Gate(settings.requests_max, settings.requests_waiting_max, settings.requests_wait_s)
         self.clients = Clients(settings)
         self.connections = Connections(settings)
+        self.stalls = Stalls()
         self.drain = Drain(settings)
         self.socket_limits = SocketLimits(
             message_limit_bytes=settings.socket_message_limit_bytes,
@@ -54,5 +56,6 @@ class Edge:
 
     def readings(self) -> Iterator[Reading]:
         yield from self.connections.readings()
+        yield from self.stalls.readings()
         yield from self.unread.readings()
         yield from self.gate.readings()

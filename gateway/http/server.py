@@ -124,6 +124,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         settle()
+        self._app.edge.stalls.begin()
         if self.lifeline is not None:
             asyncio.get_running_loop().add_reader(self.lifeline, self._cut_off)
         if self.started and self._on_ready is not None:
@@ -146,6 +147,7 @@ class _Server(uvicorn.Server):
         self.should_exit = drain.is_hurried or not self.started
 
     async def on_tick(self, counter: int) -> bool:
+        self._app.edge.stalls.beat()
         ends = await super().on_tick(counter)
         if not self._drain.is_draining:
             if self._is_to_reload and self.read is not None:
@@ -167,6 +169,7 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no more connections, have what runs end or be cut, and close the stores: in time, or not to its end."""
         drain = self._drain
+        self._app.edge.stalls.end()  # nobody beats any more
         drain.begin()
         self._begin()
         for listener in (*self.servers, *(sockets or ())):
