@@ -44,7 +44,7 @@ def read(wire: Wire) -> dict[str, float]:
 
 def test_h05_one_connection_too_many_is_a_503_and_the_others_are_served() -> None:
     async def test() -> None:
-        async with serving(connections_max=MOST) as wire:
+        async with serving(connections_max=MOST, keep_alive_timeout_s=60) as wire:
             held = await filled(wire, MOST)
             refused = await wire.ask(post(GOOD))
             assert (refused.status, refused.code, refused.extensions["setting"]) == (503, "OVERLOADED", "connections_max")
@@ -63,7 +63,7 @@ def test_h05_one_connection_too_many_is_a_503_and_the_others_are_served() -> Non
 
 def test_a_probe_is_answered_by_a_process_that_has_all_its_connections_and_closed() -> None:
     async def test() -> None:
-        async with serving(connections_max=MOST) as wire:
+        async with serving(connections_max=MOST, keep_alive_timeout_s=60) as wire:
             await filled(wire, MOST)
             probe = await wire.ask(LIVE)
         assert (probe.status, probe.headers["connection"], probe.rest) == (200, "close", b"")
@@ -74,7 +74,7 @@ def test_a_probe_is_answered_by_a_process_that_has_all_its_connections_and_close
 def test_a_socket_is_a_connection_too() -> None:
     async def test() -> None:
         upgrade = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg=="
-        async with serving(connections_max=MOST) as wire:
+        async with serving(connections_max=MOST, keep_alive_timeout_s=60) as wire:
             await filled(wire, MOST)
             refused = await wire.ask(b"GET /graphql HTTP/1.1\r\nHost: gateway\r\n" + upgrade + b"\r\n\r\n")
         assert (refused.status, refused.code) == (503, "OVERLOADED")
@@ -86,7 +86,7 @@ def test_l06_of_thousands_of_connections_the_first_are_served_and_no_more_are_he
     """They come and stay for as long as they may: what is beyond the spare ones is closed without a word."""
 
     async def test() -> None:
-        async with serving(connections_max=MOST, header_timeout_s=60) as wire:
+        async with serving(connections_max=MOST, header_timeout_s=60, keep_alive_timeout_s=60, patience_s=60) as wire:
             held = await filled(wire, MOST)
             for _ in range(MANY // 100):
                 batch = await asyncio.gather(*(wire.connect() for _ in range(100)))
