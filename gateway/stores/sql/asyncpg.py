@@ -259,8 +259,7 @@ class AsyncpgDriver:
             return BadUserInput(UNFIT, store=self._name)
         if state[:2] == "42" and state not in _NOT_MIGRATED:
             return StoreMisbehaved(f"the store '{self._name}' refused a statement: {error}")
-        # The driver's own, of a connection that ended while it was being asked.
-        reason = Reason.LOST if isinstance(error, asyncpg.InternalClientError) else _REASONS.get(state)
+        reason = Reason.LOST if isinstance(error, asyncpg.InternalClientError) else _REASONS.get(state)  # its connection ended meanwhile
         return unavailable(self._name, error, reason)
 
 
@@ -313,9 +312,7 @@ class Session:
 
 
 _REASONS = {
-    "08000": Reason.LOST,
-    "08003": Reason.LOST,
-    "08006": Reason.LOST,
+    **dict.fromkeys(("08000", "08003", "08006"), Reason.LOST),
     "28P01": Reason.PASSWORD,
     "28000": Reason.PASSWORD,
     "3D000": Reason.NO_DATABASE,
