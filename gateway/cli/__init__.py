@@ -26,6 +26,7 @@ from gateway.cli.telling import (
     counts,
     end,
     naming_urls,
+    open_outputs,
     report,
     row_counts,
     say,
@@ -55,6 +56,7 @@ cli.add_typer(sync_cli, name="sync")
 
 def main() -> None:
     """Run the command; an error that somebody can act on is one line on stderr, never a traceback."""
+    open_outputs()
     try:
         cli(prog_name="gateway")
     except ConfigError as error:

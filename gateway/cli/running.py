@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gateway.cli.telling import say, say_error, url_named
+from gateway.cli.telling import say, say_error, tell, url_named
 from gateway.errors import BadData, ConfigError
 
 if TYPE_CHECKING:
@@ -52,14 +52,14 @@ async def prepare(settings: Settings, graph: Graph) -> Sequence[str]:
     from gateway.preparing import fill_embedded, migrate_at_start, opened, require
 
     async with opened(settings, graph) as stores:
-        await migrate_at_start(stores, graph, settings, say, say_error)
+        await migrate_at_start(stores, graph, settings, tell, say_error)
         await require(stores, graph, settings, [name for name in graph.store_names if name in settings.required])
         await check_capacity(stores, settings, say_error)
         looked = await look(stores, graph, graph.store_names)
         conclude(looked, settings)
         for name in sorted(settings.required & looked.away.keys()):  # it went away meanwhile
             raise looked.away[name]
-        await fill_embedded(stores, graph, settings, say)
+        await fill_embedded(stores, graph, settings, tell)
     return list(looked.away)
 
 

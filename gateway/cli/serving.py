@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from gateway.cli.telling import say
+from gateway.cli.telling import tell
 
 if TYPE_CHECKING:
     from gateway.config import Settings
@@ -25,7 +25,7 @@ def serve_alone(settings: Settings, graph: Graph, unchecked: Iterable[str], list
     from gateway.http import server
 
     app = create_app(settings, graph, unchecked=unchecked)
-    server.run(app, settings, listener, on_ready=lambda: say(f"Serving on {server.address(listener)}"), read=read)
+    server.run(app, settings, listener, on_ready=lambda: tell(f"Serving on {server.address(listener)}"), read=read)
 
 
 def serve_with_workers(
@@ -49,7 +49,7 @@ def serve_with_workers(
         server.run(app, post.settings, post.listener, on_ready=post.say_ready, read=read, lifeline=post.lifeline)
 
     def ready() -> None:
-        say(f"Serving on {address} with {settings.workers} workers")
+        tell(f"Serving on {address} with {settings.workers} workers")
 
     server.settle()  # what is there now is every worker's
     try:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NoReturn
 
 import typer
@@ -22,13 +23,34 @@ MISUSED = 2  # a setting or an argument
 INTERRUPTED = 130
 
 
+def open_outputs() -> None:
+    """Have the first three files be open. Else what is opened later, a socket, would be one of them, which the loop does not take."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+
+
 def say(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
 
 def say_error(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
+    if sys.stderr is not None:  # as it is where it was closed before the start
+        with suppress(OSError):
+            sys.stderr.write(f"{text}\n")
+
+
+def tell(text: str) -> None:
+    """Say what a command does beside its work. Where that cannot be written, its output is no more, and it goes on."""
+    if sys.stdout is None:
+        return
+    try:
+        say(text)
+    except OSError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - until the process ends
 
 
 def end(message: str, code: int) -> NoReturn:

@@ -152,6 +152,8 @@ class Settings(BaseSettings):
     json_depth_max: int = Field(default=64, ge=8, le=500, description="levels of objects and lists in a body, from 8 to 500")
     json_values_max: int = _limit(20_000, "values in a body")
     bodies_limit_bytes: int = _limit(64 * _MIB, "bytes of bodies that are not complete, of all clients together", least=65_536)
+    connections_max: int = Field(default=1_000, ge=8, le=1_000_000, description="a number of connections from 8 to 1000000")
+    keep_alive_timeout_s: Seconds = 5.0
     header_timeout_s: Seconds = 5.0
     body_timeout_s: Seconds = 10.0
     unread_timeout_s: Seconds = 10.0

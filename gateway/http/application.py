@@ -20,12 +20,12 @@ from gateway.errors import ConfigError, MethodNotAllowed, PageNotFound
 from gateway.graph.fields import ContextFunction
 from gateway.http import graphiql, health
 from gateway.http.cors import Cors
+from gateway.http.edge import Edge
 from gateway.http.gate import guarded
 from gateway.http.graphql import GraphQLEndpoint
 from gateway.http.hosts import Hosts
 from gateway.http.media import GRAPHQL
 from gateway.http.middleware import EXCHANGE, Exchange, ExchangeMiddleware, read_headers
-from gateway.http.protocol import Edge
 from gateway.http.reloading import Changing
 from gateway.http.siblings import Siblings
 from gateway.http.tracing import Traced

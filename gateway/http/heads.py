@@ -1,9 +1,35 @@
-"""How a request is refused whose head is too large. ``size`` None: it is not known, as the head has not come to its end."""
+"""Why a request is refused for its head. ``size`` None: it is not known, as the head has not come to its end."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from gateway.config import Settings
-from gateway.errors import HeadersTooLarge, UriTooLong
+from gateway.errors import BadHttp, GatewayError, HeadersTooLarge, UriTooLong
+
+_VERSIONS = ("1.1", "1.0")
+
+
+def refusal_of(settings: Settings, version: str, url: bytes, headers: Sequence[tuple[bytes, bytes]]) -> GatewayError | None:
+    """Return what is wrong with a head that is complete; None where nothing is."""
+    if version not in _VERSIONS:
+        return BadHttp("The request's version of HTTP is none of 1.0 and 1.1.")
+    if len(url) > settings.url_limit_bytes:
+        return url_too_long(settings, len(url))
+    if len(headers) > settings.headers_max:
+        return HeadersTooLarge(
+            f"The request has more than {settings.headers_max} headers (setting headers_max).",
+            limit=settings.headers_max,
+            actual=len(headers),
+            setting="headers_max",
+        )
+    if (size := size_of(headers)) > settings.header_limit_bytes:
+        return headers_too_large(settings, size)
+    return None
+
+
+def size_of(headers: Sequence[tuple[bytes, bytes]]) -> int:
+    return sum(len(name) + len(value) for name, value in headers)
 
 
 def url_too_long(settings: Settings, size: int | None) -> UriTooLong:

@@ -8,72 +8,33 @@ exist only for what is incomplete. What is refused after its head is answered by
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any, cast
 
 import httptools
 import orjson
 from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from gateway.config import Settings
-from gateway.deadlines import Alarm, Deadlines
-from gateway.errors import BadHttp, GatewayError, HeadersTooLarge, Overloaded, RequestTimeout
-from gateway.http.clients import Clients
+from gateway.deadlines import Alarm
+from gateway.errors import BadHttp, GatewayError, Overloaded, RequestTimeout
 from gateway.http.cycle import Cycle
-from gateway.http.draining import Drain, ending
-from gateway.http.frames import Socket, SocketLimits, socket_scope
-from gateway.http.gate import Gate
-from gateway.http.heads import headers_too_large, url_too_long
+from gateway.http.draining import ending
+from gateway.http.edge import Edge
+from gateway.http.frames import Socket, socket_scope
+from gateway.http.heads import headers_too_large, refusal_of, size_of, url_too_long
 from gateway.http.media import GRAPHQL
 from gateway.http.middleware import REFUSAL, SAFE_HEADERS, request_id
-from gateway.http.unread import Reader, Unread
+from gateway.http.unread import Reader
 from gateway.observability import logs
-from gateway.observability.metrics import Reading
 
 # The application answers a body that is late; this much later it had its chance.
 BODY_GRACE_S = 2.0
-# A refused body is dropped up to twice the limit; what exceeds this has no end (trailers, extensions of chunks).
-BODY_LIMITS = 4
 LINGER_S = 1.0
+_CODING = b"transfer-encoding"
 
 _BETWEEN, _HEAD, _BODY = range(3)  # where in a message a connection is
-
-
-class Edge:
-    """What the connections of a server share."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.deadlines = Deadlines()
-        self.unread = Unread(timeout_s=settings.unread_timeout_s, limit_bytes=settings.unread_limit_bytes)
-        self.gate = Gate(settings.requests_max, settings.requests_waiting_max, settings.requests_wait_s)
-        self.clients = Clients(settings)
-        self.drain = Drain(settings)
-        self.socket_limits = SocketLimits(
-            message_limit_bytes=settings.socket_message_limit_bytes,
-            messages_per_s=settings.socket_messages_per_s,
-            ping_s=settings.stream_ping_s,
-            deadlines=self.deadlines,
-            unread=self.unread,
-        )
-        self.headers_max = settings.headers_max
-        # A head of fewer bytes, and few headers, needs no closer look.
-        self.plain_bytes = min(settings.url_limit_bytes, settings.header_limit_bytes)
-        self.head_limit_bytes = settings.url_limit_bytes + settings.header_limit_bytes
-        self.message_limit_bytes = BODY_LIMITS * settings.body_limit_bytes + self.head_limit_bytes
-
-    def change(self, settings: Settings) -> None:
-        """Have other settings from now on, of those that can change (``reloading.py``)."""
-        self.settings = settings
-        self.gate.change(settings.requests_max, settings.requests_waiting_max, settings.requests_wait_s)
-        self.clients.change(settings)
-        self.drain.change(settings)
-
-    def readings(self) -> Iterator[Reading]:
-        yield from self.unread.readings()
-        yield from self.gate.readings()
 
 
 class Protocol(HttpToolsProtocol):
@@ -98,11 +59,22 @@ class Protocol(HttpToolsProtocol):
         self._active: RequestResponseCycle | None = None  # the request that the application works on
         self._last: RequestResponseCycle | None = None  # behind whose answer the connection is closed, as the process ends
         self._is_deaf = False  # closed once what was asked before is answered
+        self._is_extra = False  # one connection too many, when it was made
+        self._body_bytes = 0  # of the message that is incomplete
 
     # ------------------------------------------------------------------------------------------------------ transport
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        connections = self._edge.connections
+        connections.open = self.connections
+        if connections.is_over:
+            self._is_extra = True
+            if connections.is_too_much:
+                connections.closed()
+                self.connections.discard(self)
+                transport.abort()
+                return
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -180,7 +152,7 @@ class Protocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._part = _HEAD
-        self._whole_bytes = 0
+        self._whole_bytes = self._body_bytes = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
         # As uvicorn's, but that a trailer is no header. PERF: a call of super() for each costs 1 µs a request
@@ -209,6 +181,7 @@ class Protocol(HttpToolsProtocol):
             or len(self.headers) > edge.headers_max
             or edge.unread.is_over
             or edge.drain.is_cut
+            or self._is_extra
             or self.scope["http_version"] != "1.1"
         ):
             refusal = self._refusal()
@@ -218,6 +191,21 @@ class Protocol(HttpToolsProtocol):
         # A transport writes small answers at the end of a round of the loop: what is left of one now, its client did not take.
         if self.transport.get_write_buffer_size():
             self._watch()
+
+    def on_chunk_header(self) -> None:
+        # RFC 9112, 6.1: a body is framed by chunks alone. The parser takes any coding before them, and hands the coded bytes on.
+        if self._body_bytes == 0 and [value.lower() for name, value in self.headers if name == _CODING] != [b"chunked"]:
+            raise BadHttp("The request's Transfer-Encoding is not chunked alone.")
+
+    def on_body(self, body: bytes) -> None:
+        # As uvicorn's. PERF: a call of super() for a count costs 0.1 µs more.
+        self._body_bytes += len(body)
+        if self.cycle.response_complete or (self.parser.should_upgrade() and self._should_upgrade()):
+            return
+        self.cycle.body += body
+        if len(self.cycle.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        self.cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
@@ -239,28 +227,21 @@ class Protocol(HttpToolsProtocol):
     # --------------------------------------------------------------------------------------------------------- limits
 
     def _refusal(self) -> GatewayError | None:
-        settings = self._edge.settings
-        if self.scope["http_version"] not in ("1.1", "1.0"):
-            return BadHttp("The request's version of HTTP is none of 1.0 and 1.1.")
-        if (size := len(self.url)) > settings.url_limit_bytes:
-            return url_too_long(settings, size)
-        if (count := len(self.headers)) > settings.headers_max:
-            return HeadersTooLarge(
-                f"The request has more than {settings.headers_max} headers (setting headers_max).",
-                limit=settings.headers_max,
-                actual=count,
-                setting="headers_max",
-            )
-        if (size := self._header_bytes()) > settings.header_limit_bytes:
-            return headers_too_large(settings, size)
-        if self._edge.drain.is_cut:
+        edge = self._edge
+        wrong = refusal_of(edge.settings, self.scope["http_version"], self.url, self.headers)
+        if wrong is not None:
+            return wrong
+        if edge.drain.is_cut:
             return ending()
-        if self._edge.unread.is_over and not self.url.startswith(b"/health/"):
+        is_probe = self.url.startswith(b"/health/")
+        if self._is_extra and is_probe and self.cycle is not None:
+            self.cycle.keep_alive = False
+        self._is_extra = self._is_extra and edge.connections.is_over
+        if self._is_extra and not is_probe:
+            return edge.connections.refusal()
+        if edge.unread.is_over and not is_probe:
             return Overloaded("Too many answers wait to be read by their clients; try again later (setting unread_limit_bytes).")
         return None
-
-    def _header_bytes(self) -> int:
-        return sum(len(name) + len(value) for name, value in self.headers)
 
     def _check_open_head(self) -> None:
         """Refuse a head that has grown too large already; it may have no end."""
@@ -269,7 +250,7 @@ class Protocol(HttpToolsProtocol):
             return
         if len(self.url) > settings.url_limit_bytes:
             self._refuse(url_too_long(settings, None))
-        elif self._header_bytes() > settings.header_limit_bytes or self._whole_bytes > self._edge.head_limit_bytes:
+        elif size_of(self.headers) > settings.header_limit_bytes or self._whole_bytes > self._edge.head_limit_bytes:
             self._refuse(headers_too_large(settings, None))
 
     def _expect_head(self) -> None:
@@ -289,6 +270,8 @@ class Protocol(HttpToolsProtocol):
     def _expect_body(self) -> None:
         if self._whole_bytes > self._edge.message_limit_bytes:
             self._close()
+        elif self._whole_bytes > 2 * self._body_bytes + self._edge.framing_bytes and not self._is_deaf:
+            self._malformed()
         elif self._alarm is None and not self.transport.is_closing():
             seconds = self._edge.settings.body_timeout_s + BODY_GRACE_S
             self._alarm = self._edge.deadlines.alarm(seconds, self._body_is_late)

@@ -105,6 +105,7 @@ def configured(app: Application) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,
         backlog=BACKLOG,
+        timeout_keep_alive=cast("int", app.edge.settings.keep_alive_timeout_s),  # a part of a second will do
     )
 
 
@@ -123,6 +124,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         settle()
+        self._app.edge.stalls.begin()
         if self.lifeline is not None:
             asyncio.get_running_loop().add_reader(self.lifeline, self._cut_off)
         if self.started and self._on_ready is not None:
@@ -145,6 +147,7 @@ class _Server(uvicorn.Server):
         self.should_exit = drain.is_hurried or not self.started
 
     async def on_tick(self, counter: int) -> bool:
+        self._app.edge.stalls.beat()
         ends = await super().on_tick(counter)
         if not self._drain.is_draining:
             if self._is_to_reload and self.read is not None:
@@ -166,6 +169,7 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no more connections, have what runs end or be cut, and close the stores: in time, or not to its end."""
         drain = self._drain
+        self._app.edge.stalls.end()  # nobody beats any more
         drain.begin()
         self._begin()
         for listener in (*self.servers, *(sockets or ())):
@@ -229,7 +233,7 @@ def _leave_late(drain: Drain) -> None:
 
 def _leave() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, AttributeError):  # one that was closed before the start is None
             stream.flush()
     os._exit(0)
 

@@ -259,7 +259,8 @@ class AsyncpgDriver:
             return BadUserInput(UNFIT, store=self._name)
         if state[:2] == "42" and state not in _NOT_MIGRATED:
             return StoreMisbehaved(f"the store '{self._name}' refused a statement: {error}")
-        return unavailable(self._name, error, _REASONS.get(state))
+        reason = Reason.LOST if isinstance(error, asyncpg.InternalClientError) else _REASONS.get(state)  # its connection ended meanwhile
+        return unavailable(self._name, error, reason)
 
 
 class Session:
@@ -311,6 +312,7 @@ class Session:
 
 
 _REASONS = {
+    **dict.fromkeys(("08000", "08003", "08006"), Reason.LOST),
     "28P01": Reason.PASSWORD,
     "28000": Reason.PASSWORD,
     "3D000": Reason.NO_DATABASE,

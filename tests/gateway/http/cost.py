@@ -16,7 +16,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from gateway.config import Settings
-from gateway.http.protocol import Edge, Protocol
+from gateway.http.edge import Edge
+from gateway.http.protocol import Protocol
 from gateway.observability import logs
 from gateway.observability.accounts import Account
 from gateway.service import Request, Response

@@ -1,6 +1,7 @@
 """``python -m tests.gateway.http.serve_fake PORT [SETTINGS]``: the application over a fake service, as a process of its own.
 
-``{sleep}`` waits for a minute and says on standard output when it was cancelled; ``{slow}`` answers after 0.3 s. SETTINGS is JSON;
+``{sleep}`` waits for a minute and says on standard output when it was cancelled; ``{slow}`` answers after 0.3 s,
+``{block}`` holds the loop for 1.6 s. SETTINGS is JSON;
 ``closing`` in it is how its stores close: ``hang`` and ``block`` take a minute, the latter with the whole loop; ``ending_s`` is the time
 that they have.
 """
@@ -22,6 +23,8 @@ from tests.gateway.http.fakes import FakeService, FakeStores, hello, make_app
 
 
 async def answer(request: Request) -> Response:
+    if request.query == "{block}":
+        hold_the_loop()
     if request.query == "{slow}":
         await asyncio.sleep(0.3)
     if request.query == "{sleep}":
@@ -31,6 +34,10 @@ async def answer(request: Request) -> Response:
             say("cancelled")
             raise
     return await hello(request)
+
+
+def hold_the_loop() -> None:
+    time.sleep(1.6)
 
 
 def say(text: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.http.protocol import Edge
+from gateway.http.edge import Edge
 from gateway.http.unread import Unread
 from gateway.service import Request, Response
 from tests.gateway.http.fakes import FakeService, hello

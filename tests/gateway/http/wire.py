@@ -12,7 +12,8 @@ import orjson
 import uvloop
 from uvicorn.server import ServerState
 
-from gateway.http.protocol import Edge, Protocol
+from gateway.http.edge import Edge
+from gateway.http.protocol import Protocol
 from gateway.http.server import configured
 from gateway.service import Service
 from tests.gateway.http.fakes import FakeService, make_app

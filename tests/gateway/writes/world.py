@@ -96,10 +96,17 @@ async def write(ctx: RequestContext, *steps: Step) -> None:
 
 
 def context(
-    stores: Stores, *targets: Target, audit: str | None = None, logged: Sequence[str] = ("home",), **options: Any
+    stores: Stores,
+    *targets: Target,
+    audit: str | None = None,
+    logged: Sequence[str] = ("home",),
+    idempotency_key: str | None = None,
+    **options: Any,
 ) -> RequestContext:
     options.setdefault("values", {"subject": "tester"})
-    return RequestContext(stores, "request-1", replication=Replication(targets or TARGETS, audit, logged), **options)
+    ctx = RequestContext(stores, "request-1", replication=Replication(targets or TARGETS, audit, logged), **options)
+    ctx.idempotency_key = idempotency_key
+    return ctx
 
 
 async def rows_of(stores: Stores, collection: Collection) -> list[dict[str, Any]]:

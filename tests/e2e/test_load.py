@@ -1,0 +1,88 @@
+"""More requests than a gateway can answer, at twice and ten times its capacity: as many are answered as ever, the others are told at once.
+
+What a request costs here is time and not CPU, so that the capacity is known: ``PLACES`` at a time, each for ``TAKES_S``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from gateway.service import Request, Response
+from tests.gateway.http.fakes import FakeService, hello
+from tests.gateway.http.wire import Wire, post, run, serving
+
+PLACES, TAKES_S = 4, 0.1
+CAPACITY = PLACES / TAKES_S  # requests a second
+GOOD = post(b'{"query":"{a}"}', b"Connection: close")
+SETTINGS: dict[str, Any] = {"requests_max": PLACES, "requests_waiting_max": PLACES, "requests_wait_s": 0.5}
+
+
+async def slowly(request: Request) -> Response:
+    await asyncio.sleep(TAKES_S)
+    return await hello(request)
+
+
+@dataclass
+class Told:
+    """What became of the requests of some seconds: seconds of those that were answered, and of those that were refused."""
+
+    answered: list[float] = field(default_factory=list)
+    refused: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def goodput(self) -> float:
+        return len(self.answered) / self.seconds
+
+
+async def offer(wire: Wire, rate: float, seconds: float) -> Told:
+    """Ask so many times a second, whether or not what was asked before is answered."""
+    told = Told()
+
+    async def ask() -> None:
+        started = time.perf_counter()
+        answer = await wire.ask(GOOD)
+        took = time.perf_counter() - started
+        if answer.status == 200:
+            told.answered.append(took)
+        else:
+            assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "OVERLOADED", "1")
+            told.refused.append(took)
+
+    begun, tasks = time.perf_counter(), []
+    for number in range(int(rate * seconds)):
+        await asyncio.sleep(max(0.0, begun + number / rate - time.perf_counter()))
+        tasks.append(asyncio.create_task(ask()))
+    await asyncio.gather(*tasks)
+    told.seconds = time.perf_counter() - begun
+    return told
+
+
+def test_l02_at_twice_the_load_as_much_is_answered_and_the_rest_refused() -> None:
+    async def test() -> None:
+        async with serving(FakeService(slowly), patience_s=30, **SETTINGS) as wire:
+            peak = await offer(wire, CAPACITY, 2)
+            twice = await offer(wire, 2 * CAPACITY, 2)
+        assert twice.goodput >= 0.9 * peak.goodput
+        assert len(twice.refused) > 0.25 * 2 * CAPACITY * 2
+        assert max(twice.answered) < 4 * TAKES_S + 0.3, "who waits, waits for the places before it"
+
+    run(test())
+
+
+def test_l03_a_step_to_ten_times_the_load_and_back() -> None:
+    async def test() -> None:
+        async with serving(FakeService(slowly), patience_s=30, **SETTINGS) as wire:
+            peak = await offer(wire, CAPACITY, 2)
+            ten = await offer(wire, 10 * CAPACITY, 2)
+            after = await offer(wire, 0.5 * CAPACITY, 1)
+        assert ten.goodput >= 0.9 * peak.goodput
+        assert median(ten.refused) < 0.05
+        assert after.refused == []
+        assert median(after.answered) < TAKES_S + 0.05
+
+    run(test())
