@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,9 +13,9 @@ import typer
 
 from gateway.cli import reading
 from gateway.cli.migrating import migrate_cli
-from gateway.cli.reading import GraphOption, called, read
+from gateway.cli.reading import GraphOption, TenantOption, called, read, read_all
 from gateway.cli.relaying import relay_cli
-from gateway.cli.running import load_stores, look_at_stores, prepare, refuse_wrong, seed_stores
+from gateway.cli.running import load_stores, look_at_stores, prepare, refuse_wrong, refuse_wrong_anywhere, seed_stores
 from gateway.cli.syncing import sync_cli
 from gateway.cli.telling import (
     FAILED,
@@ -34,7 +35,6 @@ from gateway.errors import ConfigError, GatewayError
 
 if TYPE_CHECKING:
     from gateway.config import Settings
-    from gateway.stores.kinds import Kind
 
 cli = typer.Typer(
     name="gateway",
@@ -83,20 +83,21 @@ def serve(
 
     What is wrong with the graph, or with the stores that can be reached, ends the start.
     """
-    graph, settings = read(graph_name, host=host, port=port)
+    graph, settings = read_all(graph_name, host=host, port=port)
 
     from gateway.app import create_app
     from gateway.config import load_settings
     from gateway.http import server
     from gateway.observability import logs
-    from gateway.stores.kinds import kinds_of
 
     logs.configure(settings.environment, access_log=settings.access_log)
-    refuse_wrong(graph, kinds_of(settings.urls))
+    refuse_wrong_anywhere(graph, settings)
     app = create_app(settings, graph)
     listener = server.bind(settings)
-    with naming_urls(settings):
-        unchecked = asyncio.run(prepare(settings, graph))
+    unchecked: Sequence[str] = ()
+    if not settings.tenant_header:  # a tenant's stores are made ready on its first request
+        with naming_urls(settings):
+            unchecked = asyncio.run(prepare(settings, graph))
     if unchecked:
         app = create_app(settings, graph, unchecked=unchecked)
 
@@ -107,25 +108,28 @@ def serve(
 
 
 @cli.command()
-def check(graph_name: GraphOption = None) -> None:
+def check(graph_name: GraphOption = None, tenant: TenantOption = None) -> None:
     """Check the graph: every mistake in its declarations, each with its field, what was expected and what was found.
 
     Then its stores, where the settings say which these are: what their kinds cannot do, and, where they can be reached, whether they have
-    the tables, columns and types that the graph declares. Changes nothing.
+    the tables, columns and types that the graph declares. Changes nothing. Where there are tenants, those of one are looked at.
     """
     from gateway.config import load_settings
-    from gateway.stores.kinds import kinds_of
 
     graph = reading.graph_named(graph_name)
-    kinds: dict[str, Kind] = {}
     settings: Settings | None = None
     try:
         settings = load_settings(graph.store_names, graph.plain_urls, graph=graph_name)
-        kinds = kinds_of(settings.urls)
     except ConfigError as error:
         say_error(f"Not checked against the kinds of its stores, as the settings do not say them: {error.message}")
-    refuse_wrong(graph, kinds)
-    checked = asyncio.run(look_at_stores(settings, graph)) if settings is not None else []
+        refuse_wrong(graph, {})
+    checked: Sequence[str] = []
+    if settings is not None:
+        refuse_wrong_anywhere(graph, settings)
+        if tenant is None and settings.tenant_header:
+            say_error("Not checked: the stores of tenants, of which --tenant names one.")
+        else:
+            checked = asyncio.run(look_at_stores(reading.settings_for(settings, tenant), graph))
     fields = sum(len(getattr(type_, "fields", ())) for name, type_ in graph.schema._schema.type_map.items() if not name.startswith("__"))
     say(f"Nothing is wrong: {len(graph.collections)} collections in {len(graph.store_names)} stores, {fields} fields.")
     if checked:
@@ -140,9 +144,10 @@ def seed(
     events_per_user: Annotated[int | None, typer.Option(min=0, help="On average.")] = None,
     if_empty: Annotated[bool, typer.Option("--if-empty", help="Leave stores alone that have rows.")] = False,
     graph_name: GraphOption = None,
+    tenant: TenantOption = None,
 ) -> None:
     """Fill the stores with demo data, replacing rows of the same keys."""
-    graph, settings = read(graph_name)
+    graph, settings = read(graph_name, tenant)
     if graph.demo is None:
         raise ConfigError(f"{called(graph_name)}: expected a graph with demo data, got one whose demo is None")
     given = {"posts_per_user": posts_per_user, "events_per_user": events_per_user}
@@ -164,9 +169,10 @@ def load(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder with NDJSON files.")],
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Report bad lines and go on without them.")] = False,
     graph_name: GraphOption = None,
+    tenant: TenantOption = None,
 ) -> None:
     """Load NDJSON files. All lines are checked before anything is written; loading again changes nothing."""
-    graph, settings = read(graph_name)
+    graph, settings = read(graph_name, tenant)
     with naming_urls(settings), bars() as progress:
         loaded = asyncio.run(load_stores(settings, graph, folder, say_error if skip_bad else None, progress))
     report(loaded)

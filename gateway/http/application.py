@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from itertools import chain
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -33,6 +33,17 @@ from gateway.service import Service
 from gateway.stores import Stores
 
 GRAPHQL_PATH = "/graphql"
+
+
+class Fronted(Changing, Protocol):
+    """What answers at ``/graphql`` in place of the endpoints, which it asks."""
+
+    async def endpoint(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+    async def socket(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+
+Front = Callable[[GraphQLEndpoint, SocketEndpoint], Fronted]
 
 
 class Application(ExchangeMiddleware):
@@ -114,11 +125,13 @@ def application(
     beside: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
     readings: Callable[[], Iterable[Reading]] = tuple,
     checkup: health.Checkup | None = None,
+    front: Front | None = None,
+    more: health.More | None = None,
 ) -> Application:
     """Return the application; its lifespan opens the stores and closes them. ``first_query`` is what GraphiQL shows.
 
     ``context`` says who asks, once for each GraphQL request. ``beside`` is entered while the stores are open, ``readings`` are its metrics.
-    ``checkup`` looks at the stores for ``/health``.
+    ``checkup`` looks at the stores for ``/health``, which tells ``more``, too. ``front`` stands before the endpoints at ``/graphql``.
 
     ``middleware`` is outermost first; that of CORS stands before it, so that a preflight asks nobody for his identity.
     ConfigError where nobody said for which hosts it is.
@@ -152,7 +165,7 @@ def application(
             Route("/health/live", health.live),
             Route("/health/ready", health.Ready(stores, edge.drain).__call__),
             *([Route("/metrics", known(_metrics(service, stores, edge, readings)))] if settings.metrics and may_tell else []),
-            *(health.routes(checkup, edge.drain, known) if checkup is not None and may_tell else []),
+            *(health.routes(checkup, edge.drain, known, more) if checkup is not None and may_tell else []),
             *pages,
         ],
         redirect_slashes=False,
@@ -162,8 +175,12 @@ def application(
     around = [*cors, *middleware]
     hosts = Hosts(settings)
     socket = SocketEndpoint(service, settings, hosts, edge.clients, context)
-    handlers, changing = {404: refuse, 405: refuse}, (edge, endpoint, socket)
-    return Application(router, handlers, hosts, edge, {GRAPHQL_PATH: endpoint}, {GRAPHQL_PATH: socket}, around, changing)
+    handlers = {404: refuse, 405: refuse}
+    if front is not None:
+        fronted = front(endpoint, socket)
+        direct, sockets = {GRAPHQL_PATH: fronted.endpoint}, {GRAPHQL_PATH: fronted.socket}
+        return Application(router, handlers, hosts, edge, direct, sockets, around, (edge, fronted))
+    return Application(router, handlers, hosts, edge, {GRAPHQL_PATH: endpoint}, {GRAPHQL_PATH: socket}, around, (edge, endpoint, socket))
 
 
 def _metrics(

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from copy import copy
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -59,6 +60,15 @@ _EXPLAIN = {b"plan": "plan", b"trace": "trace"}
 _PREFLIGHT = (b"graphql-require-preflight", b"apollo-require-preflight", b"x-apollo-operation-name")
 
 
+class _Bodies:
+    """Those that are not complete, of all clients."""
+
+    __slots__ = ("receiving",)
+
+    def __init__(self) -> None:
+        self.receiving = 0  # bytes
+
+
 class ClientGoneError(Exception):
     """Nobody waits for an answer any more."""
 
@@ -78,7 +88,7 @@ class GraphQLEndpoint:
     ) -> None:
         self.service = self._service = service
         self.settings = settings
-        self._events = EventStreams(self, clients)
+        self.events = EventStreams(self, clients)
         self._gate = gate
         self._context = context
         self._drain = drain
@@ -91,7 +101,7 @@ class GraphQLEndpoint:
         self._depth_max = settings.json_depth_max
         self._values_max = settings.json_values_max
         self._decoding = ThreadPoolExecutor(1, "gateway-decoding")
-        self._receiving = 0  # bytes of bodies that are not complete
+        self._bodies = _Bodies()
         self._body_timeout_s = settings.body_timeout_s
         self._deadline_s = settings.request_deadline_s
         self._allow = (b"allow", b"GET, POST" if settings.get else b"POST")
@@ -100,6 +110,25 @@ class GraphQLEndpoint:
         """Have other settings from now on, of those that can change (``reloading.py``)."""
         self.settings = self._settings = settings
         self._deadline_s = settings.request_deadline_s
+
+    def over(self, service: Service) -> GraphQLEndpoint:
+        """Return an endpoint of another service, with streams of events for itself. Limits that are of all clients are of both."""
+        other = copy(self)
+        other.service = other._service = service
+        other._tokens = service.tokens
+        other.events = EventStreams(other, self.events.clients)
+        return other
+
+    def within(self, seconds: float) -> GraphQLEndpoint:
+        """Return itself for one request to which so many seconds are left."""
+        late = copy(self)
+        late._deadline_s = max(seconds, DEADLINE_MIN_MS / 1_000)
+        return late
+
+    def deadline_s(self, exchange: Exchange) -> float:
+        """Return the seconds that a request may take; BadHttp where it asks for what cannot be."""
+        asked = exchange.headers.get(b"x-gateway-deadline-ms")
+        return self._deadline_s if asked is None else min(self._deadline_s, _deadline_s(asked))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange: Exchange = scope[EXCHANGE]
@@ -113,13 +142,12 @@ class GraphQLEndpoint:
         deadline_s = self._deadline_s
         try:
             if (TOKEN in exchange.headers or scope["method"] != "POST") and is_about_a_stream(scope, exchange.headers):
-                await self._events.single(scope, exchange, receive, send)
+                await self.events.single(scope, exchange, receive, send)
                 return
             accept = exchange.headers.get(b"accept")
             takes_events = accept is not None and b"event-stream" in accept and accepts_events(accept)
-            asked = exchange.headers.get(b"x-gateway-deadline-ms")
-            if asked is not None:
-                deadline_s = min(deadline_s, _deadline_s(asked))
+            if b"x-gateway-deadline-ms" in exchange.headers:
+                deadline_s = self.deadline_s(exchange)
             limit = self._deadlines.within(deadline_s + GRACE_S)
             with limit:
                 accepted_type = self._check(scope, exchange, takes_events=takes_events)
@@ -133,7 +161,7 @@ class GraphQLEndpoint:
                     request, scope, exchange, receive, limit, deadline_s, written, takes_events=takes_events, freshness=freshness
                 )
             if takes_events and (accepted_type is EVENTS or not isinstance(answered, Response)):
-                await self._events.distinct(answered, exchange, receive, send)
+                await self.events.distinct(answered, exchange, receive, send)
                 return
             response: Response = answered
         except ClientGoneError:
@@ -270,11 +298,11 @@ class GraphQLEndpoint:
         if message["type"] == "http.request" and not message.get("more_body", False) and len(body) <= self._body_limit_bytes:
             exchange.has_unread_body = False
             return body
-        self._receiving += len(body)
+        self._bodies.receiving += len(body)
         try:
             return await self._rest_of_body(exchange, receive, message, [body])
         finally:
-            self._receiving -= exchange.received
+            self._bodies.receiving -= exchange.received
 
     async def _rest_of_body(self, exchange: Exchange, receive: Receive, message: Message, chunks: list[bytes]) -> bytes:
         exchange.received = len(chunks[0])
@@ -284,13 +312,13 @@ class GraphQLEndpoint:
             if not message.get("more_body", False):
                 exchange.has_unread_body = False
                 return b"".join(chunks)
-            if self._receiving > self._settings.bodies_limit_bytes:
+            if self._bodies.receiving > self._settings.bodies_limit_bytes:
                 raise Overloaded("Too many requests are only half there; try again later (setting bodies_limit_bytes).")
             message = await receive()
             chunk: bytes = message.get("body", b"")
             chunks.append(chunk)
             exchange.received += len(chunk)
-            self._receiving += len(chunk)
+            self._bodies.receiving += len(chunk)
         raise self._too_large()
 
     async def _linger(self, exchange: Exchange, receive: Receive) -> None:
