@@ -120,7 +120,7 @@ def test_production_wants_no_url_of_a_store_that_is_tenants_own() -> None:
         ),
         (
             HEAD + ACME.replace('people = "postgresql://db/acme"', 'people = "memory://"'),
-            "tenants.acme.people: expected a database that is there when its pool is not, for a tenant's is closed and opened; got one in memory",
+            "acme.people: expected a database that is there when its pool is not, for a tenant's is closed and opened; got one in memory",
         ),
         (
             HEAD + ACME + '[tenants.beta]\npeople = "sqlite:///b.db"\nthings = "mongodb://db/b"\n',

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -98,9 +99,9 @@ async def test_a_write_of_one_is_not_seen_by_the_other() -> None:
 
 
 async def test_a_subscription_has_the_events_of_its_tenant_alone() -> None:
-    record = 'mutation ($id: ID!) { recordEvent(input: {id: $id, type: VIEW, userId: "u1"}) { event { id } } }'
+    record = 'mutation ($id: ID!) { recordEvent(input: {id: $id, type: "VIEW", userId: "u1"}) { id } }'
     async with served(tenant_idle_s=0.05) as app:
-        stream = _Stream(app, "subscription { eventRecorded { event { id } } }", of(ALPHA))
+        stream = _Stream(app, "subscription { eventRecorded { id } }", of(ALPHA))
         async with stream.running():
             await stream.begun()
             for tenant, key in ((BETA, "b1"), (ALPHA, "a1"), (BETA, "b2"), (ALPHA, "a2")):
@@ -194,14 +195,14 @@ async def test_a_tenant_of_a_template_has_a_file_only_once_it_is_made(tmp_path: 
     stores = {name: StoreSettings() for name in GRAPH.store_names}
     async with running(Settings(stores=stores, tenant_header=HEADER, tenant_urls=template, access_log=False)) as app:
         assert (await ask(app, NAME, of("fresh"))).code == "TENANT_UNKNOWN"
-        assert list(tmp_path.iterdir()) == []
-        (tmp_path / "fresh.db").touch()  # as gateway migrate --tenant does
+        assert not (tmp_path / "fresh.db").exists()
+        with sqlite3.connect(tmp_path / "fresh.db") as made:  # as gateway migrate --tenant does
+            made.execute("PRAGMA user_version = 0")
+        made.close()
         assert (await ask(app, NAME, of("fresh"))).json == {"data": {"user": None}}
 
 
 async def test_a_tenant_whose_database_is_not_as_declared_is_not_served(tmp_path: Path) -> None:
-    import sqlite3
-
     with sqlite3.connect(tmp_path / "odd.db") as odd:
         odd.execute("CREATE TABLE users (id INTEGER PRIMARY KEY)")
     odd.close()
@@ -224,9 +225,7 @@ async def test_other_settings_reach_the_tenants_that_are_open() -> None:
 
 def test_a_graph_that_replicates_is_refused() -> None:
     settings = settings_for({ALPHA: "sqlite+aiosqlite:///a.db"})
-    with pytest.raises(
-        ConfigError, match="expected a graph that replicates nothing, as no relay is at work for tenants; got one with users>"
-    ):
+    with pytest.raises(ConfigError, match="expected a graph that replicates nothing, .*; got one with users>"):
         create_app(settings, example)
     with pytest.raises(ConfigError, match="expected an audit in the store that is written"):
         create_app(settings, replace(GRAPH, audit="events"))
@@ -236,7 +235,7 @@ def test_a_graph_that_replicates_is_refused() -> None:
 
 async def _until_closed(app: Application, left: int) -> None:
     async with asyncio.timeout(10):
-        while (await opened(app))["open"] > left:
+        while (await opened(app))["open"] > left:  # noqa: ASYNC110 - nobody is told
             await asyncio.sleep(0.01)
 
 
@@ -292,5 +291,5 @@ class _Stream:
             for line in message.get("body", b"").split(b"\n"):
                 if line.startswith(b"data:") and line[5:].strip():
                     told = orjson.loads(line[5:])
-                    key: str = told["data"]["eventRecorded"]["event"]["id"]
+                    key: str = told["data"]["eventRecorded"]["id"]
                     return key

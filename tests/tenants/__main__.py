@@ -6,7 +6,7 @@ The example without replication is served in this process to two tenants, whose 
 asks for one or the other: points, lists, pages below, nodes by several ids, by documents with and without variables. One read in ten is
 cancelled at any time within its first 3 ms, one in a hundred has 50 ms to be answered. From one round to the next only some tenants are
 asked, so that the others are closed and opened again while there are reads. An answer has to be what the rows of its tenant make it; one
-with anything of another tenant is foreign. Ends with 1 where one is foreign or wrong.
+with anything of another tenant is foreign. Ends with 1 where one is foreign or wrong. SIGTERM ends it after the round, with what it found.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import signal
 import sys
 import time
 from collections import Counter
@@ -81,19 +82,25 @@ def main() -> None:
 
 async def run(reads: int, *, kind: str, clients: int, seed: int, say: Say = lambda _: None) -> Found:
     """Return what came of so many reads, by all clients together."""
-    found, random = Found(), Random(seed)
+    found, random, told_to_end = Found(), Random(seed), asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told_to_end.set)
     async with databases(kind, TENANTS) as urls, running(settings_for(urls, metrics=True, tenant_idle_s=IDLE_S)) as app:
         begun = told = time.monotonic()
-        while found.reads < reads:
+        while found.reads < reads and not told_to_end.is_set():
             asked = random.choice([TENANTS, TENANTS, TENANTS[:1], TENANTS[1:]])
             each = min(ROUND, reads - found.reads) // clients or 1
             await asyncio.gather(*(_client(app, Random(random.random()), asked, each, found) for _ in range(clients)))
             if time.monotonic() - told > 10:
                 told = time.monotonic()
+                found.opened = await _opened(app)
                 say(f"{told - begun:5.0f} s: {found.told}")
-        metrics = (await ask(app, "", method="GET", path="/metrics")).body.decode()
-        found.opened = int(float(next(line.split()[1] for line in metrics.splitlines() if line.startswith("gateway_tenants_opened_total"))))
+        found.opened = await _opened(app)
     return found
+
+
+async def _opened(app: Application) -> int:
+    metrics = (await ask(app, "", method="GET", path="/metrics")).body.decode()
+    return int(float(next(line.split()[1] for line in metrics.splitlines() if line.startswith("gateway_tenants_opened_total"))))
 
 
 async def _client(app: Application, random: Random, tenants: tuple[str, ...], reads: int, found: Found) -> None:
