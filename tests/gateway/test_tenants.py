@@ -225,7 +225,7 @@ async def test_other_settings_reach_the_tenants_that_are_open() -> None:
 
 def test_a_graph_that_replicates_is_refused() -> None:
     settings = settings_for({ALPHA: "sqlite+aiosqlite:///a.db"})
-    with pytest.raises(ConfigError, match="expected a graph that replicates nothing, .*; got one with users>"):
+    with pytest.raises(ConfigError, match=r"expected a graph that replicates nothing, .*; got one with users>"):
         create_app(settings, example)
     with pytest.raises(ConfigError, match="expected an audit in the store that is written"):
         create_app(settings, replace(GRAPH, audit="events"))
@@ -293,3 +293,71 @@ class _Stream:
                     told = orjson.loads(line[5:])
                     key: str = told["data"]["eventRecorded"]["id"]
                     return key
+
+
+class _Socket:
+    """A WebSocket without a connection: what the application says to it."""
+
+    def __init__(self, app: Application, *headers: tuple[str, str]) -> None:
+        given = [
+            ("host", "localhost"),
+            ("upgrade", "websocket"),
+            ("connection", "Upgrade"),
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+            ("sec-websocket-version", "13"),
+            *headers,
+        ]
+        scope = {
+            "type": "websocket",
+            "path": "/graphql",
+            "query_string": b"",
+            "subprotocols": ["graphql-transport-ws"],
+            "headers": [(name.lower().encode(), value.encode()) for name, value in given],
+        }
+        self._said: asyncio.Queue[Any] = asyncio.Queue()
+        self._heard: asyncio.Queue[Any] = asyncio.Queue()
+        self._said.put_nowait({"type": "websocket.connect"})
+        self._task = asyncio.create_task(app(scope, self._said.get, self._heard.put))
+
+    async def hear(self) -> Any:
+        message = await asyncio.wait_for(self._heard.get(), 5)
+        return orjson.loads(message["text"]) if message["type"] == "websocket.send" else message
+
+    def say(self, message: Any) -> None:
+        self._said.put_nowait({"type": "websocket.receive", "text": orjson.dumps(message).decode()})
+
+    async def leave(self) -> None:
+        self._said.put_nowait({"type": "websocket.disconnect", "code": 1000})
+        await asyncio.wait_for(self._task, 5)
+
+
+async def test_a_socket_is_the_tenants_that_its_handshake_names_and_holds_it_open() -> None:
+    async with served(tenant_idle_s=0.03) as app:
+        socket = _Socket(app, of(ALPHA))
+        assert (await socket.hear())["type"] == "websocket.accept"
+        socket.say({"type": "connection_init", "payload": {HEADER: BETA}})  # which says nothing of a tenant
+        assert (await socket.hear())["type"] == "connection_ack"
+        await asyncio.sleep(0.15)
+        assert (await opened(app))["open"] == 1
+        socket.say({"type": "subscribe", "id": "1", "payload": {"query": NAME}})
+        assert (await socket.hear())["payload"] == {"data": {"user": {"name": "alpha 1"}}}
+        await socket.leave()
+        await _until_closed(app, 0)
+
+
+@pytest.mark.parametrize(("headers", "status"), [([(HEADER, "gamma")], 404), ([], 400), ([of(ALPHA), of(BETA)], 404)])
+async def test_a_socket_of_no_tenant_is_refused(headers: list[tuple[str, str]], status: int) -> None:
+    async with served() as app:
+        socket = _Socket(app, *headers)
+        refused = await socket.hear()
+        assert (refused["type"], refused["status"]) == ("websocket.http.response.start", status)
+        await asyncio.wait_for(socket._task, 5)
+        assert (await opened(app))["open"] == 0
+
+
+async def test_a_socket_that_is_refused_anyway_opens_nobody() -> None:
+    async with served() as app:
+        socket = _Socket(app, of(ALPHA), ("origin", "https://evil.example"))
+        assert (await socket.hear())["status"] == 403
+        await asyncio.wait_for(socket._task, 5)
+        assert (await opened(app))["open"] == 0
