@@ -40,6 +40,7 @@ from gateway.http.identity import values_of
 from gateway.http.media import EVENTS, GRAPHQL, JSON, accepted, accepts_events, is_json
 from gateway.http.middleware import EXCHANGE, Exchange
 from gateway.http.sse import TOKEN, EventStreams, is_about_a_stream, resumed
+from gateway.http.watch import Watch
 from gateway.http.written import freshness_of, headers_of
 from gateway.service import Request, Response, Service
 from gateway.stores.routing import Freshness
@@ -352,7 +353,7 @@ class GraphQLEndpoint:
             begun = monotonic()
             await self._gate.enter()
             deadline_s -= monotonic() - begun
-        watch = _Watch(receive, limit.task)
+        watch = Watch(receive, limit.task)
         limit.early(LOOK_FOR_CLIENT_AFTER_S, watch.start)
         answer: Any = self._service.subscribe if takes_events else self._service.answer
         if freshness is not None:
@@ -374,35 +375,6 @@ class GraphQLEndpoint:
         finally:
             self._gate.give_back()
             watch.stop()
-
-
-class _Watch:
-    """Cancels a task when its client leaves, from ``start`` on."""
-
-    __slots__ = ("_is_gone", "_looking", "_receive", "_task")
-
-    def __init__(self, receive: Receive, task: asyncio.Task[Any]) -> None:
-        self._receive = receive
-        self._task = task
-        self._looking: asyncio.Task[None] | None = None
-        self._is_gone = False
-
-    def start(self) -> None:
-        self._looking = asyncio.get_running_loop().create_task(self._look())
-
-    def take_back(self) -> bool:
-        """Return whether the cancellation was ours, and undo it then; one of somebody else's stays."""
-        return self._is_gone and self._task.uncancel() == 0
-
-    def stop(self) -> None:
-        if self._looking is not None:
-            self._looking.cancel()
-
-    async def _look(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self._is_gone = True
-        self._task.cancel()
 
 
 def _deadline_s(asked: bytes) -> float:
