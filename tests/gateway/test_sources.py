@@ -15,9 +15,13 @@ from gateway.http.application import Application
 from gateway.loading import write_batches
 from gateway.migrating import migrate
 from gateway.preparing import opened
+from gateway.stores import Stores
 from gateway.stores.base import Request
 from gateway.stores.funnel import Caller, Next
+from gateway.stores.guards import Guard
+from gateway.stores.memory import MemoryStore
 from gateway.writes.tables import tables_of
+from tests.gateway.stores.routes import FakeRoute, FakeServer
 from tests.kinds import needs, url_of
 from tests.servers import MONGODB, POSTGRESQL
 from tests.tenants.asking import ALPHA, BETA, GRAPH, Answer, ask, databases, rows_of
@@ -102,7 +106,7 @@ async def test_nothing_but_queries_are_answered_and_nothing_is_written() -> None
             answer = await ask(app, query, source("users=archive"))
             assert answer.code == "FORBIDDEN"
             assert answer.message.startswith("X-Gateway-Source: expected a query; ")
-        reserved = await ask(app, "", source("users=archive"), ("content-length", "0"), method="PUT")
+        reserved = await ask(app, "", source("users=archive"), method="PUT")
         assert reserved.message == "X-Gateway-Source: expected a request with an answer of its own; this one is about a stream of several."
         assert name_in(await ask(app, NAME)) == "alpha 1"
         assert name_in(await ask(app, NAME, source("users=archive"))) == "beta 1"
@@ -158,6 +162,19 @@ async def test_a_source_needs_no_tables_of_the_gateways_own() -> None:
         app = create_app(settings_over(urls[HOME], {"users": {"archive": urls[ARCHIVE]}}, relay=False), GRAPH)
         async with app.lifespan():
             assert name_in(await ask(app, NAME, source("users=archive"))) == "beta 1"
+
+
+def test_replicas_are_those_of_what_is_read_at_home() -> None:
+    home, other = MemoryStore("users"), MemoryStore("users")
+    routes = {name: FakeRoute(name, FakeServer(home), at=7) for name in ("users", "posts")}
+    stores = Stores({"users": home, "posts": home}, routes=routes)
+    guard = Guard(1)
+    made = stores.reading({"users": (other, guard)})
+    assert (made["users"], made["posts"], made.guards["users"]) == (other, home, guard)
+    assert list(made.routes) == ["posts"]
+    assert made.tokens is stores.tokens
+    assert made.guards["posts"] is stores.guards["posts"]
+    assert made.calls is stores.calls
 
 
 @needs(POSTGRESQL, MONGODB)

@@ -113,11 +113,14 @@ async def test_a_subscription_has_the_events_of_its_tenant_alone() -> None:
 
 
 async def test_a_stream_that_was_reserved_is_its_tenants_and_holds_it_open() -> None:
-    async with served(tenant_idle_s=0.02, socket_init_timeout_s=0.3) as app:
-        token = (await ask(app, "", of(ALPHA), ("content-length", "0"), method="PUT")).body.decode()
-        stolen = await ask(app, NAME, of(BETA), ("X-GraphQL-Event-Stream-Token", token), extensions={"operationId": "1"})
-        assert stolen.status == 404
-        await _until_closed(app, 1)
+    async with served(tenant_idle_s=0.02, socket_init_timeout_s=1.5) as app:
+        reserved = await ask(app, "", of(ALPHA), method="PUT")
+        assert reserved.status == 201
+        token = ("X-GraphQL-Event-Stream-Token", reserved.body.decode())
+        stolen = await ask(app, NAME, of(BETA), token, extensions={"operationId": "1"})
+        assert (stolen.status, stolen.code) == (404, "NOT_FOUND")
+        assert (await ask(app, NAME, of(ALPHA), token, extensions={"operationId": "1"})).status == 202
+        await asyncio.sleep(0.3)
         assert (await opened(app))["open"] == 1
         await _until_closed(app, 0)  # once it is too late for it
 
@@ -173,6 +176,30 @@ async def test_the_time_that_an_opening_takes_is_the_requests_own() -> None:
         assert (answer.status, answer.code) == (504, "DEADLINE_EXCEEDED")
         may_go.set()
         assert name_in(await ask(app, NAME, of(ALPHA))) == "alpha 1"
+
+
+async def test_the_request_that_waited_for_an_opening_has_less_time_left() -> None:
+    left: list[float] = []
+
+    async def layer(request: Request[Any], caller: Caller, next_: Next) -> Any:
+        left.append(caller.seconds(1_000.0))
+        return await next_(request, caller)
+
+    async with databases("sqlite") as urls:
+        app = create_app(settings_for(urls, request_deadline_s=30.0), GRAPH, [layer])
+        residents = cast("Tenancy", app.changing[1])._residents
+        make = residents._open
+
+        async def slow(name: str) -> Any:
+            await asyncio.sleep(0.3)
+            return await make(name)
+
+        residents._open = slow
+        async with app.lifespan():
+            await ask(app, NAME, of(ALPHA))
+            await ask(app, NAME, of(ALPHA))
+    assert left[0] < 29.7
+    assert left[1] > left[0]
 
 
 async def test_a_tenant_whose_database_is_away_is_told_so_and_the_others_are_answered() -> None:

@@ -50,7 +50,7 @@ class Answer:
 
 async def ask(app: Application, query: str, *headers: tuple[str, str], method: str = "POST", path: str = "/graphql", **body: Any) -> Answer:
     """Return the answer to a request, which has no connection that it could be written to at once."""
-    sent = b"" if method == "GET" else orjson.dumps({"query": query, **body})
+    sent = b"" if method != "POST" else orjson.dumps({"query": query, **body})
     told = [{"type": "http.request", "body": sent, "more_body": False}]
     got: list[Any] = []
 
@@ -67,7 +67,9 @@ async def ask(app: Application, query: str, *headers: tuple[str, str], method: s
         "method": method,
         "path": path,
         "query_string": b"",
-        "headers": [(name.lower().encode(), value.encode()) for name, value in given if method != "GET" or not name.startswith("content-")],
+        "headers": [
+            (name.lower().encode(), value.encode()) for name, value in given if method == "POST" or not name.startswith("content-")
+        ],
     }
     await app(scope, receive, send)
     start = got[0]
