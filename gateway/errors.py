@@ -5,6 +5,7 @@ GatewayError
 │   ├── BadHttp, BadJson, BadRequest, BatchingOff, RequestTooLarge, UriTooLong, HeadersTooLarge, RequestTimeout,
 │   │   UnsupportedMediaType, NotAcceptable, MethodNotAllowed, HostNotAllowed, PageNotFound                      transport
 │   ├── Unauthorized, Forbidden   who asks is not known, or may not
+│   ├── TenantUnknown       a request is about a tenant that there is not
 │   ├── OperationResolutionFailure   which operation of a document; what does not parse or validate is a DocumentRefused
 │   ├── BadUserInput        a variable or an argument has a value that cannot be
 │   ├── LimitExceeded       more than a limit of the settings allows
@@ -25,6 +26,7 @@ GatewayError
 │   ├── StoreUnavailable    no connection, refused, reset, shutting down
 │   ├── StoreTimeout        no answer within the time given
 │   ├── StoreMismatch       the store has something else than the graph declares
+│   ├── TenantNotReady      the stores of a tenant are not as they must be to be served
 │   ├── WrongValue          a store that enforces no types has a value that is none of its column's
 │   ├── Overloaded          too many requests, or clients that do not read or send hold too much memory
 │   └── DeadlineExceeded    the request as a whole took too long
@@ -160,6 +162,11 @@ class MethodNotAllowed(CallerError):
 
 class PageNotFound(CallerError):
     code = "NOT_FOUND"
+    http_status = 404
+
+
+class TenantUnknown(CallerError):
+    code = "TENANT_UNKNOWN"
     http_status = 404
 
 
@@ -323,6 +330,15 @@ class StoreMismatch(OperatorError):
     def __init__(self, store: str) -> None:
         super().__init__(f"The store '{store}' is not as it was declared.", store=store)
         self.store = store
+
+
+class TenantNotReady(OperatorError):
+    """What is against it is in the log: a client is not told of databases."""
+
+    code = "TENANT_NOT_READY"
+
+    def __init__(self) -> None:
+        super().__init__("The tenant cannot be served now; try again later.")
 
 
 class WrongValue(OperatorError):

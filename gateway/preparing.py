@@ -6,7 +6,7 @@ Both are for managed collections alone. A file in which nothing is managed, and 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -46,18 +46,34 @@ def connect(settings: Settings, layers: Sequence[Layer] = (), graph: Graph | Non
         pool_sizes=_pool_sizes(settings),
         layers=layers,
         read_only=() if graph is None or graph.has_mutations else untouched(graph),
-        protection=Protection(
-            wait_s=settings.pool_wait_s,
-            breaker_calls=settings.breaker_calls,
-            breaker_share=settings.breaker_share,
-            window_s=settings.breaker_window_s,
-            open_s=settings.breaker_open_s,
-            retry_share=settings.retry_share,
-        ),
+        protection=_protection(settings),
         replicas={name: Replicas(store.replicas, store.max_lag_s) for name, store in settings.stores.items()},
         written_key=settings.written_key,
         slow_s=settings.slow_s if tells_slow else NOTHING_SLOW,
         coalesced=frozenset(name for name, store in settings.stores.items() if store.coalesce),
+    )
+
+
+def connect_others(settings: Settings, urls: Mapping[str, str], pool_sizes: Mapping[str, int]) -> Stores:
+    """Return stores of other URLs than those of the settings, not open yet, in which nothing is written."""
+    return Stores.connect(
+        urls,
+        timeout_s=settings.store_timeout_s,
+        connect_timeout_s=settings.connect_timeout_s,
+        pool_sizes=pool_sizes,
+        read_only=urls,
+        protection=_protection(settings),
+    )
+
+
+def _protection(settings: Settings) -> Protection:
+    return Protection(
+        wait_s=settings.pool_wait_s,
+        breaker_calls=settings.breaker_calls,
+        breaker_share=settings.breaker_share,
+        window_s=settings.breaker_window_s,
+        open_s=settings.breaker_open_s,
+        retry_share=settings.retry_share,
     )
 
 

@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar, cast
@@ -134,8 +135,26 @@ class Opening:
     after: str | None
 
 
+class _Counts:
+    """What services of one graph count together, and whose turn it is with what they share."""
+
+    __slots__ = ("plan_hits", "plan_misses", "planned_tokens", "reading", "second_walks", "subscriptions")
+
+    def __init__(self) -> None:
+        self.plan_hits = self.plan_misses = 0
+        self.planned_tokens = 0  # since the garbage collector looked at the youngest
+        self.second_walks = 0  # answers with something missing in them
+        self.subscriptions = 0  # that are open
+        self.reading: tuple[AbstractEventLoop | None, Lock] = (None, Lock())  # whose turn it is to read a new document
+
+
 class Service:
-    """Answers requests over one graph and its stores. Holds no request's state."""
+    """Answers requests over one graph and its stores. Holds no request's state.
+
+    ``queries_only`` is why nothing but a query is answered; None: all is.
+    """
+
+    queries_only: str | None = None
 
     def __init__(
         self,
@@ -166,13 +185,10 @@ class Service:
             limit_bytes=documents_bytes,
         )
         self.planner = Planner(schema, collections, self.binder)
-        self.plan_hits = self.plan_misses = 0
-        self._planned_tokens = 0  # since the garbage collector looked at the youngest
-        self.second_walks = 0  # answers with something missing in them
+        self._counts = _Counts()
         self.limits_broken: Counter[tuple[str, str]] = Counter()  # by code and what came of it
         self.errors: Counter[str] = Counter()  # in answers, by code
         self.durations = {word: Histogram() for word in (*(type_.value for type_ in OperationType), "none")}
-        self._reading: tuple[AbstractEventLoop | None, Lock] = (None, Lock())  # whose turn it is to read a new document
         # One at a time: they would share the interpreter anyway. Answers in which something failed are slower; they wait for each other.
         self._beside = ThreadPoolExecutor(1, "gateway-beside")
         self._mending = ThreadPoolExecutor(1, "gateway-mending")
@@ -182,7 +198,28 @@ class Service:
         self._feed = feed
         self.tokens = stores.tokens  # None where no store has replicas
         self._deadlines = Deadlines()
-        self.subscriptions = 0  # that are open
+
+    def over(self, stores: Stores, feed: Feed | None = None, *, queries_only: str | None = None) -> Service:
+        """Return a service of the same graph over other stores. Documents, plans, threads and counts, which hold no row, are of both."""
+        other = copy(self)
+        other.stores, other.tokens, other._feed, other.queries_only = stores, stores.tokens, feed, queries_only
+        return other
+
+    @property
+    def plan_hits(self) -> int:
+        return self._counts.plan_hits
+
+    @property
+    def plan_misses(self) -> int:
+        return self._counts.plan_misses
+
+    @property
+    def second_walks(self) -> int:
+        return self._counts.second_walks
+
+    @property
+    def subscriptions(self) -> int:
+        return self._counts.subscriptions
 
     async def answer(
         self,
@@ -325,18 +362,17 @@ class Service:
             self._note(document.noted, ctx)
         account.document = document
         operation = account.operation = document.operation(request.operation_name)
-        if operation.type is OperationType.MUTATION and not request.mutation_allowed:
-            raise MethodNotAllowed("A mutation needs POST.")
-        if operation.type is OperationType.SUBSCRIPTION and not may_stream:
-            raise MethodNotAllowed("A subscription needs a stream.")
+        if operation.type is not OperationType.QUERY:
+            self._check_type(operation, request, may_stream=may_stream)
         if many:
             coerced = await self._aside(self._variables, document, operation, request.variables)
             await self._turn()  # to bind them
         else:
             coerced = self._variables(document, operation, request.variables)
-        misses = self.plan_misses
+        counts = self._counts
+        misses = counts.plan_misses
         prepared = self._plan(document, operation, coerced)
-        account.plan_hit = self.plan_misses == misses
+        account.plan_hit = counts.plan_misses == misses
         plan = prepared.plan
         if request.explain is not None:
             if not self._may_explain:
@@ -382,6 +418,14 @@ class Service:
             return await self._aside(self._finished, prepared, state, ctx, thread=self._mending if state.failed else self._beside)
         data, errors = await self._completed(prepared, state)
         return self._response(data, errors, ctx, [(prepared, state)])
+
+    def _check_type(self, operation: Operation, request: Request, *, may_stream: bool) -> None:
+        if self.queries_only is not None:
+            raise Forbidden(self.queries_only)
+        if operation.type is OperationType.MUTATION and not request.mutation_allowed:
+            raise MethodNotAllowed("A mutation needs POST.")
+        if operation.type is OperationType.SUBSCRIPTION and not may_stream:
+            raise MethodNotAllowed("A subscription needs a stream.")
 
     def _subscribed(
         self,
@@ -436,7 +480,7 @@ class Service:
     async def _responses(
         self, events: AsyncIterator[Happened], respond_to: Callable[[Happened], Awaitable[Response]], request_id: str
     ) -> AsyncGenerator[Response, None]:
-        self.subscriptions += 1
+        self._counts.subscriptions += 1
         try:
             async for happened in events:
                 yield await respond_to(happened)
@@ -445,7 +489,7 @@ class Service:
             is_told = isinstance(exc, GatewayError) and not isinstance(exc, Bug)
             yield failed if is_told else self._of_event(failed)  # code of the author's has raised: an error of the field
         finally:
-            self.subscriptions -= 1
+            self._counts.subscriptions -= 1
             await cast("AsyncGenerator[Happened, None]", events).aclose()
 
     def _of_event(self, failed: Response, cursor: str | None = None) -> Response:
@@ -472,9 +516,9 @@ class Service:
         key = (operation.name, on)
         prepared: Prepared | None = plans.get(key)
         if prepared is not None:
-            self.plan_hits += 1
+            self._counts.plan_hits += 1
             return prepared
-        self.plan_misses += 1
+        self._counts.plan_misses += 1
         plan = self.planner.plan(document, operation, dict(zip(names, on, strict=True)))
         if len(plans) > PLANS_PER_DOCUMENT:
             plans.clear()
@@ -482,9 +526,9 @@ class Service:
         self.documents.grow(document, weight_of_plan(plan))
         if not plan.keeps_nodes:
             self.documents.forget_nodes(document)
-        self._planned_tokens += document.tokens
-        if self._planned_tokens > YOUNG_TOKENS:
-            self._planned_tokens = 0
+        self._counts.planned_tokens += document.tokens
+        if self._counts.planned_tokens > YOUNG_TOKENS:
+            self._counts.planned_tokens = 0
             gc.collect(0)
         return prepared
 
@@ -533,7 +577,7 @@ class Service:
         try:
             return complete(prepared, state), []
         except SecondWalk:
-            self.second_walks += 1
+            self._counts.second_walks += 1
         if state.size > FEW_NULLS:
             return await self._aside(complete_with_nulls, prepared, state, thread=self._mending)
         return complete_with_nulls(prepared, state)
@@ -544,7 +588,7 @@ class Service:
         try:
             return self._response(complete(prepared, state), (), ctx, [(prepared, state)])
         except SecondWalk:
-            self.second_walks += 1
+            self._counts.second_walks += 1
         return self._response(*complete_with_nulls(prepared, state), ctx, [(prepared, state)])
 
     async def _turn(self) -> None:
@@ -553,9 +597,9 @@ class Service:
         Each takes up to 40 ms, and all requests that came in one round would be read before anything else is looked at.
         """
         loop = get_running_loop()
-        if self._reading[0] is not loop:
-            self._reading = (loop, Lock())
-        lock = self._reading[1]
+        if self._counts.reading[0] is not loop:
+            self._counts.reading = (loop, Lock())
+        lock = self._counts.reading[1]
         await lock.acquire()
         loop.call_soon(lock.release)
 
@@ -628,7 +672,7 @@ class Service:
             told = self._shown(errors, ctx)
             body = respond(data, told, extensions)
         except TypeError:  # JSON cannot hold a value of it: another walk finds out which
-            self.second_walks += 1
+            self._counts.second_walks += 1
             data, errors = _written(runs)
             if ctx.written:
                 extensions["committed"] = ctx.written

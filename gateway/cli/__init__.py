@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,9 +15,9 @@ import typer
 from gateway.cli import reading
 from gateway.cli.auditing import audit_cli
 from gateway.cli.migrating import migrate_cli
-from gateway.cli.reading import GraphOption, called, read
+from gateway.cli.reading import GraphOption, TenantOption, called, read, read_all
 from gateway.cli.relaying import relay_cli
-from gateway.cli.running import load_stores, look_at_stores, prepare, refuse_wrong, seed_stores
+from gateway.cli.running import load_stores, look_at_stores, prepare, refuse_wrong, refuse_wrong_anywhere, seed_stores
 from gateway.cli.syncing import sync_cli
 from gateway.cli.telling import (
     FAILED,
@@ -37,7 +38,6 @@ from gateway.errors import ConfigError, GatewayError
 
 if TYPE_CHECKING:
     from gateway.config import Settings
-    from gateway.stores.kinds import Kind
 
 cli = typer.Typer(
     name="gateway",
@@ -89,7 +89,7 @@ def serve(
 
     What is wrong with the graph, or with the stores that can be reached, ends the start.
     """
-    graph, settings = read(graph_name, host=host, port=port, workers=workers)
+    graph, settings = read_all(graph_name, host=host, port=port, workers=workers)
 
     from gateway.app import create_app
     from gateway.cli.serving import serve_alone, serve_with_workers
@@ -97,17 +97,18 @@ def serve(
     from gateway.http import server
     from gateway.http.workers import refuse_workers
     from gateway.observability import logs
-    from gateway.stores.kinds import kinds_of
     from gateway.writes import points
 
     logs.configure(settings.environment, form=settings.log_format, access_log=settings.access_log)
     points.arm(os.environ, is_production=settings.is_production)
-    refuse_wrong(graph, kinds_of(settings.urls))
+    refuse_wrong_anywhere(graph, settings)
     refuse_workers(settings)
     create_app(settings, graph)
     listener = server.bind(settings)
-    with naming_urls(settings):
-        unchecked = asyncio.run(prepare(settings, graph))
+    unchecked: Sequence[str] = ()
+    if not settings.tenant_header:  # a tenant's stores are made ready on its first request
+        with naming_urls(settings):
+            unchecked = asyncio.run(prepare(settings, graph))
 
     def read_again() -> Settings:
         return load_settings(graph.store_names, graph.plain_urls, graph=graph_name, host=host, port=port, workers=workers)
@@ -119,25 +120,28 @@ def serve(
 
 
 @cli.command()
-def check(graph_name: GraphOption = None) -> None:
+def check(graph_name: GraphOption = None, tenant: TenantOption = None) -> None:
     """Check the graph: every mistake in its declarations, each with its field, what was expected and what was found.
 
     Then its stores, where the settings say which these are: what their kinds cannot do, and, where they can be reached, whether they have
-    the tables, columns and types that the graph declares. Changes nothing.
+    the tables, columns and types that the graph declares. Changes nothing. Where there are tenants, those of one are looked at.
     """
     from gateway.config import load_settings
-    from gateway.stores.kinds import kinds_of
 
     graph = reading.graph_named(graph_name)
-    kinds: dict[str, Kind] = {}
     settings: Settings | None = None
     try:
         settings = load_settings(graph.store_names, graph.plain_urls, graph=graph_name)
-        kinds = kinds_of(settings.urls)
     except ConfigError as error:
         say_error(f"Not checked against the kinds of its stores, as the settings do not say them: {error.message}")
-    refuse_wrong(graph, kinds)
-    checked = asyncio.run(look_at_stores(settings, graph)) if settings is not None else []
+        refuse_wrong(graph, {})
+    checked: Sequence[str] = []
+    if settings is not None:
+        refuse_wrong_anywhere(graph, settings)
+        if tenant is None and settings.tenant_header:
+            say_error("Not checked: the stores of tenants, of which --tenant names one.")
+        else:
+            checked = asyncio.run(look_at_stores(reading.settings_for(settings, tenant), graph))
     fields = sum(len(getattr(type_, "fields", ())) for name, type_ in graph.schema._schema.type_map.items() if not name.startswith("__"))
     say(f"Nothing is wrong: {len(graph.collections)} collections in {len(graph.store_names)} stores, {fields} fields.")
     if checked:
@@ -152,9 +156,10 @@ def seed(
     events_per_user: Annotated[int | None, typer.Option(min=0, help="On average.")] = None,
     if_empty: Annotated[bool, typer.Option("--if-empty", help="Leave stores alone that have rows.")] = False,
     graph_name: GraphOption = None,
+    tenant: TenantOption = None,
 ) -> None:
     """Fill the stores with demo data, replacing rows of the same keys."""
-    graph, settings = read(graph_name)
+    graph, settings = read(graph_name, tenant)
     if graph.demo is None:
         raise ConfigError(f"{called(graph_name)}: expected a graph with demo data, got one whose demo is None")
     given = {"posts_per_user": posts_per_user, "events_per_user": events_per_user}
@@ -176,9 +181,10 @@ def load(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder with NDJSON files.")],
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Report bad lines and go on without them.")] = False,
     graph_name: GraphOption = None,
+    tenant: TenantOption = None,
 ) -> None:
     """Load NDJSON files. All lines are checked before anything is written; loading again changes nothing."""
-    graph, settings = read(graph_name)
+    graph, settings = read(graph_name, tenant)
     with naming_urls(settings), bars() as progress:
         loaded = asyncio.run(load_stores(settings, graph, folder, say_error if skip_bad else None, progress))
     report(loaded)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.cli.reading import GraphOption, called, read
+from gateway.cli.reading import GraphOption, TenantOption, called, read, read_all, settings_for
 from gateway.cli.telling import FAILED, naming_urls, say, say_error, url_named
 from gateway.errors import ConfigError
 
@@ -31,26 +31,48 @@ def migrate(
     all_stores: Annotated[bool, typer.Option("--all", help="All stores, as without --store.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print each step or statement, and change nothing.")] = False,
     graph_name: GraphOption = None,
+    tenant: TenantOption = None,
+    all_tenants: Annotated[bool, typer.Option("--all-tenants", help="The stores of all tenants that the settings name.")] = False,
 ) -> None:
     """Run the steps that wait in each store, or create what is missing: tables, collections, indexes, constraints.
 
     Only of collections that are managed. A store that fails does not hold the others up: each is told, and the command ends with 1.
     """
     if context.invoked_subcommand is not None:
-        if store or all_stores or dry_run or graph_name:
+        if store or all_stores or dry_run or graph_name or tenant or all_tenants:
             raise ConfigError(f"gateway migrate {context.invoked_subcommand}: expected its options behind its name")
         return
     if store and all_stores:
         raise ConfigError("gateway migrate: expected --store or --all, got both")
-    graph, settings = read(graph_name)
+    if tenant and all_tenants:
+        raise ConfigError("gateway migrate: expected --tenant or --all-tenants, got both")
+    graph, settings = read_all(graph_name)
     names = _named(graph, graph_name, store) if store else graph.store_names
-    _tell(asyncio.run(_migrate(settings, graph, names, dry_run=dry_run)), settings)
+    if not all_tenants:
+        its = settings_for(settings, tenant)
+        _tell(asyncio.run(_migrate(its, graph, names, dry_run=dry_run)), its)
+        return
+    if not settings.tenants:
+        raise ConfigError("--all-tenants: expected settings with a table for each tenant, got none; --tenant names one")
+    failed = False
+    for name in settings.tenants:
+        its = settings_for(settings, name)
+        say(f"{name}:")
+        try:
+            outcomes = asyncio.run(_migrate(its, graph, names, dry_run=dry_run))
+        except ConfigError as error:  # such as a file that is not there: the other tenants are not to suffer for it
+            say_error(f"{name}: failed: {error.message}")
+            failed = True
+            continue
+        failed |= _told(outcomes, its)
+    if failed:
+        raise typer.Exit(FAILED)
 
 
 @migrate_cli.command()
-def status(graph_name: GraphOption = None) -> None:
+def status(graph_name: GraphOption = None, tenant: TenantOption = None) -> None:
     """Print where each history stands, by store and owner: what was run, what waits. Changes nothing."""
-    graph, settings = read(graph_name)
+    graph, settings = read(graph_name, tenant)
     _tell(asyncio.run(_status(settings, graph)), settings)
 
 
@@ -59,9 +81,10 @@ def new(
     store: StoreOption,
     text: Annotated[str, typer.Option("-m", "--message", metavar="TEXT", help="What it does, in a few words.")],
     graph_name: GraphOption = None,
+    tenant: TenantOption = None,
 ) -> None:
     """Write the script that takes a store to what the graph declares: new tables, columns, indexes. It drops nothing."""
-    graph, settings = read(graph_name)
+    graph, settings = read(graph_name, tenant)
     [name] = _named(graph, graph_name, [store])
     if graph.migrations is None:
         raise ConfigError(f"{called(graph_name)}: expected a graph with a folder of migrations, got one whose migrations is None")
@@ -83,9 +106,10 @@ def down(
     store: StoreOption,
     to: Annotated[str | None, typer.Option("--to", metavar="REVISION", help="This one, or base.  [default: the one before]")] = None,
     graph_name: GraphOption = None,
+    tenant: TenantOption = None,
 ) -> None:
     """Undo steps of a SQL store, by the way back that each has."""
-    graph, settings = read(graph_name)
+    graph, settings = read(graph_name, tenant)
     [name] = _named(graph, graph_name, [store])
     with naming_urls(settings):
         lines = asyncio.run(_down(settings, graph, name, to))
@@ -102,13 +126,18 @@ def _named(graph: Graph, graph_name: str | None, names: Sequence[str]) -> Sequen
 
 def _tell(outcomes: Sequence[Outcome], settings: Settings) -> None:
     """Say how it went in each store, and end with an error where it did not go well in all."""
+    if _told(outcomes, settings):
+        raise typer.Exit(FAILED)
+
+
+def _told(outcomes: Sequence[Outcome], settings: Settings) -> bool:
+    """Say how it went in each store; return whether something failed."""
     for outcome in outcomes:
         for line in outcome.lines:
             say(line)
         if outcome.error is not None:
             say_error(f"{outcome.store}: failed: {url_named(outcome.error, settings)}")
-    if any(outcome.error is not None for outcome in outcomes):
-        raise typer.Exit(FAILED)
+    return any(outcome.error is not None for outcome in outcomes)
 
 
 async def _migrate(settings: Settings, graph: Graph, names: Sequence[str], *, dry_run: bool) -> Sequence[Outcome]:

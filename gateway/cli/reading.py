@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gateway.errors import ConfigError
+
 if TYPE_CHECKING:
     from gateway.config import Settings
     from gateway.graph.fields import Graph
@@ -13,6 +15,11 @@ if TYPE_CHECKING:
 GraphOption = Annotated[
     str | None,
     typer.Option("--graph", metavar="MODULE:ATTRIBUTE", help="The graph, looked for from the current folder.  [default: the example]"),
+]
+
+
+TenantOption = Annotated[
+    str | None, typer.Option("--tenant", metavar="NAME", help="Whose stores, where the settings have tenants (docs/tenants.md).")
 ]
 
 
@@ -33,8 +40,32 @@ def called(name: str | None) -> str:
     return "the example" if named is None else f"the graph {named[1]}"
 
 
-def read(graph_name: str | None, **overrides: Any) -> tuple[Graph, Settings]:
+def read_all(graph_name: str | None, **overrides: Any) -> tuple[Graph, Settings]:
+    """Return the graph and the settings, which may be of tenants."""
     from gateway.config import load_settings
 
     graph = graph_named(graph_name)
     return graph, load_settings(graph.store_names, graph.plain_urls, graph=graph_name, **overrides)
+
+
+def read(graph_name: str | None, tenant: str | None = None) -> tuple[Graph, Settings]:
+    """Return the graph and the settings of what is served to nobody in particular, or to one tenant."""
+    graph, settings = read_all(graph_name)
+    return graph, settings_for(settings, tenant)
+
+
+def settings_for(settings: Settings, tenant: str | None) -> Settings:
+    """Return the settings of a tenant. ConfigError where there is none of this name, or none is said, and there are tenants."""
+    from gateway.config import settings_of
+
+    if not settings.tenant_header:
+        if tenant is not None:
+            raise ConfigError(f"--tenant {tenant}: expected settings with tenants (tenant_header), got some without")
+        return settings
+    if tenant is None:
+        raise ConfigError("expected --tenant NAME, as each tenant has stores of its own, and a command that has this option")
+    try:
+        return settings_of(settings, tenant)
+    except LookupError:
+        named = ", ".join(settings.tenants) or "those whose name is of lower-case letters, digits and single -"
+        raise ConfigError(f"--tenant {tenant}: no such tenant; there are {named}") from None

@@ -28,6 +28,20 @@ def refuse_wrong(graph: Graph, kinds: Mapping[str, Kind]) -> None:
         raise ConfigError(listed(f"The graph has {len(problems)} {'mistake' if len(problems) == 1 else 'mistakes'}", problems))
 
 
+def refuse_wrong_anywhere(graph: Graph, settings: Settings) -> None:
+    """End with all that is wrong with a graph over the stores of these settings: those of each tenant, and each source in its place."""
+    from gateway.config import samples_of
+    from gateway.stores.kinds import kind_of, kinds_of
+
+    for its in samples_of(settings):
+        refuse_wrong(graph, kinds_of(its.urls))  # the kinds of tenants are the same; one may have no table, and so none
+    kinds = kinds_of(settings.urls)
+    for store, sources in settings.sources.items():
+        for url in sources.values():
+            if (kind := kind_of(url)) is not None:
+                refuse_wrong(graph, {**kinds, store: kind})
+
+
 def listed(head: str, problems: Sequence[Problem]) -> str:
     return f"{head}:\n" + "\n".join(f"  {problem}" for problem in problems)
 

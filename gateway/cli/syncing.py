@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gateway.cli.reading import GraphOption, called, read
+from gateway.cli.reading import GraphOption, TenantOption, called, read
 from gateway.cli.telling import FAILED, naming_urls, say, say_error
 from gateway.cli.times import age_of, moment_of
 from gateway.errors import ConfigError
@@ -154,9 +154,10 @@ def prune(
     idempotency: Annotated[str, typer.Option(metavar="AGE", help="Of outcomes of idempotency keys.")] = "24h",
     audit: Annotated[str | None, typer.Option(metavar="AGE", help="Of the audit.  [default: kept]")] = None,
     graph_name: GraphOption = None,
+    tenant: TenantOption = None,
 ) -> None:
     """Delete old rows of the log. What a target has yet to hear of, or has parked, stays."""
-    graph, settings = _read(graph_name)
+    graph, settings = _read(graph_name, tenant)
     ages = {"outbox": age_of("--outbox", outbox), "idempotency": age_of("--idempotency", idempotency)}
     if audit is not None:
         ages["audit"] = age_of("--audit", audit)
@@ -183,12 +184,13 @@ def epoch(
     raise_: Annotated[bool, typer.Option("--raise", help="Count it up by one, after a restore of the store from a backup.")] = False,
     store: Annotated[str | None, typer.Option("--store", metavar="NAME", help="The store.  [default: all that are written]")] = None,
     graph_name: GraphOption = None,
+    tenant: TenantOption = None,
 ) -> None:
     """Print how often each store was restored. With --raise all its versions from now on are newer; rebuild its targets afterwards.
 
     Cursors of subscriptions from before it expire.
     """
-    graph, settings = _read(graph_name)
+    graph, settings = _read(graph_name, tenant)
 
     async def work(stores: Stores) -> list[str]:
         lines = []
@@ -206,8 +208,8 @@ def epoch(
 # -------------------------------------------------------------------------------------------------------------- helpers
 
 
-def _read(graph_name: str | None) -> tuple[Graph, Settings]:
-    graph, settings = read(graph_name)
+def _read(graph_name: str | None, tenant: str | None = None) -> tuple[Graph, Settings]:
+    graph, settings = read(graph_name, tenant)
     if not graph.logged:
         raise ConfigError(f"{called(graph_name)}: expected a graph that writes (a Mutation, or replication), got one that only reads")
     return graph, settings

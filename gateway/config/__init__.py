@@ -2,6 +2,7 @@
 
 from gateway.config.reading import audit_setting, graph_setting, load_settings, store_variable
 from gateway.config.settings import Settings, StoreSettings
+from gateway.config.tenants import has_templates, is_tenant, samples_of, settings_of
 from gateway.config.values import EXPECTED_GRAPH, hidden, is_graph_name, normal_host, normal_origin
 
 __all__ = [
@@ -10,10 +11,14 @@ __all__ = [
     "StoreSettings",
     "audit_setting",
     "graph_setting",
+    "has_templates",
     "hidden",
     "is_graph_name",
+    "is_tenant",
     "load_settings",
     "normal_host",
     "normal_origin",
+    "samples_of",
+    "settings_of",
     "store_variable",
 ]

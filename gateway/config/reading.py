@@ -22,6 +22,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource, InitSettingsSource, PydanticBaseSettingsSource, SettingsError
 from pydantic_settings.sources.utils import parse_env_vars
 
+from gateway.config import tenants
 from gateway.config.settings import PREFIX, Seconds, Settings, StoreSettings
 from gateway.config.values import EXPECTED_GRAPH, hidden, is_graph_name
 from gateway.config.variables import Variables
@@ -30,6 +31,8 @@ from gateway.stores.kinds import default_url, expected_urls
 
 CONFIG_VARIABLE = f"{PREFIX}CONFIG"
 CONFIG_FILE = "gateway.toml"
+
+_TABLES = ("tenants", "tenant_urls", "sources")
 
 
 def graph_setting(given: str | None = None) -> tuple[str, str] | None:
@@ -86,10 +89,11 @@ def load_settings(store_names: Collection[str], plain_urls: Mapping[str, Collect
     try:
         settings = _reading(plain, table, store_names, variables)(**given)
     except SettingsError as error:  # a variable that should hold JSON does not
-        raise ConfigError(f"{PREFIX}STORES: expected a JSON object, or one {PREFIX}STORES__<NAME>__URL per store") from error
+        raise ConfigError(_no_json(str(error))) from error
     except ValidationError as error:
         raise ConfigError(_line(error.errors()[0], origin, graph)) from error
     _check_across_fields(settings, origin, graph)
+    settings = tenants.checked(settings, origin.find, graph.names)
     return settings.model_copy(update={"stores": {name: _with_url(settings, name, graph) for name in store_names}})
 
 
@@ -177,9 +181,16 @@ def _read_file() -> tuple[str, Mapping[str, Any]]:
         raise ConfigError(f"{path}: expected TOML: {str(error).splitlines()[0]}") from error
 
 
+def _no_json(told: str) -> str:
+    found = re.search(r'field "(\w+)"', told)
+    name = found[1].upper() if found else "STORES"
+    each = f", or one {PREFIX}STORES__<NAME>__URL per store" if name == "STORES" else ""
+    return f"{PREFIX}{name}: expected a JSON object{each}"
+
+
 def _with_url(settings: Settings, name: str, graph: _Stores) -> StoreSettings:
     store = settings.stores.get(name) or StoreSettings.model_validate({})
-    if store.url:
+    if store.url or (settings.tenant_header and name not in settings.tenants_shared):
         return store
     if settings.is_production:
         raise ConfigError(f"stores.{name}.url: expected a URL for this store of {graph.whose}; got none, and production has no default")
@@ -234,7 +245,7 @@ def _expected(at: tuple[int | str, ...]) -> str:
         return f"a table with {', '.join(StoreSettings.model_fields)}"
     if model is StoreSettings and at[-1] == "url":  # asked for when it is needed: a graph's module may register kinds of its own
         return expected_urls()
-    field = model.model_fields[str(at[-1])]
+    field = model.model_fields[str(at[0] if at[0] in _TABLES else at[-1])]
     return str(field.description or next(m.description for m in get_args(Seconds) if hasattr(m, "description")))
 
 

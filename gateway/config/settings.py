@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from gateway.config.values import EXPECTED_GRAPH, folder, graph_name, header_names, host_patterns, origins, replica_urls
+from gateway.config.values import EXPECTED_GRAPH, folder, graph_name, header_names, host_patterns, origins, replica_urls, texts
 from gateway.stores.kinds import normal_url
 from gateway.stores.requests.conditions import CONDITIONS_MOST, ITEMS_MOST, LEVELS_MOST, TEXT_MOST
 
@@ -198,6 +198,18 @@ class Settings(BaseSettings):
     breaker_open_s: Seconds = 5.0
     retry_share: float = Field(default=0.1, ge=0, le=1, description="a share of reads, from 0 to 1")
     written_key: str = Field(default="", pattern=r"^[!-~]{16,512}$", description="a secret of 16 to 512 visible characters of ASCII")
+    # Whose databases a request is about (config/tenants.py), and from where a client may have a store read
+    tenant_header: str = Field(default="", pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,63}$", description="the name of a header, such as X-Tenant")
+    tenant_default: str = Field(default="", description="the name of a tenant")
+    tenants: dict[str, dict[str, str]] = Field(default={}, description="a table for each tenant, with URLs by store")
+    tenant_urls: dict[str, str] = Field(default={}, description="a table of URLs by store, each with one {tenant}")
+    tenants_shared: Annotated[tuple[str, ...], NoDecode, BeforeValidator(texts)] = Field(
+        default=(), description="names of stores that all tenants have in common"
+    )
+    tenants_open_max: int = _limit(20, "tenants whose pools are open at a time", most=10_000)
+    tenant_idle_s: Seconds = 300.0
+    sources: dict[str, dict[str, str]] = Field(default={}, description="a table for each store, with URLs by name")
+
     # What carries writes on
     relay: bool = Field(default=True, description="true or false: whether this process carries writes on to where they are replicated")
     relay_lag_max_s: Seconds = 10.0

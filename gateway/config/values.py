@@ -44,7 +44,7 @@ def _no_host() -> NoReturn:
 
 
 def host_patterns(given: object) -> tuple[str, ...]:
-    return tuple(item if item == "*" else "*." * item.startswith("*.") + normal_host(item.removeprefix("*.")) for item in _texts(given))
+    return tuple(item if item == "*" else "*." * item.startswith("*.") + normal_host(item.removeprefix("*.")) for item in texts(given))
 
 
 def is_graph_name(name: str) -> bool:
@@ -59,7 +59,7 @@ def graph_name(name: str) -> str:
     return name
 
 
-def _texts(given: object) -> tuple[str, ...]:
+def texts(given: object) -> tuple[str, ...]:
     """Return the texts of a list, or of one text with commas or spaces between them."""
     listed = re.split(r"[\s,]+", given.strip()) if isinstance(given, str) else given
     if not isinstance(listed, list | tuple) or not all(isinstance(item, str) for item in listed):
@@ -68,11 +68,11 @@ def _texts(given: object) -> tuple[str, ...]:
 
 
 def replica_urls(given: object) -> tuple[str, ...]:
-    return tuple(item if item == AUTO else normal_url(item) for item in _texts(given))
+    return tuple(item if item == AUTO else normal_url(item) for item in texts(given))
 
 
 def origins(given: object) -> tuple[str, ...]:
-    return tuple(item if item == "*" else normal_origin(item) for item in _texts(given))
+    return tuple(item if item == "*" else normal_origin(item) for item in texts(given))
 
 
 def normal_origin(text: str) -> str:
@@ -90,7 +90,7 @@ _HEADER = re.compile(r"[A-Za-z0-9!#$%&'+.^_`|~-]{1,64}").fullmatch
 
 
 def header_names(given: object) -> tuple[str, ...]:
-    names = _texts(given)
+    names = texts(given)
     if not all(map(_HEADER, names)):
         raise ValueError("expected names of headers")
     return names

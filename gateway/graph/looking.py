@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -59,23 +59,31 @@ async def look(stores: Stores, graph: Graph, names: Iterable[str], *, timeout_s:
     return looked
 
 
-def looks_at(stores: Stores, graph: Graph, names: Iterable[str]) -> dict[str, Look]:
-    """Return, for each of these stores, a function that looks at it, for when it is there."""
+Wanted = Callable[[Stores, Graph, str], Sequence[Collection]]
+
+
+def looks_at(stores: Stores, graph: Graph, names: Iterable[str], wanted: Wanted | None = None) -> dict[str, Look]:
+    """Return, for each of these stores, a function that looks at it, for when it is there. ``wanted``: ``collections_of`` by default."""
 
     async def lines(name: str) -> Sequence[str]:
-        _, problems = await _seen(stores, graph, name, None)
+        _, problems = await _seen(stores, graph, name, None, wanted)
         return [str(problem) for problem in problems]
 
     return {name: partial(lines, name) for name in names}
 
 
-async def _seen(stores: Stores, graph: Graph, name: str, timeout_s: float | None) -> tuple[Description | None, list[Problem]]:
-    """Return what one store has for the graph, None where it cannot say, and all that is wrong with it."""
-    collections = collections_of(stores, graph, name)
+async def _seen(
+    stores: Stores, graph: Graph, name: str, timeout_s: float | None, wanted: Wanted | None = None
+) -> tuple[Description | None, list[Problem]]:
+    """Return what one store has for the graph, None where it cannot say, and all that is wrong with it.
+
+    With ``wanted`` it is one that is only read.
+    """
+    collections = (wanted or collections_of)(stores, graph, name)
     description = await stores.describe(name, collections, timeout_s=timeout_s)
     if description is None:
         return None, []
-    return description, [*await _of_server(stores, graph, name), *problems_of(collections, description)]
+    return description, [*([] if wanted else await _of_server(stores, graph, name)), *problems_of(collections, description)]
 
 
 async def _of_server(stores: Stores, graph: Graph, name: str) -> list[Problem]:
@@ -88,5 +96,9 @@ async def _of_server(stores: Stores, graph: Graph, name: str) -> list[Problem]:
 
 def collections_of(stores: Stores, graph: Graph, name: str) -> Sequence[Collection]:
     """Return what a store is to have: the graph's collections, and the gateway's own tables where it is written."""
-    theirs = [collection for collection in graph.collections if collection.store == name]
-    return [*theirs, *own_tables(graph, name, stores.kind(name))]
+    return [*declared_of(stores, graph, name), *own_tables(graph, name, stores.kind(name))]
+
+
+def declared_of(_: Stores, graph: Graph, name: str) -> Sequence[Collection]:
+    """Return what a store is to have that is only read: the graph's collections."""
+    return [collection for collection in graph.collections if collection.store == name]

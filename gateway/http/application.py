@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from itertools import chain
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -37,6 +37,17 @@ from gateway.service import Service
 from gateway.stores import Stores
 
 GRAPHQL_PATH = "/graphql"
+
+
+class Fronted(Changing, Protocol):
+    """What answers at ``/graphql`` in place of the endpoints, which it asks."""
+
+    async def endpoint(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+    async def socket(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+
+Front = Callable[[GraphQLEndpoint, SocketEndpoint], Fronted]
 
 
 class Application(ExchangeMiddleware):
@@ -120,12 +131,14 @@ def application(
     checkup: health.Checkup | None = None,
     siblings: Siblings | None = None,
     traces: Traces | None = None,
+    front: Front | None = None,
+    more: health.More | None = None,
 ) -> Application:
     """Return the application; its lifespan opens the stores and closes them. ``first_query`` is what GraphiQL shows.
 
     ``context`` says who asks, once for each GraphQL request. ``beside`` is entered while the stores are open, ``readings`` are its metrics.
-    ``checkup`` looks at the stores for ``/health``. ``siblings`` are the other workers, whose metrics are told, too.
-    ``traces`` have a span for each request.
+    ``checkup`` looks at the stores for ``/health``, which tells ``more``, too. ``siblings`` are the other workers, whose metrics are told,
+    too. ``traces`` have a span for each request. ``front`` stands before the endpoints at ``/graphql``.
 
     ``middleware`` is outermost first; that of CORS stands before it, so that a preflight asks nobody for his identity.
     ConfigError where nobody said for which hosts it is.
@@ -176,7 +189,7 @@ def application(
             Route("/health/live", health.live),
             Route("/health/ready", health.Ready(stores, edge.drain).__call__),
             *([Route("/metrics", known(_metrics(read, siblings)))] if settings.metrics and may_tell else []),
-            *(health.routes(checkup, edge.drain, known) if checkup is not None and may_tell else []),
+            *(health.routes(checkup, edge.drain, known, more) if checkup is not None and may_tell else []),
             *pages,
         ],
         redirect_slashes=False,
@@ -186,15 +199,20 @@ def application(
     around = [*cors, *middleware]
     hosts = Hosts(settings)
     socket = SocketEndpoint(service, settings, hosts, edge.clients, context)
-    direct: dict[str, ASGIApp] = {GRAPHQL_PATH: endpoint if traces is None else Traced(endpoint, traces)}
-    handlers, changing = {404: refuse, 405: refuse}, (edge, endpoint, socket)
+    handlers = {404: refuse, 405: refuse}
+    graphql: ASGIApp = endpoint
+    socket_app: ASGIApp = socket
+    changing: tuple[Changing, ...] = (edge, endpoint, socket)
+    if front is not None:
+        fronted = front(endpoint, socket)
+        graphql, socket_app, changing = fronted.endpoint, fronted.socket, (edge, fronted)
     return Application(
         router,
         handlers,
         hosts,
         edge,
-        direct,
-        {GRAPHQL_PATH: socket},
+        {GRAPHQL_PATH: graphql if traces is None else Traced(graphql, traces)},
+        {GRAPHQL_PATH: socket_app},
         around,
         changing,
     )

@@ -16,6 +16,7 @@ REQUEST_HEADERS = (
     "X-Apollo-Operation-Name",
     "X-Gateway-Deadline-Ms",
     "X-Gateway-Explain",
+    "X-Gateway-Source",
     "X-Gateway-Written",
     "X-GraphQL-Event-Stream-Token",
     "X-Request-Id",

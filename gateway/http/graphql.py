@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from copy import copy
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -39,6 +40,7 @@ from gateway.http.identity import values_of
 from gateway.http.media import EVENTS, GRAPHQL, JSON, accepted, accepts_events, is_json
 from gateway.http.middleware import EXCHANGE, Exchange
 from gateway.http.sse import TOKEN, EventStreams, is_about_a_stream, resumed
+from gateway.http.watch import Watch
 from gateway.http.written import freshness_of, headers_of
 from gateway.observability.accounts import Account
 from gateway.service import IDEMPOTENCY_KEY_MAX, Request, Response, Service, is_idempotency_key
@@ -57,6 +59,15 @@ _WITH_MORE_HEADERS = (Unauthorized.http_status, MethodNotAllowed.http_status, 50
 _EXPLAIN = {b"plan": "plan", b"trace": "trace"}
 # Headers that no page of another origin can send without asking first.
 _PREFLIGHT = (b"graphql-require-preflight", b"apollo-require-preflight", b"x-apollo-operation-name")
+
+
+class _Bodies:
+    """Those that are not complete, of all clients."""
+
+    __slots__ = ("receiving",)
+
+    def __init__(self) -> None:
+        self.receiving = 0  # bytes
 
 
 class ClientGoneError(Exception):
@@ -78,7 +89,7 @@ class GraphQLEndpoint:
     ) -> None:
         self.service = self._service = service
         self.settings = settings
-        self._events = EventStreams(self, clients)
+        self.events = EventStreams(self, clients)
         self._gate = gate
         self._context = context
         self._drain = drain
@@ -91,7 +102,7 @@ class GraphQLEndpoint:
         self._depth_max = settings.json_depth_max
         self._values_max = settings.json_values_max
         self._decoding = ThreadPoolExecutor(1, "gateway-decoding")
-        self._receiving = 0  # bytes of bodies that are not complete
+        self._bodies = _Bodies()
         self._body_timeout_s = settings.body_timeout_s
         self._deadline_s = settings.request_deadline_s
         self._allow = (b"allow", b"GET, POST" if settings.get else b"POST")
@@ -100,6 +111,25 @@ class GraphQLEndpoint:
         """Have other settings from now on, of those that can change (``reloading.py``)."""
         self.settings = self._settings = settings
         self._deadline_s = settings.request_deadline_s
+
+    def over(self, service: Service) -> GraphQLEndpoint:
+        """Return an endpoint of another service, with streams of events for itself. Limits that are of all clients are of both."""
+        other = copy(self)
+        other.service = other._service = service
+        other._tokens = service.tokens
+        other.events = EventStreams(other, self.events.clients)
+        return other
+
+    def within(self, seconds: float) -> GraphQLEndpoint:
+        """Return itself for one request to which so many seconds are left."""
+        late = copy(self)
+        late._deadline_s = max(seconds, DEADLINE_MIN_MS / 1_000)
+        return late
+
+    def deadline_s(self, exchange: Exchange) -> float:
+        """Return the seconds that a request may take; BadHttp where it asks for what cannot be."""
+        asked = exchange.headers.get(b"x-gateway-deadline-ms")
+        return self._deadline_s if asked is None else min(self._deadline_s, _deadline_s(asked))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange: Exchange = scope[EXCHANGE]
@@ -114,13 +144,12 @@ class GraphQLEndpoint:
         deadline_s = self._deadline_s
         try:
             if (TOKEN in exchange.headers or scope["method"] != "POST") and is_about_a_stream(scope, exchange.headers):
-                await self._events.single(scope, exchange, receive, send)
+                await self.events.single(scope, exchange, receive, send)
                 return
             accept = exchange.headers.get(b"accept")
             takes_events = accept is not None and b"event-stream" in accept and accepts_events(accept)
-            asked = exchange.headers.get(b"x-gateway-deadline-ms")
-            if asked is not None:
-                deadline_s = min(deadline_s, _deadline_s(asked))
+            if b"x-gateway-deadline-ms" in exchange.headers:
+                deadline_s = self.deadline_s(exchange)
             limit = self._deadlines.within(deadline_s + GRACE_S)
             with limit:
                 accepted_type = self._check(scope, exchange, takes_events=takes_events)
@@ -134,7 +163,7 @@ class GraphQLEndpoint:
                     request, scope, exchange, receive, limit, deadline_s, written, account, takes_events=takes_events, freshness=freshness
                 )
             if takes_events and (accepted_type is EVENTS or not isinstance(answered, Response)):
-                await self._events.distinct(answered, exchange, receive, send)
+                await self.events.distinct(answered, exchange, receive, send)
                 return
             response: Response = answered
         except ClientGoneError:
@@ -272,11 +301,11 @@ class GraphQLEndpoint:
         if message["type"] == "http.request" and not message.get("more_body", False) and len(body) <= self._body_limit_bytes:
             exchange.has_unread_body = False
             return body
-        self._receiving += len(body)
+        self._bodies.receiving += len(body)
         try:
             return await self._rest_of_body(exchange, receive, message, [body])
         finally:
-            self._receiving -= exchange.received
+            self._bodies.receiving -= exchange.received
 
     async def _rest_of_body(self, exchange: Exchange, receive: Receive, message: Message, chunks: list[bytes]) -> bytes:
         exchange.received = len(chunks[0])
@@ -286,13 +315,13 @@ class GraphQLEndpoint:
             if not message.get("more_body", False):
                 exchange.has_unread_body = False
                 return b"".join(chunks)
-            if self._receiving > self._settings.bodies_limit_bytes:
+            if self._bodies.receiving > self._settings.bodies_limit_bytes:
                 raise Overloaded("Too many requests are only half there; try again later (setting bodies_limit_bytes).")
             message = await receive()
             chunk: bytes = message.get("body", b"")
             chunks.append(chunk)
             exchange.received += len(chunk)
-            self._receiving += len(chunk)
+            self._bodies.receiving += len(chunk)
         raise self._too_large()
 
     async def _linger(self, exchange: Exchange, receive: Receive) -> None:
@@ -327,7 +356,7 @@ class GraphQLEndpoint:
             begun = monotonic()
             await self._gate.enter()
             deadline_s -= monotonic() - begun
-        watch = _Watch(receive, limit.task)
+        watch = Watch(receive, limit.task)
         limit.early(LOOK_FOR_CLIENT_AFTER_S, watch.start)
         answer: Any = self._service.subscribe if takes_events else self._service.answer
         if freshness is not None:
@@ -355,35 +384,6 @@ class GraphQLEndpoint:
         finally:
             self._gate.give_back()
             watch.stop()
-
-
-class _Watch:
-    """Cancels a task when its client leaves, from ``start`` on."""
-
-    __slots__ = ("_is_gone", "_looking", "_receive", "_task")
-
-    def __init__(self, receive: Receive, task: asyncio.Task[Any]) -> None:
-        self._receive = receive
-        self._task = task
-        self._looking: asyncio.Task[None] | None = None
-        self._is_gone = False
-
-    def start(self) -> None:
-        self._looking = asyncio.get_running_loop().create_task(self._look())
-
-    def take_back(self) -> bool:
-        """Return whether the cancellation was ours, and undo it then; one of somebody else's stays."""
-        return self._is_gone and self._task.uncancel() == 0
-
-    def stop(self) -> None:
-        if self._looking is not None:
-            self._looking.cancel()
-
-    async def _look(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self._is_gone = True
-        self._task.cancel()
 
 
 def _deadline_s(asked: bytes) -> float:

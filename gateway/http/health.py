@@ -117,7 +117,10 @@ class Known:
         return guarded
 
 
-def routes(checkup: Checkup, drain: Drain, known: Known) -> list[Route]:
+More = Callable[[], Awaitable[Mapping[str, Any]]]  # what is told beside stores, within a second
+
+
+def routes(checkup: Checkup, drain: Drain, known: Known, more: More | None = None) -> list[Route]:
     """Return the routes of what is told of all stores, and of each. The status is 503 where none is up, or that one is not."""
 
     async def of_all(_: Request) -> Response:
@@ -125,7 +128,8 @@ def routes(checkup: Checkup, drain: Drain, known: Known) -> list[Route]:
         up = sum(store["status"] == "up" for store in stores)
         status = "ready" if up == len(stores) else "degraded" if up else "down"
         told = "draining" if drain.is_draining else status
-        return _json({"status": told, "stores": stores}, 503 if told in ("draining", "down") else 200)
+        beside = {} if more is None else await more()
+        return _json({"status": told, "stores": stores, **beside}, 503 if told in ("draining", "down") else 200)
 
     async def of_one(request: Request) -> Response:
         name = request.path_params["store"]

@@ -140,18 +140,18 @@ class ExchangeMiddleware:
                 await (direct or self.app)(scope, receive, send_with_headers)
             else:
                 exchange.is_quiet = False
-                await _send_error(refusal.http_status, refusal.message, refusal.extensions, send_with_headers)
+                await send_error(refusal.http_status, refusal.message, refusal.extensions, send_with_headers)
         except asyncio.CancelledError:
             if exchange.status or self._drain is None or not self._drain.takes_back():
                 raise
             error = ending()
-            await _send_error(error.http_status, error.message, error.extensions, send_with_headers)
+            await send_error(error.http_status, error.message, error.extensions, send_with_headers)
         except Exception as exc:
             logs.unexpected(exchange.request_id, exc)
             if exchange.status:  # Too late for another answer: the server closes the connection.
                 raise
             extensions = {"code": GatewayError.code, "requestId": exchange.request_id}
-            await _send_error(GatewayError.http_status, "Internal server error.", extensions, send_with_headers)
+            await send_error(GatewayError.http_status, "Internal server error.", extensions, send_with_headers)
         finally:
             exchange.end()
             seconds = perf_counter() - started
@@ -199,7 +199,7 @@ def request_id(given: bytes | None) -> str:
     return f"{_PROCESS}{next(_numbers):08x}"
 
 
-async def _send_error(status: int, message: str, extensions: dict[str, Any], send: Send) -> None:
+async def send_error(status: int, message: str, extensions: dict[str, Any], send: Send) -> None:
     """Answer with one error, and close the connection: nobody reads what may still come on it."""
     body = orjson.dumps({"errors": [{"message": message, "extensions": extensions}]})
     headers = [

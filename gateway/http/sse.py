@@ -64,16 +64,21 @@ class EventStreams:
 
     def __init__(self, endpoint: GraphQLEndpoint, clients: Clients) -> None:
         self._endpoint = endpoint
-        self._clients = clients
+        self.clients = clients
         self._reserved: dict[str, _Stream] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no stream is reserved, whose operations would go on without a request."""
+        return not self._reserved
 
     async def distinct(self, answered: Response | AsyncGenerator[Response, None], exchange: Exchange, receive: Receive, send: Send) -> None:
         """Answer with a stream of the events of one operation."""
-        refusal = self._clients.refusal
+        refusal = self.clients.refusal
         if refusal is not None:
             raise refusal
-        stream = _Stream(self._endpoint, self._clients, exchange.request_id, _Distinct())
-        with self._clients.counted(stream):
+        stream = _Stream(self._endpoint, self.clients, exchange.request_id, _Distinct())
+        with self.clients.counted(stream):
             stream.operations.go_on("", answered, exchange.account or Account())
             await stream.run(exchange, receive, send)
 
@@ -108,23 +113,23 @@ class EventStreams:
             await _send(send, 200)
 
     def _reserve(self, exchange: Exchange) -> str:
-        refusal = self._clients.refusal
+        refusal = self.clients.refusal
         if refusal is not None:
             raise refusal
         token = secrets.token_urlsafe(32)
-        stream = self._reserved[token] = _Stream(self._endpoint, self._clients, exchange.request_id, _Single())
-        self._clients.add(stream)
+        stream = self._reserved[token] = _Stream(self._endpoint, self.clients, exchange.request_id, _Single())
+        self.clients.add(stream)
 
         def is_late() -> None:
             if not stream.is_open:
                 self._forget(token, stream)
 
-        self._clients.deadlines.alarm(self._endpoint.settings.socket_init_timeout_s, is_late)
+        self.clients.deadlines.alarm(self._endpoint.settings.socket_init_timeout_s, is_late)
         return token
 
     def _forget(self, token: str, stream: _Stream) -> None:
         if self._reserved.pop(token, None) is not None:
-            self._clients.discard(stream)
+            self.clients.discard(stream)
             for its in stream.operations.ids:
                 stream.operations.stop(its)
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from copy import copy
 from time import perf_counter
 from typing import Any
 from urllib.parse import urlsplit
@@ -38,6 +40,10 @@ LEAVING_S = 1.0  # for the last messages of a socket that ends with the process
 _log = logging.getLogger("gateway.http")
 
 
+# The service that a handshake is about, for as long as the block lasts; GatewayError where it is refused.
+_Services = Callable[[Scope, Mapping[bytes, bytes]], AbstractAsyncContextManager[Service]]
+
+
 class SocketEndpoint:
     """The ASGI application of websockets."""
 
@@ -52,7 +58,17 @@ class SocketEndpoint:
         """Have other settings from now on, of those that can change (``reloading.py``)."""
         self.settings = settings
 
+    def over(self, service: Service) -> SocketEndpoint:
+        """Return an endpoint of another service."""
+        other = copy(self)
+        other.service = service
+        return other
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.answer(scope, receive, send)
+
+    async def answer(self, scope: Scope, receive: Receive, send: Send, service: _Services | None = None) -> None:
+        """Serve a socket; ``service`` gives the service that is asked, or refuses, once nothing else is against it. None: its own."""
         started = perf_counter()
         headers = read_headers(scope)
         its = request_id(headers.get(b"x-request-id"))
@@ -65,15 +81,24 @@ class SocketEndpoint:
                 code = refusal.http_status
                 await _refuse(refusal, its, send)
                 return
-            await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL, "headers": [(b"x-request-id", its.encode())]})
-            code = SWITCHED
-            if self.clients.refusal is not None:
-                self.clients.ended["socket", str(conversation.TOO_MANY)] += 1
-                await send({"type": "websocket.close", "code": conversation.TOO_MANY, "reason": "Too many sockets"})
-                return
-            client = _Client(self, scope, its, receive, send)
-            with self.clients.counted(client):
-                await client.run()
+            async with AsyncExitStack() as held:
+                endpoint = self
+                if service is not None:
+                    try:
+                        endpoint = self.over(await held.enter_async_context(service(scope, headers)))
+                    except GatewayError as error:
+                        code = error.http_status
+                        await _refuse(error, its, send)
+                        return
+                await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL, "headers": [(b"x-request-id", its.encode())]})
+                code = SWITCHED
+                if self.clients.refusal is not None:
+                    self.clients.ended["socket", str(conversation.TOO_MANY)] += 1
+                    await send({"type": "websocket.close", "code": conversation.TOO_MANY, "reason": "Too many sockets"})
+                    return
+                client = _Client(endpoint, scope, its, receive, send)
+                with self.clients.counted(client):
+                    await client.run()
         finally:
             logs.access(its, "GET", scope["path"], code, perf_counter() - started, None, quiet=False)
 

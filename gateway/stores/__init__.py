@@ -155,6 +155,27 @@ class Stores:
             coalesced=coalesced,
         )
 
+    def reading(self, others: Mapping[str, tuple[Store, Guard]]) -> Stores:
+        """Return these stores for reads alone, with others in place of some, each with the guard before its pool.
+
+        Pools, guards, layers and counts are the same; who opened them closes them.
+        """
+        made = Stores(
+            {**self._stores, **{name: store for name, (store, _) in others.items()}},
+            timeout_s=self.timeout_s,
+            write_timeout_s=self.funnel.write_timeout_s,
+            layers=self.funnel.layers,
+            guards={**self.guards, **{name: guard for name, (_, guard) in others.items()}},
+            routes={name: route for name, route in self.routes.items() if name not in others},
+        )
+        made.tokens = self.tokens  # one key for all that a client is told
+        made.count_with(self)
+        return made
+
+    def count_with(self, other: Stores) -> None:
+        """Have the calls and wrong values of both counted in one, from now on."""
+        self.funnel.calls, self.funnel.wrong_values = other.funnel.calls, other.funnel.wrong_values
+
     def __getitem__(self, name: str) -> Store:
         return self._stores[name]
 

@@ -135,14 +135,14 @@ class Funnel:
         self.coalescer = Coalescer(coalesced, timeout_s=timeout_s, deadlines=self._deadlines) if coalesced else None
         primary, replica = (self._call, self._of_replica) if self.coalescer is None else self._gather(self.coalescer)
         self._last = self._refuse(self._split(self._route(primary, replica) if routes else primary))
-        self._layers = tuple(layers)
+        self.layers = tuple(layers)
         self.held: Unchecked | None = None
         self._compose(self._last)
 
     def _compose(self, last: Next) -> None:
         # PERF: composed once. Layers that wait for nothing are plain functions, and a request that is not traced meets no layer for it:
         # a point read from memory takes 3.5 µs of CPU in all, as much as methods of its own for each type of request took.
-        self.plain = composed(self._layers, last)
+        self.plain = composed(self.layers, last)
         self.traced = composed((self._trace,), self.plain)
 
     def hold(self, looks: Mapping[str, Look]) -> None:
