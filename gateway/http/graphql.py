@@ -36,6 +36,7 @@ from gateway.http import requests, statuses
 from gateway.http.clients import Clients
 from gateway.http.draining import Drain, ending
 from gateway.http.gate import Gate
+from gateway.http.heads import DEADLINE_MIN_MS, deadline_s, idempotency_key
 from gateway.http.identity import values_of
 from gateway.http.media import EVENTS, GRAPHQL, JSON, accepted, accepts_events, is_json
 from gateway.http.middleware import EXCHANGE, Exchange
@@ -43,13 +44,12 @@ from gateway.http.sse import TOKEN, EventStreams, is_about_a_stream, resumed
 from gateway.http.watch import Watch
 from gateway.http.written import freshness_of, headers_of
 from gateway.observability.accounts import Account
-from gateway.service import IDEMPOTENCY_KEY_MAX, Request, Response, Service, is_idempotency_key
+from gateway.service import Request, Response, Service
 from gateway.stores.routing import Freshness
 
 GRACE_S = 0.2  # how much later than the service's own deadline the request is cut
 LOOK_FOR_CLIENT_AFTER_S = 0.1  # from then on a client that leaves ends the work; quick requests do not pay for it
 LINGER_S = 1.0
-DEADLINE_MIN_MS = 50
 LONG_BODY = 32 * 1024  # bytes; one of 1 MiB takes up to 50 ms to be read strictly, which is done beside the loop
 LARGE_BYTES = 64 * 1024  # of an answer that is not added to others that nobody takes
 
@@ -129,7 +129,7 @@ class GraphQLEndpoint:
     def deadline_s(self, exchange: Exchange) -> float:
         """Return the seconds that a request may take; BadHttp where it asks for what cannot be."""
         asked = exchange.headers.get(b"x-gateway-deadline-ms")
-        return self._deadline_s if asked is None else min(self._deadline_s, _deadline_s(asked))
+        return self._deadline_s if asked is None else min(self._deadline_s, deadline_s(asked))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange: Exchange = scope[EXCHANGE]
@@ -286,7 +286,7 @@ class GraphQLEndpoint:
         if scope["method"] == "GET":
             return requests.from_query_string(scope["query_string"], depth_max=depth_max, explain=what)
         key = exchange.headers.get(b"idempotency-key")
-        once = None if key is None else _idempotency_key(key)
+        once = None if key is None else idempotency_key(key)
         body = exchange.take_body(self._body_limit_bytes)
         if body is None:
             body = await self._body(exchange, receive)
@@ -384,21 +384,6 @@ class GraphQLEndpoint:
         finally:
             self._gate.give_back()
             watch.stop()
-
-
-def _deadline_s(asked: bytes) -> float:
-    """Return the seconds of an X-Gateway-Deadline-Ms."""
-    digits = asked.lstrip(b"0")[:20]  # more are not converted, and are above any setting
-    if not asked.isdigit() or int(digits or b"0") < DEADLINE_MIN_MS:
-        raise BadHttp(f"X-Gateway-Deadline-Ms must be an integer, at least {DEADLINE_MIN_MS}.")
-    return int(digits) / 1_000
-
-
-def _idempotency_key(given: bytes) -> str:
-    """Return an Idempotency-Key: any visible characters."""
-    if not is_idempotency_key(given.decode("latin-1")):
-        raise BadHttp(f"Idempotency-Key must be 1 to {IDEMPOTENCY_KEY_MAX} visible characters of ASCII.")
-    return given.decode()
 
 
 def _content_type(status: int, accepted_type: bytes | None) -> tuple[bytes, bytes]:

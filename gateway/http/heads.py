@@ -1,4 +1,4 @@
-"""Why a request is refused for its head. ``size`` None: it is not known, as the head has not come to its end."""
+"""What is read from a head, and why a request is refused for it. ``size`` None: it is not known, as the head has not come to its end."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from gateway.config import Settings
 from gateway.errors import BadHttp, GatewayError, HeadersTooLarge, UriTooLong
+from gateway.service import IDEMPOTENCY_KEY_MAX, is_idempotency_key
 
+DEADLINE_MIN_MS = 50
 _VERSIONS = ("1.1", "1.0")
 
 
@@ -43,3 +45,18 @@ def headers_too_large(settings: Settings, size: int | None) -> HeadersTooLarge:
     known = {} if size is None else {"actual": size}
     message = f"The request's headers have more than {limit} bytes (setting header_limit_bytes)."
     return HeadersTooLarge(message, limit=limit, **known, setting="header_limit_bytes")
+
+
+def deadline_s(asked: bytes) -> float:
+    """Return the seconds of an X-Gateway-Deadline-Ms."""
+    digits = asked.lstrip(b"0")[:20]  # more are not converted, and are above any setting
+    if not asked.isdigit() or int(digits or b"0") < DEADLINE_MIN_MS:
+        raise BadHttp(f"X-Gateway-Deadline-Ms must be an integer, at least {DEADLINE_MIN_MS}.")
+    return int(digits) / 1_000
+
+
+def idempotency_key(given: bytes) -> str:
+    """Return an Idempotency-Key: any visible characters."""
+    if not is_idempotency_key(given.decode("latin-1")):
+        raise BadHttp(f"Idempotency-Key must be 1 to {IDEMPOTENCY_KEY_MAX} visible characters of ASCII.")
+    return given.decode()

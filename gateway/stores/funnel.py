@@ -15,6 +15,8 @@ What a store that enforces no types answers is held to them (``values.py``), bef
 
 A layer is a function ``layer(request, caller, next)`` that returns what ``next(request, caller)`` does, or something else: it may ask for
 another request, or none. Those that are given see a request whole, before it is split into calls.
+
+Longer than 400 lines: the layers are composed and read in one place, and the way of a call through guard, limit and count is one.
 """
 
 from __future__ import annotations
