@@ -12,9 +12,8 @@ from gateway.engine.sources import source_of
 from gateway.engine.sources.mutation import Mutation
 from gateway.graph.fields import Graph
 from gateway.stores.base import Collection
+from gateway.stores.kinds import kind_named
 from gateway.writes.declarations import Cascade, Replica
-
-ABLE = "a server with transactions of several documents (of MongoDB a replica set, which may be of one node)"
 
 
 def of_alone(graph: Graph, store: str, kind: str) -> Iterator[Problem]:
@@ -24,15 +23,18 @@ def of_alone(graph: Graph, store: str, kind: str) -> Iterator[Problem]:
     """
     if store not in graph.logged and not graph.has_mutations:
         return
+    known = kind_named(kind)
+    where = f" ({known.transacts_where})" if known is not None and known.transacts_where else ""
+    able = f"a server with transactions of several documents{where}"
     found = f"{store} of kind {kind}, whose server stands alone and writes one"
     for name, definition, source in _mutations(graph):
         several = _several(source, definition, [its for its in source.writes if its.store == store])
         if several:
-            yield Problem(name, f"{ABLE}, as it {several}", found)
+            yield Problem(name, f"{able}, as it {several}", found)
     for target in graph.replication:
         if isinstance(target, Replica | Cascade) and target.target.store == store:
             its = "deletes rows" if isinstance(target, Cascade) else "writes rows"
-            told = f"{ABLE} as its target, as it {its} together with their versions"
+            told = f"{able} as its target, as it {its} together with their versions"
             yield Problem(f"replication {target.name!r}", told, found)
 
 

@@ -21,5 +21,5 @@ def readings() -> Iterator[Reading]:
         files = len(os.listdir(_FILES))
     except OSError:
         return
-    yield Reading("process_resident_memory_bytes", "Memory that is resident.", pages * os.sysconf("SC_PAGE_SIZE"), is_counter=False)
+    yield Reading("process_resident_memory_bytes", "Bytes that are resident.", pages * os.sysconf("SC_PAGE_SIZE"), is_counter=False)
     yield Reading("process_open_fds", "Files and connections that are open.", files, is_counter=False)

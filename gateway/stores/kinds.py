@@ -51,6 +51,7 @@ class Kind:
     is_embedded: bool = False  # its stores are files of this gateway alone, which it makes and fills
     file_of: Callable[[str], Path | None] = _is_no_file  # the file of a URL
     can_be_read_only: bool = False  # whether connect takes is_read_only=True, for a file that is not to be changed
+    transacts_where: str = ""  # which of its servers have transactions, in errors; none: all have
     route: MakeRoute | None = None  # what may be read beside a primary; None: its stores have no replicas
 
     def __post_init__(self) -> None:
@@ -250,6 +251,7 @@ def _built_in() -> Iterator[Kind]:
         time_digits=3,
         collations=frozenset({"C"}),
         shown=("mongodb://",),
+        transacts_where="of MongoDB a replica set, which may be of one node",
         place="with a host",
         has_place=_has_hosts,
         route=_mongo_route,
