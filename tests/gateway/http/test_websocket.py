@@ -209,7 +209,7 @@ async def test_w11_a_slow_reader_is_closed_and_others_are_not_held_up(caplog: py
             await world.recorded(f"{number}-" + "x" * 60_000)
             assert (await good.hear())["payload"]["data"]["eventRecorded"]["id"].startswith(f"Event:{number}-")
         await until_followed(world.feed, 1)
-        assert wire.edge.clients.ended["socket", "1013"] == 1
+        await until(lambda: wire.edge.clients.ended["socket", "1013"] == 1)
         received = await asyncio.wait_for(reader.read(), 8)  # what it did not take, and then why
         assert received.endswith(struct.pack("!H", 1013) + b"SLOW_READER")
         assert len(received) < 10_000_000, "of 18 MB"
