@@ -60,8 +60,8 @@ SATURATION_S = 5.0
 HEAD = """# Writes
 
 Written by `make bench-writes`. The client, the gateway and the servers share the machine's cores. *live* is users and posts in PostgreSQL,
-events behind MongoDB's protocol, the graph in Neo4j; what is behind MongoDB's protocol is not MongoDB, reads most of a collection for each claim,
-and is what its figures tell of. *postgresql* has all nouns in one PostgreSQL.
+events behind MongoDB's protocol, the graph in Neo4j; what is behind MongoDB's protocol is not MongoDB, and is what these figures
+tell of. *postgresql* has all nouns in one PostgreSQL.
 """
 
 
