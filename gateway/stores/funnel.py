@@ -32,7 +32,7 @@ from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
 from gateway.deadlines import Deadlines
-from gateway.errors import AbilityMissing, Conflict, Contended, DeadlineExceeded, GatewayError, StoreTimeout, StoreUnavailable, WrongValue
+from gateway.errors import AbilityMissing, Conflict, Contended, GatewayError, StoreTimeout, StoreUnavailable, WrongValue
 from gateway.observability.accounts import Account
 from gateway.stores.base import Get, Request, Store, Transaction, statements
 from gateway.stores.coalescing import Coalescer
@@ -316,8 +316,7 @@ class Funnel:
         except Exception as exc:
             self._watched(watch, token, begin, request, caller, 0, type(exc).__name__)
             raised = exc if _is_as_asked(exc, name) else _named(exc, name, seconds)
-            # A caller that had less time than a store may take, or none, does not say what the store is like.
-            if isinstance(raised, DeadlineExceeded) or (isinstance(raised, StoreTimeout) and seconds != limit):
+            if isinstance(raised, StoreTimeout) and seconds != limit:  # its caller had less time than a store may take
                 guard.leave_unjudged()
             else:
                 guard.leave_after(raised)

@@ -17,7 +17,7 @@ from random import uniform
 from time import monotonic
 from typing import Literal
 
-from gateway.errors import GatewayError, PoolExhausted, StoreTimeout, StoreUnavailable
+from gateway.errors import DeadlineExceeded, GatewayError, PoolExhausted, StoreTimeout, StoreUnavailable
 from gateway.places import Places
 from gateway.stores.base import Store
 from gateway.stores.reasons import Reason
@@ -166,10 +166,10 @@ class Guard(Places):
         self._unprobe()
 
     def leave_after(self, error: BaseException | None) -> None:
-        """Give a place back, after what came of the call; None: it was answered."""
+        """Give a place back, after what came of the call; None: it was answered. Who had no time left has not asked the store."""
         if isinstance(error, StoreUnavailable | StoreTimeout):
             self.leave(failed=True)
-        elif error is None or isinstance(error, GatewayError):
+        elif error is None or (isinstance(error, GatewayError) and not isinstance(error, DeadlineExceeded)):
             self.leave(failed=False)
         else:
             self.leave_unjudged()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gateway.context import RequestContext
-from gateway.errors import BadUserInput, CallerError, Conflict, PoolExhausted, StoreTimeout, StoreUnavailable
+from gateway.errors import BadUserInput, CallerError, Conflict, DeadlineExceeded, PoolExhausted, StoreTimeout, StoreUnavailable
 from gateway.stores import Stores, guards
 from gateway.stores.base import A, Collection, Column, Get, Request, Rows, Upsert
 from gateway.stores.guards import Guard, Protection, guards_of
@@ -190,6 +190,19 @@ async def test_one_that_was_under_way_when_it_opened_keeps_it_open_no_longer() -
     clock.now += 1
     await guard.enter("s", 10)
     assert guard.state == "half-open"
+
+
+async def test_a_probe_whose_caller_had_no_time_left_decides_nothing() -> None:
+    clock = Clock()
+    guard = Guard(None, EAGER, clock)
+    called(guard, failed=True, times=4)
+    clock.now += EAGER.open_s
+    await guard.enter("s", 10)
+    guard.leave_after(DeadlineExceeded(1.0))  # the store was not asked
+    assert guard.state == "half-open"
+    await guard.enter("s", 10)  # the next one decides
+    guard.leave_after(None)
+    assert guard.enters()  # which is closed
 
 
 def test_without_calls_there_is_no_breaker() -> None:
