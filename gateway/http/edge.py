@@ -11,6 +11,7 @@ from gateway.http.connections import Connections
 from gateway.http.draining import Drain
 from gateway.http.frames import SocketLimits
 from gateway.http.gate import Gate
+from gateway.http.idle import Idle
 from gateway.http.stalls import Stalls
 from gateway.http.unread import Unread
 from gateway.observability.metrics import Reading
@@ -32,6 +33,7 @@ class Edge:
         self.clients = Clients(settings)
         self.connections = Connections(settings)
         self.stalls = Stalls()
+        self.idle = Idle(settings.keep_alive_timeout_s)
         self.drain = Drain(settings)
         self.socket_limits = SocketLimits(
             message_limit_bytes=settings.socket_message_limit_bytes,

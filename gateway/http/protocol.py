@@ -3,18 +3,24 @@
 A request that comes whole in one segment, as nearly all do, pays for a few comparisons and one look at the transport's buffer; timers
 exist only for what is incomplete. What is refused after its head is answered by the application, in its turn among pipelined requests
 (``middleware.REFUSAL``); what is no HTTP is answered here.
+
+Longer than 400 lines: the callbacks of one connection share all of its state.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from math import inf
+from time import monotonic
 from typing import Any, cast
+from urllib.parse import unquote
 
 import httptools
 import orjson
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from gateway.deadlines import Alarm
@@ -40,6 +46,9 @@ _BETWEEN, _HEAD, _BODY = range(3)  # where in a message a connection is
 class Protocol(HttpToolsProtocol):
     """One connection. Order of the callbacks: on_message_begin, on_url, on_header, on_headers_complete, on_body, on_message_complete."""
 
+    cycle: Cycle  # of the newest request; None before the first
+    pipeline: deque[tuple[Cycle, Any]]  # type: ignore[assignment]  # the newest first
+
     def __init__(
         self,
         config: Config,
@@ -56,11 +65,14 @@ class Protocol(HttpToolsProtocol):
         self._whole_bytes = 0  # of it, in segments that hold nothing else
         self._alarm: Alarm | None = None
         self._reader: Reader | None = None
-        self._active: RequestResponseCycle | None = None  # the request that the application works on
-        self._last: RequestResponseCycle | None = None  # behind whose answer the connection is closed, as the process ends
+        self._active: Cycle | None = None  # the request that the application works on
+        self._last: Cycle | None = None  # behind whose answer the connection is closed, as the process ends
         self._is_deaf = False  # closed once what was asked before is answered
         self._is_extra = False  # one connection too many, when it was made
         self._body_bytes = 0  # of the message that is incomplete
+        self._is_upgrade = False  # the message's head is the handshake of a socket
+        self._target: tuple[bytes, str, bytes, bytes] = (b"", "", b"", b"")  # the last: the URL, its path, the same raw, and its query
+        self.idle_since = inf  # on the clock of ``time.monotonic``; while there is something to do, it is not idle
 
     # ------------------------------------------------------------------------------------------------------ transport
 
@@ -76,6 +88,7 @@ class Protocol(HttpToolsProtocol):
                 transport.abort()
                 return
         self._expect_head()
+        self._edge.idle.watch(self.connections, self.loop)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
@@ -93,7 +106,7 @@ class Protocol(HttpToolsProtocol):
             if self._bytes > self._edge.message_limit_bytes:
                 self.transport.close()
             return
-        self._unset_keepalive_if_required()
+        self.idle_since = inf
         if self._part == _BETWEEN:
             self._bytes, self._whole_bytes = len(data), 0
         else:
@@ -164,10 +177,25 @@ class Protocol(HttpToolsProtocol):
             self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        super().on_headers_complete()
-        if self.parser.should_upgrade() and self._should_upgrade():
+        # PERF: as uvicorn's, which reads the same URL each time and makes an event for each request: 3 µs less.
+        parser, scope = self.parser, cast("dict[str, Any]", self.scope)
+        version = parser.get_http_version()
+        scope["method"] = parser.get_method().decode("ascii")
+        if version != "1.1":
+            scope["http_version"] = version
+        self._is_upgrade = parser.should_upgrade() and self._should_upgrade()
+        if self._is_upgrade:
             return
-        self.cycle.__class__ = Cycle  # its task has not run yet
+        if self.url != self._target[0]:
+            self._target = self._read_url()
+        _, scope["path"], scope["raw_path"], scope["query_string"] = self._target
+        before = self.cycle
+        cycle = self.cycle = Cycle(self, keep_alive=version != "1.0" and parser.should_keep_alive())
+        if before is None or before.response_complete:
+            self._start_asgi_task(cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, self.app))
         self._part = _BODY
         if not self.pipeline:
             self._active = self.cycle
@@ -182,7 +210,7 @@ class Protocol(HttpToolsProtocol):
             or edge.unread.is_over
             or edge.drain.is_cut
             or self._is_extra
-            or self.scope["http_version"] != "1.1"
+            or version != "1.1"
         ):
             refusal = self._refusal()
             if refusal is not None:
@@ -200,17 +228,21 @@ class Protocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         # As uvicorn's. PERF: a call of super() for a count costs 0.1 µs more.
         self._body_bytes += len(body)
-        if self.cycle.response_complete or (self.parser.should_upgrade() and self._should_upgrade()):
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete or self._is_upgrade:
             return
-        self.cycle.body += body
-        if len(self.cycle.body) > HIGH_WATER_LIMIT:
+        cycle.body += body
+        if len(cycle.body) > HIGH_WATER_LIMIT:
             self.flow.pause_reading()
-        self.cycle.message_event.set()
+        cycle.tell()
 
     def on_message_complete(self) -> None:
-        super().on_message_complete()
-        if self.parser.should_upgrade() and self._should_upgrade():
+        cycle = self.cycle
+        if cycle is None or self._is_upgrade:
             return
+        if not cycle.response_complete:
+            cycle.more_body = False
+            cycle.tell()
         self._part = _BETWEEN
         if self._alarm is not None:
             self._disarm()
@@ -220,9 +252,23 @@ class Protocol(HttpToolsProtocol):
             self._active = self.pipeline[-1][0]
             if self._edge.drain.is_cut:
                 self._active.scope[REFUSAL] = ending()  # type: ignore[literal-required]
-        super().on_response_complete()
+        self.server_state.total_requests += 1
         if self.transport.is_closing():
             self._watch()
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self.idle_since = monotonic()
+
+    def _read_url(self) -> tuple[bytes, str, bytes, bytes]:
+        """Return the URL, its path, the same raw, and its query, as uvicorn has them."""
+        parsed = httptools.parse_url(self.url)
+        path = parsed.path.decode("ascii")
+        if "%" in path:
+            path = unquote(path)
+        return self.url, self.root_path + path, self.root_path.encode("ascii") + parsed.path, parsed.query or b""
 
     # --------------------------------------------------------------------------------------------------------- limits
 

@@ -105,7 +105,6 @@ def configured(app: Application) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,
         backlog=BACKLOG,
-        timeout_keep_alive=cast("int", app.edge.settings.keep_alive_timeout_s),  # a part of a second will do
     )
 
 

@@ -212,6 +212,8 @@ class Funnel:
             return request.joined(await asyncio.gather(*(next_(part, caller) for part in parts)))
 
         def split(request: Request[Any], caller: Caller) -> Awaitable[Any]:
+            if request.is_plain:
+                return next_(request, caller)
             parts = request.filtered().split()
             return next_(parts[0], caller) if len(parts) == 1 else in_parts(request, parts, caller)
 
@@ -306,12 +308,19 @@ class Funnel:
         account, watch, seconds = caller.account, self.watches[name], limit
         account.calls += 1
         account.keys += request.keys_count
-        token = None if watch.slow_s is None else statements.set([])
+        ran: list[Any] = []
+        token = None if watch.slow_s is None else statements.set(ran)
         begin = monotonic()
         try:
             seconds = caller.seconds(limit)
-            with self._deadlines.within(seconds):
+            limited = self._deadlines.until(begin + seconds)
+            try:
                 answer = await answers(request)
+            except BaseException as exc:
+                if limited.leave() and isinstance(exc, asyncio.CancelledError):
+                    raise TimeoutError from exc
+                raise
+            limited.leave()
             rows = request.rows_in(answer)
         except Exception as exc:
             self._watched(watch, token, begin, request, caller, 0, type(exc).__name__)
@@ -331,7 +340,12 @@ class Funnel:
         else:
             guard.leave_answered()
             account.rows += rows
-            self._watched(watch, token, begin, request, caller, rows, "")
+            if token is not None:
+                statements.reset(token)
+                if isinstance(token.old_value, list):  # of a trace
+                    token.old_value.extend(ran)
+            if watch.took(took := monotonic() - begin):
+                self._tell_slow(watch, request, caller, ran, rows, took, "")
             return answer if store.enforces_types else self._checked(name, store, request, answer, caller)
         await asyncio.sleep(min(guard.pause_s(), caller.seconds(limit)))
         return await self._call(request, caller, is_again=True)
@@ -361,16 +375,16 @@ class Funnel:
         self, watch: Watch, token: Token[Any] | None, begin: float, request: Request[Any], caller: Caller, rows: int, error: str
     ) -> None:
         """Count how long a call took, and tell of one that was slow."""
-        took = monotonic() - begin
-        watch.durations.observe(took)
+        seconds = monotonic() - begin
+        is_slow = watch.took(seconds)
         if token is None:
             return
         ran = statements.get() or ()
         statements.reset(token)
         if isinstance(token.old_value, list):  # of a trace
             token.old_value.extend(ran)
-        if watch.slow_s is not None and took >= watch.slow_s:
-            self._tell_slow(watch, request, caller, ran, rows, took, error)
+        if is_slow:
+            self._tell_slow(watch, request, caller, ran, rows, seconds, error)
 
     def _tell_slow(
         self, watch: Watch, request: Request[Any], caller: Caller, ran: Sequence[Any], rows: int, took: float, error: str

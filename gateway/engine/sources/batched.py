@@ -17,6 +17,7 @@ from gateway.engine.sources.key import rows_of
 from gateway.engine.sources.objects import ObjectLayout, ObjectPlace, ValueChild, leaf_of, out_of_values, parts_of_values, taken
 from gateway.engine.sources.source import Asked, Bound, Call, Source, Steps
 from gateway.errors import BatchMismatch
+from gateway.often import made_often
 from gateway.stores.base import Collection, Column, Key, Row
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 BatchFunction = Callable[..., Awaitable[Sequence[Any]]]
 
 
+@made_often
 @dataclass(frozen=True, slots=True)
 class BoundCall(Bound):
     arguments: Mapping[str, Any] = field(default_factory=dict)

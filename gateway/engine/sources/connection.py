@@ -22,6 +22,7 @@ from gateway.engine.sources.edges import columns_in_order, key_of_node, page_by_
 from gateway.engine.sources.key import Child, rows_of
 from gateway.engine.sources.parts import PARTS, TYPENAME, ConnectionPlace, Part, PartField
 from gateway.engine.sources.source import Asked, Bound, Source, Steps, source_in
+from gateway.often import made_often
 from gateway.stores.base import EMPTY, Ability, Collection, Column, Ends, Fetch, Joins, Match, Order, Page, Pairs, Row, Slice, Where
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ _COUNT: frozenset[Ability] = frozenset({"count"})
 _FILTER: frozenset[Ability] = frozenset({"filter"})
 
 
+@made_often
 @dataclass(frozen=True, slots=True)
 class BoundPage(Bound):
     """Which rows, in which order, and which page of them. ``cursor_of``: which collection and order a cursor of it fits."""
@@ -244,7 +246,7 @@ class Many(Source):
         return [building.objects(view, result.rows) for view in place.views]
 
     def _without_rows(self, place: ConnectionPlace, result: Result, error: Exception, bound: BoundPage, building: Building) -> Any:
-        return _Pages(empty=Failed(error))
+        return _Pages(partial(Failed, error))
 
     def explain(self, place: ConnectionPlace) -> Iterable[tuple[int, dict[str, Any]]]:  # type: ignore[override]
         yield place.level, self._line(place, self.by)
@@ -373,7 +375,7 @@ class ManyThrough(Many):
     def _without_rows(self, place: ConnectionPlace, result: Result, error: Exception, bound: BoundPage, building: Building) -> Any:
         """Return what the edges tell where they are there and only their nodes failed."""
         if result.edges is None:
-            return _Pages(empty=Failed(error))
+            return _Pages(partial(Failed, error))
         failed = Failed(error)
         known: dict[Any, Slice] = {}
         unknown: dict[Any, Any] = {}
@@ -448,15 +450,18 @@ def cursor_writer(place: ConnectionPlace, bound: BoundPage, *, is_careful: bool)
 
 
 class _Pages(dict[Any, Any]):
-    """Connections by parent; a parent that no row belongs to has the empty one."""
+    """Connections by parent; a parent that no row belongs to has the empty one, which is made when it is first asked for."""
 
-    __slots__ = ("empty",)
+    __slots__ = ("_empty", "_make")
 
-    def __init__(self, *, empty: Any = None) -> None:
-        self.empty = empty
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make: Callable[[], Any] | None = make
+        self._empty: Any = None
 
     def __missing__(self, _: Any) -> Any:
-        return self.empty
+        if self._make is not None:
+            self._empty, self._make = self._make(), None
+        return self._empty
 
     def get(self, key: Any, default: Any = None) -> Any:
         return self[key]
@@ -468,11 +473,14 @@ def _connections(
     page = bound.page
     connect = building.function(place)
     flags = (page.backward, page.after is not None, page.before is not None)
-    out = _Pages()
+
+    def empty() -> Any:
+        found: dict[Any, Any] = {}
+        connect(found, {None: EMPTY}, [()] * len(objects), cursor, *flags)
+        return found[None]
+
+    out = _Pages(empty)
     connect(out, groups, objects, cursor, *flags)
-    empty: dict[Any, Any] = {}
-    connect(empty, {None: EMPTY}, [()] * len(objects), cursor, *flags)
-    out.empty = empty[None]
     return out
 
 

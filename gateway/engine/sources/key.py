@@ -12,6 +12,7 @@ from gateway.engine.plan import Dropping, FieldPlan, Place
 from gateway.engine.results import Failed, Result
 from gateway.engine.sources.source import Asked, Bound, Source, Steps
 from gateway.errors import BadUserInput
+from gateway.often import made_often
 from gateway.stores.base import Collection, Get, Key, Row, UniqueKeys
 
 if TYPE_CHECKING:
@@ -171,6 +172,7 @@ class Each(ByKey):
         yield place.level, self.line(place, "each", by=self.column)
 
 
+@made_often
 @dataclass(frozen=True, slots=True)
 class ByColumn(Bound):
     """``column``: the unique column that the key is of."""

@@ -183,8 +183,9 @@ def _lists(place: Place, building: Building) -> dict[Any, Any]:
     if not building.is_careful:
         start, out = 0, {}
         for key, part in groups.items():
-            out[key] = objects[start : start + len(part)]
-            start += len(part)
+            end = start + len(part)
+            out[key] = objects[start:end]
+            start = end
         return out
     each = iter(objects)
     return {key: [next(each) if is_row(row) else _in_place_of(row) for row in part] for key, part in groups.items()}

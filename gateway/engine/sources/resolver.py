@@ -22,6 +22,7 @@ from gateway.engine.results import Result
 from gateway.engine.sources.objects import OBJECT, ObjectLayout, ObjectPlace, RowChild, leaf_of, out_of_values, parts_of_values, taken
 from gateway.engine.sources.source import KEPT, Asked, Bound, Call, Source, Steps
 from gateway.errors import WrongValue
+from gateway.often import made_often
 from gateway.stores.base import Row
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Record:
         return value
 
 
+@made_often
 @dataclass(frozen=True, slots=True)
 class BoundArguments(Bound):
     arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)

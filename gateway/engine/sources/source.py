@@ -18,6 +18,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from gateway.engine.results import Result
+from gateway.often import made_often
 from gateway.stores.base import Ability, Collection, Row
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from gateway.engine.values import Binder
 
 
+@made_often
 @dataclass(frozen=True, slots=True)
 class Bound:
     """A field's arguments as its source wants them. ``key``: what a root field is asked by; there is no row above it to have it."""

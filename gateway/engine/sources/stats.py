@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -18,6 +19,7 @@ from gateway.engine.sources.lists import lists
 from gateway.engine.sources.source import Asked, Bound, Source, Steps
 from gateway.engine.values import raw
 from gateway.errors import BadUserInput
+from gateway.often import made_often
 from gateway.stores.base import Ability, Aggregate, Bucket, Collection, Column, Interval, Match, Measure, Row, Type, Where
 from gateway.stores.measures import measured, misfit
 
@@ -33,6 +35,7 @@ _AGGREGATE: frozenset[Ability] = frozenset({"aggregate"})
 _TO_FIND_OUT = ("", Measure("count"))  # whether anything matched, where no measure is asked; no column has its name
 
 
+@made_often
 @dataclass(frozen=True, slots=True)
 class BoundGroups(Bound):
     where: Where | None = None
@@ -174,7 +177,7 @@ class Stats(Source):
 
     def out(self, place: Place, building: Building) -> Any:
         error = building.result(place).error
-        return lists(place, building) if error is None else Pages(empty=Failed(error))
+        return lists(place, building) if error is None else Pages(partial(Failed, error))
 
     def explain(self, place: Place) -> Iterable[tuple[int, dict[str, Any]]]:
         yield place.level, self.line(place, "aggregate", by=self.by)

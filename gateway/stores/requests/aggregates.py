@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, ClassVar, Literal, Self, cast
 
+from gateway.often import made_often
 from gateway.stores.declarations import Collection, Column, Row, Type
 from gateway.stores.requests.answers import Groups
 from gateway.stores.requests.conditions import Where, both
@@ -44,6 +45,7 @@ class Measure:
     column: str | None = None
 
 
+@made_often
 @dataclass(frozen=True, slots=True)
 class Aggregate(Request[Groups]):
     """One row per group: the groups' values, then the measures. No groups: one row, or none where nothing matched.
@@ -87,6 +89,10 @@ class Aggregate(Request[Groups]):
             return self
         keys = union(cast("Match", aggregate.match).keys for aggregate in (self, *others))
         return replace(self, match=Match(self.match.column, keys))
+
+    @property
+    def is_plain(self) -> bool:
+        return self.collection.where is None and (self.match is None or is_fit(self.match.keys))
 
     def filtered(self) -> Self:
         own = self.collection.where

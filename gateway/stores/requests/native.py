@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any, ClassVar, Self, cast
 
 from gateway.errors import NarrowingRefused, NativeQueryMissing
+from gateway.often import made_often
 from gateway.stores.declarations import Collection, Column, Key, Row, Value
 from gateway.stores.requests.answers import Groups
 from gateway.stores.requests.conditions import Where, both
@@ -55,6 +56,7 @@ class Native:
         return query
 
 
+@made_often
 @dataclass(frozen=True, slots=True)
 class NativeCall(Request[Groups]):
     operation: ClassVar[str] = "native"
@@ -85,6 +87,10 @@ class NativeCall(Request[Groups]):
 
     def merged(self, others: Sequence[Self]) -> Self:
         return replace(self, keys=union(call.keys for call in (self, *others))) if others else self
+
+    @property
+    def is_plain(self) -> bool:
+        return is_fit(self.keys)
 
     def split(self) -> Sequence[Self]:
         if is_fit(self.keys):

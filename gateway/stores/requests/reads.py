@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any, ClassVar, Protocol, Self, cast, runtime_checkable
 
+from gateway.often import made_often
 from gateway.stores.declarations import Collection, Key, Row, Value
 from gateway.stores.requests.answers import Rows, Slice, Slices
 from gateway.stores.requests.conditions import Where, both
@@ -18,6 +19,7 @@ from gateway.stores.values import Checks, checks_of
 _rows = attrgetter("rows")
 
 
+@made_often
 @dataclass(frozen=True, slots=True)
 class Page:
     """``limit`` rows from the front, or from the back when ``backward``, strictly between ``after`` and ``before``.
@@ -31,6 +33,7 @@ class Page:
     before: tuple[Value, ...] | None = None
 
 
+@made_often
 @dataclass(frozen=True, slots=True)
 class Match:
     """Rows whose ``column`` is one of ``keys``; the answer is grouped by that key. Keys may repeat."""
@@ -43,6 +46,7 @@ class Match:
         return len(self.keys)
 
 
+@made_often
 @dataclass(frozen=True, slots=True)
 class Pairs:
     """Rows whose ``column`` is the second of a pair; the answer is grouped by the first (many-to-many). Pairs may repeat."""
@@ -83,6 +87,7 @@ class Joins(Protocol):
         ...
 
 
+@made_often
 @dataclass(frozen=True, slots=True)
 class Get(Request[Rows]):
     """Rows by a unique column: at most one row per key. A key is absent where its row does not match ``where``."""
@@ -119,6 +124,10 @@ class Get(Request[Rows]):
             return self
         every = (self, *others)
         return replace(self, columns=tuple(union(get.columns for get in every)), keys=union(get.keys for get in every))
+
+    @property
+    def is_plain(self) -> bool:
+        return self.collection.where is None and is_fit(self.keys)
 
     def filtered(self) -> Self:
         own = self.collection.where
@@ -158,6 +167,7 @@ class Get(Request[Rows]):
         return {key: made_of(row) for key, row in answer.items()}
 
 
+@made_often
 @dataclass(frozen=True, slots=True)
 class Fetch(Request[Slices]):
     """Rows in order, a page of them per parent. Without ``match`` there is one group, ``None``. Without ``page`` all rows.
@@ -213,6 +223,11 @@ class Fetch(Request[Slices]):
             return replace(self, columns=columns)
         keys = union(cast("Match", fetch.match).keys for fetch in every)
         return replace(self, columns=columns, match=replace(cast("Match", self.match), keys=keys))
+
+    @property
+    def is_plain(self) -> bool:
+        match = self.match
+        return self.collection.where is None and (match is None or (type(match) is Match and is_fit(match.keys)))
 
     def filtered(self) -> Self:
         own, match = self.collection.where, self.match

@@ -81,6 +81,11 @@ class Request(ABC, Generic[A]):
             )
         return self
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is what ``filtered`` and ``split`` would give, by a look that costs little; False where that takes more."""
+        return False
+
     def filtered(self) -> Self:
         """Return it as if rows were not there for which their collection's own condition does not hold."""
         return self
