@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Generator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -42,6 +43,7 @@ class _Counting:
 def pytest_configure(config: pytest.Config) -> None:
     left_out = config.stash[_left_out] = Counter()
     config.pluginmanager.register(_Counting(left_out))
+    config.pluginmanager.register(_Gathering(left_out))
     mongo = urlsplit(os.environ.get(MONGODB.variable, ""))
     if mongo.port:
         # PyMongo leaves a socket to the collector when it is cancelled while it connects (pool_shared._async_create_connection closes
@@ -61,9 +63,32 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.enable()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest tests: at the end one process would wait for the other."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with the longest tests: at the end one process would wait for the other.
+
+    Tests that cannot run are counted and gone, as long as nobody requires them: to skip 10,000 takes 20 s of CPU.
+    """
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
+    if live_is_required():
+        return
+    missing = [_missing(item) for item in items]
+    left_out = config.stash[_left_out]
+    left_out.update(name for names in missing for name in names)
+    config.hook.pytest_deselected(items=[item for item, names in zip(items, missing, strict=True) if names])
+    items[:] = [item for item, names in zip(items, missing, strict=True) if not names]
+
+
+class _Gathering:
+    """Takes the counts of processes, which have all collected the same tests."""
+
+    def __init__(self, left_out: Counter[str]) -> None:
+        self._left_out = left_out
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        counts = getattr(node, "workeroutput", {}).get(LEFT_OUT)
+        if counts is not None and not self._left_out:
+            self._left_out.update(counts)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -75,8 +100,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if live_is_required() and session.config.stash[_left_out] and session.exitstatus == pytest.ExitCode.OK:
+    left_out = session.config.stash[_left_out]
+    workeroutput = getattr(session.config, "workeroutput", None)  # of one of several processes
+    if workeroutput is not None and not live_is_required():
+        workeroutput[LEFT_OUT] = dict(left_out)
+    if not left_out:
+        return
+    if live_is_required() and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    elif not live_is_required() and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+        session.exitstatus = pytest.ExitCode.OK
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping
@@ -16,6 +17,7 @@ from gateway.config import Settings, StoreSettings
 from gateway.loading import write_batches
 from gateway.preparing import DEMO_SEED, DEMO_USERS, migrate, opened
 from schema import schema as graph
+from tests import preloaded
 from tests.benchmarks.processes import Server, free_port, start, wait_for_answer
 from tests.kinds import url_of
 
@@ -61,8 +63,13 @@ def settings_of(urls: Mapping[str, str]) -> Settings:
 
 
 @asynccontextmanager
-async def serving(urls: Mapping[str, str], settings: Mapping[str, str] = NO_SETTINGS) -> AsyncIterator[Server]:
-    """Give a gateway over these stores, with these variables and the defaults of all other settings; ended when the block is."""
+async def serving(
+    urls: Mapping[str, str], settings: Mapping[str, str] = NO_SETTINGS, *, popen: type[subprocess.Popen[bytes]] = preloaded.Popen
+) -> AsyncIterator[Server]:
+    """Give a gateway over these stores, with these variables and the defaults of all other settings; ended when the block is.
+
+    Whoever measures it starts one of its own (``subprocess.Popen``): memory of one that is forked is partly that of who forked it.
+    """
     port = free_port()
     # An empty setting is none: what our own environment says is about other gateways.
     environment = {name: "" for name in os.environ if name.startswith(_OURS)}
@@ -71,7 +78,7 @@ async def serving(urls: Mapping[str, str], settings: Mapping[str, str] = NO_SETT
     with tempfile.TemporaryDirectory(prefix="crossgraph-") as folder:
         environment["GATEWAY_DATA_DIR"] = folder
         command = [sys.executable, "-m", "gateway", "serve", "--port", str(port)]
-        server = start("gateway", command, port, log=Path(folder) / "log", env=environment)
+        server = start("gateway", command, port, log=Path(folder) / "log", env=environment, popen=popen)
         try:
             await asyncio.to_thread(wait_for_answer, server, TYPENAME, timeout_s=START_S)
             yield server

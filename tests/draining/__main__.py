@@ -31,6 +31,7 @@ from random import Random
 import orjson
 
 from schema import schema as graph
+from tests import preloaded
 from tests.benchmarks.processes import Server, free_port, start, wait_for_answer
 from tests.serving import LAYOUTS, START_S, TYPENAME, filled, read_answer, serving
 
@@ -121,7 +122,7 @@ async def _served(urls: Mapping[str, str] | None, delay_s: float, workers: int) 
     with tempfile.TemporaryDirectory(prefix="crossgraph-") as folder:
         options = orjson.dumps({"drain_delay_s": delay_s, "access_log": False}).decode()
         command = [sys.executable, "-m", "tests.gateway.http.serve_fake", str(port), options]
-        server = start("serve_fake", command, port, log=Path(folder) / "log", env={})
+        server = start("serve_fake", command, port, log=Path(folder) / "log", env={}, popen=preloaded.Popen)
         try:
             await asyncio.to_thread(wait_for_answer, server, TYPENAME, timeout_s=START_S)
             yield server

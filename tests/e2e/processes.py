@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.preloaded import Popen
+
 
 @contextmanager
 def serving(folder: Path, **variables: str) -> Iterator[str]:
@@ -17,7 +19,7 @@ def serving(folder: Path, **variables: str) -> Iterator[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_") and name not in ours}
     environment |= {"GATEWAY_DATA_DIR": str(folder), "GATEWAY_DRAIN_DELAY_S": "0", **variables}  # nobody asks one that was told to end
     command = [sys.executable, "-m", "gateway", "serve", "--port", "0"]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    with Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
         last = ""
         for last in process.stdout:

@@ -19,6 +19,7 @@ from typer.testing import CliRunner, Result
 
 from gateway.cli import cli, reading
 from gateway.errors import BadData, ConfigError
+from tests import preloaded
 from tests.commands import ended as begin
 
 AT = "2010-02-04T06:41:08.221Z"
@@ -41,7 +42,7 @@ def run(*arguments: str) -> Result:
 
 def spawn(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "gateway", *arguments]
-    return subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, timeout=60, check=False)
+    return preloaded.run(command, env=os.environ | variables, timeout=60)
 
 
 # What fails before it serves fails alike in a process of its own, but for its logs.
@@ -210,7 +211,7 @@ def serving(**variables: str) -> Iterator[tuple[str, list[str]]]:
     """Give (address, what was said before) of a gateway that ends with the block."""
     command = [sys.executable, "-m", "gateway", "serve", "--port", "0"]
     environment = os.environ | {"GATEWAY_DRAIN_DELAY_S": "0"} | variables  # nobody asks a gateway that was told to end
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    with preloaded.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
         said = []
         for line in process.stdout:

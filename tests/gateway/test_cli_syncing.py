@@ -23,6 +23,7 @@ from gateway.errors import ConfigError
 from gateway.preparing import opened
 from resolvers.posts import posts
 from resolvers.users import users
+from tests.preloaded import Popen
 from tests.resolvers.test_replication import post_of, user_of
 
 ROOT = Path(__file__).parent.parent.parent
@@ -185,7 +186,7 @@ def test_what_cannot_be_is_told_in_a_line(arguments: tuple[str, ...], told: str)
 def test_the_relay_carries_as_a_process_of_its_own_and_ends_when_it_is_told_to() -> None:
     write()
     command = [sys.executable, "-m", "gateway", "relay"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}) as process:
+    with Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}) as process:
         assert process.stdout is not None
         assert process.stdout.readline().startswith("Relaying writes of users to users>members, ")
         for _ in range(200):

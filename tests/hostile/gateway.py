@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -27,7 +28,7 @@ async def running() -> AsyncIterator[Gateway]:
         if _has_sample():
             async with opened(settings_of(urls)) as stores:
                 await load_folder(stores, graph.datasets, SNB_DIR)
-        async with serving(urls) as server:
+        async with serving(urls, popen=subprocess.Popen) as server:
             yield await Gateway(server).connected()
 
 

@@ -34,6 +34,7 @@ from resolvers.graph import members, wrote
 from resolvers.posts import posts
 from resolvers.users import users
 from schema import schema as graph
+from tests import preloaded
 from tests.benchmarks.processes import Server, free_port, start, wait_for_answer
 from tests.replaying.__main__ import environment_of, stores_of
 from tests.serving import LAYOUTS, START_S, TYPENAME, settings_of
@@ -107,7 +108,7 @@ async def _serving(urls: Mapping[str, str], folder: Path, environment: Mapping[s
     port = free_port()
     command = [sys.executable, "-m", "gateway", "serve", "--port", str(port)]
     told = {**environment_of(urls), "GATEWAY_DATA_DIR": str(folder), **environment}
-    server = start("gateway", command, port, log=folder / "log", env=told)
+    server = start("gateway", command, port, log=folder / "log", env=told, popen=preloaded.Popen)
     try:
         await asyncio.to_thread(wait_for_answer, server, TYPENAME, timeout_s=START_S)
         yield server

@@ -14,6 +14,7 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -57,7 +58,7 @@ def warm_up_of(seconds: float) -> float:
 async def run(stores: str, seconds: float, *, warm_up_s: float, rate: float, seed: int = 1, generated_count: int = GENERATED) -> Soaked:
     """Return the figures of a soak of a gateway that is started for it."""
     mix = Mix(seed, generated_count=generated_count)
-    async with filled(stores) as urls, serving(urls) as server:
+    async with filled(stores) as urls, serving(urls, popen=subprocess.Popen) as server:
         return await _soak(server, mix, stores, seconds, warm_up_s=warm_up_s, rate=rate, seed=seed)
 
 

@@ -23,6 +23,7 @@ from gateway.http.reloading import RELOADED, reload
 from gateway.observability import logs
 from gateway.places import Places
 from tests.gateway.http.fakes import FakeService, hello, make_app
+from tests.preloaded import Popen
 
 OTHER: dict[str, Any] = {
     "access_log": False,
@@ -118,7 +119,7 @@ def test_a_process_reads_its_settings_again_and_keeps_them_where_they_are_wrong(
     settings.write_text("port = 0\n")
     with (
         log.open("w") as said,
-        subprocess.Popen(
+        Popen(
             [sys.executable, "-m", "gateway", "serve"], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=said, text=True
         ) as process,
     ):

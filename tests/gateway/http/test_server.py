@@ -21,6 +21,7 @@ from gateway.errors import ConfigError
 from gateway.http import server
 from tests.forms import of_form
 from tests.gateway.http.sockets import handshake, text_frame
+from tests.preloaded import Popen
 
 LIMIT = 1_048_576
 POST = b"POST /graphql HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/json\r\n"
@@ -29,13 +30,13 @@ POST = b"POST /graphql HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/js
 class Process:
     def __init__(self, **settings: Any) -> None:
         command = [sys.executable, "-m", "tests.gateway.http.serve_fake", "0", json.dumps(settings)]
-        self.popen = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.popen: subprocess.Popen[str] = Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.port = int(self.line().rpartition(":")[2])
         assert self.ask(b"GET /health/live HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200 ")  # from here on it is the server's signals
 
     def line(self) -> str:
         assert self.popen.stdout is not None
-        return self.popen.stdout.readline().strip()
+        return str(self.popen.stdout.readline()).strip()
 
     @contextmanager
     def connect(self) -> Iterator[socket.socket]:
