@@ -45,7 +45,7 @@ def many() -> list[Operation]:
     """Operations as they are written, the same each time."""
     found: list[Operation] = []
 
-    @settings(FEW, max_examples=250, phases=[Phase.generate])
+    @settings(FEW, max_examples=of_form(130, 250), phases=[Phase.generate])
     @given(operations(Pool.odd()))
     def run(operation: Operation) -> None:
         found.append(operation)
