@@ -216,6 +216,26 @@ async def test_the_end_of_a_request_is_that_of_its_loaders_and_of_whom_they_wait
     assert not ctx.tasks
 
 
+async def test_a_request_that_has_ended_before_its_batch_is_sent_asks_no_store() -> None:
+    stuck = Stuck()
+    ctx = RequestContext(Stores({"owners": stuck}, timeout_s=60))
+    batch = ask(ctx, Fetch(OWNERS, ("name",)))
+    end(ctx)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert batch.cancelled()
+    assert (stuck.asked, ctx.tasks) == ([], set())
+
+
+async def test_what_is_asked_while_a_batch_is_under_way_is_the_next_one() -> None:
+    ctx, memory = await context([("1", "a"), ("2", "b")])
+    first = ask(ctx, Get(OWNERS, ("name",), ["1"]))
+    assert await first == {"1": ("a",)}
+    asked = [ask(ctx, Get(OWNERS, ("name",), ["2"])), ask(ctx, Get(OWNERS, ("name",), ["1"]))]
+    assert await asyncio.gather(*asked) == [{"2": ("b",)}, {"1": ("a",)}]
+    assert [request.keys for request in memory.calls if isinstance(request, Get)] == [["1"], ["2", "1"]]
+
+
 async def _until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
         while not holds():  # noqa: ASYNC110 - what is waited for is what others see
