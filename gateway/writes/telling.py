@@ -1,4 +1,5 @@
-"""Tell other processes that a store was written, and hear it from them, where its database has a way to (PostgreSQL's NOTIFY).
+"""Tell other processes that a store was written, and hear it from them, where its database has a way to: PostgreSQL's NOTIFY, MongoDB's
+change streams.
 
 A wake-up and nothing more: who hears none looks for himself, every half second. It is sent after the commit, by a connection of its own,
 at most every ``GATHERED_S``.
@@ -8,14 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, runtime_checkable
 
-from gateway.errors import GatewayError
+from gateway.errors import AbilityMissing, GatewayError
 from gateway.stores import Stores
 from gateway.writes.own import sharing
 from gateway.writes.sequencer import GATHERED_S
+from gateway.writes.tables import tables_of
 from gateway.writes.wake import listening, wake
 
 CHANNEL = "crossgraph_writes"
@@ -39,8 +41,11 @@ class Tells(Protocol):
     @property
     def has_lines(self) -> bool: ...
 
-    def line(self, channel: str, hear: Callable[[], None]) -> AbstractAsyncContextManager[Line]:
-        """Give a connection of its own: ``hear`` is called for what others tell on the channel. StoreUnavailable where there is none."""
+    def line(self, channel: str, tables: Sequence[str], hear: Callable[[], None]) -> AbstractAsyncContextManager[Line]:
+        """Give a connection of its own: ``hear`` is called for what others tell on the channel, or for what the tables have that is new.
+
+        StoreUnavailable where there is none now, AbilityMissing where there never is.
+        """
         ...
 
 
@@ -49,6 +54,7 @@ async def tell_each_other(stores: Stores, home: str) -> None:
     store, names = stores[home], sharing(stores, home)
     if not isinstance(store, Tells) or not store.has_lines:
         return
+    tables = [tables_of(home).outbox.place]
     with listening(names) as written:
 
         def hear() -> None:
@@ -57,7 +63,7 @@ async def tell_each_other(stores: Stores, home: str) -> None:
 
         while True:
             try:
-                async with store.line(CHANNEL, hear) as line:
+                async with store.line(CHANNEL, tables, hear) as line:
                     hear()  # what was told meanwhile was heard by nobody
                     while not line.is_lost.is_set():
                         written.clear()
@@ -65,6 +71,8 @@ async def tell_each_other(stores: Stores, home: str) -> None:
                         if not line.is_lost.is_set():
                             await line.tell()
                             await asyncio.sleep(GATHERED_S)
+            except AbilityMissing:
+                return
             except (GatewayError, OSError) as error:
                 _log.debug("%s: others are not heard for now: %s", home, error)
             await asyncio.sleep(AGAIN_S)

@@ -24,6 +24,7 @@ from gateway.stores.mongo import alone, changes
 from gateway.stores.mongo.alone import LoneTransaction
 from gateway.stores.mongo.calls import CODEC, WRITE_TIMEOUT_S, Calls, now
 from gateway.stores.mongo.described import described
+from gateway.stores.mongo.lines import Line, line_of
 from gateway.stores.mongo.migrations import KIND, MongoMigrations, index_statement
 from gateway.stores.mongo.reads import READS
 from gateway.stores.mongo.refusals import Refusals, hosts_in
@@ -94,6 +95,18 @@ class MongoStore(MigratesBySteps):
         self._transactions.close()
         if client is not None:
             await now(client.close())
+
+    @property
+    def has_lines(self) -> bool:
+        return True
+
+    @asynccontextmanager
+    async def line(self, channel: str, tables: Sequence[str], hear: Callable[[], None]) -> AsyncIterator[Line]:  # noqa: ARG002 - it has none
+        """Give a change stream of these collections, which another client reads; AbilityMissing where the server has none."""
+        client = self._client_class(self._url, **self._options | {"maxPoolSize": 1, "event_listeners": []})
+        database = partial(client.get_database, self._database_name, codec_options=CODEC)
+        async with line_of(client, Calls(self.name, database, self._timeout_s), tables, hear) as line:
+            yield line
 
     # ------------------------------------------------------------------------------------------------------------ reads
 

@@ -100,7 +100,12 @@ class SqlStore(Answers):
     async def can_transact(self) -> bool:
         return True
 
-    def line(self, channel: str, hear: Callable[[], None]) -> AbstractAsyncContextManager[Line]:
+    def line(
+        self,
+        channel: str,
+        tables: Sequence[str],  # noqa: ARG002 - who writes says so on the channel
+        hear: Callable[[], None],
+    ) -> AbstractAsyncContextManager[Line]:
         """Give a connection by which processes tell each other of writes; StoreUnavailable where there is none, as in SQLite."""
         if not isinstance(self._driver, AsyncpgDriver):
             raise StoreUnavailable(self.name)

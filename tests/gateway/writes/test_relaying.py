@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import count
 from typing import Any
 
 import asyncpg
 import pytest
 
-from gateway.errors import Conflict, StoreUnavailable
+from gateway.errors import AbilityMissing, Conflict, StoreUnavailable
 from gateway.stores import Stores
 from gateway.stores.guards import Protection
 from gateway.writes import own, telling
@@ -22,17 +23,17 @@ from gateway.writes.wake import wake
 from gateway.writes.worker import ATTEMPTS
 from tests.gateway.writes.relays import World, author, authors, book, books, carried, people, to_people
 from tests.kinds import kinds, needs, url_of
-from tests.servers import POSTGRESQL
+from tests.servers import MONGODB, POSTGRESQL
 
 WAIT_S = 20.0
 
 
 @asynccontextmanager
-async def until(world: World, count: int) -> AsyncIterator[None]:
+async def until(world: World, many: int) -> AsyncIterator[None]:
     """Do what is in the block, and wait until so many people have arrived."""
     yield
     async with asyncio.timeout(WAIT_S):
-        while len(await world.rows(people)) < count:  # noqa: ASYNC110 - a store tells nobody
+        while len(await world.rows(people)) < many:  # noqa: ASYNC110 - a store tells nobody
             await asyncio.sleep(0.02)
 
 
@@ -59,11 +60,11 @@ async def test_what_others_write_is_found_by_looking(kind: str) -> None:
                     await _write_untold(other)
 
 
-async def _write_untold(world: World) -> None:
+async def _write_untold(world: World, key: str = "1") -> None:
     """Write as another process does, whose wake-ups nobody here hears."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("gateway.writes.transaction.wake", lambda _: None)
-        await world.write(lambda tx: tx.insert(authors, author("1")))
+        await world.write(lambda tx: tx.insert(authors, author(key)))
 
 
 @needs(POSTGRESQL)
@@ -75,7 +76,7 @@ async def test_processes_tell_each_other_and_again_after_the_connection_was_kill
         await one.open()
         await two.open()
         store: Any = two["home"]
-        async with store.line(telling.CHANNEL, lambda: heard.append(1)):
+        async with store.line(telling.CHANNEL, [], lambda: heard.append(1)):
             task = asyncio.create_task(tell_each_other(one, "home"))
             try:
                 for round_ in (1, 2):
@@ -91,6 +92,40 @@ async def test_processes_tell_each_other_and_again_after_the_connection_was_kill
                 await asyncio.gather(task, return_exceptions=True)
         await one.close()
         await two.close()
+
+
+@needs(MONGODB)
+@pytest.mark.parametrize("kind", ["mongodb", "mongodb+motor"])
+async def test_processes_hear_of_what_others_write_by_a_change_stream(kind: str) -> None:
+    async with url_of(kind) as home, url_of("sqlite") as away:
+        urls = {"home": home, "away": away}
+        async with carried("memory", "memory", urls=urls) as world, carried("memory", "memory", urls=urls) as other:
+            relay = world.relay(poll_s=3_600.0)
+            telling_ = asyncio.create_task(tell_each_other(world.stores, "home"))
+            try:
+                async with relay.running(), asyncio.timeout(WAIT_S):
+                    for number in count(1):  # the relay sleeps for an hour; what is written once the stream is open wakes it
+                        await _write_untold(other, str(number))
+                        await asyncio.sleep(0.1)
+                        if await world.rows(people):
+                            break
+            finally:
+                telling_.cancel()
+                await asyncio.gather(telling_, return_exceptions=True)
+
+
+async def test_where_nobody_can_tell_nobody_is_asked_again() -> None:
+    stores = Stores.connect({"home": "mongodb://127.0.0.1:9/x"})
+    store: Any = stores["home"]
+
+    @asynccontextmanager
+    async def line(*_: Any) -> AsyncIterator[None]:
+        raise AbilityMissing("a change stream", store="home", kind="mongodb", needs="tell")
+        yield
+
+    store.line = line
+    async with asyncio.timeout(WAIT_S):
+        await tell_each_other(stores, "home")
 
 
 async def _kill_the_last_listener(url: str) -> None:
