@@ -82,6 +82,8 @@ class Clients:
                 answer = await read_answer(connection[0])
             except (OSError, EOFError) as error:
                 self.lost.append(f"after {len(self.answered)}, {'kept' if is_kept else 'new'}: {error!r}")
+                if connection is not None:
+                    connection[1].close()
                 connection = None
                 continue
             if answer.status != 200:
