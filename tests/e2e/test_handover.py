@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -20,6 +21,7 @@ import pytest
 from tests.benchmarks.processes import Server, free_port
 from tests.e2e.test_workers import ID_OF_PROCESS, QUERY, post, runs, until, workers_of
 from tests.forms import of_form
+from tests.gateway.http.sockets import handshake, text_frame
 from tests.serving import Answer, begin, filled, read_answer
 
 pytestmark = pytest.mark.skipif(not hasattr(socket, "send_fds"), reason="sockets are handed over on Unix alone")
@@ -170,6 +172,7 @@ async def test_connections_of_the_process_before_are_answered_once_more_and_a_si
         await place.serving()
         await until(lambda: "this one ends" in before.log.read_text())
         before.process.send_signal(signal.SIGTERM)
+        await asyncio.sleep(0.5)  # in which one that were about to end would have closed what nobody uses
         writer.write(request[-10:])
         kept[1].write(request)
         probe[1].write(READY)
@@ -180,6 +183,40 @@ async def test_connections_of_the_process_before_are_answered_once_more_and_a_si
         assert len(ids) == 1
         assert ids != {(await asked(place.port)).headers[b"x-request-id"][:ID_OF_PROCESS]}
     assert await ended(before) == 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_second_signal_ends_the_process_before_at_once(place: Place, workers: int) -> None:
+    before = await place.serving(workers, GATEWAY_KEEP_ALIVE_TIMEOUT_S="3600")
+    async with connected(place.port) as (reader, writer), connected(place.port) as unused:  # which is waited for
+        for its in (reader, writer), unused:
+            its[1].write(READY)
+            assert (await read_answer(its[0], "GET")).status == 200
+        await place.serving(workers)
+        await until(lambda: "this one ends" in before.log.read_text())
+        before.process.send_signal(signal.SIGTERM)
+        writer.write(READY)
+        assert (await read_answer(reader, "GET")).headers[b"connection"] == b"close", "the first changed nothing"
+        while before.process.poll() is None:  # signals that come at the same moment may be one
+            before.process.send_signal(signal.SIGTERM)
+            await asyncio.sleep(0.2)
+    assert await ended(before) == 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_socket_is_told_once_connections_would_not_be_kept_any_more(place: Place, workers: int) -> None:
+    before = await place.serving(workers, GATEWAY_KEEP_ALIVE_TIMEOUT_S="0.1", GATEWAY_HEADER_TIMEOUT_S="0.1")
+    async with connected(place.port) as (reader, writer):
+        writer.write(handshake())
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+        writer.write(text_frame({"type": "connection_init"}))
+        await reader.readuntil(b'"connection_ack"}')
+        await place.serving(workers)
+        writer.write(text_frame({"id": "1", "type": "subscribe", "payload": {"query": QUERY}}))
+        told = await reader.readuntil(struct.pack("!H", 1001) + b"Going away")
+        assert b'"id":"1","type":"complete"' in told
+        writer.write(b"\x88\x80\x00\x00\x00\x00")
+        assert await ended(before) == 0
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -12,6 +12,7 @@ from selectors import EVENT_READ, DefaultSelector
 
 import pytest
 
+from gateway.cli.serving import take_port
 from gateway.config import Settings, StoreSettings
 from gateway.errors import ConfigError
 from gateway.http import handover, server
@@ -214,6 +215,15 @@ def test_sockets_of_who_started_the_process_are_taken_once(listener: socket.sock
         assert not os.get_inheritable(file)
     assert environment == {}
     assert inherited(environment, file) == []
+
+
+def test_sockets_of_who_started_the_process_are_not_handed_over(
+    path: str, listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.http.inherited.inherited", lambda _: [listener])
+    assert take_port(Settings()).listeners == [listener]
+    with pytest.raises(ConfigError, match=r"expected none where sockets come from who started the process \(LISTEN_FDS\)$"):
+        take_port(Settings(handover=path))
 
 
 @pytest.mark.parametrize(("count", "process"), [("1", 1), ("0", None), ("", None)])
