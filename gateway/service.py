@@ -157,6 +157,7 @@ class Service:
     """
 
     queries_only: str | None = None
+    tenant: str | None = None  # whose stores they are
 
     def __init__(
         self,
@@ -201,10 +202,11 @@ class Service:
         self.tokens = stores.tokens  # None where no store has replicas
         self._deadlines = Deadlines()
 
-    def over(self, stores: Stores, feed: Feed | None = None, *, queries_only: str | None = None) -> Service:
+    def over(self, stores: Stores, feed: Feed | None = None, *, queries_only: str | None = None, tenant: str | None = None) -> Service:
         """Return a service of the same graph over other stores. Documents, plans, threads and counts, which hold no row, are of both."""
         other = copy(self)
         other.stores, other.tokens, other._feed, other.queries_only = stores, stores.tokens, feed, queries_only
+        other.tenant = tenant
         return other
 
     @property

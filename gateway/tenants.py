@@ -57,7 +57,7 @@ def tenants_of(settings: Settings, graph: Graph, service: Service, layers: Seque
             await feed.close()
             await stores.close()
 
-        return Opened(service.over(stores, feed), close)
+        return Opened(service.over(stores, feed, tenant=name), close)
 
     return Tenants(settings, find, open_)
 

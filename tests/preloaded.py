@@ -131,6 +131,7 @@ def _run(told: Mapping[str, Any], files: Sequence[int]) -> NoReturn:
     os.environ.clear()
     os.environ.update(told["environment"])
     random.seed()
+    import_module("gateway.http.middleware").renew_ids()
     for name, number in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
         setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", buffering=1 if number == 2 else -1, closefd=False))
     paths = told["environment"].get("PYTHONPATH", "").split(os.pathsep)

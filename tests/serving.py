@@ -71,19 +71,26 @@ async def serving(
     Whoever measures it starts one of its own (``subprocess.Popen``): memory of one that is forked is partly that of who forked it.
     """
     port = free_port()
-    # An empty setting is none: what our own environment says is about other gateways.
-    environment = {name: "" for name in os.environ if name.startswith(_OURS)}
-    environment |= settings
-    environment |= {f"GATEWAY_STORES__{name.upper()}__URL": url for name, url in urls.items()}
     with tempfile.TemporaryDirectory(prefix="crossgraph-") as folder:
-        environment["GATEWAY_DATA_DIR"] = folder
-        command = [sys.executable, "-m", "gateway", "serve", "--port", str(port)]
-        server = start("gateway", command, port, log=Path(folder) / "log", env=environment, popen=popen)
+        server = begin(urls, settings, Path(folder), port, popen=popen)
         try:
             await asyncio.to_thread(wait_for_answer, server, TYPENAME, timeout_s=START_S)
             yield server
         finally:
             await asyncio.to_thread(server.stop)
+
+
+def begin(
+    urls: Mapping[str, str], settings: Mapping[str, str], folder: Path, port: int, *, popen: type[subprocess.Popen[bytes]] = preloaded.Popen
+) -> Server:
+    """Start a gateway, and do not wait for it. Its log is in ``folder``."""
+    # An empty setting is none: what our own environment says is about other gateways.
+    environment = {name: "" for name in os.environ if name.startswith(_OURS)}
+    environment |= settings
+    environment |= {f"GATEWAY_STORES__{name.upper()}__URL": url for name, url in urls.items()}
+    environment["GATEWAY_DATA_DIR"] = str(folder)
+    command = [sys.executable, "-m", "gateway", "serve", "--port", str(port)]
+    return start("gateway", command, port, log=folder / "log", env=environment, popen=popen)
 
 
 async def read_answer(reader: asyncio.StreamReader, method: str = "POST") -> Answer:

@@ -92,9 +92,9 @@ def serve(
     graph, settings = read_all(graph_name, host=host, port=port, workers=workers)
 
     from gateway.app import create_app
-    from gateway.cli.serving import serve_alone, serve_with_workers
+    from gateway.cli.serving import serve_alone, serve_with_workers, take_port
     from gateway.config import load_settings
-    from gateway.http import server
+    from gateway.http.handover import refuse_handover
     from gateway.http.workers import refuse_workers
     from gateway.observability import logs
     from gateway.writes import points
@@ -103,8 +103,9 @@ def serve(
     points.arm(os.environ, is_production=settings.is_production)
     refuse_wrong_anywhere(graph, settings)
     refuse_workers(settings)
+    refuse_handover(settings)
     create_app(settings, graph)
-    listener = server.bind(settings)
+    place = take_port(settings)
     unchecked: Sequence[str] = ()
     if not settings.tenant_header:  # a tenant's stores are made ready on its first request
         with naming_urls(settings):
@@ -114,9 +115,9 @@ def serve(
         return load_settings(graph.store_names, graph.plain_urls, graph=graph_name, host=host, port=port, workers=workers)
 
     if settings.workers == 1:
-        serve_alone(settings, graph, unchecked, listener, read_again)
+        serve_alone(settings, graph, unchecked, place, read_again)
     else:
-        serve_with_workers(settings, graph, unchecked, listener, read_again)
+        serve_with_workers(settings, graph, unchecked, place, read_again)
 
 
 @cli.command()

@@ -64,6 +64,7 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", min_length=1, pattern=r"^\S+$", description="a host name or an address")
     port: int = Field(default=8_000, ge=0, le=65_535, description="a port from 0 to 65535")
     workers: int = Field(default=1, ge=1, le=256, description="a number of processes from 1 to 256")
+    handover: str = Field(default="", pattern=r"^[ -~]{1,90}$", description="the path of a Unix socket, of at most 90 characters of ASCII")
     data_dir: Annotated[Path, AfterValidator(folder)] = Field(default=Path("data"), description="a folder, or where one can be made")
     stores: dict[str, StoreSettings] = Field(default={}, description="a table of stores by name")
     audit: str = Field(default="", pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", description="the name of a store")

@@ -42,7 +42,7 @@ class Ready:
         self._late: set[asyncio.Task[float]] = set()  # pings whose driver is slow to give up; kept until they end
 
     async def __call__(self, request: Request) -> Response:  # noqa: ARG002 - an endpoint is given one
-        if self._drain.is_draining:
+        if self._drain.is_refused:
             return _json({"status": "draining"}, 503)
         pings = {asyncio.create_task(self._ping(name)): name for name in self._stores.names}
         if pings:
@@ -127,7 +127,7 @@ def routes(checkup: Checkup, drain: Drain, known: Known, more: More | None = Non
         stores = await asyncio.gather(*(checkup.of(name) for name in checkup.names))
         up = sum(store["status"] == "up" for store in stores)
         status = "ready" if up == len(stores) else "degraded" if up else "down"
-        told = "draining" if drain.is_draining else status
+        told = "draining" if drain.is_refused else status
         beside = {} if more is None else await more()
         return _json({"status": told, "stores": stores, **beside}, 503 if told in ("draining", "down") else 200)
 

@@ -116,6 +116,7 @@ class Operations:
 
     async def _answer(self, its: str, request: Request, values: Mapping[str, Any], request_id: str) -> None:
         account = Account(request.operation_name)
+        account.tenant = self._service.tenant
         begun = monotonic()
         try:
             with nullcontext() if self._traces is None else self._traces.request(account, request_id, {}):

@@ -134,9 +134,9 @@ class Protocol(HttpToolsProtocol):
             self._expect_head()
 
     def drain(self) -> None:
-        """Have the connection closed behind the answer to the newest request, as the process ends."""
+        """Have the connection closed behind the answer to the newest request, as the process ends: where its client is told so."""
         newest = self.cycle
-        if newest is None or newest.response_complete or not newest.keep_alive:
+        if newest is None or newest.response_started or not newest.keep_alive:
             return
         if self._last is not None and not self._last.response_started:
             self._last.keep_alive = True
@@ -147,6 +147,7 @@ class Protocol(HttpToolsProtocol):
         """Close the connection, behind what it was asked. A request that has begun to come is waited for."""
         if self.cycle is not None and not self.cycle.response_complete:
             self.drain()
+            self.cycle.keep_alive = False
         elif self._part == _BETWEEN:
             self.transport.close()
 

@@ -12,12 +12,12 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from math import inf
 from types import FrameType
-from typing import NoReturn, cast
+from typing import Any, NoReturn, cast
 
 import uvicorn
 
@@ -25,6 +25,7 @@ from gateway.config import Settings
 from gateway.errors import ConfigError
 from gateway.http.application import Application
 from gateway.http.draining import Drain
+from gateway.http.handover import HANDED_OVER, Handover, kept_s
 from gateway.http.protocol import Protocol
 from gateway.http.reloading import reload
 
@@ -44,11 +45,8 @@ def bind(settings: Settings) -> socket.socket:
     Nobody connects before the gateway can answer, and a port that is taken is known before a store is opened.
     """
     where = f"host = '{settings.host}', port = {settings.port}"
-    try:
-        family, kind, _, _, place = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
-    except socket.gaierror:
-        raise ConfigError(f"{where}: expected the name or address of this machine") from None
-    listener = socket.socket(family, kind)
+    family, place = _place(settings)
+    listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(place)
@@ -58,6 +56,23 @@ def bind(settings: Settings) -> socket.socket:
             raise ConfigError(f"{where}: expected a free port, and something listens on this one already") from None
         raise ConfigError(f"{where}: expected an address to listen on: {exc.strerror}") from None
     return listener
+
+
+def refuse_elsewhere(settings: Settings, listener: socket.socket) -> None:
+    """ConfigError where a socket that was handed over is not on the settings' host and port (0: any)."""
+    host, port = listener.getsockname()[:2]
+    family, place = _place(settings)
+    if (family, place[0]) != (listener.family, host) or settings.port not in (0, port):
+        wanted = f"host = '{settings.host}', port = {settings.port}"
+        raise ConfigError(f"{wanted}: expected those of the gateway whose port is taken over (handover), which are '{host}' and {port}")
+
+
+def _place(settings: Settings) -> tuple[int, Any]:
+    try:
+        family, _, _, _, place = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
+    except socket.gaierror:
+        raise ConfigError(f"host = '{settings.host}', port = {settings.port}: expected the name or address of this machine") from None
+    return family, place
 
 
 def address(listener: socket.socket) -> str:
@@ -70,16 +85,17 @@ def address(listener: socket.socket) -> str:
 def run(
     app: Application,
     settings: Settings,
-    listener: socket.socket | None = None,
+    listeners: Sequence[socket.socket] = (),
     *,
     on_ready: Callable[[], None] | None = None,
     read: Callable[[], Settings] | None = None,
     lifeline: socket.socket | None = None,
+    handover: Handover | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; requests in flight are finished first, and the process ends with 0 (``draining.py``).
 
     ``on_ready`` is called once connections are taken. ``read`` reads the settings again, at SIGHUP (``reloading.py``). Where ``lifeline``
-    ends, so does this, as after SIGTERM (``workers.py``).
+    ends, so does this, as after SIGTERM (``workers.py``). ``handover`` is of the port (``handover.py``).
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
@@ -88,7 +104,8 @@ def run(
         signal.signal(signal.SIGHUP, lambda *_: server.reload_soon())
         server.read = read
     server.lifeline = lifeline
-    server.run(sockets=[listener or bind(settings)])
+    server.handover = handover
+    server.run(sockets=list(listeners) or [bind(settings)])
 
 
 def configured(app: Application) -> uvicorn.Config:
@@ -114,34 +131,58 @@ class _Server(uvicorn.Server):
         self._app = app
         self._drain = app.edge.drain
         self._is_ending = False
+        self._is_told = False  # by a signal
+        self._listeners: Sequence[socket.socket] = ()
         self._settings = app.edge.settings
         self._is_to_reload = False
         self.read: Callable[[], Settings] | None = None
         self.lifeline: socket.socket | None = None
+        self.handover: Handover | None = None
         self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        self._listeners = sockets or ()
+        loop = asyncio.get_running_loop()
         settle()
         self._app.edge.stalls.begin()
         if self.lifeline is not None:
-            asyncio.get_running_loop().add_reader(self.lifeline, self._cut_off)
+            loop.add_reader(self.lifeline, self._hear_parent)
+        if self.started and self.handover is not None:
+            self.handover.begin(loop.add_reader, loop.remove_reader, self._hand_over)
         if self.started and self._on_ready is not None:
             self._on_ready()
 
-    def _cut_off(self) -> None:
+    def _hear_parent(self) -> None:
         assert self.lifeline is not None
+        with suppress(OSError):
+            if self.lifeline.recv(1) == HANDED_OVER:
+                self._hand_over()
+                return
         asyncio.get_running_loop().remove_reader(self.lifeline)
         _log.warning("the process that started this one has ended, and so does this one")
         self.handle_exit(signal.SIGTERM, None)
+
+    def _hand_over(self) -> None:
+        """Take no more connections, which the next process does from the same queue, and end once nobody has one that is used."""
+        self._drain.hand_over(kept_s(self._settings))
+        self._leave_port()
+        self._begin()
+
+    def _leave_port(self) -> None:
+        for server in self.servers:
+            server.close()
+        for listener in self._listeners:
+            listener.close()
 
     def reload_soon(self) -> None:
         self._is_to_reload = True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a handler of signals
         drain = self._drain
-        if drain.is_draining:
+        if self._is_told:
             drain.hurry()
+        self._is_told = True
         drain.begin()
         self.should_exit = drain.is_hurried or not self.started
 
@@ -154,7 +195,7 @@ class _Server(uvicorn.Server):
                 self._settings = reload(self._settings, self.read, self._app.changing)
             return ends
         self._begin()
-        return ends or self._drain.is_closing
+        return ends or self._drain.is_closing or (self._drain.is_handed_over and self._is_quiet())
 
     def _begin(self) -> None:
         if self._is_ending:
@@ -165,14 +206,15 @@ class _Server(uvicorn.Server):
             if isinstance(connection, Protocol):  # a socket is told by the clients' own way to end
                 connection.drain()
 
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002 - uvicorn's signature
         """Take no more connections, have what runs end or be cut, and close the stores: in time, or not to its end."""
         drain = self._drain
         self._app.edge.stalls.end()  # nobody beats any more
         drain.begin()
         self._begin()
-        for listener in (*self.servers, *(sockets or ())):
-            listener.close()
+        if self.handover is not None:
+            self.handover.end()
+        self._leave_port()
         await self._until(lambda: False, time.monotonic() + SETTLED_S)
         self._app.edge.clients.end()
         for connection in list(self.server_state.connections):

@@ -20,6 +20,7 @@ from gateway.http.graphql import GraphQLEndpoint
 from gateway.http.middleware import EXCHANGE, Exchange, send_error
 from gateway.http.opening import Residents
 from gateway.http.websocket import SocketEndpoint
+from gateway.observability.accounts import Account
 from gateway.observability.metrics import Reading
 from gateway.service import Service
 
@@ -137,6 +138,8 @@ class Tenancy:
         except GatewayError as error:
             await send_error(error.http_status, error.message, error.extensions, send)
             return
+        account = exchange.account = exchange.account or Account()
+        account.tenant = name
         try:
             await endpoint(scope, receive, send)
         finally:

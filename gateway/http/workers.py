@@ -7,6 +7,7 @@ open: what a worker that dies had not taken yet waits for the next one in its pl
     SIGHUP             the parent reads the settings for workers to come, then all workers do
     a worker ends      another one takes its place: at once, and later each time where it ends again and again
     the parent ends    its workers see it, and drain
+    a port handed over the parent gives the sockets of all, and has all workers leave them (``handover.py``)
 
 Everything here is done by one thread, so that a fork takes nothing along that somebody else holds.
 """
@@ -23,11 +24,13 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import NoReturn
 
 from gateway.config import Settings
 from gateway.errors import ConfigError
 from gateway.http.draining import ENDING_S
+from gateway.http.handover import HANDED_OVER, Handover, kept_s
 from gateway.http.reloading import reload
 from gateway.stores.kinds import kinds_of
 
@@ -43,13 +46,16 @@ _log = logging.getLogger("gateway.workers")
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """What a worker is started with. ``lifeline`` says ``r`` to the parent once it takes connections, and ends with the parent."""
+    """What a worker is started with. ``lifeline`` says ``r`` to the parent once it takes connections, and ends with the parent.
+
+    The parent says ``HANDED_OVER`` when the next process serves the port.
+    """
 
     number: int  # from 0 on
     count: int
     restarts: int  # how many were in this place before
     settings: Settings
-    listener: socket.socket
+    listeners: Sequence[socket.socket]
     lifeline: socket.socket
 
     def say_ready(self) -> None:
@@ -65,7 +71,7 @@ class _Place:
     """Where one worker is, or is to be."""
 
     number: int
-    listener: socket.socket
+    listeners: Sequence[socket.socket]
     pid: int = 0  # 0: none
     line: socket.socket | None = None
     started_at: float = 0.0
@@ -105,6 +111,11 @@ def shared(listener: socket.socket, count: int) -> list[socket.socket]:
     return made
 
 
+def spread(listeners: Sequence[socket.socket], number: int, count: int) -> Sequence[socket.socket]:
+    """Return those of worker ``number`` of ``count``. All are somebody's, and where there are fewer than workers, some are of several."""
+    return listeners[number::count] or [listeners[number % len(listeners)]]
+
+
 class Workers:
     """The parent's. ``work`` is what each worker does with its post, in a process of its own; it returns or raises SystemExit."""
 
@@ -116,9 +127,12 @@ class Workers:
         *,
         on_ready: Callable[[], None] | None = None,
         read: Callable[[], Settings] | None = None,
+        handover: Handover | None = None,
     ) -> None:
         self._settings = settings
-        self._places = [_Place(number, listener) for number, listener in enumerate(listeners)]
+        self._listeners = listeners
+        self._places = [_Place(number, spread(listeners, number, settings.workers)) for number in range(settings.workers)]
+        self._handover = handover
         self._work = work
         self._on_ready = on_ready
         self._read = read
@@ -145,7 +159,7 @@ class Workers:
                 if key.fileobj is told:
                     self._signalled(told.recv(64))
                 else:
-                    self._heard(key.data)
+                    key.data()
             self._look()
         signal.set_wakeup_fd(-1)
         return self._code
@@ -172,11 +186,11 @@ class Workers:
         place.pid = os.fork()
         if not place.pid:
             ours.close()
-            self._be(Post(place.number, len(self._places), restarts, self._settings, place.listener, its), place)
+            self._be(Post(place.number, len(self._places), restarts, self._settings, place.listeners, its), place)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         its.close()
         place.line = ours
-        self._selector.register(ours, selectors.EVENT_READ, place)
+        self._watch(ours, partial(self._heard, place))
 
     def _be(self, post: Post, place: _Place) -> NoReturn:
         """Be a worker: with nothing of the parent's or of the others', and apart from the terminal's signals, which the parent has."""
@@ -195,8 +209,11 @@ class Workers:
             for other in self._places:
                 if other.line is not None:
                     other.line.close()
-                if other is not place:
-                    other.listener.close()
+            for listener in self._listeners:
+                if listener not in place.listeners:
+                    listener.close()
+            if self._handover is not None:
+                self._handover.forget()
             self._work(post)
             code = 0
         except SystemExit as ended:
@@ -226,6 +243,8 @@ class Workers:
         place.is_ready = True
         if not self._is_serving and all(each.is_ready for each in self._places):
             self._is_serving = True
+            if self._handover is not None:
+                self._handover.begin(self._watch, self._selector.unregister, self._hand_over)
             if self._on_ready is not None:
                 self._on_ready()
         elif self._is_serving:
@@ -277,12 +296,28 @@ class Workers:
                 self._send(signal.SIGHUP)
 
     def _end(self, number: int) -> None:
-        if not self._is_ending:
-            self._is_ending = True
-            self._ends_at = time.monotonic() + self._settings.drain_delay_s + self._settings.drain_s + ENDING_S + LATE_S
-            for place in self._places:
-                place.listener.close()  # or connections were taken that no worker takes any more
+        self._leave_port(self._settings.drain_delay_s)
         self._send(number)
+
+    def _leave_port(self, delay_s: float) -> None:
+        if self._is_ending:
+            return
+        self._is_ending = True
+        self._ends_at = time.monotonic() + delay_s + self._settings.drain_s + ENDING_S + LATE_S
+        if self._handover is not None:
+            self._handover.end()
+        for listener in self._listeners:
+            listener.close()  # or connections were taken that no worker takes any more
+
+    def _hand_over(self) -> None:
+        self._leave_port(kept_s(self._settings))
+        for place in self._places:
+            if place.line is not None:
+                with suppress(OSError):  # it has ended
+                    place.line.send(HANDED_OVER)
+
+    def _watch(self, line: socket.socket, call: Callable[[], None]) -> None:
+        self._selector.register(line, selectors.EVENT_READ, call)
 
     def _send(self, number: int) -> None:
         for place in self._places:

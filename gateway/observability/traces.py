@@ -86,7 +86,7 @@ def _describe(span: Span, account: Account) -> None:
         span.set_attribute("graphql.operation.type", told["type"])
     if name:
         span.set_attribute("graphql.operation.name", name)
-    for field in ("hash", "document_hit", "plan_hit", "calls", "keys", "rows", "events"):
+    for field in ("tenant", "hash", "document_hit", "plan_hit", "calls", "keys", "rows", "events"):
         if field in told:
             span.set_attribute(f"crossgraph.{field}", told[field])
     if account.codes:

@@ -58,10 +58,10 @@ async def metrics(server: Server) -> str:
 def workers_of(server: Server) -> list[int]:
     """Return the processes that the server has started, and that have not ended."""
     parent = server.process.pid
-    return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split() if _runs(int(pid))]
+    return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split() if runs(int(pid))]
 
 
-def _runs(pid: int) -> bool:
+def runs(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -189,7 +189,7 @@ async def test_all_end_with_0_when_one_signal_tells_the_first(number: signal.Sig
         workers = workers_of(server)
         server.process.send_signal(number)
         assert await asyncio.to_thread(server.process.wait, 10) == 0
-        assert not any(map(_runs, workers))
+        assert not any(map(runs, workers))
         assert "ERROR" not in server.log.read_text()
 
 
@@ -197,7 +197,7 @@ async def test_workers_end_by_themselves_when_the_first_is_killed() -> None:
     async with two_workers() as server:
         workers = workers_of(server)
         server.process.kill()
-        await until(lambda: not any(map(_runs, workers)))
+        await until(lambda: not any(map(runs, workers)))
 
 
 async def test_a_stream_is_not_reserved_where_the_next_request_may_be_another_workers() -> None:

@@ -7,7 +7,6 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +24,6 @@ from tests.commands import ended as begin
 AT = "2010-02-04T06:41:08.221Z"
 USER = {"id": "6", "name": "Baby Yang", "email": "b@g", "created_at": AT}
 Ending = Callable[..., subprocess.CompletedProcess[str]]
-SLOW = 5.0  # an allowance for a busy machine: alone, a command that fails takes half a second
 
 
 @pytest.fixture(autouse=True)
@@ -157,9 +155,8 @@ def test_schema_check_shows_the_difference(monkeypatch: pytest.MonkeyPatch, tmp_
 def test_a_wrong_setting_ends_the_command_at_once_with_one_line(
     ending: Ending, arguments: tuple[str, ...], variables: dict[str, str], line: str
 ) -> None:
-    started = time.monotonic()
     ended = ending(*arguments, **variables)
-    assert time.monotonic() - started < SLOW
+    assert list(Path().iterdir()) == [], "it ended before anything was opened"
     assert ended.returncode == 2
     assert ended.stdout == ""
     assert ended.stderr.startswith(f"gateway: {line}")
@@ -227,7 +224,7 @@ def serving(**variables: str) -> Iterator[tuple[str, list[str]]]:
 
 def names(address: str) -> list[str]:
     body = b'{"query": "{ users(first: 100) { nodes { name } } }"}'
-    with urlopen(Request(f"{address.rstrip('/')}/graphql", body, {"content-type": "application/json"}), timeout=10) as response:
+    with urlopen(Request(f"{address.rstrip('/')}/graphql", body, {"content-type": "application/json"}), timeout=60) as response:
         return [node["name"] for node in orjson.loads(response.read())["data"]["users"]["nodes"]]
 
 

@@ -322,7 +322,7 @@ class _Stream:
                     return key
 
 
-class _Socket:
+class Socket:
     """A WebSocket without a connection: what the application says to it."""
 
     def __init__(self, app: Application, *headers: tuple[str, str]) -> None:
@@ -360,7 +360,7 @@ class _Socket:
 
 async def test_a_socket_is_the_tenants_that_its_handshake_names_and_holds_it_open() -> None:
     async with served(tenant_idle_s=0.03) as app:
-        socket = _Socket(app, of(ALPHA))
+        socket = Socket(app, of(ALPHA))
         assert (await socket.hear())["type"] == "websocket.accept"
         socket.say({"type": "connection_init", "payload": {HEADER: BETA}})  # which says nothing of a tenant
         assert (await socket.hear())["type"] == "connection_ack"
@@ -375,7 +375,7 @@ async def test_a_socket_is_the_tenants_that_its_handshake_names_and_holds_it_ope
 @pytest.mark.parametrize(("headers", "status"), [([(HEADER, "gamma")], 404), ([], 400), ([of(ALPHA), of(BETA)], 404)])
 async def test_a_socket_of_no_tenant_is_refused(headers: list[tuple[str, str]], status: int) -> None:
     async with served() as app:
-        socket = _Socket(app, *headers)
+        socket = Socket(app, *headers)
         refused = await socket.hear()
         assert (refused["type"], refused["status"]) == ("websocket.http.response.start", status)
         await asyncio.wait_for(socket._task, 5)
@@ -384,7 +384,7 @@ async def test_a_socket_of_no_tenant_is_refused(headers: list[tuple[str, str]], 
 
 async def test_a_socket_that_is_refused_anyway_opens_nobody() -> None:
     async with served() as app:
-        socket = _Socket(app, of(ALPHA), ("origin", "https://evil.example"))
+        socket = Socket(app, of(ALPHA), ("origin", "https://evil.example"))
         assert (await socket.hear())["status"] == 403
         await asyncio.wait_for(socket._task, 5)
         assert (await opened(app))["open"] == 0

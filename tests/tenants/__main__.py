@@ -106,7 +106,7 @@ async def _opened(app: Application) -> int:
 async def _client(app: Application, random: Random, tenants: tuple[str, ...], reads: int, found: Found) -> None:
     for _ in range(reads):
         tenant = random.choice(tenants)
-        query, variables, expected = _question(tenant, random)
+        query, variables, expected = question(tenant, random)
         headers = [of(tenant)] + ([("X-Gateway-Deadline-Ms", "50")] if random.random() < HURRIED else [])
         found.reads += 1
         if random.random() < CANCELLED:
@@ -135,7 +135,7 @@ async def _client(app: Application, random: Random, tenants: tuple[str, ...], re
                 found.wrong.append(f"{tenant}: {answer.status} {answer.body[:300]!r}")
 
 
-def _question(tenant: str, random: Random) -> tuple[str, dict[str, Any], Any]:
+def question(tenant: str, random: Random) -> tuple[str, dict[str, Any], Any]:
     """Return a query with its variables, and the data that the rows of a tenant make it."""
     user = random.randrange(USERS)
     match random.randrange(5):

@@ -33,6 +33,7 @@ async def hello(request: Request) -> Response:
 
 class FakeService:
     tokens = None
+    tenant = None
 
     def __init__(self, answer: Answer = hello) -> None:
         self.requests: list[Request] = []

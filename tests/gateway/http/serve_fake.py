@@ -69,7 +69,7 @@ def main(port: int, given: dict[str, Any]) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     app = make_app(FakeService(answer), Closing(closing) if closing else None, **given)
-    server.run(app, settings, listener, on_ready=lambda: say(server.address(listener)))
+    server.run(app, settings, [listener], on_ready=lambda: say(server.address(listener)))
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from typing import Any
 
 import orjson
@@ -507,3 +507,30 @@ def test_an_answer_that_is_ready_after_the_reset_of_a_pipeline_goes_nowhere(on_b
 
     on_both(test())
     assert [r for r in caplog.records if r.levelno >= logging.WARNING] == []
+
+
+def test_a_stream_that_has_begun_when_its_server_drains_is_followed_by_one_more_answer(on_both: Any) -> None:
+    """Its head says that the connection is kept; the next one says that it is not."""
+
+    class Streaming(FakeService):
+        async def _nothing(self) -> AsyncGenerator[Response, None]:
+            await told.wait()
+            yield Response(b'{"data":{"a":1}}', 200)
+
+    told = asyncio.Event()
+
+    async def test() -> None:
+        async with serving(Streaming()) as wire:
+            reader, writer = await wire.connect()
+            writer.write(post(b'{"query":"subscription {a}"}', b"Accept: text/event-stream"))
+            assert b"connection: close" not in await reader.readuntil(b"\r\n\r\n")
+            wire.edge.drain.hand_over(60.0)
+            for connection in wire.connections:
+                connection.drain()
+            told.set()
+            assert b"event: complete" in await reader.readuntil(b"0\r\n\r\n")
+            writer.write(post(GOOD))
+            answer = Answer(await reader.read())
+        assert (answer.status, answer.headers["connection"]) == (200, "close")
+
+    on_both(test())

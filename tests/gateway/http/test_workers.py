@@ -88,7 +88,7 @@ os._exit(7)
 def test_workers_are_told_what_they_are() -> None:
     code, lines = run(
         """
-print(post.number, post.count, post.restarts, post.settings.workers, post.listener.getsockname()[1] > 0, flush=True)
+print(post.number, post.count, post.restarts, post.settings.workers, post.listeners[0].getsockname()[1] > 0, flush=True)
 post.say_ready()
 time.sleep(0.5)
 os.kill(os.getppid(), signal.SIGTERM)

@@ -6,10 +6,8 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
 from typing import Any
 
 import httpx
@@ -26,6 +24,7 @@ from gateway.stores.base import KEYS_PER_CALL, Collection, Column, Get, Request,
 from gateway.stores.memory import MemoryStore
 from gateway.stores.tracing import traced
 from schema import schema as graph
+from tests.collectors import collecting
 
 pytest.importorskip("opentelemetry.sdk")
 
@@ -189,37 +188,13 @@ def test_where_nothing_is_traced_the_library_is_not_imported() -> None:
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
-class _Collector(BaseHTTPRequestHandler):
-    received: list[tuple[str, bytes]]
-
-    def do_POST(self) -> None:
-        self.received.append((self.path, self.rfile.read(int(self.headers["content-length"]))))
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-@pytest.fixture
-def collector() -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
-    received: list[tuple[str, bytes]] = []
-    server = HTTPServer(("127.0.0.1", 0), type("Collector", (_Collector,), {"received": received}))
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/v1/traces", received
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-async def test_spans_are_sent_by_otlp_before_the_end(collector: tuple[str, list[tuple[str, bytes]]]) -> None:
-    url, received = collector
-    traces = traces_to(url, 1.0)
-    traces.open()
-    with traces.tracer.start_as_current_span("one"):
-        await asyncio.sleep(0)
-    await traces.close()
-    [(path, body)] = received
+async def test_spans_are_sent_by_otlp_before_the_end() -> None:
+    with collecting() as collector:
+        traces = traces_to(collector.url, 1.0)
+        traces.open()
+        with traces.tracer.start_as_current_span("one"):
+            await asyncio.sleep(0)
+        await traces.close()
+    [(path, body)] = collector.received
     assert path == "/v1/traces"
     assert b"crossgraph" in body
