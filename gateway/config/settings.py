@@ -177,6 +177,7 @@ class Settings(BaseSettings):
     stream_stalled_s: Seconds = 2.0
 
     requests_max: int = _limit(64, "requests that are worked on at the same time")
+    requests_min: int = _limit(0, "requests to which requests_max may go down, as it is found out; 0 for a fixed number", least=0)
     requests_waiting_max: int = _limit(64, "requests that wait for their turn", least=0)
     requests_wait_s: Seconds = 0.5
     request_deadline_s: Seconds = 10.0

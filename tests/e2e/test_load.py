@@ -86,3 +86,71 @@ def test_l03_a_step_to_ten_times_the_load_and_back() -> None:
         assert median(after.answered) < TAKES_S + 0.05
 
     run(test())
+
+
+# --------------------------------------------------------------------------------------------- a limit that is found out
+
+ADAPTIVE: dict[str, Any] = {"requests_max": 32, "requests_min": 2, "requests_waiting_max": PLACES, "requests_wait_s": 0.5}
+FAST_S = TAKES_S / 2
+FAST = PLACES / FAST_S  # requests a second
+FOUND_OUT_S = 9  # under twice the load, until the limit is what it should be
+
+
+class Collapsing:
+    """Has ``PLACES`` places, too, but nobody waits for one: the more are at work beyond these, the fewer are answered in a second."""
+
+    def __init__(self) -> None:
+        self.at_work = 0
+
+    async def answer(self, request: Request) -> Response:
+        self.at_work += 1
+        try:
+            await asyncio.sleep(FAST_S * max(1.0, self.at_work / PLACES) ** 1.25)
+        finally:
+            self.at_work -= 1
+        return await hello(request)
+
+
+def limit_of(wire: Wire) -> float:
+    return next(reading.value for reading in wire.edge.gate.readings() if reading.name == "requests_limit")
+
+
+def test_l02_a_limit_that_adapts_has_as_much_answered_as_one_that_is_right() -> None:
+    async def offered(**settings: Any) -> tuple[Told, float, Told]:
+        """Offer half of the load, twice of it, and half of it again; return what became of the last two, and the limit in between."""
+        async with serving(FakeService(Collapsing().answer), patience_s=60, **{**ADAPTIVE, **settings}) as wire:
+            await offer(wire, 0.5 * FAST, 2)
+            await offer(wire, 2 * FAST, FOUND_OUT_S)
+            twice, limit = await offer(wire, 2 * FAST, 3), limit_of(wire)
+            after = await offer(wire, 0.5 * FAST, 4)
+            assert limit_of(wire) == settings.get("requests_max", 32), "all places are there again"
+        return twice, limit, after
+
+    async def test() -> None:
+        (right, _, _), (found, limit, after), (wrong, _, _) = [
+            await offered(**settings) for settings in ({"requests_max": PLACES, "requests_min": 0}, {}, {"requests_min": 0})
+        ]
+        assert found.goodput >= 0.9 * right.goodput
+        assert wrong.goodput < 0.8 * right.goodput, "which a number that is too high does not do"
+        assert limit <= 20
+        assert after.refused == []
+        assert median(after.answered) < FAST_S + 0.05
+
+    run(test())
+
+
+def test_a_limit_that_adapts_refuses_nobody_at_eight_tenths_of_the_load() -> None:
+    async def test() -> None:
+        places = asyncio.Semaphore(PLACES)
+
+        async def one_of_few(request: Request) -> Response:
+            async with places:
+                await asyncio.sleep(FAST_S)
+            return await hello(request)
+
+        async with serving(FakeService(one_of_few), patience_s=30, **ADAPTIVE) as wire:
+            told = await offer(wire, 0.8 * FAST, 4)
+            assert limit_of(wire) == 32
+        assert told.refused == []
+
+    run(test())
