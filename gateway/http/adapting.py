@@ -45,6 +45,7 @@ class Adapting:
         self._rate = 0.0  # the most answers a second of late
         self._rate_limit = float(most)  # the fewest places with which there were as many
         self._rate_work_s = 0.0  # and what a request took there
+        self._is_low = False  # there were fewer answers in the window before: in one alone that says nothing
         self._held = 0  # windows in which there are no more places, as there were fewer answers with more
         self._sure = 0  # windows for which the base is one; none: it is looked for
 
@@ -74,8 +75,11 @@ class Adapting:
             return self.limit
         rate = answers / seconds
         if rate < KEEP * self._rate:
-            self._go_back(rate, work_s)
+            if self._is_low:
+                self._go_back(rate, work_s)
+            self._is_low = not self._is_low
             return self.limit
+        self._is_low = False
         if rate < ALIKE * self._rate and self._limit > self._rate_limit:
             self._limit, self._held = self._rate_limit, HELD
             return self.limit

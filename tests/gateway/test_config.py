@@ -202,6 +202,7 @@ def test_an_unknown_variable_far_from_any_setting_lists_them(monkeypatch: pytest
             "[stores.things]\nstale_if_error_s = 0",
             "gateway.toml: stores.things.stale_if_error_s = 0: expected seconds, more than 0 and at most 3600",
         ),
+        ("requests_min = 9\nrequests_max = 8", "gateway.toml: requests_min = 9: expected at most requests_max, which is 8"),
         ("stale_rows_max = 0", "gateway.toml: stale_rows_max = 0: expected a number of rows and pages, from 1 to 1000000000"),
         ("written_key = 'short'", "gateway.toml: written_key = '***': expected a secret of 16 to 512 visible characters of ASCII"),
         ("stores = 5", "gateway.toml: stores = 5: expected a table of stores by name"),
