@@ -59,7 +59,7 @@ class AdaptiveGate(Gate):
     """From ``least`` to ``running`` requests at the same time, as the process answers them (``adapting.py``).
 
     PERF: nothing is kept of a request. What each took at its mean is, by Little's law, the time for which places were in use over the
-    answers; a request takes 0.5 µs more for it.
+    answers; a request takes 0.7 µs more for it.
     """
 
     def __init__(self, least: int, running: int, waiting: int, wait_s: float, clock: Callable[[], float] = monotonic) -> None:

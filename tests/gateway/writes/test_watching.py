@@ -6,6 +6,8 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any
 
 import pytest
 
@@ -98,6 +100,10 @@ async def test_a_relay_at_work_beats(world: World) -> None:
     assert abs(beat - time.time()) < 10
 
 
+async def inserted(tx: Any, key: str) -> None:
+    await tx.insert(authors, author(key))
+
+
 async def test_writes_without_a_position_are_counted_with_the_age_of_the_oldest(world: World) -> None:
     watch = Watch(world.stores, {"home": NAMES}, lag_max_s=3600.0)
     assert watch.log("home") is None
@@ -108,7 +114,7 @@ async def test_writes_without_a_position_are_counted_with_the_age_of_the_oldest(
 
     assert await read() == {"log_unpositioned": 0, "log_oldest_unpositioned_seconds": 0.0}
     for key in "123":
-        await world.write(lambda tx, key=key: tx.insert(authors, author(key)))
+        await world.write(partial(inserted, key=key))
     told = await read()
     assert told["log_unpositioned"] == 3
     assert 0 < told["log_oldest_unpositioned_seconds"] < 60
