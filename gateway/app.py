@@ -67,7 +67,7 @@ def create_app(
         context=graph.context,
         beside=beside.running,
         readings=beside.readings,
-        checkup=Checkup(stores, graph, lambda: beside.watch.standings),
+        checkup=Checkup(stores, graph, lambda: beside.watch.standings, log_of=beside.watch.log),
         siblings=siblings,
         traces=traces,
     )
@@ -107,7 +107,7 @@ def _with_sources(
         context=graph.context,
         beside=running,
         readings=lambda: chain(beside.readings(), guarded(others.stores.guards)),
-        checkup=Checkup(stores, graph, lambda: beside.watch.standings),
+        checkup=Checkup(stores, graph, lambda: beside.watch.standings, log_of=beside.watch.log),
         front=others.sources.over,
         more=others.told,
         siblings=siblings,

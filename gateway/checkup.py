@@ -14,7 +14,7 @@ from gateway.graph.fields import Graph
 from gateway.migrating import Pending, pending
 from gateway.stores import Stores
 from gateway.stores.reasons import Reason
-from gateway.writes.watching import Standing
+from gateway.writes.watching import Log, Standing
 
 ASKED_EVERY_S = 1.0
 LOOK_S = 0.9  # for the answer of a store
@@ -42,16 +42,23 @@ class _Known:
 class Checkup:
     """Asks each store at most once in ``ASKED_EVERY_S``, however many want to know, and waits for it no longer than ``LOOK_S``.
 
-    ``standings`` gives where the targets of writes are, as it was last found out.
+    ``standings`` gives where the targets of writes are, as it was last found out, ``log_of`` what of a store's log has no position yet.
     """
 
     def __init__(
-        self, stores: Stores, graph: Graph, standings: Callable[[], Iterable[Standing]], clock: Callable[[], float] = time.monotonic
+        self,
+        stores: Stores,
+        graph: Graph,
+        standings: Callable[[], Iterable[Standing]],
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        log_of: Callable[[str], Log | None] = lambda _: None,
     ) -> None:
         self.names: Sequence[str] = stores.names
         self._stores = stores
         self._graph = graph
         self._standings = standings
+        self._log_of = log_of
         self._clock = clock
         self._known = {name: _Known() for name in stores.names}
 
@@ -136,6 +143,7 @@ class Checkup:
         route = self._stores.routes.get(name)
         waits = known.pending
         now = time.time()
+        log = self._log_of(name)
         outbox = [
             {"target": its.target, "pending": its.pending, "parked": its.parked, "lagS": round(its.lag_s(now), 3)}
             for its in self._standings()
@@ -160,6 +168,7 @@ class Checkup:
             },
             "breaker": guard.state,
             "outbox": outbox,
+            **({} if log is None else {"log": {"unpositioned": log.unpositioned, "lagS": round(log.lag_s(now), 3)}}),
             **({} if route is None else {"replicas": route.told()}),
         }
 

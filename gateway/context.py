@@ -10,7 +10,7 @@ from copy import copy
 from types import MappingProxyType
 from typing import Any
 
-from gateway.errors import CallerError, DeadlineExceeded, LimitExceeded, WrongValue
+from gateway.errors import CallerError, DeadlineExceeded, GatewayError, LimitExceeded, WrongValue
 from gateway.observability.accounts import Account
 from gateway.stores import Stores
 from gateway.stores.base import A, Collection, Request
@@ -41,6 +41,7 @@ class RequestContext:
     plan: Any = None  # the engine's, when it is to be explained
     batch_loader: Any = None  # of ``loaders.ask``
     is_mutation = False
+    may_be_stale = False  # a query, whose reads may be answered with what a store answered before it failed
     has_wrong_values = False  # a WrongValue stands in a row that it read
     cursor: str | None = None  # of a subscription's event: to go on after it
     idempotency_key: str | None = None  # a mutation of the same subject and key happens once
@@ -130,6 +131,18 @@ class RequestContext:
     def found_wrong(self, error: WrongValue) -> None:
         self.has_wrong_values = True
         _log.warning("%s: %s", self.request_id, error.detail)
+
+    def found_stale(self, store: str, collection: str, age_s: float, error: GatewayError) -> None:
+        """Have the answer say that something in it is as a store answered it before, and the log."""
+        self.account.stale += 1
+        told = self.extensions.setdefault("stale", [])
+        its = next((item for item in told if (item["store"], item["collection"]) == (store, collection)), None)
+        if its is None:
+            message = "%s: the store %s failed (%s), and %s of it were answered as they were %.1f s ago"
+            _log.warning(message, self.request_id, store, error.code, collection, age_s)
+            told.append({"store": store, "collection": collection, "ageSeconds": round(age_s, 3)})
+        else:
+            its["ageSeconds"] = max(its["ageSeconds"], round(age_s, 3))
 
     @property
     def has_loaders(self) -> bool:

@@ -22,6 +22,7 @@ from gateway.stores.guards import Protection
 from gateway.stores.kinds import kind_of
 from gateway.stores.migrating import LOCK_TIMEOUT_S
 from gateway.stores.routing import Replicas
+from gateway.stores.stale import Stale, StaleLimits
 
 __all__ = ["connect", "fill_embedded", "looked_into", "migrate", "migrate_at_start", "migrate_embedded", "opened", "url_named"]
 
@@ -51,6 +52,7 @@ def connect(settings: Settings, layers: Sequence[Layer] = (), graph: Graph | Non
         written_key=settings.written_key,
         slow_s=settings.slow_s if tells_slow else NOTHING_SLOW,
         coalesced=frozenset(name for name, store in settings.stores.items() if store.coalesce),
+        stale=_stale(settings, graph),
     )
 
 
@@ -64,6 +66,23 @@ def connect_others(settings: Settings, urls: Mapping[str, str], pool_sizes: Mapp
         read_only=urls,
         protection=_protection(settings),
     )
+
+
+def _stale(settings: Settings, graph: Graph | None) -> Stale | None:
+    """Return what keeps answers of the stores whose settings say so; None where none do. ConfigError at a collection that no store has."""
+    seconds = {name: store.stale_if_error_s for name, store in settings.stores.items() if store.stale_if_error_s is not None}
+    collections = {name: frozenset(settings.stores[name].stale_collections) for name in settings.stores}
+    for name, wanted in collections.items():
+        if wanted and name not in seconds:
+            raise ConfigError(f"stores.{name}.stale_collections: expected stale_if_error_s, too, how old what is given may be; got none")
+        known = {collection.name for collection in graph.collections if collection.store == name} if graph is not None else wanted
+        for unknown in sorted(wanted - known):
+            names = ", ".join(sorted(known)) or "of which there are none"
+            raise ConfigError(f"stores.{name}.stale_collections: expected collections of the store, {names}; got {unknown}")
+    if not seconds:
+        return None
+    only = {name: wanted for name, wanted in collections.items() if wanted}
+    return Stale(StaleLimits(seconds, only, settings.stale_rows_max, settings.stale_limit_bytes))
 
 
 def _protection(settings: Settings) -> Protection:

@@ -390,6 +390,7 @@ class Service:
                 raise BadUserInput(f"Idempotency-Key: {told}", argument="Idempotency-Key")
             ctx.idempotency_key = key
         ctx.is_mutation = operation.type is OperationType.MUTATION
+        ctx.may_be_stale = operation.type is OperationType.QUERY
         if plan.series:
             bounds = [self._bind(part, coerced, ctx) for part in plan.series]
             costs = [

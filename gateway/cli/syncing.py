@@ -36,7 +36,8 @@ sync_cli.add_typer(parked_cli, name="parked")
 def status(as_json: JsonOption = False, graph_name: GraphOption = None) -> None:
     """Print how far each target is behind, and what is pending and parked; end with 1 where one lags, or has something parked.
 
-    A target lags when the oldest write it has yet to hear of is older than the setting relay_lag_max_s.
+    A target lags when the oldest write it has yet to hear of is older than the setting relay_lag_max_s. Of writes in the log that have no
+    position yet, of which nobody hears who subscribes, it says how many there are, and how old the oldest is.
     """
     graph, settings = _read(graph_name)
     with naming_urls(settings):
@@ -49,6 +50,9 @@ def status(as_json: JsonOption = False, graph_name: GraphOption = None) -> None:
         for home in found["homes"]:
             beat = home["heartbeatAgeSeconds"]
             say(f"{home['store']}: {'no relay was ever at work' if beat is None else f'a relay was at work {beat:.0f} s ago'}")
+            log = home["log"]
+            if log["unpositioned"]:
+                say(f"  log: {log['unpositioned']:,} without a position, the oldest {log['lagSeconds']:.1f} s old")
             for target in home["targets"]:
                 known = "" if target["isDeclared"] else ", which the graph has no more"
                 said = f"{target['pending']:,} pending, {target['parked']:,} parked, {target['lagSeconds']:.1f} s behind"
@@ -245,12 +249,13 @@ async def _status(settings: Settings, graph: Graph) -> dict[str, Any]:
     from gateway.preparing import opened
     from gateway.relaying import homes_of
     from gateway.writes.own import Own
-    from gateway.writes.watching import heartbeat_at, standings
+    from gateway.writes.watching import heartbeat_at, log_of, standings
 
     homes, is_well = [], True
     async with opened(settings, graph) as stores:
         for home, targets in homes_of(stores, graph).items():
             beat, now = await heartbeat_at(Own(stores), home), time.time()
+            log = await log_of(Own(stores), home)
             found = []
             for its in await standings(stores, home, targets):
                 lag = its.lag_s(now)
@@ -258,7 +263,8 @@ async def _status(settings: Settings, graph: Graph) -> dict[str, Any]:
                 counted = {"target": its.target, "pending": its.pending, "parked": its.parked, "lagSeconds": round(lag, 3)}
                 found.append({**counted, "isDeclared": its.target in targets})
             age = None if beat is None else round(max(0.0, now - beat), 3)
-            homes.append({"store": home, "heartbeatAgeSeconds": age, "targets": found})
+            told = {"unpositioned": log.unpositioned, "lagSeconds": round(log.lag_s(now), 3)}
+            homes.append({"store": home, "heartbeatAgeSeconds": age, "log": told, "targets": found})
     return {"isWell": is_well, "lagMaxSeconds": settings.relay_lag_max_s, "homes": homes}
 
 

@@ -215,6 +215,9 @@ def _check_across_fields(settings: Settings, origin: _Origin, graph: _Stores) ->
     if settings.page_default > settings.page_max:
         key, value = origin.find(("page_default",))
         raise ConfigError(f"{key} = {hidden(value)}: expected at most page_max, which is {settings.page_max}")
+    if settings.requests_min > settings.requests_max:
+        key, value = origin.find(("requests_min",))
+        raise ConfigError(f"{key} = {hidden(value)}: expected at most requests_max, which is {settings.requests_max}")
     if settings.metrics and settings.is_production and not settings.health_token:
         key, value = origin.find(("metrics",))
         raise ConfigError(f"{key} = {hidden(value)}: expected health_token, too, which whoever asks for /metrics in production has to have")

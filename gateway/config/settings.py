@@ -39,6 +39,10 @@ class StoreSettings(BaseModel):
     max_lag_s: Seconds | None = None
     slow_query_ms: int | None = Field(default=None, ge=0, le=3_600_000, description=_SLOW)
     coalesce: bool = Field(default=False, description="true or false: whether look-ups by key of several requests become one call")
+    stale_if_error_s: Seconds | None = None
+    stale_collections: Annotated[tuple[str, ...], NoDecode, BeforeValidator(texts)] = Field(
+        default=(), description="names of collections of the store"
+    )
 
 
 def _limit(default: int, what: str, *, least: int = 1, most: int = _MOST) -> Any:
@@ -174,6 +178,7 @@ class Settings(BaseSettings):
     stream_stalled_s: Seconds = 2.0
 
     requests_max: int = _limit(64, "requests that are worked on at the same time")
+    requests_min: int = _limit(0, "requests to which requests_max may go down, as it is found out; 0 for a fixed number", least=0)
     requests_waiting_max: int = _limit(64, "requests that wait for their turn", least=0)
     requests_wait_s: Seconds = 0.5
     request_deadline_s: Seconds = 10.0
@@ -198,6 +203,9 @@ class Settings(BaseSettings):
     breaker_window_s: Seconds = 10.0
     breaker_open_s: Seconds = 5.0
     retry_share: float = Field(default=0.1, ge=0, le=1, description="a share of reads, from 0 to 1")
+    # What is kept for when a store fails (stores/stale.py)
+    stale_rows_max: int = _limit(10_000, "rows and pages")
+    stale_limit_bytes: int = _limit(16 * _MIB, "bytes", least=65_536)
     written_key: str = Field(default="", pattern=r"^[!-~]{16,512}$", description="a secret of 16 to 512 visible characters of ASCII")
     # Whose databases a request is about (config/tenants.py), and from where a client may have a store read
     tenant_header: str = Field(default="", pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,63}$", description="the name of a header, such as X-Tenant")

@@ -37,6 +37,7 @@ def describe_calls(calls: Iterable[StoreCall]) -> list[dict[str, Any]]:
             "durationMs": call.duration_ms,
             "statements": [_bounded(statement) for statement in call.statements],
             **({"coalesced": call.coalesced} if call.coalesced else {}),
+            **({} if call.stale_s is None else {"staleSeconds": call.stale_s}),
             **({} if call.error is None else {"error": call.error}),
         }
         for call in calls

@@ -160,6 +160,7 @@ def application(
             guarded(stores.guards),
             stores.replica_readings(),
             stores.coalescing_readings(),
+            stores.stale_readings(),
             readings(),
         )
 

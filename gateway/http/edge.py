@@ -10,7 +10,7 @@ from gateway.http.clients import Clients
 from gateway.http.connections import Connections
 from gateway.http.draining import Drain
 from gateway.http.frames import SocketLimits
-from gateway.http.gate import Gate
+from gateway.http.gate import gate_of
 from gateway.http.idle import Idle
 from gateway.http.stalls import Stalls
 from gateway.http.unread import Unread
@@ -29,7 +29,7 @@ class Edge:
         self.settings = settings
         self.deadlines = Deadlines()
         self.unread = Unread(timeout_s=settings.unread_timeout_s, limit_bytes=settings.unread_limit_bytes)
-        self.gate = Gate(settings.requests_max, settings.requests_waiting_max, settings.requests_wait_s)
+        self.gate = gate_of(settings)
         self.clients = Clients(settings)
         self.connections = Connections(settings)
         self.stalls = Stalls()

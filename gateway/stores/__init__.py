@@ -22,6 +22,7 @@ from gateway.stores.guards import Guard, Protection, guards_of
 from gateway.stores.kinds import Kind, kind_named, kind_of, scheme_of, schemes
 from gateway.stores.migrating import GRAPH, LOCK_TIMEOUT_S, Migrates, Owner
 from gateway.stores.routing import Freshness, Replicas, Route, refuse_replicas
+from gateway.stores.stale import Stale
 from gateway.stores.tokens import Tokens
 from gateway.stores.unchecked import Look
 
@@ -58,9 +59,9 @@ class Stores:
 
     ``layers`` stand in the way of all that a request of a client asks (``funnel.py``), the first of them outermost. ``routes`` are of the
     stores that have replicas (``routing.py``), ``tokens`` what clients are told who write in these; None where no store has any. Of the
-    stores ``coalesced`` look-ups by key of several requests become one call (``coalescing.py``). ``calls``
-    counts what reached a store, by ``"store.collection"``: a split batch counts once per part. ``wrong_values`` counts values of other
-    types than their columns', by store, collection and column.
+    stores ``coalesced`` look-ups by key of several requests become one call (``coalescing.py``). ``stale`` keeps what some answered, for
+    when they fail (``stale.py``). ``calls`` counts what reached a store, by ``"store.collection"``: a split batch counts once per part.
+    ``wrong_values`` counts values of other types than their columns', by store, collection and column.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Stores:
         written_key: str = "",
         slow_s: Mapping[str, float] = NOTHING_SLOW,
         coalesced: Container[str] = (),
+        stale: Stale | None = None,
     ) -> None:
         self._stores = StoresByName(stores)
         self.timeout_s = timeout_s
@@ -91,6 +93,7 @@ class Stores:
             routes=routes,
             slow_s=slow_s,
             coalesced=coalesced,
+            stale=stale,
         )
 
     @classmethod
@@ -109,6 +112,7 @@ class Stores:
         written_key: str = "",
         slow_s: Mapping[str, float] = NOTHING_SLOW,
         coalesced: Container[str] = (),
+        stale: Stale | None = None,
     ) -> Self:
         """Return the stores of ``urls`` (name to URL), not open yet; ``read_only`` are those in which nothing is written.
 
@@ -153,6 +157,7 @@ class Stores:
             written_key=written_key,
             slow_s=slow_s,
             coalesced=coalesced,
+            stale=stale,
         )
 
     def reading(self, others: Mapping[str, tuple[Store, Guard]]) -> Stores:
@@ -167,6 +172,7 @@ class Stores:
             layers=self.funnel.layers,
             guards={**self.guards, **{name: guard for name, (_, guard) in others.items()}},
             routes={name: route for name, route in self.routes.items() if name not in others},
+            stale=self.funnel.stale,
         )
         made.tokens = self.tokens  # one key for all that a client is told
         made.count_with(self)
@@ -230,6 +236,11 @@ class Stores:
         """Give what look-ups of several requests shared, as numbers."""
         if self.funnel.coalescer is not None:
             yield from self.funnel.coalescer.readings()
+
+    def stale_readings(self) -> Iterator[Reading]:
+        """Give what is kept for when a store fails, as numbers."""
+        if self.funnel.stale is not None:
+            yield from self.funnel.stale.readings()
 
     def ask(self, request: Request[A], *, timeout_s: float | None = None) -> Awaitable[A]:
         """Return the answer to what no client asked for (a load, a check at the start): past the layers, in a time of its own."""
@@ -302,6 +313,7 @@ class _Operator:
     account: Account = field(default_factory=Account)
     freshness: Freshness | None = None  # which reads all of the primary
     sharing: None = None
+    may_be_stale: bool = False
 
     def seconds(self, limit: float) -> float:
         return limit if self.timeout_s is None else self.timeout_s

@@ -58,6 +58,7 @@ class Together:
     within = None
     freshness = None
     sharing = None
+    may_be_stale = False
     request_id = ""  # of several requests
 
     def __init__(self) -> None:

@@ -1,10 +1,11 @@
 """The one way to a store: layers, composed once at the start, that every request of every kind goes through.
 
-    trace -> the layers that were given -> wait -> refuse -> filter and split -> route -> gather -> guard -> count and limit
+    trace -> the layers that were given -> wait -> refuse -> keep -> filter and split -> route -> gather -> guard -> count and limit
     -> store.answer(request)
 
 ``wait`` is there only while a store has not been checked, as it was away at the start (``unchecked.py``), ``refuse`` only where a store's
-kind declares that it cannot do everything (``kinds.py``), ``route`` only where a store has replicas (``routing.py``): a read that one of
+kind declares that it cannot do everything (``kinds.py``), ``keep`` only where a store has it on: when it fails, reads are answered with
+what it answered before (``stale.py``). ``route`` is there only where a store has replicas (``routing.py``): a read that one of
 them could not answer is asked once more, of the primary. ``gather`` is there only where a store has that on: look-ups by key of several
 requests become one call (``coalescing.py``).
 
@@ -40,6 +41,7 @@ from gateway.stores.guards import Guard, Protection, guards_of
 from gateway.stores.kinds import Kind, kind_named, listed
 from gateway.stores.requests import ABILITIES, Ability
 from gateway.stores.routing import UNKNOWN, Freshness, Route, Server
+from gateway.stores.stale import Stale
 from gateway.stores.unchecked import Look, Unchecked
 from gateway.stores.watches import Watch
 
@@ -63,6 +65,7 @@ class StoreCall:
     statements: list[Any] = field(default_factory=list)  # native: SQL text, pipeline, Cypher
     error: str | None = None
     coalesced: int = 0  # look-ups that shared the call, where others did
+    stale_s: float | None = None  # how old what was kept is, with which it was answered as the store failed
 
 
 class Caller(Protocol):
@@ -74,6 +77,7 @@ class Caller(Protocol):
     freshness: Freshness | None  # what its reads have to see; None: all that the primary has
     request_id: str  # empty for a command's
     account: Account  # where what it asks is counted
+    may_be_stale: bool  # whether its reads may be answered with what was kept, and are kept (``stale.py``)
 
     @property
     def sharing(self) -> Hashable:
@@ -124,6 +128,7 @@ class Funnel:
         routes: Mapping[str, Route] = NO_ROUTES,
         slow_s: Mapping[str, float] = NOTHING_SLOW,
         coalesced: Container[str] = (),
+        stale: Stale | None = None,
     ) -> None:
         self._stores = stores
         self.guards = guards_of(stores, protection or Protection()) if guards is None else guards
@@ -136,7 +141,9 @@ class Funnel:
         self.wrong_values: Counter[tuple[str, str, str]] = Counter()
         self.coalescer = Coalescer(coalesced, timeout_s=timeout_s, deadlines=self._deadlines) if coalesced else None
         primary, replica = (self._call, self._of_replica) if self.coalescer is None else self._gather(self.coalescer)
-        self._last = self._refuse(self._split(self._route(primary, replica) if routes else primary))
+        self.stale = stale
+        last = self._split(self._route(primary, replica) if routes else primary)
+        self._last = self._refuse(last if stale is None else stale.over(last, stores, routes))
         self.layers = tuple(layers)
         self.held: Unchecked | None = None
         self._compose(self._last)
@@ -418,6 +425,11 @@ class Funnel:
         if not guard.enters():
             await guard.enter(name, seconds)
         return guard
+
+    def ended(self, opened: Transaction) -> None:
+        """Hear that a transaction is over, however it ended."""
+        if self.stale is not None:
+            self.stale.ended(opened)
 
     async def within(self, name: str, seconds: float, call: Callable[[], Awaitable[T]]) -> T:
         """Return what a call to the store ``name`` that is no request gives, awaited as one that is."""

@@ -21,7 +21,7 @@ def own_parts(answer: Rows, merged: Get, asked: Sequence[tuple[Get, FoundWrong]]
     Lists and JSON that two have are copied, for each may change his own. Of the errors ``wrong``, which stand in rows, each has copies,
     and is told of those that stand in his.
     """
-    may_change = len(asked) > 1 and any(_can_change(merged.collection[name]) for name in merged.columns)
+    may_change = len(asked) > 1 and any(can_change(merged.collection[name]) for name in merged.columns)
     given: set[Key] = set()
     for request, found_wrong in asked:
         rows = request.part_of(answer, merged)
@@ -31,7 +31,8 @@ def own_parts(answer: Rows, merged: Get, asked: Sequence[tuple[Get, FoundWrong]]
         yield _with_own_errors(rows, wrong, found_wrong) if wrong else rows
 
 
-def _can_change(column: Column) -> bool:
+def can_change(column: Column) -> bool:
+    """Return whether who has a value of a column can change it."""
     return column.many or column.type is Type.JSON
 
 

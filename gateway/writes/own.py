@@ -43,6 +43,7 @@ class Own:
     account: Account = field(default_factory=Account)
     freshness: Freshness | None = None  # which reads all of the primary
     sharing: None = None
+    may_be_stale: bool = False
 
     def ask(self, request: Request[A]) -> Awaitable[A]:
         return self.stores.funnel.ask_unlayered(request, self)
@@ -110,11 +111,14 @@ async def transaction(stores: Stores, name: str) -> AsyncIterator[Own]:
         opened = store.transaction()
         asked = await stores.funnel.within(name, timeout_s, opened.__aenter__)
         try:
-            yield Own(stores, asked)
-        except BaseException as error:
-            await opened.__aexit__(type(error), error, error.__traceback__)
-            raise
-        await stores.funnel.within(name, timeout_s, partial(opened.__aexit__, None, None, None))
+            try:
+                yield Own(stores, asked)
+            except BaseException as error:
+                await opened.__aexit__(type(error), error, error.__traceback__)
+                raise
+            await stores.funnel.within(name, timeout_s, partial(opened.__aexit__, None, None, None))
+        finally:
+            stores.funnel.ended(asked)
     except BaseException as error:
         guard.leave_after(error)
         raise

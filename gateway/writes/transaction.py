@@ -257,17 +257,21 @@ class Transaction:
         self._is_open = False
         self._ctx.has_wrong_values |= self._caller.has_wrong_values
         assert self._guard is not None
+        ended = self._ctx.stores.funnel.ended
         if found is None:
             try:
                 await self._commit()
             except BaseException as exc:
                 self._guard.leave_after(exc)
                 raise
+            finally:
+                ended(self._caller.within)
             self._guard.leave_after(None)
             return
         try:
             await self._roll_back(found)
         finally:
+            ended(self._caller.within)
             self._guard.leave_unjudged()  # what it ended with may be another store's
         if found is not error:
             raise found

@@ -40,6 +40,18 @@ class Standing:
         return 0.0 if self.oldest_at is None else max(0.0, now - self.oldest_at)
 
 
+@dataclass(frozen=True, slots=True)
+class Log:
+    """What in the log of one home store nobody can read by its position yet (``sequencer.py``)."""
+
+    home: str
+    unpositioned: int
+    oldest_at: float | None  # when the oldest of them was written, in seconds since 1970
+
+    def lag_s(self, now: float) -> float:
+        return 0.0 if self.oldest_at is None else max(0.0, now - self.oldest_at)
+
+
 def written_at(id_: str) -> float:
     """Return when an id was made (``ids.py``), in seconds since 1970."""
     return int(id_[:13].replace("-", ""), 16) / 1000
@@ -82,6 +94,16 @@ async def standings(stores: Stores, home: str, targets: Sequence[str]) -> list[S
     ]
 
 
+async def log_of(own: Own, home: str) -> Log:
+    """Return what in the log of a store has no position yet. One call."""
+    without = Compare("position", "eq", None)
+    page = Fetch(tables_of(home).outbox, ("id",), where=without, order=(Order("id"),), page=Page(limit=1), count=True)
+    found = (await own.ask(page)).get(None)
+    if found is None or not found.rows:
+        return Log(home, 0, None)
+    return Log(home, found.total or 0, written_at(found.rows[0][0]))
+
+
 async def heartbeat_at(own: Own, home: str) -> float | None:
     """Return when a relay was last at work on the writes of a store, in seconds since 1970; None where none ever was."""
     found = await own.ask(Get(tables_of(home).leases, ("until",), [HEARTBEAT]))
@@ -99,6 +121,7 @@ class Watch:
         self._lag_max_s = lag_max_s
         self._standings: dict[tuple[str, str], Standing] = {}
         self._heartbeats: dict[str, float] = {}
+        self._logs: dict[str, Log] = {}
         self._told: dict[tuple[str, str], float] = {}
 
     async def run(self) -> None:
@@ -122,6 +145,7 @@ class Watch:
         """Look at all there is, and tell what is late."""
         for standing in await standings(self._stores, home, self._targets[home]):
             self._standings[home, standing.target] = standing
+        self._logs[home] = await log_of(self._own, home)
         beat = await heartbeat_at(self._own, home)
         self._heartbeats[home] = beat = max(beat or 0.0, started)
         now = time.time()
@@ -151,8 +175,16 @@ class Watch:
         """Where each target was when it was last looked at."""
         return tuple(self._standings.values())
 
+    def log(self, home: str) -> Log | None:
+        """Return what of a store's log had no position when it was last looked at; None where nobody has."""
+        return self._logs.get(home)
+
     def readings(self) -> Iterator[Reading]:
         now = time.time()
+        for home, log in self._logs.items():
+            yield Reading("log_unpositioned", "Writes in a log that have no position yet", log.unpositioned, {"home": home}, False)
+            told = "Age of the oldest write in a log that has no position yet"
+            yield Reading("log_oldest_unpositioned_seconds", told, log.lag_s(now), {"home": home}, False)
         for standing in self._standings.values():
             labels = {"home": standing.home, "target": standing.target}
             lag = standing.lag_s(now)

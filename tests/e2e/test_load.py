@@ -86,3 +86,78 @@ def test_l03_a_step_to_ten_times_the_load_and_back() -> None:
         assert median(after.answered) < TAKES_S + 0.05
 
     run(test())
+
+
+# --------------------------------------------------------------------------------------------- a limit that is found out
+
+ADAPTIVE: dict[str, Any] = {"requests_max": 32, "requests_min": 2, "requests_waiting_max": PLACES, "requests_wait_s": 0.5}
+FAST_S = TAKES_S / 2
+FAST = PLACES / FAST_S  # requests a second
+FOUND_OUT_S = 8  # under twice the load, until the limit is what it should be
+MEASURED_S = 4
+
+
+class Collapsing:
+    """Has ``PLACES`` places, too, but nobody waits for one: the more are at work beyond these, the fewer are answered in a second."""
+
+    def __init__(self) -> None:
+        self.at_work = 0
+        self.answered_at: list[float] = []
+
+    async def answer(self, request: Request) -> Response:
+        self.at_work += 1
+        try:
+            await asyncio.sleep(FAST_S * max(1.0, self.at_work / PLACES) ** 1.25)
+        finally:
+            self.at_work -= 1
+        self.answered_at.append(time.perf_counter())
+        return await hello(request)
+
+    def goodput(self, begun: float, ended: float) -> float:
+        """Return the answers a second between two moments."""
+        return sum(begun <= at <= ended for at in self.answered_at) / (ended - begun)
+
+
+def limit_of(wire: Wire) -> float:
+    return next(reading.value for reading in wire.edge.gate.readings() if reading.name == "requests_limit")
+
+
+def test_l02_a_limit_that_adapts_has_as_much_answered_as_one_that_is_right() -> None:
+    async def offered(**settings: Any) -> tuple[float, Told]:
+        """Offer half of the load, twice of it, and half again; return the goodput of the second, at last, and what became of the third."""
+        service = Collapsing()
+        async with serving(FakeService(service.answer), patience_s=60, **{**ADAPTIVE, **settings}) as wire:
+            await offer(wire, 0.5 * FAST, 2)
+            begun = time.perf_counter()
+            await offer(wire, 2 * FAST, FOUND_OUT_S + MEASURED_S)
+            goodput = service.goodput(begun + FOUND_OUT_S, begun + FOUND_OUT_S + MEASURED_S)
+            after = await offer(wire, 0.5 * FAST, 4)
+            assert limit_of(wire) == settings.get("requests_max", 32), "all places are there again"
+        return goodput, after
+
+    async def test() -> None:
+        right, _ = await offered(requests_max=PLACES, requests_min=0)
+        wrong, _ = await offered(requests_min=0)
+        found, after = await offered()
+        assert wrong < 0.8 * right, "a number that is too high"
+        assert found >= 0.9 * right
+        assert after.refused == []
+
+    run(test())
+
+
+def test_a_limit_that_adapts_refuses_nobody_at_eight_tenths_of_the_load() -> None:
+    async def test() -> None:
+        places = asyncio.Semaphore(PLACES)
+
+        async def one_of_few(request: Request) -> Response:
+            async with places:
+                await asyncio.sleep(FAST_S)
+            return await hello(request)
+
+        async with serving(FakeService(one_of_few), patience_s=30, **ADAPTIVE) as wire:
+            told = await offer(wire, 0.8 * FAST, 4)
+            assert limit_of(wire) == 32
+        assert told.refused == []
+
+    run(test())

@@ -25,7 +25,7 @@ from gateway.stores import Stores
 from gateway.stores.kinds import default_url
 from gateway.stores.leases import held
 from gateway.stores.steps import MigratesBySteps
-from gateway.writes.watching import Standing
+from gateway.writes.watching import Log, Standing
 from schema import schema as example
 from tests.gateway.http.fakes import FakeStores
 from tests.gateway.test_migrating import MANAGED, graph_over, stores_of
@@ -122,6 +122,15 @@ async def test_the_outbox_of_a_store_is_told_by_target() -> None:
     [its] = told["outbox"]
     assert (its["target"], its["pending"], its["parked"]) == ("graph", 3, 1)
     assert 5 <= its["lagS"] < 6
+
+
+async def test_writes_in_the_log_without_a_position_are_told_of_who_has_a_log() -> None:
+    logs = {"users": Log("users", 3, time.time() - 5)}
+    checkup = Checkup(cast("Stores", Asked(users=None, posts=None)), graph_over(), tuple, Clock(), log_of=logs.get)
+    told = (await checkup.of("users"))["log"]
+    assert told["unpositioned"] == 3
+    assert 5 <= told["lagS"] < 6
+    assert "log" not in await checkup.of("posts")
 
 
 @pytest.mark.parametrize("kind", kinds(("postgresql", "mongodb", "neo4j")))

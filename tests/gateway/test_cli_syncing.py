@@ -90,6 +90,16 @@ def carry() -> None:
     asyncio.run(_with_stores(work))
 
 
+def give_positions(*homes: str) -> None:
+    async def work(ctx: RequestContext) -> None:
+        from gateway.writes.sequencer import Sequencer
+
+        for home in homes:
+            await Sequencer(ctx.stores, home, "test").settle()
+
+    asyncio.run(_with_stores(work))
+
+
 def execute(store: str, statement: str) -> None:
     with sqlite3.connect(f"data/{store}.db") as connection:
         connection.execute(statement)
@@ -104,11 +114,18 @@ def test_status_tells_each_target_and_ends_with_1_where_one_lags(monkeypatch: py
     found = {target["target"]: target["pending"] for home in told["homes"] for target in home["targets"]}
     assert (found["users>members"], found["posts>wrote"], found["events>likes"]) == (1, 1, 0)
     assert told["isWell"] is True
+    logs = {home["store"]: home["log"] for home in told["homes"]}
+    assert logs["users"]["unpositioned"] == 1
+    assert 0 <= logs["users"]["lagSeconds"] < 60
+    assert logs["events"] == {"unpositioned": 0, "lagSeconds": 0.0}
 
     monkeypatch.setenv("GATEWAY_RELAY_LAG_MAX_S", "0.001")
     lagging = run("sync", "status")
     assert lagging.exit_code == 1
     assert "  users>members: 1 pending, 0 parked, " in lagging.output
+    assert "  log: 1 without a position, the oldest " in lagging.output
+    give_positions("users", "posts")
+    assert "log:" not in run("sync", "status").output
     carry()
     well = run("sync", "status")
     assert well.exit_code == 0

@@ -108,7 +108,7 @@ def test_a_smaller_greatest_page_makes_the_default_page_smaller(monkeypatch: pyt
 
 # -------------------------------------------------------------------------------------------------------------- what is wrong
 
-OF_A_STORE = "url, pool_size, startup, replicas, max_lag_s, slow_query_ms, coalesce"
+OF_A_STORE = "url, pool_size, startup, replicas, max_lag_s, slow_query_ms, coalesce, stale_if_error_s, stale_collections"
 URLS = "postgresql://, mongodb://, neo4j://, bolt:// with a host, sqlite:/// with a path, or memory://"
 
 
@@ -198,6 +198,12 @@ def test_an_unknown_variable_far_from_any_setting_lists_them(monkeypatch: pytest
             "gateway.toml: stores.things.coalesce = 'often': expected true or false: whether look-ups by key of several requests become one"
             " call",
         ),
+        (
+            "[stores.things]\nstale_if_error_s = 0",
+            "gateway.toml: stores.things.stale_if_error_s = 0: expected seconds, more than 0 and at most 3600",
+        ),
+        ("requests_min = 9\nrequests_max = 8", "gateway.toml: requests_min = 9: expected at most requests_max, which is 8"),
+        ("stale_rows_max = 0", "gateway.toml: stale_rows_max = 0: expected a number of rows and pages, from 1 to 1000000000"),
         ("written_key = 'short'", "gateway.toml: written_key = '***': expected a secret of 16 to 512 visible characters of ASCII"),
         ("stores = 5", "gateway.toml: stores = 5: expected a table of stores by name"),
         ("port = ", "gateway.toml: expected TOML: Invalid value (at end of document)"),

@@ -99,6 +99,9 @@ class FakeStores:
     def coalescing_readings(self) -> Iterator[Reading]:
         yield from ()
 
+    def stale_readings(self) -> Iterator[Reading]:
+        yield from ()
+
     def kind(self, name: str) -> str:
         return "memory"
 

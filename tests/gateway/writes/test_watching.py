@@ -6,6 +6,8 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any
 
 import pytest
 
@@ -13,6 +15,7 @@ from gateway.stores.base import Upsert
 from gateway.writes import watching
 from gateway.writes.ids import new_id
 from gateway.writes.own import Own
+from gateway.writes.sequencer import Sequencer
 from gateway.writes.times import now
 from gateway.writes.watching import HEARTBEAT, Watch, heartbeat_at, standings, written_at
 from tests.gateway.writes.relays import World, author, authors, carried
@@ -95,6 +98,28 @@ async def test_a_relay_at_work_beats(world: World) -> None:
         while (beat := await heartbeat_at(Own(world.stores), "home")) is None:  # noqa: ASYNC110 - a store tells nobody
             await asyncio.sleep(0.01)
     assert abs(beat - time.time()) < 10
+
+
+async def inserted(tx: Any, key: str) -> None:
+    await tx.insert(authors, author(key))
+
+
+async def test_writes_without_a_position_are_counted_with_the_age_of_the_oldest(world: World) -> None:
+    watch = Watch(world.stores, {"home": NAMES}, lag_max_s=3600.0)
+    assert watch.log("home") is None
+
+    async def read() -> dict[str, float]:
+        await watch.count("home", time.time())
+        return {reading.name: reading.value for reading in watch.readings() if reading.name.startswith("log_")}
+
+    assert await read() == {"log_unpositioned": 0, "log_oldest_unpositioned_seconds": 0.0}
+    for key in "123":
+        await world.write(partial(inserted, key=key))
+    told = await read()
+    assert told["log_unpositioned"] == 3
+    assert 0 < told["log_oldest_unpositioned_seconds"] < 60
+    await Sequencer(world.stores, "home", "test").settle()
+    assert await read() == {"log_unpositioned": 0, "log_oldest_unpositioned_seconds": 0.0}
 
 
 async def test_figures_are_readings_for_metrics(world: World) -> None:
