@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
+import pytest
+
 from gateway.service import Request, Response
 from tests.gateway.http.fakes import FakeService, hello
 from tests.gateway.http.wire import Wire, post, run, serving
@@ -122,6 +124,7 @@ def limit_of(wire: Wire) -> float:
     return next(reading.value for reading in wire.edge.gate.readings() if reading.name == "requests_limit")
 
 
+@pytest.mark.long
 def test_l02_a_limit_that_adapts_has_as_much_answered_as_one_that_is_right() -> None:
     async def offered(**settings: Any) -> tuple[float, Told]:
         """Offer half of the load, twice of it, and half again; return the goodput of the second, at last, and what became of the third."""
@@ -136,9 +139,10 @@ def test_l02_a_limit_that_adapts_has_as_much_answered_as_one_that_is_right() -> 
         return goodput, after
 
     async def test() -> None:
-        right, _ = await offered(requests_max=PLACES, requests_min=0)
-        wrong, _ = await offered(requests_min=0)
-        found, after = await offered()
+        # Side by side: each mostly sleeps, and what else the machine does meets all three.
+        (right, _), (wrong, _), (found, after) = await asyncio.gather(
+            offered(requests_max=PLACES, requests_min=0), offered(requests_min=0), offered()
+        )
         assert wrong < 0.8 * right, "a number that is too high"
         assert found >= 0.9 * right
         assert after.refused == []
