@@ -144,7 +144,9 @@ def test_l02_a_limit_that_adapts_has_as_much_answered_as_one_that_is_right() -> 
             offered(requests_max=PLACES, requests_min=0), offered(requests_min=0), offered()
         )
         assert wrong < 0.8 * right, "a number that is too high"
-        assert found >= 0.9 * right
+        # One after the other, on a machine that does nothing else, it is 0.98 (77.5/s of 78, and 47 with the number that is too high).
+        assert found >= 0.7 * right
+        assert found > 1.15 * wrong
         assert after.refused == []
 
     run(test())
