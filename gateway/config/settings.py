@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from gateway.config.values import EXPECTED_GRAPH, folder, graph_name, header_names, host_patterns, origins, replica_urls, texts
 from gateway.stores.kinds import normal_url
+from gateway.stores.moves import candidate_of
 from gateway.stores.requests.conditions import CONDITIONS_MOST, ITEMS_MOST, LEVELS_MOST, TEXT_MOST
 
 PREFIX = "GATEWAY_"
@@ -39,6 +40,7 @@ class StoreSettings(BaseModel):
     max_lag_s: Seconds | None = None
     slow_query_ms: int | None = Field(default=None, ge=0, le=3_600_000, description=_SLOW)
     coalesce: bool = Field(default=False, description="true or false: whether look-ups by key of several requests become one call")
+    candidate: Annotated[str, AfterValidator(normal_url)] = Field(default="", description="the URL of the database that it is moved to")
 
 
 def _limit(default: int, what: str, *, least: int = 1, most: int = _MOST) -> Any:
@@ -218,6 +220,16 @@ class Settings(BaseSettings):
     def urls(self) -> dict[str, str]:
         """The URL of every store, by the store's name."""
         return {name: store.url for name, store in self.stores.items()}
+
+    @property
+    def candidates(self) -> dict[str, str]:
+        """The URLs that stores are moved to, by the store's name; of those that are."""
+        return {name: store.candidate for name, store in self.stores.items() if store.candidate}
+
+    @property
+    def all_urls(self) -> dict[str, str]:
+        """The URL of every store, those of candidates among them."""
+        return self.urls | {candidate_of(name): url for name, url in self.candidates.items()}
 
     @property
     def required(self) -> frozenset[str]:

@@ -21,6 +21,7 @@ from gateway.stores.funnel import NO_ROUTES, NOTHING_SLOW, Funnel, Layer, StoreC
 from gateway.stores.guards import Guard, Protection, guards_of
 from gateway.stores.kinds import Kind, kind_named, kind_of, scheme_of, schemes
 from gateway.stores.migrating import GRAPH, LOCK_TIMEOUT_S, Migrates, Owner
+from gateway.stores.moves import Gate, candidate_of
 from gateway.stores.routing import Freshness, Replicas, Route, refuse_replicas
 from gateway.stores.tokens import Tokens
 from gateway.stores.unchecked import Look
@@ -81,6 +82,7 @@ class Stores:
         self.timeout_s = timeout_s
         self.routes = routes
         self.tokens = Tokens(self._unique_routes(), written_key) if routes else None
+        self.gate: Gate | None = None  # of those that have a candidate
         self.funnel = Funnel(
             self._stores,
             layers,
@@ -171,6 +173,10 @@ class Stores:
         made.tokens = self.tokens  # one key for all that a client is told
         made.count_with(self)
         return made
+
+    def swap(self, name: str) -> None:
+        """Have a store and its candidate change places: who asks by name asks the other one from now on."""
+        self.funnel.swap(name, candidate_of(name))
 
     def count_with(self, other: Stores) -> None:
         """Have the calls and wrong values of both counted in one, from now on."""
