@@ -280,11 +280,11 @@ class Carrier:
         fetch = Fetch(self._here.outbox, self._here.outbox.names, where=which, order=(Order("position"),), page=Page(ROWS_PER_PAGE))
         part = (await self._own.ask(fetch)).get(None)
         rows = [self._named(row) for row in part.rows] if part is not None else []
+        await self._raise(SEQUENCER, last)  # before they are there: who reads that log by positions passes none of its own
         if not rows:
             if last > position:
                 await self._mark("log", last)
             return 0
-        await self._raise(SEQUENCER, rows[-1].position)  # before they are there: who reads that log by positions passes none of its own
         await self._apply([row for row in rows if row.position > since])
         async with transaction(self._stores, self.candidate) as own:
             await own.ask(Upsert(self._there.outbox, [row.whole for row in rows]))
