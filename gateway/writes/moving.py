@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeVar
 from uuid import uuid4
 
 import orjson
 
-from gateway.errors import ConfigError, Conflict, GatewayError
+from gateway.errors import ConfigError, Conflict, Contended, GatewayError
 from gateway.stores import Stores
 from gateway.stores.base import And, Collection, Compare, Delete, Fetch, Get, Key, Match, Order, Page, Row, Update, Upsert, Where
 from gateway.stores.moves import candidate_of
@@ -36,6 +37,7 @@ from gateway.writes.tables import tables_of
 from gateway.writes.times import moment_of, now
 from gateway.writes.transaction import EPOCH
 from gateway.writes.watching import heartbeat_at
+from gateway.writes.worker import TRANSIENT
 
 FOLLOWED_EVERY_S = 0.2
 NEAR_ROWS = 200  # of the log that may be left when the store is closed
@@ -44,11 +46,13 @@ OPENING_S = 12.0  # for all processes to know; longer than a process counts that
 ACKNOWLEDGED_S = 0.05  # between two looks at what processes know
 LEASE_S = 6.0
 LEASE_EVERY_S = 1.0
+PATIENCE_S, PAUSE_S = 120.0, 1.0  # with a store that does not answer, in all and between two tries
 OVERLAP_S = 60.0  # by which clocks of hosts may differ
 RELAY_S = 15.0  # since a relay was last at work, for it to be taken for one
 
 _COLUMNS = ("id", "noun", "key", "epoch", "version", "state", "position")
 
+T = TypeVar("T")
 Progress = Callable[[int], None]  # of rows that are done
 
 
@@ -72,6 +76,21 @@ class _Comparison(ReplicaComparison):
         versions = tables_of(store).versions
         found = await self._own.ask(Fetch(versions, ("version",), Match("key", keys), Compare("noun", "eq", self._source.name)))
         return {key: part.rows[0][0] for key, part in found.items() if key is not None and part.rows}
+
+
+async def patiently(work: Callable[[], Awaitable[T]]) -> T:
+    """Return what ``work`` gives, tried again for ``PATIENCE_S`` where a store is away, or rows are locked.
+
+    MongoDB keeps the transaction of a process that was killed for a minute.
+    """
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return await work()
+        except TRANSIENT:
+            if time.monotonic() > until:
+                raise
+        await asyncio.sleep(PAUSE_S)
 
 
 class NotSwitched(GatewayError):
@@ -224,7 +243,7 @@ class Carrier:
             if part is None or not part.rows:
                 return
             keys = [key for row in part.rows if (key := form.text(row)) is not None]
-            await self._force(noun, keys)
+            await patiently(partial(self._force, noun, keys))
             after = tuple(part.rows[-1])
             await self._mark(f"copied:{noun}", 0, orjson.dumps(after, default=str).decode())
             progress(len(part.rows))
@@ -241,7 +260,7 @@ class Carrier:
         """Carry the versions of rows that are gone: a row that comes again goes on counting from there."""
         which = And((Compare("noun", "eq", noun), Compare("is_deleted", "eq", True)))
         async for rows in pages(self._own, self._here.versions, (), which):
-            await self._force(noun, [row["key"] for row in rows])
+            await patiently(partial(self._force, noun, [row["key"] for row in rows]))
 
     async def _force(self, noun: str, keys: Sequence[Key]) -> None:
         """Write rows as they are now. One whose unique value another row there still has, comes when the log is followed, or is mended."""
@@ -249,10 +268,14 @@ class Carrier:
         items = await items_of(self._own, self._collections[noun], keys)
         try:
             await again(partial(applier.force, items))
+        except Contended:
+            raise
         except Conflict:
             for item in items:
                 try:
                     await again(partial(applier.force, [item]))
+                except Contended:
+                    raise
                 except Conflict:
                     continue
 
@@ -261,7 +284,7 @@ class Carrier:
     async def follow(self) -> None:
         """Carry the log, for ever."""
         while True:
-            if not await self.step():
+            if not await patiently(self.step):
                 await asyncio.sleep(FOLLOWED_EVERY_S)
 
     async def behind(self) -> int:
@@ -300,6 +323,8 @@ class Carrier:
                 continue
             try:
                 await again(partial(self._appliers[noun].apply, items))
+            except Contended:
+                raise
             except Conflict:
                 await self._apply_each([row.item for row in rows if row.noun == noun])
 
@@ -311,6 +336,8 @@ class Carrier:
             for item in left:
                 try:
                     await again(partial(self._appliers[item.noun].apply, [item]))
+                except Contended:
+                    raise
                 except Conflict as conflict:
                     failed.append(item)
                     error = conflict

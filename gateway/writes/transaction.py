@@ -15,7 +15,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, NamedTuple, Self, cast
 
-from gateway.errors import AbilityMissing, Contended, StoreMisbehaved, StoreTimeout, StoreUnavailable
+from gateway.errors import AbilityMissing, Conflict, Contended, StoreMisbehaved, StoreTimeout, StoreUnavailable
 from gateway.stores.base import (
     A,
     Bump,
@@ -351,7 +351,12 @@ class Transaction:
         for name in sorted(self._gate.names.intersection((self.store, *written))):
             id_ = fence_of(name)
             found = await self._ask(Lock(self._tables.leases, [id_]))
-            if id_ not in found or not found[id_][_LEASE_VALUE]:
+            if id_ not in found:  # the first that writes here since there is a candidate
+                try:
+                    await self._ask(Insert(self._tables.leases, ("id", "value"), [(id_, 1)]))
+                except Conflict as error:
+                    raise Contended(name) from error
+            elif not found[id_][_LEASE_VALUE]:
                 raise Contended(name)
 
     async def _rows_of(self, logged: Sequence[Written], asked: Mapping[str, Sequence[_Asked]], at: str) -> list[Insert]:
