@@ -24,6 +24,7 @@ from gateway.stores.migrating import LOCK_TIMEOUT_S
 from gateway.stores.moves import Gate, candidate_of
 from gateway.stores.routing import Replicas
 from gateway.writes.placing import orient
+from gateway.writes.splitting import SplitRoute
 
 __all__ = ["connect", "fill_embedded", "looked_into", "migrate", "migrate_at_start", "migrate_embedded", "opened", "url_named"]
 
@@ -41,6 +42,8 @@ def connect(settings: Settings, layers: Sequence[Layer] = (), graph: Graph | Non
     ``tells_slow``: calls that are slow by the settings are told in the log, which commands have none of.
     """
     gate = Gate(settings.candidates) if settings.candidates else None
+    parted = {name: settings.stores[name] for name in settings.candidates}
+    splits = {name: SplitRoute(name, its.ab, its.shadow) for name, its in parted.items() if its.ab or its.shadow}
     stores = Stores.connect(
         settings.all_urls,
         timeout_s=settings.store_timeout_s,
@@ -54,8 +57,11 @@ def connect(settings: Settings, layers: Sequence[Layer] = (), graph: Graph | Non
         written_key=settings.written_key,
         slow_s=settings.slow_s if tells_slow else NOTHING_SLOW,
         coalesced=frozenset(name for name, store in settings.stores.items() if store.coalesce),
+        splits=splits,
     )
     stores.gate = gate
+    for split in splits.values():
+        split.over(stores)
     return stores
 
 

@@ -231,6 +231,10 @@ def _check_candidates(settings: Settings, origin: _Origin) -> None:
     """Refuse what a store cannot have beside a candidate (``gateway move``)."""
     for name, store in settings.stores.items():
         if not store.candidate:
+            for part in ("ab", "shadow"):
+                if getattr(store, part):
+                    key, value = origin.find(("stores", name, part))
+                    raise ConfigError(f"{key} = {hidden(value)}: expected a candidate, too (stores.{name}.candidate)")
             continue
         key, value = origin.find(("stores", name, "candidate"))
         if store.candidate == store.url:

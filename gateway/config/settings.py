@@ -9,7 +9,17 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from gateway.config.values import EXPECTED_GRAPH, folder, graph_name, header_names, host_patterns, origins, replica_urls, texts
+from gateway.config.values import (
+    EXPECTED_GRAPH,
+    folder,
+    graph_name,
+    header_names,
+    host_patterns,
+    origins,
+    replica_urls,
+    share_of_candidate,
+    texts,
+)
 from gateway.stores.kinds import normal_url
 from gateway.stores.moves import candidate_of
 from gateway.stores.requests.conditions import CONDITIONS_MOST, ITEMS_MOST, LEVELS_MOST, TEXT_MOST
@@ -41,6 +51,10 @@ class StoreSettings(BaseModel):
     slow_query_ms: int | None = Field(default=None, ge=0, le=3_600_000, description=_SLOW)
     coalesce: bool = Field(default=False, description="true or false: whether look-ups by key of several requests become one call")
     candidate: Annotated[str, AfterValidator(normal_url)] = Field(default="", description="the URL of the database that it is moved to")
+    ab: Annotated[float, BeforeValidator(share_of_candidate)] = Field(
+        default=0.0, description="a table of how reads are split, such as {primary = 90, candidate = 10}"
+    )
+    shadow: float = Field(default=0.0, ge=0, le=1, description="a share of reads that are compared with the candidate's, from 0 to 1")
 
 
 def _limit(default: int, what: str, *, least: int = 1, most: int = _MOST) -> Any:

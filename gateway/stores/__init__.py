@@ -111,11 +111,13 @@ class Stores:
         written_key: str = "",
         slow_s: Mapping[str, float] = NOTHING_SLOW,
         coalesced: Container[str] = (),
+        splits: Mapping[str, Route] = NO_ROUTES,
     ) -> Self:
         """Return the stores of ``urls`` (name to URL), not open yet; ``read_only`` are those in which nothing is written.
 
         ``slow_s`` says from how many seconds on a call to a store is a line in the log.
         A URL that no kind knows is a ConfigError, and so are two sizes for the one pool of equal URLs; None is whatever the other says.
+        ``splits`` are the routes of stores of which a part is read elsewhere (``writes/splitting.py``).
         ``replicas`` of one are those of all of its URL; ConfigError where they are not the same, or of a kind that has none.
         """
         sizes = _sizes(urls, pool_sizes or {})
@@ -135,7 +137,7 @@ class Stores:
             stores[name] = found
         protection = protection or Protection()
         guards = guards_of(stores, protection)
-        routes: dict[str, Route] = {}
+        routes: dict[str, Route] = dict(splits)
         for name, (first, its) in _replicas(urls, replicas or {}).items():
             if first in routes:
                 routes[name] = routes[first]

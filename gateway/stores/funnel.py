@@ -291,7 +291,7 @@ class Funnel:
                 guard.leave_after(error)
             raise
         guard.leave(failed=False)
-        return self._checked(name, self._stores[name], request, answer, caller)
+        return self._checked(name, getattr(server, "store", self._stores[name]), request, answer, caller)
 
     async def _call(self, request: Request[Any], caller: Caller, *, is_again: bool = False) -> Any:
         """Return the store's own answer, within the time there is; what it raises bears the name that was asked. It is counted."""

@@ -33,6 +33,7 @@ from gateway.writes.own import ROWS_PER_PAGE, Own, again, end, pages, transactio
 from gateway.writes.placing import CLOSING, COPYING, FOLLOWING, HELD, LOOKED_EVERY_S, OPENING, REOPENING, SETTLED, Move, Place
 from gateway.writes.rows import keys_of
 from gateway.writes.sequencer import SEQUENCER, Sequencer
+from gateway.writes.splitting import step_of
 from gateway.writes.tables import tables_of
 from gateway.writes.times import moment_of, now
 from gateway.writes.transaction import EPOCH
@@ -282,9 +283,12 @@ class Carrier:
     # --------------------------------------------------------------------------------------------------------------- the log
 
     async def follow(self) -> None:
-        """Carry the log, for ever."""
+        """Carry the log, for ever, and say each time that all is carried: then a part of reads may go there (``splitting.py``)."""
         while True:
+            at = now()
             if not await patiently(self.step):
+                row = (step_of(self.name), None, at, await patiently(partial(self._marked, "log")))
+                await patiently(lambda row=row: self._own.ask(Upsert(self._there.leases, [row])))  # type: ignore[misc]
                 await asyncio.sleep(FOLLOWED_EVERY_S)
 
     async def behind(self) -> int:

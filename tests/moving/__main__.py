@@ -1,12 +1,14 @@
 """Move a noun to another database and back while clients write and read, with the command killed in the middle.
 
     python -m tests.moving [--rounds 3] [--stores sqlite|live] [--to mongodb] [--noun users] [--clients 8] [--kills 2] [--people 2000]
+        [--split]
 
 Two gateways serve. Each client sends a mutation to one of them, and reads what it has written from the other: an error, a connection
 that is lost, or an answer that is older than what was acknowledged is a failed request, and none is sent again. ``gateway move`` is
 killed with SIGKILL after a random time, ``--kills`` times each way, and run again; then it has to end well. At the end every row is as
 its client was told, the log has each aggregate's writes once and in their order, and ``gateway sync verify`` is clean. Ends with 1
-where that is not so.
+where that is not so. With ``--split`` half of the reads go to the candidate while it follows, and the others are compared with it; clients
+bring the token of what they have written.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ from tests.kinds import url_of
 from tests.replaying.__main__ import environment_of, pending_in, stores_of
 from tests.serving import LAYOUTS, serving, settings_of
 
+WRITTEN = "x-gateway-written"  # the token of what was written
 MOVE_S = 120.0
 LIFE_S = (0.3, 4.0)  # of a command that is to be killed
 FILLED = {"users": ("members",), "posts": ("wrote",)}  # what follows from the rows of a noun, beside them
@@ -68,6 +71,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=2)
     parser.add_argument("--people", type=int, default=2_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--split", action="store_true")
     options = vars(parser.parse_args())
     layout, to = options.pop("stores"), options.pop("to")
     moved = asyncio.run(run(layout, to, **options, say=_say))
@@ -88,6 +92,7 @@ async def run(
     kills: int = 1,
     people: int = 500,
     seed: int = 1,
+    split: bool = False,
     say: Any = None,
 ) -> Moved:
     """Return what came of moving a noun there and back ``rounds`` times."""
@@ -105,7 +110,10 @@ async def run(
             assert graph.demo is not None
             filled = (batch for batch in graph.demo(people, seed) if batch[0].store == noun or batch[0].name in FILLED.get(noun, ()))
             await write_batches(stores, filled)
-        variables = {f"GATEWAY_STORES__{noun.upper()}__CANDIDATE": candidate}
+        prefix = f"GATEWAY_STORES__{noun.upper()}__"
+        variables = {f"{prefix}CANDIDATE": candidate, "GATEWAY_WRITTEN_KEY": "of-all-processes"}
+        if split:
+            variables |= {f"{prefix}AB": '{"primary": 50, "candidate": 50}', f"{prefix}SHADOW": "1"}
         environment = {**environment_of(urls), **variables}
         servers = [await stack.enter_async_context(serving(urls, variables)) for _ in range(2)]
         ports = [server.port for server in servers]
@@ -122,6 +130,11 @@ async def run(
         finally:
             over.set()
             await asyncio.gather(*writers)
+        if split:
+            moved.requests["of the candidate"] += await _read_of(ports, "candidate")
+            moved.requests["compared"] += await _read_of(ports, "equal")
+            if differing := await _read_of(ports, "different"):
+                moved.wrong.append(f"{differing} reads differed from the candidate's")
         moved.wrong += await _wrong(environment, settings, ports[0], models)
     return moved
 
@@ -160,25 +173,36 @@ async def _write(ports: Sequence[int], model: Model, over: asyncio.Event, moved:
             for port in ports
         ]
         turn = 0
+        tokens: dict[str, str] = {}
         while not over.is_set():
             turn += 1
             step = model.step()
-            if not await _asked(clients[turn % 2], step.query, step.variables, step.field, moved, key=f"{model.name}-{turn}"):
+            headers = {"idempotency-key": f"{model.name}-{turn}"}
+            if not await _asked(clients[turn % 2], step.query, step.variables, step.field, moved, headers, tokens):
                 return  # nobody knows what happened
             step.then()
             key, person = next(reversed(model.people.items()))
-            found = await _asked(clients[(turn + 1) % 2], READ, {"id": key}, "read", moved)
+            found = await _asked(clients[(turn + 1) % 2], READ, {"id": key}, "read", moved, {}, tokens)
             node = found and found["node"]
             if found is None or node is None or (node["name"], node["version"]) != (person.name, person.version):
                 moved.failed.append(f"read of {key} behind {step.field}: expected {person.name!r} at {person.version}, got {node}")
                 return
 
 
-async def _asked(client: httpx.AsyncClient, query: str, variables: Mapping[str, Any], name: str, moved: Moved, key: str = "") -> Any:
-    headers = {"idempotency-key": key} if key else {}
+async def _asked(
+    client: httpx.AsyncClient,
+    query: str,
+    variables: Mapping[str, Any],
+    name: str,
+    moved: Moved,
+    headers: Mapping[str, str],
+    tokens: dict[str, str],
+) -> Any:
     begun = time.monotonic()
     try:
-        answer = await client.post("/graphql", json={"query": query, "variables": dict(variables)}, headers=headers)
+        answer = await client.post("/graphql", json={"query": query, "variables": dict(variables)}, headers={**headers, **tokens})
+        if WRITTEN in answer.headers:
+            tokens[WRITTEN] = answer.headers[WRITTEN]
         told = orjson.loads(answer.content)
     except (httpx.HTTPError, orjson.JSONDecodeError) as error:
         told = {"errors": [repr(error)]}
@@ -188,6 +212,17 @@ async def _asked(client: httpx.AsyncClient, query: str, variables: Mapping[str, 
         moved.failed.append(f"{name} {dict(variables)}: {told['errors']}")
         return None
     return told["data"]
+
+
+async def _read_of(ports: Sequence[int], result: str) -> int:
+    """Return how many reads had this result at the candidate, of all gateways."""
+    total = 0.0
+    async with httpx.AsyncClient() as client:
+        for port in ports:
+            lines = (await client.get(f"http://127.0.0.1:{port}/metrics")).text.splitlines()
+            found = [line for line in lines if line.startswith("gateway_candidate_reads_total") and f'result="{result}"' in line]
+            total += sum(float(line.rpartition(" ")[2]) for line in found)
+    return int(total)
 
 
 async def _wrong(environment: Mapping[str, str], settings: Settings, port: int, models: Sequence[Model]) -> list[str]:
