@@ -286,9 +286,11 @@ class Carrier:
         """Carry the log, for ever, and say each time that all is carried: then a part of reads may go there (``splitting.py``)."""
         while True:
             at = now()
-            if not await patiently(self.step):
+            count = await patiently(self.step)
+            if count < ROWS_PER_PAGE:
                 row = (step_of(self.name), None, at, await patiently(partial(self._marked, "log")))
                 await patiently(lambda row=row: self._own.ask(Upsert(self._there.leases, [row])))  # type: ignore[misc]
+            if not count:
                 await asyncio.sleep(FOLLOWED_EVERY_S)
 
     async def behind(self) -> int:

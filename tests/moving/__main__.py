@@ -45,6 +45,7 @@ WRITTEN = "x-gateway-written"  # the token of what was written
 MOVE_S = 120.0
 LIFE_S = (0.3, 4.0)  # of a command that is to be killed
 FILLED = {"users": ("members",), "posts": ("wrote",)}  # what follows from the rows of a noun, beside them
+STAYS_S = 12.0
 QUIET_S = 1.0  # of writes before a move, and after it
 READ = "query($id: ID!) { node(id: $id) { ... on User { name version posts(first: 100) { nodes { id version } } } } }"
 
@@ -120,6 +121,8 @@ async def run(
         over = asyncio.Event()
         writers = [asyncio.create_task(_write(ports, model, over, moved)) for model in models]
         try:
+            if split:
+                await _stay(environment, noun, moved)
             for number in range(rounds):
                 for way in ((), ("--back",)):
                     await asyncio.sleep(QUIET_S)
@@ -137,6 +140,16 @@ async def run(
                 moved.wrong.append(f"{differing} reads differed from the candidate's")
         moved.wrong += await _wrong(environment, settings, ports[0], models)
     return moved
+
+
+async def _stay(environment: Mapping[str, str], noun: str, moved: Moved) -> None:
+    """Have both be in step for a while, and the command killed."""
+    process = _command(environment, noun, "--stay")
+    await asyncio.sleep(STAYS_S)
+    if process.poll() is not None:
+        moved.wrong.append(f"move --stay: ended with {process.returncode}")
+    process.kill()
+    await asyncio.to_thread(process.communicate)
 
 
 async def _move(environment: Mapping[str, str], arguments: Sequence[str], kills: int, random: Random, moved: Moved) -> None:
@@ -184,6 +197,8 @@ async def _write(ports: Sequence[int], model: Model, over: asyncio.Event, moved:
             key, person = next(reversed(model.people.items()))
             found = await _asked(clients[(turn + 1) % 2], READ, {"id": key}, "read", moved, {}, tokens)
             node = found and found["node"]
+            if await _asked(clients[turn % 2], READ, {"id": "User:1"}, "read of another", moved, {}, {}) is None:
+                return
             if found is None or node is None or (node["name"], node["version"]) != (person.name, person.version):
                 moved.failed.append(f"read of {key} behind {step.field}: expected {person.name!r} at {person.version}, got {node}")
                 return
