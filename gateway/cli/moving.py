@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gateway.graph.fields import Graph
     from gateway.stores import Stores
     from gateway.writes.comparing import Report
-    from gateway.writes.moving import Carrier
+    from gateway.writes.moving import Mover
 
 move_cli = typer.Typer()
 
@@ -220,7 +220,7 @@ async def _prepare(stores: Stores, graph: Graph, settings: Settings, noun: str) 
         raise ConfigError(listed(f"The candidate of {noun} differs from the graph", looked.problems))
 
 
-async def _in_step(carrier: Carrier, following: asyncio.Task[None]) -> None:
+async def _in_step(carrier: Mover, following: asyncio.Task[None]) -> None:
     """Return when the log is carried but for what comes at this moment."""
     from gateway.writes.moving import NEAR_ROWS
 
@@ -235,7 +235,7 @@ async def _in_step(carrier: Carrier, following: asyncio.Task[None]) -> None:
             await _or(following, STEP_S)
 
 
-async def _verified(carrier: Carrier, following: asyncio.Task[None]) -> None:
+async def _verified(carrier: Mover, following: asyncio.Task[None]) -> None:
     """Compare, mend what differs once, and end the command where something does still."""
     for attempt in (1, 2):
         with row_bar(f"verify {carrier.name}", await carrier.size()) as done:
@@ -257,7 +257,7 @@ def _tell(reports: list[Report]) -> None:
             say(f"  {difference.key}: {difference.kind}{f': {reason}' if reason else ''}")
 
 
-async def _switch(carrier: Carrier) -> None:
+async def _switch(carrier: Mover) -> None:
     state = await carrier.place.move()
     assert state is not None
     say(f"{carrier.name}: switching; its writes wait")
@@ -270,10 +270,10 @@ async def _or(task: asyncio.Task[None], seconds: float) -> None:
         await asyncio.wait_for(asyncio.shield(task), seconds)
 
 
-def _carrier(stores: Stores, graph: Graph, noun: str) -> Carrier:
-    from gateway.writes.moving import Carrier
+def _carrier(stores: Stores, graph: Graph, noun: str) -> Mover:
+    from gateway.writes.moving import Mover
 
-    return Carrier(stores, noun, [collection for collection in graph.collections if collection.store == noun])
+    return Mover(stores, noun, [collection for collection in graph.collections if collection.store == noun])
 
 
 def _called(settings: Settings, noun: str) -> str:

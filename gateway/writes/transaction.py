@@ -3,6 +3,9 @@
 async with ctx.transaction("users") as tx:
     user = await tx.insert(users, {"id": ..., "name": ...})
     await tx.update(users, key, {"name": "Ada"}, expected_version=3)
+
+Rows come first, and their log at the end. Longer than 400 lines: what authors ask, the life of the transaction and what it tells the log
+share what one class keeps.
 """
 
 from __future__ import annotations

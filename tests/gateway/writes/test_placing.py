@@ -19,7 +19,8 @@ from gateway.stores import Stores
 from gateway.stores.base import Fetch
 from gateway.stores.moves import FRESH_S, Gate, candidate_of
 from gateway.writes import moving
-from gateway.writes.moving import Carrier, NotSwitched
+from gateway.writes.carrying import NotSwitched
+from gateway.writes.moving import Mover
 from gateway.writes.placing import CLOSING, FOLLOWING, OPENING, SETTLED, Move, Place, Watcher
 from gateway.writes.times import now
 from resolvers.users import users
@@ -47,8 +48,8 @@ async def two(tmp_path: Path) -> AsyncIterator[tuple[Stores, Stores]]:
         await mover.close()
 
 
-async def copied(mover: Stores) -> tuple[Carrier, Move]:
-    carrier = Carrier(mover, "users", [users])
+async def copied(mover: Stores) -> tuple[Mover, Move]:
+    carrier = Mover(mover, "users", [users])
     return carrier, await carrier.copy(await carrier.begin("there"), lambda _: None)
 
 

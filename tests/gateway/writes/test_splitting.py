@@ -18,7 +18,7 @@ from gateway.stores.base import Get, Update
 from gateway.stores.moves import candidate_of
 from gateway.stores.routing import Freshness
 from gateway.writes import splitting
-from gateway.writes.moving import Carrier
+from gateway.writes.moving import Mover
 from gateway.writes.placing import Place, Watcher
 from gateway.writes.splitting import SplitRoute
 from resolvers.users import users
@@ -31,7 +31,7 @@ THERE = candidate_of("users")
 class World:
     """The stores of a process that serves, with a route of this share and shadow, and what carries users to their candidate."""
 
-    def __init__(self, stores: Stores, route: SplitRoute, carrier: Carrier) -> None:
+    def __init__(self, stores: Stores, route: SplitRoute, carrier: Mover) -> None:
         self.stores, self.route, self.carrier = stores, route, carrier
 
     async def write(self, key: str) -> str:
@@ -78,7 +78,7 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         await migrate(stores, graph, "users")
         await migrate(Stores({"users": stores[THERE]}), graph, "users")
         await Watcher(stores).look("users")
-        carrier = Carrier(stores, "users", [users])
+        carrier = Mover(stores, "users", [users])
         route = stores.routes["users"]
         assert isinstance(route, SplitRoute)
         made = World(stores, route, carrier)
