@@ -92,7 +92,9 @@ class Gate:
 
     async def enter(self, store: str, seconds: float) -> None:
         """Return when a transaction of a store may begin, which is to ``leave``. StoreUnavailable after so many seconds."""
-        await self._until(lambda: not self._changing and store not in self._held and all(map(self.is_fresh, self.names)), store, seconds)
+        await self._until(
+            lambda: not self._changing and (store not in self.names or (store not in self._held and self.is_fresh(store))), store, seconds
+        )
         self._open += 1
 
     def leave(self) -> None:

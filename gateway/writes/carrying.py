@@ -39,6 +39,7 @@ from gateway.writes.transaction import EPOCH
 from gateway.writes.worker import TRANSIENT
 
 FOLLOWED_EVERY_S = 0.2
+SHORT_PAUSE_S = 0.1
 PATIENCE_S, PAUSE_S = 120.0, 1.0  # with a store that does not answer, in all and between two tries
 OVERLAP_S = 60.0  # by which clocks of hosts may differ
 
@@ -70,8 +71,8 @@ class _Comparison(ReplicaComparison):
         return {key: part.rows[0][0] for key, part in found.items() if key is not None and part.rows}
 
 
-async def patiently(work: Callable[[], Awaitable[T]]) -> T:
-    """Return what ``work`` gives, tried again for ``PATIENCE_S`` where a store is away, or rows are locked.
+async def patiently(work: Callable[[], Awaitable[T]], pause_s: float = PAUSE_S) -> T:
+    """Return what ``work`` gives, tried again for ``PATIENCE_S`` where a store is away, or rows are locked, after so many seconds each time.
 
     MongoDB keeps the transaction of a process that was killed for a minute.
     """
@@ -82,7 +83,7 @@ async def patiently(work: Callable[[], Awaitable[T]]) -> T:
         except TRANSIENT:
             if time.monotonic() > until:
                 raise
-        await asyncio.sleep(PAUSE_S)
+        await asyncio.sleep(pause_s)
 
 
 class NotSwitched(GatewayError):
@@ -203,7 +204,7 @@ class Carrier:
 
     async def behind(self) -> int:
         """Return how many positions of the log are not carried yet."""
-        return await self._sequencer.settle() - await self._marked("log")
+        return await patiently(self._sequencer.settle, SHORT_PAUSE_S) - await self._marked("log")
 
     async def step(self) -> int:
         """Carry a page of the log; return how many rows that were. NotSwitched where the log does not reach back to where this was."""
@@ -211,7 +212,7 @@ class Carrier:
         position, since = await self._marked("log"), await self._marked("from")
         found = await self._own.ask(Get(self._here.leases, ("value",), [PRUNED, EPOCH]))
         if (found[PRUNED][0] if PRUNED in found else 0) > position:
-            raise NotSwitched(f"{self.name}: expected a log that reaches back to the last row that was carried; it was pruned since then")
+            raise NotSwitched(f"{self.name}: expected a log that reaches back to what was carried, and it was pruned since: begin anew")
         await self._raise(EPOCH, found[EPOCH][0] if EPOCH in found else 0)
         which = And((Compare("noun", "in", tuple(self._nouns)), Compare("position", "gt", position), Compare("position", "lte", last)))
         fetch = Fetch(self._here.outbox, self._here.outbox.names, where=which, order=(Order("position"),), page=Page(ROWS_PER_PAGE))
@@ -307,9 +308,10 @@ class Carrier:
 
     # ----------------------------------------------------------------------------------------------------------------- marks
 
-    async def _pruned(self) -> int:
+    async def _raise_pruned(self) -> None:
+        """Have cursors expire there that have expired here."""
         found = await self._own.ask(Get(self._here.leases, ("value",), [PRUNED]))
-        return int(found[PRUNED][0]) if PRUNED in found else 0
+        await self._raise(PRUNED, int(found[PRUNED][0]) if PRUNED in found else 0)
 
     async def _raise(self, name: str, least: int) -> None:
         if least:

@@ -182,10 +182,13 @@ class Keeping:
     async def raise_to(self, name: str, least: int | None) -> int:
         """Raise a number of the leases to ``least``, or by one; return what it is then."""
         leases = self._tables.leases
-        with suppress(Conflict):  # it is there
-            await self._own.ask(Insert(leases, ("id", "value"), [(name, 0)]))
         while True:
-            value: int = (await self._own.ask(Get(leases, ("value",), [name])))[name][0]
+            found = await self._own.ask(Get(leases, ("value",), [name]))
+            if name not in found:
+                with suppress(Conflict):  # another process made it
+                    await self._own.ask(Insert(leases, ("id", "value"), [(name, 0)]))
+                continue
+            value: int = found[name][0]
             new = value + 1 if least is None else max(value, least)
             if new == value:
                 return new

@@ -6,11 +6,12 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from uuid import uuid4
 
 from gateway.errors import ConfigError, GatewayError
 from gateway.stores.base import Collection, Compare, Delete, Fetch, Get, Page, Update, Upsert, Where
-from gateway.writes.carrying import FOLLOWED_EVERY_S, Carrier, NotSwitched
+from gateway.writes.carrying import FOLLOWED_EVERY_S, SHORT_PAUSE_S, Carrier, NotSwitched, patiently
 from gateway.writes.following import PRUNED
 from gateway.writes.own import ROWS_PER_PAGE, end
 from gateway.writes.placing import CLOSING, COPYING, HELD, LOOKED_EVERY_S, OPENING, REOPENING, SETTLED, Move
@@ -123,28 +124,29 @@ class Mover(Carrier):
         """
         await self._refuse_others()
         for _ in range(100):
-            await self._carry_outcomes()
+            await patiently(self._carry_outcomes)
             if await self.behind() <= NEAR_ROWS:
                 break
-            while await self.step():
+            while await patiently(self.step):
                 pass
         token = uuid4().hex
         closing = Move(CLOSING, move.generation, move.to, token, now(-CLOSED_S))
         await self.place.own_fences(self.candidate, token)
         if not await self.place.change(move, closing):
             raise NotSwitched(f"{self.name}: another command has gone on with its move")
+        soon = partial(patiently, pause_s=SHORT_PAUSE_S)  # what others lock for a moment, for as long as there is time
         opening = Move(OPENING, move.generation + 1, move.to, token, now(-CLOSED_S - OPENING_S))
         try:
             async with asyncio.timeout(CLOSED_S - 0.5):
                 await asyncio.sleep(2 * LOOKED_EVERY_S)  # for writes to wait, and not to be done again
-                if not await self.place.close_fences(self.name, token):
+                if not await soon(partial(self.place.close_fences, self.name, token)):
                     raise NotSwitched(f"{self.name}: expected fences that are open, as another command has closed some")
-                while await self.step():
+                while await soon(self.step):
                     pass
-                await self._carry_outcomes()
-                deliveries = await self._carry_deliveries()
-                await self._raise(PRUNED, await self._pruned())
-                await self._mark_back()
+                await soon(self._carry_outcomes)
+                deliveries = await soon(self._carry_deliveries)
+                await soon(self._raise_pruned)
+                await soon(self._mark_back)
             is_changed = await self.place.change(closing, opening)
         except BaseException as error:
             await self.place.reopen(closing)
@@ -154,13 +156,12 @@ class Mover(Carrier):
         if not is_changed:
             raise NotSwitched(f"{self.name}: it was opened again by another process, as this took too long: try again")
         for start in range(0, len(deliveries), ROWS_PER_PAGE):
-            await self._own.ask(Delete(self._here.deliveries, deliveries[start : start + ROWS_PER_PAGE]))
+            delete = Delete(self._here.deliveries, deliveries[start : start + ROWS_PER_PAGE])
+            await soon(partial(self._own.ask, delete))
         self._turn(opening)
-        while not opening.is_late:
-            if all(generation == opening.generation for generation in await self.place.members()):
-                break
+        while not opening.is_late and not await soon(partial(self.place.is_known, opening)):
             await asyncio.sleep(ACKNOWLEDGED_S)
-        if not await self.place.settle(opening) and (await self.place.move() or opening).phase == OPENING:
+        if not await soon(partial(self.place.settle, opening)) and (await self.place.move() or opening).phase == OPENING:
             raise NotSwitched(f"{self.name}: it was switched, and another process ends that")
         return Move(SETTLED, opening.generation, opening.to)
 

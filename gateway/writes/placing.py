@@ -14,8 +14,8 @@ process, whatever it knows; and what a process does not know yet it is told by `
 Every process that serves has a row as well, which says what it knows and until when that holds. It looks four times a second. One that has
 not looked for ``FRESH_S`` neither reads nor writes the store before it has, and its row ends later than that.
 
-Who switches may be killed at any step. ``until`` is its time for that; afterwards any process takes back what was closing, and goes on with
-what was opening. Every step is a compare-and-set, so only one of them is taken.
+Who switches may be killed at any step. ``until`` is its time for that; afterwards any process takes back what was closing. What is opening
+ends once all know it, whoever finds that. Every step is a compare-and-set, so only one of them is taken.
 """
 
 from __future__ import annotations
@@ -166,6 +166,10 @@ class Place:
         part = (await self._own.ask(Fetch(tables_of(self.anchor).leases, ("value",), where=which))).get(None)
         return [row[0] for row in part.rows] if part is not None else []
 
+    async def is_known(self, move: Move) -> bool:
+        """Return whether all processes that serve know of this generation."""
+        return all(generation == move.generation for generation in await self.members())
+
     # ------------------------------------------------------------------------------------------------- what was left undone
 
     async def reopen(self, move: Move) -> None:
@@ -246,7 +250,9 @@ class Watcher:
         if self._told.get(name, (-1, 0.0))[0] != generation or monotonic() - self._told[name][1] >= MEMBER_EVERY_S:
             await place.tell(self._owner, generation)
             self._told[name] = generation, monotonic()
-        if move is not None and move.phase in HELD and (move.is_late or move.phase == REOPENING):
+        if move is not None and move.phase == OPENING and await place.is_known(move):
+            await place.settle(move)
+        elif move is not None and move.phase in HELD and (move.is_late or move.phase == REOPENING):
             _log.warning("%s: who switched it has not ended that, which is done here", name)
             await (place.settle(move) if move.phase == OPENING else place.reopen(move))
 

@@ -342,7 +342,8 @@ class Transaction:
         inserts: list[Insert] = []
         if self._at_end is not None:
             inserts.append(self._at_end([its.outcome for its in self.written], at))
-        await self.pass_fences(its.collection.store for its in logged)
+        if self._gate is not None:
+            await self.pass_fences(its.collection.store for its in logged)
         if logged:
             inserts += await self._rows_of(logged, delivered, at)
         await self._ask(Together(tuple(inserts)))

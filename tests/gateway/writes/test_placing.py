@@ -73,9 +73,10 @@ async def watched(stores: Stores) -> Watcher:
 async def test_nothing_passes_before_it_is_known_where_a_store_is_at_home() -> None:
     gate = Gate(["users"])
     with pytest.raises(StoreUnavailable):
-        await gate.enter("posts", 0.01)
-    gate.seen("users", asyncio.get_running_loop().time())
+        await gate.enter("users", 0.01)
     await gate.enter("posts", 0.01)
+    gate.seen("users", asyncio.get_running_loop().time())
+    await gate.enter("users", 0.01)
     gate.leave()
     gate.seen("users", asyncio.get_running_loop().time() - FRESH_S)
     with pytest.raises(StoreUnavailable):
