@@ -72,7 +72,7 @@ class _Comparison(ReplicaComparison):
 
 
 async def patiently(work: Callable[[], Awaitable[T]], pause_s: float = PAUSE_S) -> T:
-    """Return what ``work`` gives, tried again for ``PATIENCE_S`` where a store is away, or rows are locked, after so many seconds each time.
+    """Return what ``work`` gives, tried again for ``PATIENCE_S`` where a store is away, or rows are locked.
 
     MongoDB keeps the transaction of a process that was killed for a minute.
     """

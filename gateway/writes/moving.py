@@ -159,7 +159,9 @@ class Mover(Carrier):
             delete = Delete(self._here.deliveries, deliveries[start : start + ROWS_PER_PAGE])
             await soon(partial(self._own.ask, delete))
         self._turn(opening)
-        while not opening.is_late and not await soon(partial(self.place.is_known, opening)):
+        while not opening.is_late:
+            if await soon(partial(self.place.is_known, opening)):
+                break
             await asyncio.sleep(ACKNOWLEDGED_S)
         if not await soon(partial(self.place.settle, opening)) and (await self.place.move() or opening).phase == OPENING:
             raise NotSwitched(f"{self.name}: it was switched, and another process ends that")

@@ -23,7 +23,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from time import monotonic
@@ -197,10 +197,10 @@ class Watcher:
         self._gate = stores.gate
         self._owner = uuid4().hex
         self._places = {name: Place(stores, name) for name in sorted(self._gate.names)}
-        self._told: dict[str, tuple[int, float]] = {}
+        self._known: dict[str, int] = {}  # the generation that was told
+        self._told_at: dict[str, float] = {}
         self._fenced: set[str] = set()
         self._ill: set[str] = set()
-        self.moves: dict[str, Move | None] = {}
 
     async def run(self) -> None:
         self._gate.is_watched = True
@@ -231,8 +231,10 @@ class Watcher:
 
     async def look(self, name: str) -> None:
         place, gate = self._places[name], self._gate
+        if monotonic() - self._told_at.get(name, float("-inf")) >= MEMBER_EVERY_S:
+            await self._tell(place)  # before it looks: who switches now waits for this process, or this look sees that
         at = monotonic()
-        move = self.moves[name] = await place.move()
+        move = await place.move()
         generation = 0 if move is None else move.generation
         if (generation - gate.generations[name]) % 2:
             with gate.changing():
@@ -247,17 +249,20 @@ class Watcher:
             self._fenced.add(name)
         gate.hold(name, move is not None and move.phase in HELD)
         gate.seen(name, at)
-        if self._told.get(name, (-1, 0.0))[0] != generation or monotonic() - self._told[name][1] >= MEMBER_EVERY_S:
-            await place.tell(self._owner, generation)
-            self._told[name] = generation, monotonic()
+        if self._known[name] != generation:
+            await self._tell(place)
         if move is not None and move.phase == OPENING and await place.is_known(move):
             await place.settle(move)
         elif move is not None and move.phase in HELD and (move.is_late or move.phase == REOPENING):
             _log.warning("%s: who switched it has not ended that, which is done here", name)
             await (place.settle(move) if move.phase == OPENING else place.reopen(move))
 
-    def told(self) -> Mapping[str, str]:
-        return {name: "none" if move is None else move.phase for name, move in self.moves.items()}
+    async def _tell(self, place: Place) -> None:
+        """Say what this process knows, for ``MEMBER_S``."""
+        generation = self._gate.generations[place.name]
+        at = monotonic()
+        await place.tell(self._owner, generation)
+        self._known[place.name], self._told_at[place.name] = generation, at
 
 
 async def orient(stores: Stores) -> None:
