@@ -15,11 +15,14 @@ from gateway.config import Settings, StoreSettings
 from gateway.context import RequestContext
 from gateway.errors import Contended, StoreUnavailable
 from gateway.preparing import connect, migrate
+from gateway.relaying import homes_of
 from gateway.stores import Stores
 from gateway.stores.base import Fetch
 from gateway.stores.moves import FRESH_S, Gate, candidate_of
 from gateway.writes import moving
 from gateway.writes.carrying import NotSwitched
+from gateway.writes.feed import Event
+from gateway.writes.following import LogFeed
 from gateway.writes.moving import Mover
 from gateway.writes.placing import CLOSING, FOLLOWING, OPENING, SETTLED, Move, Place, Watcher
 from gateway.writes.times import now
@@ -208,3 +211,39 @@ async def test_values_that_rows_exchange_arrive_in_the_order_in_which_they_were_
         pass
     reports = await carrier.verify(lambda _: None)
     assert [(report.rows, report.differences) for report in reports] == [(2, [])]
+
+
+async def test_who_follows_the_log_hears_each_write_once_across_a_switch(two: tuple[Stores, Stores]) -> None:
+    serving, mover = two
+    watcher = await watched(serving)
+    feed = LogFeed(serving, poll_s=0.05)
+    events = feed.follow(users)
+    task = asyncio.create_task(watcher.run())
+    try:
+        heard: asyncio.Future[Event] = asyncio.ensure_future(anext(events))
+        await asyncio.sleep(0.1)
+        await write(serving, "1")
+        first = await heard
+        carrier, move = await copied(mover)
+        await carrier.switch(move)
+        for key in ("2", "3"):
+            await write(serving, key)
+        assert [first.key, (await anext(events)).key, (await anext(events)).key] == ["1", "2", "3"]
+        again = feed.follow(users, first.cursor)  # a cursor of before is one afterwards
+        assert [(await anext(again)).key, (await anext(again)).key] == ["2", "3"]
+    finally:
+        await feed.close()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_store_that_moves_is_a_home_of_its_own_in_a_database_that_it_shares(tmp_path: Path) -> None:
+    urls = dict.fromkeys(graph.store_names, f"sqlite+aiosqlite:///{tmp_path}/one.db")
+    its = {name: StoreSettings(url=url) for name, url in urls.items()}
+    shared = connect(Settings(stores=its))
+    assert list(homes_of(shared, graph)) == ["users"]
+    moving_ = {"users": StoreSettings(url=urls["users"], candidate=f"sqlite+aiosqlite:///{tmp_path}/two.db")}
+    homes = homes_of(connect(Settings(stores=its | moving_)), graph)
+    assert list(homes) == ["users", "posts"]
+    assert "users>members" in homes["users"]
+    assert "posts>wrote" in homes["posts"]
