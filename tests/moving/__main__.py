@@ -44,7 +44,7 @@ from tests.serving import LAYOUTS, serving, settings_of
 WRITTEN = "x-gateway-written"  # the token of what was written
 MOVE_S = 120.0
 LIFE_S = (0.3, 4.0)  # of a command that is to be killed
-FILLED = {"users": ("members",), "posts": ("wrote",)}  # what follows from the rows of a noun, beside them
+FILLED = {"users": ("members",), "posts": ("wrote",), "events": ("likes",)}  # what follows from the rows of a noun, beside them
 STAYS_S = 12.0
 QUIET_S = 1.0  # of writes before a move, and after it
 READ = "query($id: ID!) { node(id: $id) { ... on User { name version posts(first: 100) { nodes { id version } } } } }"
