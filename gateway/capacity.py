@@ -34,7 +34,7 @@ def by_server(stores: Stores, settings: Settings) -> Iterable[list[str]]:
     """Return the names of the stores of each server, as far as their URLs say it."""
     servers: dict[tuple[str, str], list[str]] = {}
     for name in stores.names:
-        servers.setdefault((stores.kind(name), _server(settings.urls[name])), []).append(name)
+        servers.setdefault((stores.kind(name), _server(settings.all_urls[name])), []).append(name)
     return servers.values()
 
 
@@ -46,7 +46,7 @@ async def _wanted(stores: Stores, settings: Settings, names: list[str]) -> tuple
     if most is None:
         return None
     pools = {id(stores[name]): stores.guards[name].places or 0 for name in names}
-    return _server(settings.urls[names[0]]), names, settings.workers * sum(pools.values()), most
+    return _server(settings.all_urls[names[0]]), names, settings.workers * sum(pools.values()), most
 
 
 def _server(url: str) -> str:

@@ -21,8 +21,11 @@ from gateway.stores.funnel import NOTHING_SLOW, Layer
 from gateway.stores.guards import Protection
 from gateway.stores.kinds import kind_of
 from gateway.stores.migrating import LOCK_TIMEOUT_S
+from gateway.stores.moves import Gate, candidate_of
 from gateway.stores.routing import Replicas
 from gateway.stores.stale import Stale, StaleLimits
+from gateway.writes.placing import orient
+from gateway.writes.splitting import SplitRoute
 
 __all__ = ["connect", "fill_embedded", "looked_into", "migrate", "migrate_at_start", "migrate_embedded", "opened", "url_named"]
 
@@ -39,13 +42,16 @@ def connect(settings: Settings, layers: Sequence[Layer] = (), graph: Graph | Non
 
     ``tells_slow``: calls that are slow by the settings are told in the log, which commands have none of.
     """
-    return Stores.connect(
-        settings.urls,
+    gate = Gate(settings.candidates) if settings.candidates else None
+    parted = {name: settings.stores[name] for name in settings.candidates}
+    splits = {name: SplitRoute(name, its.ab, its.shadow) for name, its in parted.items() if its.ab or its.shadow}
+    stores = Stores.connect(
+        settings.all_urls,
         timeout_s=settings.store_timeout_s,
         write_timeout_s=settings.store_write_timeout_s,
         connect_timeout_s=settings.connect_timeout_s,
         pool_sizes=_pool_sizes(settings),
-        layers=layers,
+        layers=layers if gate is None else (*layers, gate.layer),
         read_only=() if graph is None or graph.has_mutations else untouched(graph),
         protection=_protection(settings),
         replicas={name: Replicas(store.replicas, store.max_lag_s) for name, store in settings.stores.items()},
@@ -53,7 +59,12 @@ def connect(settings: Settings, layers: Sequence[Layer] = (), graph: Graph | Non
         slow_s=settings.slow_s if tells_slow else NOTHING_SLOW,
         coalesced=frozenset(name for name, store in settings.stores.items() if store.coalesce),
         stale=_stale(settings, graph),
+        splits=splits,
     )
+    stores.gate = gate
+    for split in splits.values():
+        split.over(stores)
+    return stores
 
 
 def connect_others(settings: Settings, urls: Mapping[str, str], pool_sizes: Mapping[str, int]) -> Stores:
@@ -106,7 +117,8 @@ def untouched(graph: Graph) -> frozenset[str]:
 def _pool_sizes(settings: Settings) -> dict[str, int]:
     """Return the sizes of pools. One that is said for a store holds for those of the same URL that say none."""
     said = {settings.urls[name]: store.pool_size for name, store in settings.stores.items() if "pool_size" in store.model_fields_set}
-    return {
+    candidates = {candidate_of(name): said.get(url, settings.stores[name].pool_size) for name, url in settings.candidates.items()}
+    return candidates | {
         name: store.pool_size if "pool_size" in store.model_fields_set else said.get(settings.urls[name], store.pool_size)
         for name, store in settings.stores.items()
     }
@@ -136,6 +148,7 @@ async def looked_into(settings: Settings, graph: Graph) -> AsyncIterator[Stores]
 @asynccontextmanager
 async def _open(stores: Stores) -> AsyncIterator[Stores]:
     await stores.open(routed=False)  # commands read primaries alone
+    await orient(stores)
     try:
         yield stores
     finally:
@@ -165,7 +178,7 @@ def not_made(settings: Settings) -> dict[str, Path]:
 
 
 def _files(settings: Settings) -> dict[str, Path]:
-    files = {name: kind.file_of(url) for name, url in settings.urls.items() if (kind := kind_of(url)) is not None}
+    files = {name: kind.file_of(url) for name, url in settings.all_urls.items() if (kind := kind_of(url)) is not None}
     return {name: path for name, path in files.items() if path is not None}
 
 
@@ -190,7 +203,7 @@ async def migrate_at_start(stores: Stores, graph: Graph, settings: Settings, say
 def url_named(error: StoreUnavailable | StoreTimeout, settings: Settings) -> str:
     """Return what an operator is told of a store that is away: its URL, and the reason, where it is known."""
     told = f": {error.told}" if isinstance(error, StoreUnavailable) and error.told else ""
-    return f"{error.message.rstrip('.')} at {hidden(settings.urls[error.store])}{told}."
+    return f"{error.message.rstrip('.')} at {hidden(settings.all_urls[error.store])}{told}."
 
 
 async def require(stores: Stores, graph: Graph, settings: Settings, names: Iterable[str], *, migrated_later: Container[str] = ()) -> None:
@@ -212,7 +225,7 @@ async def _obstacle(stores: Stores, graph: Graph, settings: Settings, name: str,
             await stores.ping(name)
             its = await pending(stores, graph, name)
     except (StoreUnavailable, StoreTimeout) as error:
-        if error.store not in settings.urls:
+        if error.store not in settings.all_urls:
             return f"store {name}: {error.message.rstrip('.')}"
         return url_named(error, settings).rstrip(".")
     except TimeoutError:

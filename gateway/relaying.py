@@ -18,6 +18,7 @@ from gateway.stores import Stores
 from gateway.writes.declarations import AUDIT
 from gateway.writes.following import LogFeed
 from gateway.writes.own import end
+from gateway.writes.placing import Watcher
 from gateway.writes.relay import Relay
 from gateway.writes.telling import tell_each_other
 from gateway.writes.watching import Watch
@@ -28,18 +29,26 @@ _log = logging.getLogger("gateway.relay")
 
 
 def homes_of(stores: Stores, graph: Graph) -> Mapping[str, Sequence[str]]:
-    """Return the stores with a log, one for each database, with the names of the targets that hear of it."""
-    first: dict[int, str] = {}
+    """Return the stores with a log, one for each database, with the names of the targets that hear of it.
+
+    One that moves stands for itself, whoever it shares a database with now or will.
+    """
+    moving = stores.gate.names if stores.gate is not None else frozenset()
+
+    def database(name: str) -> object:
+        return name if name in moving else id(stores[name])
+
+    first: dict[object, str] = {}
     for name in graph.store_names:
         if own_tables(graph, name, stores.kind(name)):
-            first.setdefault(id(stores[name]), name)
+            first.setdefault(database(name), name)
     homes: dict[str, list[str]] = {name: [] for name in first.values()}
     for target in graph.replication:
-        home = first.get(id(stores[target.source.store]))
+        home = first.get(database(target.source.store))
         if home is not None:
             homes[home].append(target.name)
     for home, names in homes.items():
-        if graph.audit is not None and stores[graph.audit] is not stores[home]:
+        if graph.audit is not None and (home in moving or stores[graph.audit] is not stores[home]):
             names.append(AUDIT)
     return homes
 
@@ -68,6 +77,7 @@ class Beside:
         self.relay = relay_of(stores, graph) if has_relay and self._homes else None
         self.feed = LogFeed(stores)
         self.watch = Watch(stores, self._homes, lag_max_s=settings.relay_lag_max_s)
+        self.moves = Watcher(stores) if stores.gate is not None else None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -75,6 +85,8 @@ class Beside:
         tasks = [asyncio.create_task(tell_each_other(self._stores, home), name=f"telling of {home}") for home in self._homes]
         if self._homes:
             tasks.append(asyncio.create_task(self.watch.run(), name="watch"))
+        if self.moves is not None:
+            tasks.append(asyncio.create_task(self.moves.run(), name="moves"))
         if self.relay is not None:
             tasks.append(asyncio.create_task(self.relay.run(), name="relay"))
         for task in tasks:

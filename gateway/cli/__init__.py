@@ -15,6 +15,7 @@ import typer
 from gateway.cli import reading
 from gateway.cli.auditing import audit_cli
 from gateway.cli.migrating import migrate_cli
+from gateway.cli.moving import move_cli
 from gateway.cli.reading import GraphOption, TenantOption, called, read, read_all
 from gateway.cli.relaying import relay_cli
 from gateway.cli.running import load_stores, look_at_stores, prepare, refuse_wrong, refuse_wrong_anywhere, seed_stores
@@ -50,6 +51,7 @@ schema_cli = typer.Typer(help="Print the schema that is served, or check the exp
 cli.add_typer(schema_cli, name="schema")
 cli.add_typer(migrate_cli, name="migrate")
 cli.add_typer(relay_cli)
+cli.add_typer(move_cli)
 cli.add_typer(audit_cli)
 cli.add_typer(sync_cli, name="sync")
 

@@ -36,6 +36,9 @@ def refuse_wrong_anywhere(graph: Graph, settings: Settings) -> None:
     for its in samples_of(settings):
         refuse_wrong(graph, kinds_of(its.urls))  # the kinds of tenants are the same; one may have no table, and so none
     kinds = kinds_of(settings.urls)
+    for store, url in settings.candidates.items():
+        if (kind := kind_of(url)) is not None:
+            refuse_wrong(graph, {**kinds, store: kind})
     for store, sources in settings.sources.items():
         for url in sources.values():
             if (kind := kind_of(url)) is not None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gateway.cli.reading import GraphOption, TenantOption, called, read
-from gateway.cli.telling import FAILED, naming_urls, say, say_error
+from gateway.cli.telling import FAILED, naming_urls, row_bar, say, say_error
 from gateway.cli.times import age_of, moment_of
 from gateway.errors import ConfigError
 
@@ -108,7 +107,7 @@ def replay(
         total = 0
         for home, keeping in _keepings(stores, graph):
             targets = [one for one in graph.replication if one.name in names and stores[one.source.store] is stores[home]]
-            with _bar(f"replay {home}", None) as done:
+            with row_bar(f"replay {home}", None) as done:
                 total += await keeping.replay(targets, moment, done)
         return total
 
@@ -174,7 +173,7 @@ def prune(
         opened = [await keeping.open_since(cascades) for _, keeping in _keepings(stores, graph)]
         kept_since = min((at for at in opened if at is not None), default=None)
         for home, keeping in _keepings(stores, graph):
-            with _bar(f"prune {home}", None) as done:
+            with row_bar(f"prune {home}", None) as done:
                 deleted = await keeping.prune(ages, done, kept_since=kept_since)
             lines.append(f"{home}: deleted {', '.join(f'{count:,} of {name}' for name, count in deleted.items())}")
         return lines
@@ -252,12 +251,15 @@ async def _status(settings: Settings, graph: Graph) -> dict[str, Any]:
     from gateway.writes.watching import heartbeat_at, log_of, standings
 
     homes, is_well = [], True
+    known = {target.name for target in graph.replication}
     async with opened(settings, graph) as stores:
         for home, targets in homes_of(stores, graph).items():
             beat, now = await heartbeat_at(Own(stores), home), time.time()
             log = await log_of(Own(stores), home)
             found = []
             for its in await standings(stores, home, targets):
+                if its.target not in targets and its.target in known:  # of another home, which is one database with this one for now
+                    continue
                 lag = its.lag_s(now)
                 is_well = is_well and not its.parked and lag <= settings.relay_lag_max_s
                 counted = {"target": its.target, "pending": its.pending, "parked": its.parked, "lagSeconds": round(lag, 3)}
@@ -304,7 +306,7 @@ def _compare(settings: Settings, graph: Graph, names: Sequence[str], verb: str, 
             if comparison is None:
                 continue
             report = Report(name)
-            with _bar(f"{verb} {name}", await comparison.size()) as done:
+            with row_bar(f"{verb} {name}", await comparison.size()) as done:
                 await work(comparison, report, done)
             reports.append(report)
         return reports
@@ -345,20 +347,3 @@ def _conclude(reports: Sequence[Report]) -> None:
             say_error(f"{report.target}: {key}: {reason}")
     if any(report.failures for report in reports):
         raise typer.Exit(FAILED)
-
-
-@contextmanager
-def _bar(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """Give a function that counts rows that are done: a bar on a terminal, nothing elsewhere."""
-    import sys
-
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(what, total=total)
-        yield lambda count: progress.advance(task, count)

@@ -135,3 +135,18 @@ def row_counts() -> Iterator[Callable[[Counter[str]], None]]:
 
     with Console(stderr=True).status("writing") as status:
         yield lambda rows: status.update(f"written: {counts(rows)}")
+
+
+@contextmanager
+def row_bar(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Give a function that counts rows that are done: a bar on a terminal, nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda count: progress.advance(task, count)

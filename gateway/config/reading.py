@@ -212,6 +212,7 @@ def _check_across_fields(settings: Settings, origin: _Origin, graph: _Stores) ->
     for name in settings.stores:
         if name not in graph.names:
             raise graph.refusal(origin.find(("stores", name))[0])
+    _check_candidates(settings, origin)
     if settings.page_default > settings.page_max:
         key, value = origin.find(("page_default",))
         raise ConfigError(f"{key} = {hidden(value)}: expected at most page_max, which is {settings.page_max}")
@@ -227,6 +228,32 @@ def _check_across_fields(settings: Settings, origin: _Origin, graph: _Stores) ->
             raise ConfigError(f"{key} = {hidden(value)}: expected * alone, or origins without it")
         if settings.cors_credentials:  # any page could then read what is for the user whose cookies it sends
             raise ConfigError(f"{key} = {hidden(value)}: expected origins by name, since cors_credentials is true")
+
+
+def _check_candidates(settings: Settings, origin: _Origin) -> None:
+    """Refuse what a store cannot have beside a candidate (``gateway move``)."""
+    for name, store in settings.stores.items():
+        if not store.candidate:
+            for part in ("ab", "shadow"):
+                if getattr(store, part):
+                    key, value = origin.find(("stores", name, part))
+                    raise ConfigError(f"{key} = {hidden(value)}: expected a candidate, too (stores.{name}.candidate)")
+            continue
+        key, value = origin.find(("stores", name, "candidate"))
+        if store.candidate == store.url:
+            raise ConfigError(f"{key} = {hidden(value)}: expected another database than that of its url")
+        if store.replicas:
+            raise ConfigError(
+                f"{key} = {hidden(value)}: expected a store without replicas while it is moved; stores.{name}.replicas has some"
+            )
+        if store.stale_if_error_s is not None:
+            raise ConfigError(
+                f"{key} = {hidden(value)}: expected a store without stale_if_error_s while it is moved, as what was kept is of one database; "
+                f"stores.{name}.stale_if_error_s is {store.stale_if_error_s:g}"
+            )
+        for other, found in (("sources", settings.sources), ("tenant_header", settings.tenant_header)):
+            if found:
+                raise ConfigError(f"{key} = {hidden(value)}: expected no {other} beside it, as those who pick a store would miss its move")
 
 
 def _line(error: ErrorDetails, origin: _Origin, graph: _Stores) -> str:
@@ -246,7 +273,10 @@ def _expected(at: tuple[int | str, ...]) -> str:
     model = StoreSettings if at[0] == "stores" and len(at) > 2 else Settings
     if at[0] == "stores" and len(at) == 2:
         return f"a table with {', '.join(StoreSettings.model_fields)}"
-    if model is StoreSettings and at[-1] == "url":  # asked for when it is needed: a graph's module may register kinds of its own
+    if model is StoreSettings and at[-1] in (
+        "url",
+        "candidate",
+    ):  # asked for when it is needed: a graph's module may register kinds of its own
         return expected_urls()
     field = model.model_fields[str(at[0] if at[0] in _TABLES else at[-1])]
     return str(field.description or next(m.description for m in get_args(Seconds) if hasattr(m, "description")))

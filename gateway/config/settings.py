@@ -9,8 +9,19 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from gateway.config.values import EXPECTED_GRAPH, folder, graph_name, header_names, host_patterns, origins, replica_urls, texts
+from gateway.config.values import (
+    EXPECTED_GRAPH,
+    folder,
+    graph_name,
+    header_names,
+    host_patterns,
+    origins,
+    replica_urls,
+    share_of_candidate,
+    texts,
+)
 from gateway.stores.kinds import normal_url
+from gateway.stores.moves import candidate_of
 from gateway.stores.requests.conditions import CONDITIONS_MOST, ITEMS_MOST, LEVELS_MOST, TEXT_MOST
 
 PREFIX = "GATEWAY_"
@@ -43,6 +54,11 @@ class StoreSettings(BaseModel):
     stale_collections: Annotated[tuple[str, ...], NoDecode, BeforeValidator(texts)] = Field(
         default=(), description="names of collections of the store"
     )
+    candidate: Annotated[str, AfterValidator(normal_url)] = Field(default="", description="the URL of the database that it is moved to")
+    ab: Annotated[float, BeforeValidator(share_of_candidate)] = Field(
+        default=0.0, description="a table of how reads are split, such as {primary = 90, candidate = 10}"
+    )
+    shadow: float = Field(default=0.0, ge=0, le=1, description="a share of reads that are compared with the candidate's, from 0 to 1")
 
 
 def _limit(default: int, what: str, *, least: int = 1, most: int = _MOST) -> Any:
@@ -227,6 +243,16 @@ class Settings(BaseSettings):
     def urls(self) -> dict[str, str]:
         """The URL of every store, by the store's name."""
         return {name: store.url for name, store in self.stores.items()}
+
+    @property
+    def candidates(self) -> dict[str, str]:
+        """The URLs that stores are moved to, by the store's name; of those that are."""
+        return {name: store.candidate for name, store in self.stores.items() if store.candidate}
+
+    @property
+    def all_urls(self) -> dict[str, str]:
+        """The URL of every store, those of candidates among them."""
+        return self.urls | {candidate_of(name): url for name, url in self.candidates.items()}
 
     @property
     def required(self) -> frozenset[str]:

@@ -8,6 +8,8 @@ from ipaddress import IPv6Address
 from pathlib import Path
 from typing import NoReturn
 
+import orjson
+
 from gateway.stores.kinds import normal_url
 from gateway.stores.routing import AUTO
 
@@ -69,6 +71,17 @@ def texts(given: object) -> tuple[str, ...]:
 
 def replica_urls(given: object) -> tuple[str, ...]:
     return tuple(item if item == AUTO else normal_url(item) for item in texts(given))
+
+
+def share_of_candidate(given: object) -> float:
+    """Return the share of reads that go to the candidate, of ``{primary = 90, candidate = 10}``, as a table or its JSON."""
+    table = orjson.loads(given) if isinstance(given, str) else given
+    if not isinstance(table, Mapping) or table.keys() != {"primary", "candidate"}:
+        raise ValueError("expected a table with primary and candidate")
+    parts = [int(str(table[name])) for name in ("primary", "candidate")]
+    if min(parts) < 0 or sum(parts) == 0:
+        raise ValueError("expected parts of a whole")
+    return parts[1] / sum(parts)
 
 
 def origins(given: object) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from gateway.stores.funnel import NO_ROUTES, NOTHING_SLOW, Funnel, Layer, StoreC
 from gateway.stores.guards import Guard, Protection, guards_of
 from gateway.stores.kinds import Kind, kind_named, kind_of, scheme_of, schemes
 from gateway.stores.migrating import GRAPH, LOCK_TIMEOUT_S, Migrates, Owner
+from gateway.stores.moves import Gate, candidate_of
 from gateway.stores.routing import Freshness, Replicas, Route, refuse_replicas
 from gateway.stores.stale import Stale
 from gateway.stores.tokens import Tokens
@@ -83,6 +84,7 @@ class Stores:
         self.timeout_s = timeout_s
         self.routes = routes
         self.tokens = Tokens(self._unique_routes(), written_key) if routes else None
+        self.gate: Gate | None = None  # of those that have a candidate
         self.funnel = Funnel(
             self._stores,
             layers,
@@ -113,11 +115,13 @@ class Stores:
         slow_s: Mapping[str, float] = NOTHING_SLOW,
         coalesced: Container[str] = (),
         stale: Stale | None = None,
+        splits: Mapping[str, Route] = NO_ROUTES,
     ) -> Self:
         """Return the stores of ``urls`` (name to URL), not open yet; ``read_only`` are those in which nothing is written.
 
         ``slow_s`` says from how many seconds on a call to a store is a line in the log.
         A URL that no kind knows is a ConfigError, and so are two sizes for the one pool of equal URLs; None is whatever the other says.
+        ``splits`` are the routes of stores of which a part is read elsewhere (``writes/splitting.py``).
         ``replicas`` of one are those of all of its URL; ConfigError where they are not the same, or of a kind that has none.
         """
         sizes = _sizes(urls, pool_sizes or {})
@@ -137,7 +141,7 @@ class Stores:
             stores[name] = found
         protection = protection or Protection()
         guards = guards_of(stores, protection)
-        routes: dict[str, Route] = {}
+        routes: dict[str, Route] = dict(splits)
         for name, (first, its) in _replicas(urls, replicas or {}).items():
             if first in routes:
                 routes[name] = routes[first]
@@ -177,6 +181,10 @@ class Stores:
         made.tokens = self.tokens  # one key for all that a client is told
         made.count_with(self)
         return made
+
+    def swap(self, name: str) -> None:
+        """Have a store and its candidate change places: who asks by name asks the other one from now on."""
+        self.funnel.swap(name, candidate_of(name))
 
     def count_with(self, other: Stores) -> None:
         """Have the calls and wrong values of both counted in one, from now on."""

@@ -94,9 +94,13 @@ class ReplicaApplier:
                 else:
                     await self._add(own, [row for its in fresh.values() for row in its])
                     await self._take(own, [row for key, its in no_more.items() if key in passed for row in its])
+                await self._keep(own, [item for item in items if item.key in fresh])
             reached("rows.after")
         # Also where nothing passed: who took the rows may have been killed before this.
         await self._give_again([row for its in no_more.values() for row in its])
+
+    async def _keep(self, own: Own, items: Sequence[Item]) -> None:
+        """Write what else is kept of items that passed, in the same transaction."""
 
     def rows_of(self, state: State | None) -> list[Row]:
         return [] if state is None else [tuple(row) for row in self.target.rows(state)]

@@ -71,7 +71,7 @@ class Comparison(Protocol):
 def comparison_of(applier: object, stores: Stores) -> Comparison | None:
     """Return how a target is compared; None for one of which nothing is kept, as a follow-up."""
     if isinstance(applier, ReplicaApplier):
-        return _ReplicaComparison(applier, stores)
+        return ReplicaComparison(applier, stores)
     if isinstance(applier, CascadeApplier):
         return _CascadeComparison(applier, stores)
     return None
@@ -112,7 +112,7 @@ class _Base:
         report.differences += [Difference(key, kind) for key, kind in sorted(found.items()) if key not in pending]
 
 
-class _ReplicaComparison(_Base):
+class ReplicaComparison(_Base):
     def __init__(self, applier: ReplicaApplier, stores: Stores) -> None:
         super().__init__(applier.target, stores)
         self._applier = applier

@@ -231,7 +231,11 @@ class _Log:
         where = new if noun is None else And((Compare("noun", "eq", noun), new))
         page = Fetch(self._tables.outbox, _COLUMNS, where=where, order=(Order("position"),), page=Page(ROWS_PER_READ))
         part = (await self._own.ask(page)).get(None, Slice(()))
-        return part.rows, part.more
+        rows = part.rows
+        if part.more:  # of two nouns that have one position, as one was moved here, the next page begins with both
+            last = rows[-1][0]
+            rows = [row for row in rows if row[0] != last]
+        return rows, part.more
 
     async def events(self, rows: Sequence[Row]) -> list[Event]:
         before = await self._states_before([row for row in rows if row[4] == "update"], rows)

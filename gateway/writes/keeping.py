@@ -164,7 +164,7 @@ class Keeping:
             if not gone:
                 continue
             # Told before it is done: nobody goes on from a cursor and has a gap.
-            await self._raise(PRUNED, max(row["position"] for row in gone))
+            await self.raise_to(PRUNED, max(row["position"] for row in gone))
             await self._own.ask(Delete(self._tables.outbox, [(row["id"],) for row in gone]))
             deleted += len(gone)
         return deleted
@@ -173,19 +173,22 @@ class Keeping:
 
     async def raise_epoch(self) -> int:
         """Count the epoch up by one, and return it: all versions from now on are newer than those before, whatever a backup has of them."""
-        return await self._raise(EPOCH, None)
+        return await self.raise_to(EPOCH, None)
 
     async def epoch(self) -> int:
         found = await self._own.ask(Get(self._tables.leases, ("value",), [EPOCH]))
         return int(found[EPOCH][0]) if EPOCH in found else 0
 
-    async def _raise(self, name: str, least: int | None) -> int:
+    async def raise_to(self, name: str, least: int | None) -> int:
         """Raise a number of the leases to ``least``, or by one; return what it is then."""
         leases = self._tables.leases
-        with suppress(Conflict):  # it is there
-            await self._own.ask(Insert(leases, ("id", "value"), [(name, 0)]))
         while True:
-            value: int = (await self._own.ask(Get(leases, ("value",), [name])))[name][0]
+            found = await self._own.ask(Get(leases, ("value",), [name]))
+            if name not in found:
+                with suppress(Conflict):  # another process made it
+                    await self._own.ask(Insert(leases, ("id", "value"), [(name, 0)]))
+                continue
+            value: int = found[name][0]
             new = value + 1 if least is None else max(value, least)
             if new == value:
                 return new

@@ -158,6 +158,8 @@ async def _audit(ctx: Any, store: str, by: By, about: tuple[str, Key] | None, er
         try:
             async with Transaction(ctx, store, field=by.field) as tx:
                 refusals = rows.deliveries(tables, rows.audit_deliveries(tables, [row])) if tx.has_own_audit else rows.audits(tables, [row])
+                if kept:
+                    await tx.pass_fences()
                 await tx.ask_untold(Together((*kept, refusals)))
             return
         except Contended:

@@ -3,19 +3,22 @@
 async with ctx.transaction("users") as tx:
     user = await tx.insert(users, {"id": ..., "name": ...})
     await tx.update(users, key, {"name": "Ada"}, expected_version=3)
+
+Rows come first, and their log at the end. Longer than 400 lines: what authors ask, the life of the transaction and what it tells the log
+share what one class keeps.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from types import TracebackType
 from typing import Any, NamedTuple, Self, cast
 
-from gateway.errors import AbilityMissing, StoreMisbehaved, StoreTimeout, StoreUnavailable
+from gateway.errors import AbilityMissing, Conflict, Contended, StoreMisbehaved, StoreTimeout, StoreUnavailable
 from gateway.stores.base import (
     A,
     Bump,
@@ -34,8 +37,10 @@ from gateway.stores.base import (
     Value,
     Within,
 )
+from gateway.stores.funnel import Funnel
 from gateway.stores.guards import Guard
 from gateway.stores.migrating import is_ours
+from gateway.stores.moves import HELD_S, fence_of
 from gateway.stores.types import split_key
 from gateway.writes import rows
 from gateway.writes.changing import Changes, insert_of, is_logged, stale
@@ -48,6 +53,7 @@ from gateway.writes.times import now
 from gateway.writes.wake import wake
 
 EPOCH = "epoch"  # of the store, in its leases
+_LEASE_VALUE = tables_of("").leases.names.index("value")
 
 _POINT_OF: Mapping[type[Request[Any]], str] = {Bump: "version", Insert: "row", Update: "row", Remove: "row", Together: "log"}
 
@@ -78,6 +84,7 @@ class Transaction:
         self._ctx = ctx
         self._caller = ctx  # while it is open: the same, with the store's transaction
         self._pool = ctx.stores[store]
+        self._gate = ctx.stores.gate
         self._tables = tables_of(store)
         self._changes = Changes(self._ask, self._tables, self.written)
         self._at_end = at_end
@@ -229,7 +236,18 @@ class Transaction:
         if not isinstance(self._pool, Transacts):
             raise AbilityMissing("a transaction", store=self.store, kind=self._pool.kind, needs="transact")
         funnel = self._ctx.stores.funnel
-        manager = self._pool.transaction()
+        if self._gate is not None:
+            await self._gate.enter(self.store, self._ctx.seconds(HELD_S))
+            self._pool = self._ctx.stores[self.store]  # it may have moved meanwhile
+            try:
+                return await self._begin(funnel)
+            except BaseException:
+                self._gate.leave()
+                raise
+        return await self._begin(funnel)
+
+    async def _begin(self, funnel: Funnel) -> Self:
+        manager = cast("Transacts", self._pool).transaction()
         guard = await funnel.place(self.store, self._ctx.seconds(funnel.write_timeout_s))
         reached("begin.before")
         try:
@@ -245,6 +263,13 @@ class Transaction:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            await self._end(error)
+        finally:
+            if self._gate is not None:
+                self._gate.leave()
+
+    async def _end(self, error: BaseException | None) -> None:
         caught = self._failed if error is None else None  # by the author, who went on: the database may hold half of what was asked
         if isinstance(caught, asyncio.CancelledError):  # by a limit of the author's own
             caught = StoreUnavailable(self.store)
@@ -321,9 +346,26 @@ class Transaction:
         inserts: list[Insert] = []
         if self._at_end is not None:
             inserts.append(self._at_end([its.outcome for its in self.written], at))
+        if self._gate is not None:
+            await self.pass_fences(its.collection.store for its in logged)
         if logged:
             inserts += await self._rows_of(logged, delivered, at)
         await self._ask(Together(tuple(inserts)))
+
+    async def pass_fences(self, written: Iterable[str] = ()) -> None:
+        """Lock a fence of each store that may move, so that it is not closed before the commit. Contended where it is closed already."""
+        if self._gate is None:
+            return
+        for name in sorted(self._gate.names.intersection((self.store, *written))):
+            id_ = fence_of(name)
+            found = await self._ask(Lock(self._tables.leases, [id_]))
+            if id_ not in found:  # the first that writes here since there is a candidate
+                try:
+                    await self._ask(Insert(self._tables.leases, ("id", "value"), [(id_, 1)]))
+                except Conflict as error:
+                    raise Contended(name) from error
+            elif not found[id_][_LEASE_VALUE]:
+                raise Contended(name)
 
     async def _rows_of(self, logged: Sequence[Written], asked: Mapping[str, Sequence[_Asked]], at: str) -> list[Insert]:
         replication, tables = self._ctx.replication, self._tables
@@ -366,7 +408,10 @@ class Transaction:
         replication, leases = self._ctx.replication, self._tables.leases
         epoch: int | None = replication.epoch(self.store)
         if epoch is None:
-            found = await self._ask(Within(Get(leases, ("value",), [EPOCH])))
+            fence = fence_of(self.store, 0)
+            found = await self._ask(Within(Get(leases, ("value",), [EPOCH, fence])))
+            if self._gate is None and fence in found and not found[fence][0]:
+                raise StoreUnavailable(self.store, "moved", "it was moved to another database, of which these settings know nothing")
             epoch = found[EPOCH][0] if EPOCH in found else 0
             replication.found_epoch(self.store, epoch)
         return epoch

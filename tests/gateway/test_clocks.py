@@ -22,6 +22,9 @@ BY_THE_HOUR = {
     "stores/tokens.py",
     "writes/ids.py",
     "writes/keeping.py",
+    "writes/moving.py",
+    "writes/placing.py",
+    "writes/splitting.py",
     "writes/times.py",
     "writes/watching.py",
 }

@@ -108,7 +108,9 @@ def test_a_smaller_greatest_page_makes_the_default_page_smaller(monkeypatch: pyt
 
 # -------------------------------------------------------------------------------------------------------------- what is wrong
 
-OF_A_STORE = "url, pool_size, startup, replicas, max_lag_s, slow_query_ms, coalesce, stale_if_error_s, stale_collections"
+OF_A_STORE = (
+    "url, pool_size, startup, replicas, max_lag_s, slow_query_ms, coalesce, stale_if_error_s, stale_collections, candidate, ab, shadow"
+)
 URLS = "postgresql://, mongodb://, neo4j://, bolt:// with a host, sqlite:/// with a path, or memory://"
 
 
@@ -193,6 +195,23 @@ def test_an_unknown_variable_far_from_any_setting_lists_them(monkeypatch: pytest
             " store, or auto, with which its driver finds them",
         ),
         ("[stores.things]\nmax_lag_s = 0", "gateway.toml: stores.things.max_lag_s = 0: expected seconds, more than 0 and at most 3600"),
+        (
+            "[stores.things]\nurl = 'memory://'\ncandidate = 'oracle://x'",
+            f"gateway.toml: stores.things.candidate = 'oracle://x': expected {URLS}",
+        ),
+        (
+            "[stores.things]\ncandidate = 'sqlite:////x'\nab = { primary = 90 }",
+            "gateway.toml: stores.things.ab = {'primary': 90}: expected a table of how reads are split, "
+            "such as {primary = 90, candidate = 10}",
+        ),
+        (
+            "[stores.things]\nshadow = 0.5",
+            "gateway.toml: stores.things.shadow = 0.5: expected a candidate, too (stores.things.candidate)",
+        ),
+        (
+            "[stores.things]\nurl = 'sqlite:////x'\ncandidate = 'sqlite:////x'",
+            "gateway.toml: stores.things.candidate = 'sqlite:////x': expected another database than that of its url",
+        ),
         (
             "[stores.things]\ncoalesce = 'often'",
             "gateway.toml: stores.things.coalesce = 'often': expected true or false: whether look-ups by key of several requests become one"

@@ -1,0 +1,249 @@
+"""Where a store with a candidate is at home: what a process makes of it, and what is left where who switches it was killed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from gateway.config import Settings, StoreSettings
+from gateway.context import RequestContext
+from gateway.errors import Contended, StoreUnavailable
+from gateway.preparing import connect, migrate
+from gateway.relaying import homes_of
+from gateway.stores import Stores
+from gateway.stores.base import Fetch
+from gateway.stores.moves import FRESH_S, Gate, candidate_of
+from gateway.writes import moving
+from gateway.writes.carrying import NotSwitched
+from gateway.writes.feed import Event
+from gateway.writes.following import LogFeed
+from gateway.writes.moving import Mover
+from gateway.writes.placing import CLOSING, FOLLOWING, OPENING, SETTLED, Move, Place, Watcher
+from gateway.writes.times import now
+from resolvers.users import users
+from schema import schema as graph
+from tests.resolvers.test_replication import user_of
+
+THERE = candidate_of("users")
+
+
+@pytest_asyncio.fixture
+async def two(tmp_path: Path) -> AsyncIterator[tuple[Stores, Stores]]:
+    """The stores of two processes: of one that serves, and of the command that moves users, which are copied."""
+    urls = {name: f"sqlite+aiosqlite:///{tmp_path}/{name}.db" for name in (*graph.store_names, "there")}
+    its = {name: StoreSettings(url=urls[name]) for name in graph.store_names}
+    settings = Settings(stores=its | {"users": StoreSettings(url=urls["users"], candidate=urls["there"])})
+    serving, mover = connect(settings), connect(settings)
+    await serving.open()
+    await mover.open()
+    try:
+        await migrate(mover, graph, "users")
+        await migrate(Stores({"users": mover[THERE]}), graph, "users")
+        yield serving, mover
+    finally:
+        await serving.close()
+        await mover.close()
+
+
+async def copied(mover: Stores) -> tuple[Mover, Move]:
+    carrier = Mover(mover, "users", [users])
+    return carrier, await carrier.copy(await carrier.begin("there"), lambda _: None)
+
+
+async def write(stores: Stores, key: str, deadline: float | None = None) -> None:
+    ctx = RequestContext(stores, "test", deadline, replication=graph.writes)
+    async with ctx.transaction("users") as tx:
+        await tx.insert(users, user_of(key))
+
+
+async def keys(stores: Stores, name: str = "users") -> set[str]:
+    found = await stores.ask(Fetch(replace(users, store=name), ("id",)))
+    return {row[0] for part in found.values() for row in part.rows}
+
+
+async def watched(stores: Stores) -> Watcher:
+    watcher = Watcher(stores)
+    await watcher.look("users")
+    return watcher
+
+
+async def test_nothing_passes_before_it_is_known_where_a_store_is_at_home() -> None:
+    gate = Gate(["users"])
+    with pytest.raises(StoreUnavailable):
+        await gate.enter("users", 0.01)
+    await gate.enter("posts", 0.01)
+    gate.seen("users", asyncio.get_running_loop().time())
+    await gate.enter("users", 0.01)
+    gate.leave()
+    gate.seen("users", asyncio.get_running_loop().time() - FRESH_S)
+    with pytest.raises(StoreUnavailable):
+        await gate.enter("users", 0.01)
+
+
+async def test_a_transaction_of_a_store_that_is_held_waits_and_others_do_not() -> None:
+    gate = Gate(["users"])
+    gate.seen("users", asyncio.get_running_loop().time())
+    gate.hold("users", True)
+    await gate.enter("posts", 0.01)
+    waiting = asyncio.create_task(gate.enter("users", 5))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    gate.hold("users", False)
+    await waiting
+
+
+async def test_what_is_closed_is_written_by_nobody_whatever_he_knows(two: tuple[Stores, Stores]) -> None:
+    serving, mover = two
+    await watched(serving)
+    await copied(mover)
+    place = Place(mover, "users")
+    assert await place.close_fences("users", "token")
+    with pytest.raises(Contended):
+        await write(serving, "1")
+    await place.open_fences("users", "another")
+    with pytest.raises(Contended):
+        await write(serving, "1")
+    await place.open_fences("users", "token")
+    await write(serving, "1")
+    assert await keys(serving) == {"1"}
+
+
+async def test_a_switch_waits_for_processes_and_they_write_there(two: tuple[Stores, Stores]) -> None:
+    serving, mover = two
+    watcher = await watched(serving)
+    await write(serving, "1")
+    carrier, move = await copied(mover)
+    task = asyncio.create_task(watcher.run())
+    try:
+        await write(serving, "2")  # after the copy: it comes by the log
+        switching = asyncio.create_task(carrier.switch(move))
+        await asyncio.sleep(0.3)
+        writing = asyncio.create_task(write(serving, "3"))
+        assert (await switching).phase == SETTLED
+        await writing
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert await keys(serving) == {"1", "2", "3"}
+    assert await keys(serving, THERE) == {"1", "2"}
+    assert await Place(mover, "users").members() == []  # it said that it goes
+
+
+async def test_what_was_closing_when_its_command_was_killed_is_opened_again(two: tuple[Stores, Stores]) -> None:
+    serving, mover = two
+    watcher = await watched(serving)
+    carrier, move = await copied(mover)
+    closing = Move(CLOSING, 0, "there", "token", now(0.001))
+    assert await carrier.place.change(move, closing)
+    assert await carrier.place.close_fences("users", "token")
+    await watcher.look("users")
+    assert await carrier.place.move() == Move(FOLLOWING, 0, "there")
+    await watcher.look("users")
+    await write(serving, "1")
+    # Who was not killed after all, and goes on, finds that it was taken back.
+    assert not await carrier.place.change(closing, replace(closing, phase=OPENING, generation=1))
+
+
+async def test_what_was_opening_when_its_command_was_killed_is_written_there(two: tuple[Stores, Stores]) -> None:
+    serving, mover = two
+    watcher = await watched(serving)
+    carrier, move = await copied(mover)
+    closing = Move(CLOSING, 0, "there", "token", now(-5))
+    await carrier.place.own_fences(THERE, "token")
+    assert await carrier.place.change(move, closing)
+    assert await carrier.place.close_fences("users", "token")
+    assert await carrier.place.change(closing, Move(OPENING, 1, "there", "token", now(0.001)))
+    await watcher.look("users")
+    await watcher.look("users")
+    await write(serving, "1")
+    assert await keys(serving) == {"1"}
+    assert await keys(serving, THERE) == set()
+    assert await carrier.recovered() == Move(SETTLED, 1, "there")
+
+
+async def test_what_cannot_be_carried_in_time_stays_where_it_was(two: tuple[Stores, Stores], monkeypatch: pytest.MonkeyPatch) -> None:
+    serving, mover = two
+    watcher = await watched(serving)
+    carrier, move = await copied(mover)
+    monkeypatch.setattr(moving, "CLOSED_S", 1.5)
+
+    async def never() -> Any:
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(carrier, "_carry_deliveries", never)
+    with pytest.raises(NotSwitched, match=r"users: the rest was not carried within 1\.5 s"):
+        await carrier.switch(move)
+    assert await carrier.place.move() == Move(FOLLOWING, 0, "there")
+    await watcher.look("users")
+    await write(serving, "1")
+    assert await keys(serving) == {"1"}
+
+
+async def test_it_is_not_switched_while_a_relay_is_at_work_that_knows_of_no_candidate(two: tuple[Stores, Stores]) -> None:
+    from gateway.stores.base import Upsert
+    from gateway.writes.tables import tables_of
+
+    _, mover = two
+    carrier, move = await copied(mover)
+    await mover.ask(Upsert(tables_of("users").leases, [("relay", "somebody", now(), 0)]))
+    with pytest.raises(NotSwitched, match=r"expected processes with stores\.users\.candidate in their settings, as a relay is at work"):
+        await carrier.switch(move)
+    assert await carrier.place.move() == move
+
+
+async def test_values_that_rows_exchange_arrive_in_the_order_in_which_they_were_free(two: tuple[Stores, Stores]) -> None:
+    serving, mover = two
+    await watched(serving)
+    await write(serving, "1")
+    await write(serving, "2")
+    carrier, _ = await copied(mover)
+    ctx = RequestContext(serving, "test", replication=graph.writes)
+    for key, email in (("1", "free@example.org"), ("2", user_of("1")["email"]), ("1", user_of("2")["email"])):
+        async with ctx.transaction("users") as tx:
+            await tx.update(users, key, {"email": email})
+    while await carrier.step():
+        pass
+    reports = await carrier.verify(lambda _: None)
+    assert [(report.rows, report.differences) for report in reports] == [(2, [])]
+
+
+async def test_who_follows_the_log_hears_each_write_once_across_a_switch(two: tuple[Stores, Stores]) -> None:
+    serving, mover = two
+    watcher = await watched(serving)
+    feed = LogFeed(serving, poll_s=0.05)
+    events = feed.follow(users)
+    task = asyncio.create_task(watcher.run())
+    try:
+        heard: asyncio.Future[Event] = asyncio.ensure_future(anext(events))
+        await asyncio.sleep(0.1)
+        await write(serving, "1")
+        first = await heard
+        carrier, move = await copied(mover)
+        await carrier.switch(move)
+        for key in ("2", "3"):
+            await write(serving, key)
+        assert [first.key, (await anext(events)).key, (await anext(events)).key] == ["1", "2", "3"]
+        again = feed.follow(users, first.cursor)  # a cursor of before is one afterwards
+        assert [(await anext(again)).key, (await anext(again)).key] == ["2", "3"]
+    finally:
+        await feed.close()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_store_that_moves_is_a_home_of_its_own_in_a_database_that_it_shares(tmp_path: Path) -> None:
+    urls = dict.fromkeys(graph.store_names, f"sqlite+aiosqlite:///{tmp_path}/one.db")
+    its = {name: StoreSettings(url=url) for name, url in urls.items()}
+    shared = connect(Settings(stores=its))
+    assert list(homes_of(shared, graph)) == ["users"]
+    moving_ = {"users": StoreSettings(url=urls["users"], candidate=f"sqlite+aiosqlite:///{tmp_path}/two.db")}
+    homes = homes_of(connect(Settings(stores=its | moving_)), graph)
+    assert list(homes) == ["users", "posts"]
+    assert "users>members" in homes["users"]
+    assert "posts>wrote" in homes["posts"]
