@@ -248,8 +248,8 @@ def _check_candidates(settings: Settings, origin: _Origin) -> None:
             )
         if store.stale_if_error_s is not None:
             raise ConfigError(
-                f"{key} = {hidden(value)}: expected a store without stale_if_error_s while it is moved, as what was kept is of one database; "
-                f"stores.{name}.stale_if_error_s is {store.stale_if_error_s:g}"
+                f"{key} = {hidden(value)}: expected a store without stale_if_error_s while it is moved, as what is kept is of one; "
+                f"stores.{name} has {store.stale_if_error_s:g}"
             )
         for other, found in (("sources", settings.sources), ("tenant_header", settings.tenant_header)):
             if found:

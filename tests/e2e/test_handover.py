@@ -26,7 +26,8 @@ from tests.serving import Answer, begin, filled, read_answer
 
 pytestmark = pytest.mark.skipif(not hasattr(socket, "send_fds"), reason="sockets are handed over on Unix alone")
 
-HANDOVERS = of_form(3, 10, "HANDOVERS")
+HANDOVERS = of_form(2, 10, "HANDOVERS")
+WORKERS = (1, 2)[of_form(1, 0) :]
 START_S = 60.0
 END_S = 40.0
 READY = b"GET /health/ready HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
@@ -185,7 +186,7 @@ async def test_connections_of_the_process_before_are_answered_once_more_and_a_si
     assert await ended(before) == 0
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", WORKERS)
 async def test_a_second_signal_ends_the_process_before_at_once(place: Place, workers: int) -> None:
     before = await place.serving(workers, GATEWAY_KEEP_ALIVE_TIMEOUT_S="3600")
     async with connected(place.port) as (reader, writer), connected(place.port) as unused:  # which is waited for
@@ -203,7 +204,7 @@ async def test_a_second_signal_ends_the_process_before_at_once(place: Place, wor
     assert await ended(before) == 0
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", WORKERS)
 async def test_a_socket_is_told_once_connections_would_not_be_kept_any_more(place: Place, workers: int) -> None:
     before = await place.serving(workers, GATEWAY_KEEP_ALIVE_TIMEOUT_S="0.1", GATEWAY_HEADER_TIMEOUT_S="0.1")
     async with connected(place.port) as (reader, writer):
@@ -219,7 +220,7 @@ async def test_a_socket_is_told_once_connections_would_not_be_kept_any_more(plac
         assert await ended(before) == 0
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", WORKERS)
 async def test_one_that_does_not_come_to_serve_leaves_the_port_where_it_is(place: Place, workers: int) -> None:
     before = await place.serving(workers)
     away = f"postgresql://127.0.0.1:{free_port()}/x"
@@ -266,7 +267,7 @@ os.execv(sys.executable, [sys.executable, "-m", "gateway", "serve", "--port", "1
 """
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", [str(count) for count in WORKERS])
 async def test_a_socket_of_who_started_the_process_is_listened_to_and_holds_who_comes_between_two(tmp_path: Path, workers: str) -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
         port = listener.getsockname()[1]

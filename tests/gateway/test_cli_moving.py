@@ -218,7 +218,7 @@ def test_what_cannot_be_moved_is_refused(arguments: tuple[str, ...], expected: s
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [
-        ("stale_if_error_s = 60", "expected a store without stale_if_error_s while it is moved, as what was kept is of one database"),
+        ("stale_if_error_s = 60", "expected a store without stale_if_error_s while it is moved, as what is kept is of one"),
         ('replicas = ["postgresql://a/b"]', "expected a store without replicas while it is moved; stores.users.replicas has some"),
         ('[sources.posts]\nold = "sqlite:////tmp/x.db"', "expected no sources beside it, as those who pick a store would miss its move"),
     ],
