@@ -36,6 +36,7 @@ T = TypeVar("T")
 
 READERS = 4  # at most, each with a thread
 SLOW_S = 0.02  # a read that takes longer gets company: other readers take what is in line behind it
+INTERRUPTED_EVERY_S = 0.05  # of a read that was given up, until it has ended
 BUSY_TIMEOUT_S = 3.0  # for a writer of another process
 CACHE_KIB = 4_096  # of pages, per connection
 STATEMENTS_CACHED = 256  # per connection
@@ -277,11 +278,15 @@ class _Read:
             self._loop.call_soon_threadsafe(self._settle, answer)
 
     def give_up(self) -> None:
-        """End it, and nothing that runs on the same connection afterwards."""
+        """End it, and nothing that runs on the same connection afterwards.
+
+        Again and again until it has ended: SQLite takes no notice of an interrupt that comes just before a statement begins.
+        """
         with self._lock:
             self._is_given_up = True
             if self._connection is not None:
                 self._connection.interrupt()
+                self._loop.call_later(INTERRUPTED_EVERY_S, self.give_up)
 
     def _rows(self, connection_of: Callable[[], sqlite3.Connection]) -> Sequence[Row]:
         if self._is_given_up:

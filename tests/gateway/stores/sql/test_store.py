@@ -10,6 +10,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
@@ -649,6 +650,41 @@ async def test_a_slow_read_of_a_file_does_not_hold_up_the_others(monkeypatch: py
         await asyncio.gather(slow, return_exceptions=True)
 
     assert found == [FOUND] * 5
+
+
+class Deaf:
+    """A connection whose statement begins just after the first interrupt, of which SQLite takes no notice then."""
+
+    def __init__(self) -> None:
+        self.interrupts = 0
+        self.begun, self.ended = threading.Event(), threading.Event()
+
+    def interrupt(self) -> None:
+        self.interrupts += 1
+        if self.interrupts > 1:
+            self.ended.set()
+
+    def execute(self, *_: Any) -> Any:
+        self.begun.set()
+        assert self.ended.wait(20), "interrupted once more"
+        raise sqlite3.OperationalError("interrupted")
+
+
+async def test_a_read_that_is_given_up_just_before_it_begins_is_ended_all_the_same() -> None:
+    connection: Any = Deaf()
+    loop = asyncio.get_running_loop()
+    read = sql_aiosqlite._Read("SELECT 1", (), loop)
+    running = loop.run_in_executor(None, read.run, lambda: connection)
+    await asyncio.to_thread(connection.begun.wait, 20)
+    read.give_up()
+    async with asyncio.timeout(20):
+        await running
+    assert connection.ended.is_set()
+    told = connection.interrupts
+    await asyncio.sleep(3 * sql_aiosqlite.INTERRUPTED_EVERY_S)
+    assert connection.interrupts == told, "what else runs on the connection is left alone"
+    with pytest.raises(sqlite3.OperationalError, match="interrupted"):
+        await read.future
 
 
 async def test_native_queries_of_sqlite_cannot_write() -> None:
