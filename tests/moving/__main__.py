@@ -79,9 +79,8 @@ def main() -> None:
     options = vars(parser.parse_args())
     layout, to = options.pop("stores"), options.pop("to")
     moved = asyncio.run(run(layout, to, **options, say=_say))
-    _say(
-        f"{dict(moved.requests)} requests, {len(moved.failed)} failed, {moved.again} again, at most {moved.slowest_s:.2f} s; {moved.killed} killed"
-    )
+    asked = f"{dict(moved.requests)} requests, {len(moved.failed)} failed, {moved.again} sent again"
+    _say(f"{asked}, the slowest {moved.slowest_s:.2f} s; {moved.killed} killed")
     _say(f"moves of {', '.join(f'{seconds:.1f}' for seconds in moved.move_s)} s; {len(moved.wrong)} wrong")
     for line in [*moved.failed[:20], *moved.wrong[:20]]:
         _say(line)
