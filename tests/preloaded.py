@@ -28,7 +28,14 @@ import orjson
 
 READ = (
     *("gateway.app", "gateway.cli.running", "gateway.cli.serving", "gateway.http.server", "gateway.relaying"),
-    *("gateway.http.workers", "gateway.stores.sql.store", "schema", "tests.gateway.http.serve_fake"),
+    *(
+        "gateway.cli.relaying",
+        "gateway.http.workers",
+        "gateway.stores.mongo.store",
+        "gateway.stores.neo4j.store",
+        "gateway.stores.sql.store",
+    ),
+    *("schema", "tests.gateway.http.serve_fake"),
 )
 SUBREAPER = 36  # prctl's PR_SET_CHILD_SUBREAPER: who is left alone by its parent becomes a child of ours
 MESSAGE_BYTES = 1 << 20

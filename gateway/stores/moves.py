@@ -70,6 +70,11 @@ class Gate:
         (self._held.add if is_held else self._held.discard)(name)
         self._tell()
 
+    def found_closed(self, name: str) -> None:
+        """Have transactions of a store wait for the next look at its move, where one comes: one has met what was closed since the last."""
+        if self.is_watched:
+            self.hold(name, True)
+
     @contextmanager
     def changing(self) -> Iterator[None]:
         """Have no transaction begin while the block runs."""
@@ -86,6 +91,9 @@ class Gate:
             await self._wait()
 
     # ------------------------------------------------------------------------------------------------------- who waits
+
+    def is_held(self, name: str) -> bool:
+        return name in self._held
 
     def is_fresh(self, name: str) -> bool:
         return not self.is_watched or monotonic() - self._seen_at[name] < FRESH_S

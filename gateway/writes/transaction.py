@@ -365,6 +365,7 @@ class Transaction:
                 except Conflict as error:
                     raise Contended(name) from error
             elif not found[id_][_LEASE_VALUE]:
+                self._gate.found_closed(name)
                 raise Contended(name)
 
     async def _rows_of(self, logged: Sequence[Written], asked: Mapping[str, Sequence[_Asked]], at: str) -> list[Insert]:

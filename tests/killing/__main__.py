@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import signal
+import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -29,10 +32,11 @@ import orjson
 from gateway.preparing import connect, migrate, opened
 from gateway.stores import Stores
 from schema import schema as graph
+from tests import preloaded
 from tests.benchmarks.processes import free_port
 from tests.commands import ended
+from tests.killing import leased
 from tests.killing.checking import are_all_placed, inversions_in, wrong_in
-from tests.killing.forking import Forked, Forks
 from tests.killing.model import Model
 from tests.replaying.__main__ import LOOKED_EVERY_S, drained, environment_of, stores_of
 from tests.serving import LAYOUTS, START_S, TYPENAME, settings_of
@@ -41,6 +45,7 @@ ROUND = 100  # kills between two looks at everything
 LIFE_S = (0.05, 1.5)  # of a process that is to be killed, from its first answer on
 AGAIN_S = 0.05
 GIVEN_UP_S = 120.0
+GONE_S = 20.0
 PLACED_S = 60.0  # until each write of a log has its position
 
 
@@ -78,8 +83,8 @@ async def run(layout: str, *, kills: int, clients: int, seed: int, lease_s: floa
         async with opened(settings_of(urls)) as stores:
             for name in graph.store_names:
                 await migrate(stores, graph, name)
-        with tempfile.TemporaryDirectory(prefix="crossgraph-") as folder, Forks(lease_s) as forks:
-            world = World(urls, Path(folder), forks)
+        with tempfile.TemporaryDirectory(prefix="crossgraph-") as folder:
+            world = World(urls, Path(folder), lease_s)
             try:
                 while (done := killed.kills.total()) < kills:
                     await _round(world, models, random, min(ROUND, kills - done), killed)
@@ -95,12 +100,12 @@ async def run(layout: str, *, kills: int, clients: int, seed: int, lease_s: floa
 class World:
     """A gateway that serves and delivers, and a relay beside it; both may die at any time."""
 
-    def __init__(self, urls: Mapping[str, str], folder: Path, forks: Forks) -> None:
+    def __init__(self, urls: Mapping[str, str], folder: Path, lease_s: float | None) -> None:
         self.urls = urls
         self.port = free_port()
         self._folder = folder
-        self._forks = forks
-        self._running: dict[str, Forked] = {}
+        self._lease = {} if lease_s is None else {leased.VARIABLE: str(lease_s)}
+        self._running: dict[str, preloaded.Popen] = {}
 
     async def alive(self, name: str) -> None:
         """Have the process of this name run, and the gateway have answered."""
@@ -108,8 +113,12 @@ class World:
         if process is not None and process.poll() is None:
             return
         command = ("serve", "--port", str(self.port)) if name == "gateway" else ("relay",)
-        environment = {**environment_of(self.urls), "GATEWAY_DATA_DIR": str(self._folder)}
-        self._running[name] = self._forks.start(command, environment, self._folder / f"{name}.log")
+        environment = {**os.environ, **environment_of(self.urls), "GATEWAY_DATA_DIR": str(self._folder), **self._lease}
+        started = [sys.executable, "-m", leased.__name__, *command]
+        with (self._folder / f"{name}.log").open("ab") as log:
+            self._running[name] = preloaded.Popen(
+                started, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
         if name == "gateway":
             await self._answered()
 
@@ -127,12 +136,16 @@ class World:
                     raise RuntimeError(f"the gateway did not answer within {START_S:g} s, or has ended:\n{told}")
                 await asyncio.sleep(0.01)
 
-    def kill(self, name: str) -> None:
-        self._running.pop(name).kill()
+    def kill(self, name: str, number: int = signal.SIGKILL) -> None:
+        """End a process and all that it started, and wait until it is gone."""
+        process = self._running.pop(name)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        process.wait(GONE_S)
 
     def stop(self) -> None:
-        for process in self._running.values():
-            process.kill(signal.SIGTERM)
+        for name in tuple(self._running):
+            self.kill(name, signal.SIGTERM)
 
     async def wrong(self, models: Sequence[Model]) -> list[str]:
         """Return what is wrong once all has settled."""

@@ -4,8 +4,7 @@
         [--split]
 
 Two gateways serve. Each client sends a mutation to one of them, and reads what it has written from the other: an error, a connection
-that is lost, or an answer that is older than what was acknowledged is a failed request. None is sent again, but a write whose answer says
-when to (``retryAfter``), under its key. ``gateway move`` is
+that is lost, or an answer that is older than what was acknowledged is a failed request, and none is sent again. ``gateway move`` is
 killed with SIGKILL after a random time, ``--kills`` times each way, and run again; then it has to end well. At the end every row is as
 its client was told, the log has each aggregate's writes once and in their order, and ``gateway sync verify`` is clean. Ends with 1
 where that is not so. With ``--split`` half of the reads go to the candidate while it follows, and the others are compared with it; clients
@@ -44,7 +43,6 @@ from tests.serving import LAYOUTS, serving, settings_of
 
 WRITTEN = "x-gateway-written"  # the token of what was written
 MOVE_S = 120.0
-AGAIN_S = 30.0  # for which a write is sent again
 LIFE_S = (0.3, 4.0)  # of a command that is to be killed
 FILLED = {"users": ("members",), "posts": ("wrote",), "events": ("likes",)}  # what follows from the rows of a noun, beside them
 STAYS_S = 12.0
@@ -58,7 +56,6 @@ class Moved:
 
     requests: Counter[str] = field(default_factory=Counter)
     failed: list[str] = field(default_factory=list)
-    again: int = 0  # writes that were sent again under their key, as the gateway said to
     wrong: list[str] = field(default_factory=list)
     killed: int = 0
     slowest_s: float = 0.0
@@ -79,8 +76,7 @@ def main() -> None:
     options = vars(parser.parse_args())
     layout, to = options.pop("stores"), options.pop("to")
     moved = asyncio.run(run(layout, to, **options, say=_say))
-    asked = f"{dict(moved.requests)} requests, {len(moved.failed)} failed, {moved.again} sent again"
-    _say(f"{asked}, the slowest {moved.slowest_s:.2f} s; {moved.killed} killed")
+    _say(f"{dict(moved.requests)} requests, {len(moved.failed)} failed, the slowest {moved.slowest_s:.2f} s; {moved.killed} killed")
     _say(f"moves of {', '.join(f'{seconds:.1f}' for seconds in moved.move_s)} s; {len(moved.wrong)} wrong")
     for line in [*moved.failed[:20], *moved.wrong[:20]]:
         _say(line)
@@ -218,29 +214,19 @@ async def _asked(
     tokens: dict[str, str],
 ) -> Any:
     begun = time.monotonic()
-    while True:
-        try:
-            answer = await client.post("/graphql", json={"query": query, "variables": dict(variables)}, headers={**headers, **tokens})
-            if WRITTEN in answer.headers:
-                tokens[WRITTEN] = answer.headers[WRITTEN]
-            told = orjson.loads(answer.content)
-        except (httpx.HTTPError, orjson.JSONDecodeError) as error:
-            told = {"errors": [repr(error)]}
-        if not headers or not _is_to_be_sent_again(told) or time.monotonic() - begun > AGAIN_S:
-            break
-        moved.again += 1
-        await asyncio.sleep(1.0)
+    try:
+        answer = await client.post("/graphql", json={"query": query, "variables": dict(variables)}, headers={**headers, **tokens})
+        if WRITTEN in answer.headers:
+            tokens[WRITTEN] = answer.headers[WRITTEN]
+        told = orjson.loads(answer.content)
+    except (httpx.HTTPError, orjson.JSONDecodeError) as error:
+        told = {"errors": [repr(error)]}
     moved.requests[name] += 1
     moved.slowest_s = max(moved.slowest_s, time.monotonic() - begun)
     if told.get("errors"):
         moved.failed.append(f"{name} {dict(variables)}: {told['errors']}")
         return None
     return told["data"]
-
-
-def _is_to_be_sent_again(told: Mapping[str, Any]) -> bool:
-    """Return whether a write under a key is refused with when to send it again (409, Retry-After), as its first try is not over."""
-    return bool(told.get("errors")) and all(isinstance(e, dict) and "retryAfter" in e.get("extensions", {}) for e in told["errors"])
 
 
 async def _read_of(ports: Sequence[int], result: str) -> int:

@@ -24,8 +24,10 @@ from gateway.writes.carrying import NotSwitched
 from gateway.writes.feed import Event
 from gateway.writes.following import LogFeed
 from gateway.writes.moving import Mover
-from gateway.writes.placing import CLOSING, FOLLOWING, OPENING, SETTLED, Move, Place, Watcher
+from gateway.writes.placing import CLOSING, FOLLOWING, OPENING, SETTLED, Move, Place, Watcher, orient
+from gateway.writes.running import run
 from gateway.writes.times import now
+from gateway.writes.transaction import Transaction
 from resolvers.users import users
 from schema import schema as graph
 from tests.resolvers.test_replication import user_of
@@ -100,18 +102,57 @@ async def test_a_transaction_of_a_store_that_is_held_waits_and_others_do_not() -
 
 async def test_what_is_closed_is_written_by_nobody_whatever_he_knows(two: tuple[Stores, Stores]) -> None:
     serving, mover = two
-    await watched(serving)
+    watcher = await watched(serving)
     await copied(mover)
     place = Place(mover, "users")
     assert await place.close_fences("users", "token")
     with pytest.raises(Contended):
         await write(serving, "1")
     await place.open_fences("users", "another")
+    await watcher.look("users")
     with pytest.raises(Contended):
         await write(serving, "1")
     await place.open_fences("users", "token")
+    await watcher.look("users")
     await write(serving, "1")
     assert await keys(serving) == {"1"}
+
+
+async def test_who_meets_what_is_closed_waits_for_the_next_look_and_does_it_again(two: tuple[Stores, Stores]) -> None:
+    """However long that takes: it is not done again and again meanwhile, until there are too many attempts."""
+    serving, mover = two
+    watcher = await watched(serving)
+    await copied(mover)
+    place = Place(mover, "users")
+    assert await place.close_fences("users", "token")
+    attempts = 0
+
+    async def work(tx: Transaction) -> None:
+        nonlocal attempts
+        attempts += 1
+        await tx.insert(users, user_of("1"))
+
+    ctx = RequestContext(serving, "test", replication=graph.writes, idempotency_key="k")
+    writing = asyncio.create_task(run(ctx, "users", "createUser", work))
+    assert serving.gate is not None
+    async with asyncio.timeout(10):
+        while not serving.gate.is_held("users"):  # noqa: ASYNC110 - what is waited for is what others see
+            await asyncio.sleep(0.001)
+    await place.open_fences("users", "token")
+    await watcher.look("users")
+    async with asyncio.timeout(10):
+        assert not (await writing).is_repeated
+    assert (attempts, await keys(serving)) == (2, {"1"})
+
+
+async def test_a_command_which_looks_once_is_told_that_others_were_in_the_way(two: tuple[Stores, Stores]) -> None:
+    _, mover = two
+    await orient(mover)
+    await copied(mover)
+    assert await Place(mover, "users").close_fences("users", "token")
+    for key in ("1", "2"):
+        with pytest.raises(Contended):
+            await write(mover, key)
 
 
 async def test_a_switch_waits_for_processes_and_they_write_there(two: tuple[Stores, Stores]) -> None:
