@@ -19,7 +19,7 @@ ifneq (ok,$(shell $(PY) -c 'print("ok")' 2>/dev/null))
 $(shell rm -rf $(VENV))
 endif
 
-.PHONY: run test check format lint types imports existing fuzz fuzz-bodies kills points replay soak bench bench-coalesce bench-edges bench-executors bench-growth bench-hostile bench-keys bench-pair bench-start bench-validation bench-writes screenshot lock clean help
+.PHONY: run test check format lint types imports existing fuzz fuzz-bodies kills points replay soak bench bench-coalesce bench-edges bench-executors bench-growth bench-hostile bench-keys bench-pair bench-start bench-validation bench-workers bench-writes screenshot lock clean help
 
 run: $(RUN)  ## start the gateway on PORT (8000), with demo data on the first start
 	@exec $(VENV)/bin/gateway serve --port $(PORT)
@@ -92,6 +92,9 @@ bench-pair: $(DEV)  ## COMMIT and HEAD in turns: CPU per request; fails when mor
 
 bench-start: $(DEV)  ## seconds to the first answer, and memory when idle
 	$(PY) -m tests.benchmarks.start
+
+bench-workers: $(DEV)  ## CPU of a request with one worker and with two (TEST_POSTGRES_URL, of a server on this machine)
+	$(PY) -m tests.benchmarks.workers $(WORKERS)
 
 bench-writes: $(DEV)  ## what a write costs, how late its targets hear of it, how fast they catch up (TEST_POSTGRES_URL; all three for the lag over them)
 	$(PY) -m tests.benchmarks.writes

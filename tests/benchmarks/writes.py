@@ -7,9 +7,12 @@
 its row of the log, its delivery, its row of the audit) in one transaction, a statement each, over asyncpg's own pool. In turns.
 
 **Lag**: writes of all nouns at a fixed rate to a ``gateway serve`` of its own, from the commit (the log's own time) until a target has
-applied it: its delivery is gone. Looked at every 10 ms. The rate is ``--rate``, or half of what the gateway takes where that is less.
+applied it: its delivery is gone. Looked at every 10 ms. The rate is ``--rate``, or half of what gateway and targets take if that is less:
+clients that do not wait write for some seconds, and the time until no target has anything left to hear counts with theirs.
 
 **Catching up**: as many events as ``--behind`` are written while no relay runs, then one is started: deliveries applied in a second.
+
+A look at the log takes a server's time as well: the next one waits ``LOOKS`` times as long as the last took.
 """
 
 from __future__ import annotations
@@ -32,14 +35,16 @@ import asyncpg
 import httpx
 import orjson
 import uvloop
+from pymongo import AsyncMongoClient
 
 from gateway.http.server import settle
 from gateway.preparing import migrate, opened
 from gateway.service import Request, Service
 from gateway.stores import Stores
-from gateway.stores.base import Fetch
+from gateway.stores.base import Aggregate, Fetch, Get, Measure
 from gateway.writes.tables import tables_of
 from gateway.writes.times import moment_of
+from gateway.writes.worker import BATCH, BATCH_MAX
 from schema import schema as graph
 from tests.benchmarks.processes import ROOT, Server
 from tests.benchmarks.report import machine
@@ -55,6 +60,7 @@ LAYOUTS = {**SERVED, "postgresql": dict.fromkeys(graph.store_names, "postgresql"
 CLIENTS = 16
 BUSY = ("OVERLOADED", "POOL_EXHAUSTED", "STORE_TIMEOUT")  # of what is refused where more is asked than can be done
 LOOKED_EVERY_S = 0.01
+LOOKS = 9  # so that they have at most a tenth of a server
 SATURATION_S = 5.0
 
 HEAD = """# Writes
@@ -197,8 +203,7 @@ async def lag(layout: str, rate: float, seconds: float) -> Lag:
         client = await _client(stack, server)
         writer = Writer(client)
         await writer.prepare()
-        saturation = await writer.saturate(SATURATION_S)
-        await _drained(stores)
+        saturation = await writer.saturate(SATURATION_S, stores)
         rate = min(rate, saturation / 2)
         watch = asyncio.ensure_future(_watch(stores))
         cpu, begun, before = server.cpu_s(), time.perf_counter(), writer.done
@@ -232,8 +237,8 @@ class Writer:
         for _ in range(50):
             await self._user()
 
-    async def saturate(self, seconds: float) -> float:
-        """Return the writes/s of clients that do not wait."""
+    async def saturate(self, seconds: float, stores: Stores) -> float:
+        """Return the writes/s of clients that do not wait, until their targets have heard of all of them."""
         until, begun, before = time.perf_counter() + seconds, time.perf_counter(), self.done
 
         async def go_on() -> None:
@@ -241,6 +246,7 @@ class Writer:
                 await self.write()
 
         await asyncio.gather(*(go_on() for _ in range(CLIENTS)))
+        await _drained(stores)
         return (self.done - before) / (time.perf_counter() - begun)
 
     async def pace(self, rate: float, seconds: float) -> None:
@@ -291,6 +297,7 @@ async def _watch(stores: Stores) -> list[float]:
     homes = _homes(stores)
     try:
         while True:
+            begun = time.perf_counter()
             for home in homes:
                 tables = tables_of(home)
                 # Read the log before the deliveries: what is in the one and not in the other is done.
@@ -302,14 +309,12 @@ async def _watch(stores: Stores) -> list[float]:
                 if new := [key for key in left if key not in due]:
                     times = await _committed(stores, home, [key[1] for key in new])
                     due.update((key, times[key[1]]) for key in new if key[1] in times)
-            await asyncio.sleep(LOOKED_EVERY_S)
+            await asyncio.sleep(max(LOOKED_EVERY_S, LOOKS * (time.perf_counter() - begun)))
     except asyncio.CancelledError:
         return late
 
 
 async def _committed(stores: Stores, home: str, ids: Sequence[str]) -> dict[str, float]:
-    from gateway.stores.base import Get
-
     outbox = tables_of(home).outbox
     rows = await stores.ask(Get(outbox, ("id", "at"), list(dict.fromkeys(ids)), "id"))
     return {str(key): moment_of(str(row[1])).timestamp() for key, row in rows.items()}
@@ -322,13 +327,20 @@ def _homes(stores: Stores) -> list[str]:
     return list(first.values())
 
 
+async def _left(stores: Stores) -> int:
+    """Return how many deliveries there are; then wait, so that looks take no more than their share."""
+    begun = time.perf_counter()
+    told = [await stores.ask(Aggregate(tables_of(home).deliveries, (), (Measure("count"),))) for home in _homes(stores)]
+    left = sum(int(row[0]) for groups in told for row in groups.get(None, ()))
+    await asyncio.sleep(max(LOOKED_EVERY_S, LOOKS * (time.perf_counter() - begun)))
+    return left
+
+
 async def _drained(stores: Stores, timeout_s: float = 300) -> None:
     until = time.monotonic() + timeout_s
     while time.monotonic() < until:
-        left = [(await stores.ask(Fetch(tables_of(home).deliveries, ("outbox",))))[None].rows for home in _homes(stores)]
-        if not any(left):
+        if not await _left(stores):
             return
-        await asyncio.sleep(0.05)
     raise SystemExit(f"targets have not heard of all writes within {timeout_s:g} s")
 
 
@@ -351,24 +363,39 @@ async def catching_up(layout: str, behind: int) -> tuple[int, float]:
                 for n in range(100)
             ]
             await writer._post(query, {"input": events})
-        due = 0
-        for home in _homes(stores):
-            due += len((await stores.ask(Fetch(tables_of(home).deliveries, ("outbox",))))[None].rows)
+        due = await _left(stores)
         environment = {f"GATEWAY_STORES__{name.upper()}__URL": url for name, url in urls.items()}
         command = [sys.executable, "-m", "gateway", "relay"]
         relay = await asyncio.create_subprocess_exec(*command, env={**os.environ, **environment}, stdout=asyncio.subprocess.DEVNULL)
         try:
-            while True:  # its start is none of the time
-                left = sum([len((await stores.ask(Fetch(tables_of(home).deliveries, ("outbox",))))[None].rows) for home in _homes(stores)])
-                if left < due:
-                    break
-                await asyncio.sleep(0.01)
+            while (left := await _left(stores)) == due:  # its start is none of the time
+                pass
             begun = time.perf_counter()
             await _drained(stores)
             return left, time.perf_counter() - begun
         finally:
             relay.terminate()
             await relay.wait()
+
+
+async def ceiling(count: int) -> float:
+    """Return the documents/s that the server of MongoDB's protocol leases and deletes by their ids when it is asked nothing else.
+
+    No more deliveries than these can be carried from there, however they are read and applied.
+    """
+    size = BATCH * BATCH_MAX
+    async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(url_of("mongodb"))
+        client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(url)
+        stack.push_async_callback(client.close)
+        collection = client.get_default_database()["deliveries"]
+        await collection.insert_many([{"_id": f"{number:06}", "lease_until": None} for number in range(count)])
+        begun = time.perf_counter()
+        for start in range(0, count, size):
+            ids = [f"{number:06}" for number in range(start, min(count, start + size))]
+            await collection.update_many({"_id": {"$in": ids}}, {"$set": {"lease_until": datetime.now(UTC)}})
+            await collection.delete_many({"_id": {"$in": ids}})
+        return count / (time.perf_counter() - begun)
 
 
 async def _stores(stack: AsyncExitStack, layout: str) -> tuple[dict[str, str], Stores]:
@@ -396,7 +423,7 @@ async def _client(stack: AsyncExitStack, server: Server) -> httpx.AsyncClient:
 # --------------------------------------------------------------------------------------------------------------- report
 
 
-def document(costs: Mapping[str, Cost], lags: Sequence[Lag], caught: Mapping[str, tuple[int, float]]) -> str:
+def document(costs: Mapping[str, Cost], lags: Sequence[Lag], caught: Mapping[str, tuple[int, float]], most: float | None) -> str:
     lines = [HEAD, machine(), ""]
     if costs:
         lines += ["## Cost", "", "A user with its version, row of the log, delivery and row of the audit, in PostgreSQL.", ""]
@@ -418,6 +445,12 @@ def document(costs: Mapping[str, Cost], lags: Sequence[Lag], caught: Mapping[str
         lines.append(f"| {its.layout} | {figures} | {its.cpu:.2f} |")
     lines += ["", "## Catching up", "", "| stores | deliveries | seconds | deliveries/s |", "|---|---|---|---|"]
     lines += [f"| {name} | {count} | {seconds:.1f} | {count / seconds:.0f} |" for name, (count, seconds) in caught.items()]
+    if most is not None:
+        lines += [
+            "",
+            f"The server behind MongoDB's protocol leases and deletes {most:.0f} documents/s by their ids where nothing else is asked",
+        ]
+        lines += ["of it: where events are in there, no more can be carried."]
     return "\n".join([*lines, ""])
 
 
@@ -427,10 +460,12 @@ async def measure(options: argparse.Namespace) -> str:
         *(["postgresql"] if os.environ.get("TEST_POSTGRES_URL") else []),
         *(["live"] if all(os.environ.get(f"TEST_{name}_URL") for name in ("POSTGRES", "MONGO", "NEO4J")) else []),
     ]
-    costs = await cost(options.rounds) if os.environ.get("TEST_POSTGRES_URL") else {}
+    layouts = [layout for layout in layouts if layout in (options.layouts or layouts)]
+    costs = await cost(options.rounds) if options.rounds and os.environ.get("TEST_POSTGRES_URL") else {}
     lags = [await lag(layout, options.rate, options.seconds) for layout in layouts]
     caught = {layout: await catching_up(layout, options.behind) for layout in layouts}
-    return document(costs, lags, caught)
+    most = await ceiling(options.behind) if "live" in layouts else None
+    return document(costs, lags, caught, most)
 
 
 def main() -> None:
@@ -441,6 +476,9 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=200.0)
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--behind", type=int, default=6_000)
+    parser.add_argument(
+        "--layouts", nargs="*", choices=["sqlite", "postgresql", "live"], help="of the lag and catching up; all, if not given"
+    )
     parser.add_argument("--try", dest="tries", action="store_true", help="leave the document as it is")
     options = parser.parse_args()
     text = uvloop.run(measure(options))

@@ -81,6 +81,15 @@ async def write(stores: Stores, text: str) -> Freshness:
     return seen
 
 
+async def write_to_both(stores: Stores, text: str) -> None:
+    """Write a row, and wait until the replica has it."""
+    seen = await write(stores, text)
+    begun = monotonic()
+    while await who(stores, seen) == PRIMARY:
+        assert monotonic() - begun < 10, "the replica has not got it within 10 s"
+        await asyncio.sleep(0.02)
+
+
 async def read(stores: Stores, freshness: Freshness) -> str | None:
     rows = await RequestContext(stores, freshness=freshness).ask(Get(NOTES, ("text",), ["1"], "id"))
     return cast("str", rows["1"][0]) if "1" in rows else None
@@ -105,8 +114,7 @@ async def test_queries_read_the_replica_and_all_else_the_primary() -> None:
 
 async def test_a_write_is_read_at_the_primary_until_the_replica_has_it() -> None:
     async with pair() as its, stores_over(its) as stores:
-        await write(stores, "old")
-        await asyncio.sleep(0.1)
+        await write_to_both(stores, "old")
         await its.pause()
         seen = await write(stores, "new")
         assert [await read(stores, seen), await who(stores, seen)] == ["new", PRIMARY]
@@ -122,8 +130,7 @@ async def test_a_write_is_read_at_the_primary_until_the_replica_has_it() -> None
 async def test_reads_move_to_the_primary_when_the_replica_stands_still_and_back_when_it_goes_on() -> None:
     max_lag_s = 2.0
     async with pair() as its, stores_over(its, max_lag_s=max_lag_s) as stores:
-        await write(stores, "old")
-        await asyncio.sleep(0.1)
+        await write_to_both(stores, "old")
         await its.pause()
         await write(stores, "new")
         begun = monotonic()
@@ -236,7 +243,7 @@ async def test_a_primary_in_the_place_of_a_replica_is_told_and_not_read() -> Non
 async def test_a_replica_that_is_behind_its_migrations_has_its_reads_answered_by_the_primary() -> None:
     later = Collection("later", "paper", (Column("id"), Column("text")), managed=True)
     async with pair() as its, stores_over(its) as stores:
-        await asyncio.sleep(0.1)
+        await write_to_both(stores, "old")
         await its.pause()
         await stores.migrate("paper", [NOTES, later], None)
         await stores.ask(Upsert(later, [("1", "new")]))

@@ -25,16 +25,21 @@ from gateway.observability import logs
 def work(post):
 {work}
 
+def on_ready():
+    print("ready", flush=True)
+    {on_ready}
+
 logs.configure("production", sys.stdout)
 settings = Settings(port=0, workers=2)
-sys.exit(workers.Workers(settings, workers.shared(bind(settings), 2), work, on_ready=lambda: print("ready", flush=True)).run())
+sys.exit(workers.Workers(settings, workers.shared(bind(settings), 2), work, on_ready=on_ready).run())
 """
 
 
-def run(work: str) -> tuple[int, list[Any]]:
+def run(work: str, on_ready: str = "pass") -> tuple[int, list[Any]]:
     """Return the exit code, and the lines: those of the log as the worker's number and the message."""
     indented = "\n".join(f"    {line}" for line in work.strip().splitlines())
-    done = subprocess.run([sys.executable, "-c", SCRIPT.format(work=indented)], capture_output=True, text=True, timeout=30, check=False)
+    script = SCRIPT.format(work=indented, on_ready=on_ready)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
     assert not done.stderr
     return done.returncode, [json.loads(line)["message"] if line.startswith("{") else line for line in done.stdout.splitlines()]
 
@@ -88,12 +93,12 @@ os._exit(7)
 def test_workers_are_told_what_they_are() -> None:
     code, lines = run(
         """
-print(post.number, post.count, post.restarts, post.settings.workers, post.listeners[0].getsockname()[1] > 0, flush=True)
+told = (post.number, post.count, post.restarts, post.settings.workers, post.listeners[0].getsockname()[1] > 0)
+os.write(1, f"{' '.join(map(str, told))}\n".encode())  # a line at once: two write to the same pipe
 post.say_ready()
-time.sleep(0.5)
-os.kill(os.getppid(), signal.SIGTERM)
 time.sleep(60)
-"""
+""",
+        on_ready="os.kill(os.getpid(), signal.SIGTERM)",
     )
     assert code == 0
     assert sorted(line for line in lines if line[0].isdigit()) == ["0 2 0 2 True", "1 2 0 2 True"]
