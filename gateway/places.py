@@ -25,14 +25,14 @@ class Places:
     def waiting(self) -> int:
         return len(self._line)
 
-    def take(self) -> bool:
-        """Take a place, if one is free."""
+    def take(self, _client: str = "") -> bool:
+        """Take a place, if one is free. Who asks is nothing to these; there are others that are fair (``http/fairness.py``)."""
         if self._free > 0:
             self._free -= 1
             return True
         return False
 
-    async def wait(self, seconds: float | None) -> None:
+    async def wait(self, seconds: float | None, _client: str = "") -> None:
         """Take the next place that comes free; TimeoutError after so many seconds, where there is a limit."""
         place = asyncio.get_running_loop().create_future()
         self._line.append(place)
@@ -55,7 +55,7 @@ class Places:
             self._free -= 1
             self._pass_on()
 
-    def give_back(self) -> None:
+    def give_back(self, _client: str = "") -> None:
         if self._free < 0:  # there are fewer than there were
             self._free += 1
             return

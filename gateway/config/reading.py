@@ -219,6 +219,12 @@ def _check_across_fields(settings: Settings, origin: _Origin, graph: _Stores) ->
     if settings.requests_min > settings.requests_max:
         key, value = origin.find(("requests_min",))
         raise ConfigError(f"{key} = {hidden(value)}: expected at most requests_max, which is {settings.requests_max}")
+    if settings.fair_by == "tenant" and not settings.tenant_header:
+        key, value = origin.find(("fair_by",))
+        raise ConfigError(f"{key} = {hidden(value)}: expected tenant_header, too, the header that says whose a request is; got none")
+    if settings.client_requests_max and not settings.fair_by:
+        key, value = origin.find(("client_requests_max",))
+        raise ConfigError(f"{key} = {hidden(value)}: expected fair_by, too, which says who is a client; got none")
     if settings.metrics and settings.is_production and not settings.health_token:
         key, value = origin.find(("metrics",))
         raise ConfigError(f"{key} = {hidden(value)}: expected health_token, too, which whoever asks for /metrics in production has to have")

@@ -197,6 +197,13 @@ class Settings(BaseSettings):
     requests_min: int = _limit(0, "requests to which requests_max may go down, as it is found out; 0 for a fixed number", least=0)
     requests_waiting_max: int = _limit(64, "requests that wait for their turn", least=0)
     requests_wait_s: Seconds = 0.5
+    # Who has a share of these (http/fairness.py)
+    fair_by: str = Field(
+        default="",
+        pattern=r"^(subject|address|tenant|header:[A-Za-z0-9][A-Za-z0-9-]{0,63})?$",
+        description="subject, address, tenant, or a header that a proxy sets, such as header:X-User",
+    )
+    client_requests_max: int = _limit(0, "requests of a client that are worked on at the same time; 0 for any number", least=0)
     request_deadline_s: Seconds = 10.0
     store_timeout_s: Seconds = 3.0
     store_write_timeout_s: Seconds = 5.0

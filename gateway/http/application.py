@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway.config import Settings
 from gateway.errors import ConfigError, MethodNotAllowed, PageNotFound
 from gateway.graph.fields import ContextFunction
-from gateway.http import graphiql, health
+from gateway.http import fairness, graphiql, health
 from gateway.http.cors import Cors
 from gateway.http.edge import Edge
 from gateway.http.gate import guarded
@@ -141,8 +141,9 @@ def application(
     too. ``traces`` have a span for each request. ``front`` stands before the endpoints at ``/graphql``.
 
     ``middleware`` is outermost first; that of CORS stands before it, so that a preflight asks nobody for his identity.
-    ConfigError where nobody said for which hosts it is.
+    ConfigError where nobody said for which hosts it is, or who asks, if the settings want to know that.
     """
+    fairness.check(settings, context)
     edge = Edge(settings)
     edge.clients.traces = traces
     endpoint = GraphQLEndpoint(service, settings, lambda: edge.unread.is_over, edge.gate, context, edge.clients, edge.drain)

@@ -9,8 +9,8 @@ from gateway.deadlines import Deadlines
 from gateway.http.clients import Clients
 from gateway.http.connections import Connections
 from gateway.http.draining import Drain
+from gateway.http.fairness import gate_of
 from gateway.http.frames import SocketLimits
-from gateway.http.gate import gate_of
 from gateway.http.idle import Idle
 from gateway.http.stalls import Stalls
 from gateway.http.unread import Unread

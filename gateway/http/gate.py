@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from time import monotonic
 
-from gateway.config import Settings
 from gateway.errors import Overloaded
 from gateway.http.adapting import Adapting
 from gateway.observability.metrics import Reading
@@ -33,15 +32,19 @@ class Gate(Places):
         self._wait_s = wait_s
         self._shed = 0
 
-    async def enter(self) -> None:
+    async def enter(self, client: str = "") -> None:
         """Take a place as soon as there is one; Overloaded where there is none in time, or the line is full."""
-        if self.waiting < self._waiting_max:
+        if self.waiting < self._waiting_max or self._make_room(client):
             try:
-                return await self.wait(self._wait_s)
+                return await self.wait(self._wait_s, client)
             except TimeoutError:
                 pass
         self._shed += 1
         raise Overloaded("The gateway is at as many requests as it can be; try again later (settings requests_max, requests_waiting_max).")
+
+    def _make_room(self, _client: str) -> bool:
+        """Have somebody leave a full line for a client, if that is fair; here it is first come, first served."""
+        return False
 
     def change(self, running: int, waiting: int, wait_s: float) -> None:
         """Have other numbers from now on."""
@@ -73,24 +76,24 @@ class AdaptiveGate(Gate):
         self._is_full = False  # it was, in this window
         self._full_at = float("-inf")
 
-    def take(self) -> bool:
+    def take(self, _client: str = "") -> bool:
         if self._free <= 0:
             return False
         self._note()
         self._free -= 1
         return True
 
-    async def enter(self) -> None:
+    async def enter(self, client: str = "") -> None:
         now = self._clock()
         if now - self._full_at > REST_S and self.adapting.limit < self.adapting.most:
             self.adapting.rest()
             self._begin(now)
-            if self.take():
+            if self.take(client):
                 return
         self._full_at, self._is_full = now, True
-        await super().enter()
+        await super().enter(client)
 
-    def give_back(self) -> None:
+    def give_back(self, _client: str = "") -> None:
         now = self._note()
         self._answers += 1
         super().give_back()
@@ -131,12 +134,6 @@ class AdaptiveGate(Gate):
         self.resize(self.adapting.limit)
         self._begun = self._at = now
         self._used_s, self._answers, self._is_full = 0.0, 0, self.waiting > 0
-
-
-def gate_of(settings: Settings) -> Gate:
-    """Return the gate that the settings say."""
-    numbers = settings.requests_max, settings.requests_waiting_max, settings.requests_wait_s
-    return AdaptiveGate(settings.requests_min, *numbers) if settings.requests_min else Gate(*numbers)
 
 
 def guarded(guards: Mapping[str, Guard]) -> Iterator[Reading]:

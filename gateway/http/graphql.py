@@ -35,6 +35,7 @@ from gateway.graph.fields import ContextFunction
 from gateway.http import requests, statuses
 from gateway.http.clients import Clients
 from gateway.http.draining import Drain, ending
+from gateway.http.fairness import asking
 from gateway.http.gate import Gate
 from gateway.http.heads import DEADLINE_MIN_MS, deadline_s, idempotency_key
 from gateway.http.identity import values_of
@@ -91,6 +92,7 @@ class GraphQLEndpoint:
         self.settings = settings
         self.events = EventStreams(self, clients)
         self._gate = gate
+        self._fair_by = settings.fair_by
         self._context = context
         self._drain = drain
         self._tokens = service.tokens
@@ -352,9 +354,14 @@ class GraphQLEndpoint:
         freshness: Freshness | None,
     ) -> Any:
         """Return the service's answer, or answers, once it is its turn; ClientGoneError when the client leaves while it is made."""
-        if not self._gate.take():
+        client, values = "", None
+        if self._fair_by:
             begun = monotonic()
-            await self._gate.enter()
+            client, values = await asking(self._fair_by, self._context, scope, exchange, account.tenant)
+            deadline_s -= monotonic() - begun
+        if not self._gate.take(client):
+            begun = monotonic()
+            await self._gate.enter(client)
             deadline_s -= monotonic() - begun
         watch = Watch(receive, limit.task)
         limit.early(LOOK_FOR_CLIENT_AFTER_S, watch.start)
@@ -367,7 +374,8 @@ class GraphQLEndpoint:
             if self._context is None:
                 return await answer(request, request_id=exchange.request_id, deadline_s=deadline_s, written=written, account=account)
             started = monotonic()
-            values = await values_of(self._context, scope, exchange.request_id)
+            if values is None:
+                values = await values_of(self._context, scope, exchange.request_id)
             return await answer(
                 request,
                 request_id=exchange.request_id,
@@ -382,7 +390,7 @@ class GraphQLEndpoint:
                 raise ClientGoneError from None
             raise
         finally:
-            self._gate.give_back()
+            self._gate.give_back(client)
             watch.stop()
 
 

@@ -42,13 +42,14 @@ class Told:
         return len(self.answered) / self.seconds
 
 
-async def offer(wire: Wire, rate: float, seconds: float) -> Told:
+async def offer(wire: Wire, rate: float, seconds: float, client: str = "") -> Told:
     """Ask so many times a second, whether or not what was asked before is answered."""
     told = Told()
+    body = post(b'{"query":"{a}"}', b"Connection: close", b"X-User: " + client.encode()) if client else GOOD
 
     async def ask() -> None:
         started = time.perf_counter()
-        answer = await wire.ask(GOOD)
+        answer = await wire.ask(body)
         took = time.perf_counter() - started
         if answer.status == 200:
             told.answered.append(took)
@@ -93,6 +94,55 @@ def test_l03_a_step_to_ten_times_the_load_and_back() -> None:
         assert median(ten.refused) < 0.05
         assert after.refused == []
         assert median(after.answered) < TAKES_S + 0.05
+
+    run(test())
+
+
+OTHERS = 5
+MANY = 20  # places
+FAIR: dict[str, Any] = {"requests_max": MANY, "requests_waiting_max": MANY, "requests_wait_s": 0.5}
+
+
+async def offered_by(wire: Wire, rates: dict[str, float], seconds: float) -> dict[str, Told]:
+    """Have each client ask so many times a second."""
+    return dict(zip(rates, await asyncio.gather(*(offer(wire, rate, seconds, client) for client, rate in rates.items())), strict=True))
+
+
+def p99_of_others(told: dict[str, Told]) -> float:
+    times = sorted(second for client, its in told.items() if client != "hog" for second in its.answered)
+    return times[int(0.99 * len(times))]
+
+
+async def hogged(**settings: Any) -> tuple[dict[str, Told], dict[str, Told]]:
+    """Return what becomes of all when each asks as much as the others, half of what can be done, and when one asks ten times that."""
+    each = 0.5 * MANY / TAKES_S / (OTHERS + 1)
+    rates = {"hog": each} | {f"user-{number}": each for number in range(OTHERS)}
+    async with serving(FakeService(slowly), patience_s=60, **FAIR, **settings) as wire:
+        alike = await offered_by(wire, rates, 3)
+        return alike, await offered_by(wire, rates | {"hog": 10 * each}, 3)
+
+
+def test_l04_one_client_with_ten_times_the_load_is_late_alone() -> None:
+    async def test() -> None:
+        for _ in range(TRIES):
+            alike, hog = await hogged(fair_by="header:X-User", client_requests_max=MANY // 2)
+            if p99_of_others(hog) <= 1.2 * p99_of_others(alike):
+                break
+        assert p99_of_others(hog) <= 1.2 * p99_of_others(alike)
+        assert [len(its.refused) for client, its in hog.items() if client != "hog"] == [0] * OTHERS
+        assert hog["hog"].refused, "more than can be done"
+        everybody = sum(its.goodput for its in hog.values())
+        assert everybody >= 0.8 * MANY / TAKES_S, "what the others leave is for who asks more"
+
+    run(test())
+
+
+@pytest.mark.long
+def test_l04_in_one_line_for_all_the_others_are_late_too() -> None:
+    async def test() -> None:
+        alike, hog = await hogged()
+        assert any(its.refused for client, its in hog.items() if client != "hog")
+        assert p99_of_others(hog) > 1.2 * p99_of_others(alike)
 
     run(test())
 

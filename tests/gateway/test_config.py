@@ -222,6 +222,15 @@ def test_an_unknown_variable_far_from_any_setting_lists_them(monkeypatch: pytest
             "gateway.toml: stores.things.stale_if_error_s = 0: expected seconds, more than 0 and at most 3600",
         ),
         ("requests_min = 9\nrequests_max = 8", "gateway.toml: requests_min = 9: expected at most requests_max, which is 8"),
+        (
+            "fair_by = 'tenant'",
+            "gateway.toml: fair_by = 'tenant': expected tenant_header, too, the header that says whose a request is; got none",
+        ),
+        ("client_requests_max = 2", "gateway.toml: client_requests_max = 2: expected fair_by, too, which says who is a client; got none"),
+        (
+            "fair_by = 'user'",
+            "gateway.toml: fair_by = 'user': expected subject, address, tenant, or a header that a proxy sets, such as header:X-User",
+        ),
         ("stale_rows_max = 0", "gateway.toml: stale_rows_max = 0: expected a number of rows and pages, from 1 to 1000000000"),
         ("written_key = 'short'", "gateway.toml: written_key = '***': expected a secret of 16 to 512 visible characters of ASCII"),
         ("stores = 5", "gateway.toml: stores = 5: expected a table of stores by name"),

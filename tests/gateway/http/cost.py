@@ -36,7 +36,9 @@ ANSWER = Response(b'{"data":{}}', 200)
 
 
 class Instant(FakeService):
-    async def answer(self, request: Request, *, request_id: str, deadline_s: float, written: list[str], account: Account) -> Response:
+    async def answer(
+        self, request: Request, *, request_id: str, deadline_s: float, written: list[str], account: Account, **_: Any
+    ) -> Response:
         return ANSWER
 
 

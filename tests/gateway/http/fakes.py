@@ -42,7 +42,9 @@ class FakeService:
         self.cancelled = asyncio.Event()
         self._answer = answer
 
-    async def answer(self, request: Request, *, request_id: str, deadline_s: float, written: list[str], account: Account) -> Response:
+    async def answer(
+        self, request: Request, *, request_id: str, deadline_s: float, written: list[str], account: Account, **_: Any
+    ) -> Response:
         self.requests.append(request)
         self.request_ids.append(request_id)
         self.deadlines.append(deadline_s)

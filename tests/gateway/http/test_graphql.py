@@ -526,7 +526,7 @@ async def test_a_request_that_runs_already_is_409_and_says_when_to_try_again() -
 async def test_what_is_committed_is_told_when_the_time_is_up() -> None:
     service = FakeService()
 
-    async def answer(request: Request, *, request_id: str, deadline_s: float, written: list[str], account: object) -> Response:
+    async def answer(request: Request, *, request_id: str, deadline_s: float, written: list[str], account: object, **_: Any) -> Response:
         written.append("createUser")
         await asyncio.sleep(10)
         return Response(b"{}", 200)
