@@ -19,7 +19,7 @@ ifneq (ok,$(shell $(PY) -c 'print("ok")' 2>/dev/null))
 $(shell rm -rf $(VENV))
 endif
 
-.PHONY: run test check format lint types imports existing fuzz fuzz-bodies kills points replay soak bench bench-coalesce bench-edges bench-executors bench-growth bench-hostile bench-keys bench-pair bench-start bench-validation bench-workers bench-writes screenshot lock clean help
+.PHONY: run test check format lint types imports existing fuzz fuzz-bodies kills points replay soak bench bench-coalesce bench-edges bench-executors bench-growth bench-hostile bench-keys bench-overload bench-pair bench-start bench-validation bench-workers bench-writes screenshot lock clean help
 
 run: $(RUN)  ## start the gateway on PORT (8000), with demo data on the first start
 	@exec $(VENV)/bin/gateway serve --port $(PORT)
@@ -86,6 +86,9 @@ bench-hostile: $(DEV)  ## what hostile documents and values cost: CPU of each, t
 
 bench-keys: $(DEV)  ## 200,000 customers and 500,000 orders under keys of text, bigint and uuid (PostgreSQL with TEST_POSTGRES_URL)
 	$(PY) -m tests.benchmarks.keys $(KEYS)
+
+bench-overload: $(DEV)  ## look-ups from more connections than a process can answer, which ask again at once
+	$(PY) -m tests.benchmarks.overload $(OVERLOAD)
 
 bench-pair: $(DEV)  ## COMMIT and HEAD in turns: CPU per request; fails when more than MOST (1.02) times COMMIT's beyond doubt
 	$(PY) -m tests.benchmarks.pair $(or $(COMMIT),$(error which commit? make bench-pair COMMIT=<ref>)) $(if $(MOST),--most $(MOST)) $(PAIR)

@@ -10,6 +10,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 if TYPE_CHECKING:
     from gateway.http.protocol import Protocol
 
+BUSY = 503
 COPIED_BYTES = 64 * 1024  # of a body that is put behind its head, so that both are one write
 
 
@@ -91,6 +92,8 @@ class Cycle(RequestResponseCycle):
         if not self.keep_alive:
             self.transport.close()
         self.on_response()
+        if status == BUSY:
+            self.on_response.__self__.rest()  # type: ignore[attr-defined]  # the protocol
         return True
 
     def write_last(self, data: bytes) -> None:

@@ -43,6 +43,10 @@ class Fair(Gate):
     def waiting(self) -> int:
         return self._in_line
 
+    @property
+    def is_full(self) -> bool:
+        return False  # there may be room for one who has less
+
     def take(self, client: str = "") -> bool:
         if self._has_all(client) or not super().take(client):
             return False

@@ -39,8 +39,17 @@ class Gate(Places):
                 return await self.wait(self._wait_s, client)
             except TimeoutError:
                 pass
+        raise self.refusal()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no place, not even in the line, for whoever comes now: then nothing of him has to be looked at."""
+        return self._free <= 0 and 0 < self._waiting_max <= self.waiting
+
+    def refusal(self) -> Overloaded:
+        """Return what one who finds no place is told, and count him."""
         self._shed += 1
-        raise Overloaded("The gateway is at as many requests as it can be; try again later (settings requests_max, requests_waiting_max).")
+        return Overloaded("The gateway is at as many requests as it can be; try again later (settings requests_max, requests_waiting_max).")
 
     def _make_room(self, _client: str) -> bool:
         """Have somebody leave a full line for a client, if that is fair; here it is first come, first served."""

@@ -34,12 +34,13 @@ from gateway.errors import (
 from gateway.graph.fields import ContextFunction
 from gateway.http import requests, statuses
 from gateway.http.clients import Clients
+from gateway.http.cycle import BUSY
 from gateway.http.draining import Drain, ending
 from gateway.http.fairness import asking
 from gateway.http.gate import Gate
 from gateway.http.heads import DEADLINE_MIN_MS, deadline_s, idempotency_key
 from gateway.http.identity import values_of
-from gateway.http.media import EVENTS, GRAPHQL, JSON, accepted, accepts_events, is_json
+from gateway.http.media import EVENTS, accepted, accepts_events, content_type_of, is_json
 from gateway.http.middleware import EXCHANGE, Exchange
 from gateway.http.sse import TOKEN, EventStreams, is_about_a_stream, resumed
 from gateway.http.watch import Watch
@@ -54,9 +55,8 @@ LINGER_S = 1.0
 LONG_BODY = 32 * 1024  # bytes; one of 1 MiB takes up to 50 ms to be read strictly, which is done beside the loop
 LARGE_BYTES = 64 * 1024  # of an answer that is not added to others that nobody takes
 
-_TYPES = {JSON: (b"content-type", JSON + b"; charset=utf-8"), GRAPHQL: (b"content-type", GRAPHQL + b"; charset=utf-8")}
 _NO_STORE = (b"cache-control", b"no-store")
-_WITH_MORE_HEADERS = (Unauthorized.http_status, MethodNotAllowed.http_status, 503)
+_WITH_MORE_HEADERS = (Unauthorized.http_status, MethodNotAllowed.http_status)
 _EXPLAIN = {b"plan": "plan", b"trace": "trace"}
 # Headers that no page of another origin can send without asking first.
 _PREFLIGHT = (b"graphql-require-preflight", b"apollo-require-preflight", b"x-apollo-operation-name")
@@ -155,6 +155,8 @@ class GraphQLEndpoint:
             limit = self._deadlines.within(deadline_s + GRACE_S)
             with limit:
                 accepted_type = self._check(scope, exchange, takes_events=takes_events)
+                if self._gate.is_full and exchange.take_body(self._body_limit_bytes) is not None:
+                    raise self._gate.refusal()
                 # One limit for both, moved between them: a second one would cost every request.
                 end = limit.when
                 limit.when = end - max(0.0, deadline_s + GRACE_S - self._body_timeout_s)
@@ -186,9 +188,11 @@ class GraphQLEndpoint:
         status = response.status
         if status != 200 or response.partial:
             status = self._statuses(response, accepted_type, request is not None)
-        content_type = _content_type(status, accepted_type)
+        content_type = content_type_of(status, accepted_type)
         told = [] if tokens is None or freshness is None else headers_of(tokens, freshness, is_secure=self._settings.is_production)
-        if status not in _WITH_MORE_HEADERS and not exchange.has_unread_body and not response.retry_after_s:
+        if response.retry_after_s or status == BUSY:
+            told = [*told, (b"retry-after", b"%d" % (response.retry_after_s or 1))]
+        if status not in _WITH_MORE_HEADERS and not exchange.has_unread_body:
             lines = b"%b: %b\r\ncontent-length: %d\r\n%b: %b\r\n" % (*content_type, len(response.body), *_NO_STORE)
             for header in told:
                 lines += b"%b: %b\r\n" % header
@@ -197,8 +201,6 @@ class GraphQLEndpoint:
         headers = [content_type, (b"content-length", b"%d" % len(response.body)), _NO_STORE, *told]
         if status == MethodNotAllowed.http_status:
             headers.append((b"allow", b"POST") if request else self._allow)
-        if response.retry_after_s:
-            headers.append((b"retry-after", b"%d" % response.retry_after_s))
         if challenge is not None:
             headers.append((b"www-authenticate", challenge))
         if exchange.has_unread_body:
@@ -392,9 +394,3 @@ class GraphQLEndpoint:
         finally:
             self._gate.give_back(client)
             watch.stop()
-
-
-def _content_type(status: int, accepted_type: bytes | None) -> tuple[bytes, bytes]:
-    # GraphQL over HTTP, "Body": a legacy client has application/json for 2xx alone; what else has that type may be a proxy's.
-    is_good = 200 <= status < 300
-    return _TYPES[accepted_type if is_good and accepted_type is not None else GRAPHQL]

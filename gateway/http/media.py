@@ -9,6 +9,7 @@ JSON = b"application/json"
 GRAPHQL = b"application/graphql-response+json"
 EVENTS = b"text/event-stream"
 
+_TYPES = {JSON: (b"content-type", JSON + b"; charset=utf-8"), GRAPHQL: (b"content-type", GRAPHQL + b"; charset=utf-8")}
 _LONGEST_HEADER = 1_000  # longer ones are cut: nobody accepts that much
 _LONGEST_KNOWN = 250  # longer ones are not remembered; 250 bytes are more than any browser's
 _RANGES = {  # what each range stands for, and how specific it is
@@ -27,6 +28,13 @@ def accepted(accept: bytes | None) -> bytes | None:
     if not accept:
         return JSON
     return _accepted(accept) if len(accept) <= _LONGEST_KNOWN else _accepted.__wrapped__(accept)
+
+
+def content_type_of(status: int, accepted_type: bytes | None) -> tuple[bytes, bytes]:
+    """Return the header of an answer to who takes this type."""
+    # GraphQL over HTTP, "Body": a legacy client has application/json for 2xx alone; what else has that type may be a proxy's.
+    is_good = 200 <= status < 300
+    return _TYPES[accepted_type if is_good and accepted_type is not None else GRAPHQL]
 
 
 @lru_cache(maxsize=64)

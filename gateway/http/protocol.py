@@ -38,6 +38,7 @@ from gateway.observability import logs
 # The application answers a body that is late; this much later it had its chance.
 BODY_GRACE_S = 2.0
 LINGER_S = 1.0
+REST_S = 0.2  # after a 503
 _CODING = b"transfer-encoding"
 
 _BETWEEN, _HEAD, _BODY = range(3)  # where in a message a connection is
@@ -262,6 +263,19 @@ class Protocol(HttpToolsProtocol):
             self._start_asgi_task(*self.pipeline.pop())
         else:
             self.idle_since = monotonic()
+
+    def rest(self) -> None:
+        """Read nothing for ``REST_S``: whom there was no place for would else be told so again at once, as often as he asks.
+
+        PERF: a refusal takes 25 µs, a look-up of a user 120. With 400 connections that ask again at once, half of the time went into those.
+        """
+        if not (self.transport.is_closing() or self.pipeline or self.flow.read_paused):
+            self.flow.pause_reading()
+            self.loop.call_later(REST_S, self._go_on)
+
+    def _go_on(self) -> None:
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
 
     def _read_url(self) -> tuple[bytes, str, bytes, bytes]:
         """Return the URL, its path, the same raw, and its query, as uvicorn has them."""
