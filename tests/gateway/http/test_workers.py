@@ -94,7 +94,7 @@ def test_workers_are_told_what_they_are() -> None:
     code, lines = run(
         """
 told = (post.number, post.count, post.restarts, post.settings.workers, post.listeners[0].getsockname()[1] > 0)
-os.write(1, f"{' '.join(map(str, told))}\n".encode())  # a line at once: two write to the same pipe
+os.write(1, f"{' '.join(map(str, told))}\\n".encode())  # a line at once: two write to the same pipe
 post.say_ready()
 time.sleep(60)
 """,
