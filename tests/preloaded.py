@@ -11,6 +11,7 @@ from __future__ import annotations
 import array
 import atexit
 import ctypes
+import gc
 import os
 import random
 import runpy
@@ -27,15 +28,12 @@ from typing import Any, NoReturn, Self
 import orjson
 
 READ = (
-    *("gateway.app", "gateway.cli.running", "gateway.cli.serving", "gateway.http.server", "gateway.relaying"),
-    *(
-        "gateway.cli.relaying",
-        "gateway.http.workers",
-        "gateway.stores.mongo.store",
-        "gateway.stores.neo4j.store",
-        "gateway.stores.sql.store",
-    ),
-    *("schema", "tests.gateway.http.serve_fake"),
+    *("gateway.app", "gateway.capacity", "gateway.graph.checks", "gateway.graph.replicating", "gateway.graphs", "gateway.relaying"),
+    *("gateway.cli.moving", "gateway.cli.relaying", "gateway.cli.running", "gateway.cli.serving"),
+    *("gateway.http.inherited", "gateway.http.server", "gateway.http.workers", "uvicorn.lifespan.on", "uvicorn.loops.uvloop"),
+    *("gateway.stores.mongo.store", "gateway.stores.neo4j.store", "gateway.stores.sql.store"),
+    *("gateway.stores.sql.migrations", "gateway.stores.sql.needs", "aiosqlite", "sqlalchemy.ext.asyncio"),
+    *("schema", "tests.gateway.http.serve_fake", "pytest"),
 )
 SUBREAPER = 36  # prctl's PR_SET_CHILD_SUBREAPER: who is left alone by its parent becomes a child of ours
 MESSAGE_BYTES = 1 << 20
@@ -95,9 +93,11 @@ class Popen(subprocess.Popen[Any]):
         self._close_pipe_fds(to_read, to_write, out_read, out_write, err_read, err_write)  # type: ignore[attr-defined]
 
 
-def run(command: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def run(
+    command: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     """Return what a command printed and ended with."""
-    with Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with Popen(command, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             stdout, stderr = process.communicate(timeout=timeout)
         except BaseException:
@@ -109,6 +109,8 @@ def run(command: Sequence[str], *, timeout: float, env: Mapping[str, str] | None
 def main() -> None:
     for name in READ:
         import_module(name)
+    gc.collect()
+    gc.freeze()  # a collector that looks at what was read writes to each of its pages, which every fork then copies
     asks = socket.socket(fileno=int(sys.argv[1]))
     while True:
         message, files, _, _ = socket.recv_fds(asks, MESSAGE_BYTES, 3)

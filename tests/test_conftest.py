@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests import preloaded
 from tests.conftest import ROOT
 from tests.forms import of_form
 from tests.servers import REPLICA, SERVERS
 
+RUN_S = 60.0
 TESTS = """
 from pathlib import Path
 import pytest
@@ -66,7 +67,7 @@ def run(folder: Path, tests: str = TESTS, workers: int = 0, /, **variables: str)
     environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # half of the time goes into those that are installed
     distributed = ["-p", "xdist.plugin", "-n", str(workers)] if workers else []
     command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", "-q", *distributed, str(folder)]
-    done = subprocess.run(command, cwd=ROOT, env=environment | variables, capture_output=True, text=True, check=False)
+    done = preloaded.run(command, cwd=ROOT, env=environment | variables, timeout=RUN_S)
     return done.returncode, done.stdout.splitlines()
 
 

@@ -19,7 +19,7 @@ from tests.oracle.invalid import Invalid
 from tests.oracle.rows import odd_rows
 from tests.oracle.walking import nested, root
 
-EXAMPLES = of_form(15, 40, "E2E_EXAMPLES")  # of random operations, per layout and set of data
+EXAMPLES = of_form(10, 40, "E2E_EXAMPLES")  # of random operations, per layout and set of data
 FIRST = (
     "{ users(first: 50) { nodes { id name email createdAt"
     " posts(first: 10, orderBy: {field: CREATED_AT, direction: DESC}) { nodes { id title published } }"

@@ -24,7 +24,7 @@ from tests.oracle.rows import odd_rows
 from tests.services import memory_stores
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = of_form(50, 300, "E2E_EXAMPLES")
+EXAMPLES = of_form(30, 300, "E2E_EXAMPLES")
 Shop = tuple[asyncio.Runner, Service]
 
 GRAPHIQL = get_introspection_query(

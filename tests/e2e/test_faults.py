@@ -35,7 +35,7 @@ from tests.oracle.rows import odd_rows
 from tests.servers import MONGODB, NEO4J, POSTGRESQL
 from tests.services import NO_BREAKER, STORES, executor
 
-EXAMPLES = of_form(15, 40, "E2E_EXAMPLES")
+EXAMPLES = of_form(10, 40, "E2E_EXAMPLES")
 
 DOWN = (*STORES, NEIGHBOURS)
 

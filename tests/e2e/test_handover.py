@@ -28,6 +28,7 @@ pytestmark = pytest.mark.skipif(not hasattr(socket, "send_fds"), reason="sockets
 
 HANDOVERS = of_form(2, 10, "HANDOVERS")
 WORKERS = (1, 2)[of_form(1, 0) :]
+PAUSE_S = of_form(20, 0) / 1000  # of a client between two requests
 START_S = 60.0
 END_S = 40.0
 READY = b"GET /health/ready HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
@@ -95,6 +96,7 @@ class Clients:
             if not is_kept or answer.headers.get(b"connection") == b"close":
                 connection[1].close()
                 connection = None
+            await asyncio.sleep(PAUSE_S)
         if connection is not None:
             connection[1].close()
 

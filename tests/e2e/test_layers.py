@@ -25,7 +25,7 @@ from tests.oracle import Oracle, compare, compare_walks
 from tests.oracle.rows import Rows, odd_rows
 from tests.oracle.walking import nested, root
 
-EXAMPLES = of_form(15, 40, "E2E_EXAMPLES")
+EXAMPLES = of_form(10, 40, "E2E_EXAMPLES")
 SEEN = ("9", "9007199254740993", "ann lee", "Ünal", "😀", "ghost")
 OWNERS: dict[Collection, str] = {
     users: "id",

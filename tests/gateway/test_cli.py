@@ -14,12 +14,12 @@ from urllib.request import Request, urlopen
 
 import orjson
 import pytest
-from typer.testing import CliRunner, Result
 
-from gateway.cli import cli, reading
+from gateway.cli import reading
 from gateway.errors import BadData, ConfigError
 from tests import preloaded
 from tests.commands import ended as begin
+from tests.commands import invoked as run
 
 AT = "2010-02-04T06:41:08.221Z"
 USER = {"id": "6", "name": "Baby Yang", "email": "b@g", "created_at": AT}
@@ -32,10 +32,6 @@ def in_an_empty_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         if name.startswith("GATEWAY_") or name in ("DATABASE_URL", "MONGO_URL", "NEO4J_URL"):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
-
-
-def run(*arguments: str) -> Result:
-    return CliRunner().invoke(cli, arguments)
 
 
 def spawn(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from gateway.cli import cli
 from gateway.cli.reading import read
 from gateway.context import RequestContext
 from gateway.errors import ConfigError, NotFound
@@ -22,6 +21,7 @@ from gateway.writes.running import run as run_mutation
 from gateway.writes.transaction import Transaction
 from resolvers.posts import posts
 from resolvers.users import users
+from tests.commands import invoked as run
 from tests.resolvers.test_replication import post_of, user_of
 
 _data: list[Path] = []  # the folder with the stores' files, migrated: to make them takes 0.3 s
@@ -38,10 +38,6 @@ def in_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tmp_
         assert run("migrate").exit_code == 0
     shutil.copytree(_data[0], tmp_path / "data")
     monkeypatch.chdir(tmp_path)
-
-
-def run(*arguments: str) -> Result:
-    return CliRunner().invoke(cli, arguments)
 
 
 async def _write() -> None:

@@ -8,10 +8,9 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from gateway.cli import cli
 from gateway.errors import ConfigError
+from tests.commands import invoked as run
 
 GRAPH = """
 import strawberry
@@ -53,10 +52,6 @@ def in_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
         if name.startswith("GATEWAY_") or name in ("DATABASE_URL", "MONGO_URL", "NEO4J_URL"):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
-
-
-def run(*arguments: str) -> Result:
-    return CliRunner().invoke(cli, arguments)
 
 
 def sea(tmp_path: Path, name: str, *, column: str = "", crabs: bool = True) -> tuple[str, str]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from gateway.cli import cli
 from gateway.cli.reading import read
 from gateway.context import RequestContext
 from gateway.errors import GatewayError
@@ -19,21 +19,33 @@ from gateway.preparing import opened
 from gateway.stores.base import Get
 from gateway.writes.running import run as run_mutation
 from resolvers.users import users
+from tests.commands import invoked as run
 from tests.gateway.test_cli_syncing import go
 from tests.resolvers.test_replication import user_of
 
 Work = Callable[[RequestContext], Awaitable[Any]]
 
 
+@pytest.fixture(scope="module")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the stores of the example and a candidate, migrated."""
+    folder = tmp_path_factory.mktemp("migrated")
+    with pytest.MonkeyPatch.context() as patch:
+        go(folder, patch)
+        name_a_candidate(folder)
+        assert run("migrate").exit_code == 0
+    return folder
+
+
 @pytest.fixture(autouse=True)
-def in_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def in_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, migrated: Path) -> None:
+    shutil.copytree(migrated, tmp_path, dirs_exist_ok=True)
     go(tmp_path, monkeypatch)
-    Path("gateway.toml").write_text(f'[stores.users]\ncandidate = "sqlite:///{tmp_path}/there.db"\n')
-    assert run("migrate").exit_code == 0
+    name_a_candidate(tmp_path)
 
 
-def run(*arguments: str) -> Result:
-    return CliRunner().invoke(cli, arguments)
+def name_a_candidate(folder: Path) -> None:
+    (folder / "gateway.toml").write_text(f'[stores.users]\ncandidate = "sqlite:///{folder}/there.db"\n')
 
 
 def said(result: Result) -> str:

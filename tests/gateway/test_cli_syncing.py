@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from gateway.cli import cli
 from gateway.cli.reading import read
 from gateway.context import RequestContext
 from gateway.errors import ConfigError
 from gateway.preparing import opened
 from resolvers.posts import posts
 from resolvers.users import users
+from tests.commands import invoked as run
 from tests.preloaded import Popen
 from tests.resolvers.test_replication import post_of, user_of
 
@@ -52,10 +52,6 @@ def go(folder: Path, patch: pytest.MonkeyPatch) -> None:
         if name.startswith("GATEWAY_") or name in ("DATABASE_URL", "MONGO_URL", "NEO4J_URL"):
             patch.delenv(name)
     patch.chdir(folder)
-
-
-def run(*arguments: str) -> Result:
-    return CliRunner().invoke(cli, arguments)
 
 
 def said(result: Result) -> str:

@@ -9,10 +9,9 @@ from pathlib import Path
 from urllib.error import HTTPError
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from gateway.cli import cli
 from gateway.errors import ConfigError
+from tests.commands import invoked as run
 from tests.gateway.test_cli_migrating import GRAPH
 from tests.graphs import ask, environment, serving
 
@@ -33,10 +32,6 @@ def in_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
 
 def configured(text: str) -> None:
     Path("gateway.toml").write_text(SETTINGS + text)
-
-
-def run(*arguments: str) -> Result:
-    return CliRunner().invoke(cli, arguments)
 
 
 def refusal(*arguments: str) -> str:

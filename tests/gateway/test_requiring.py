@@ -11,8 +11,9 @@ from gateway.config import Settings
 from gateway.errors import StoresNotReady
 from gateway.migrating import migrate
 from gateway.preparing import connect, require
+from tests.commands import invoked as run
 from tests.gateway.test_checkup import GRAPH, locked
-from tests.gateway.test_cli import ENDED, closed_port, in_an_empty_folder, names, run, serving, spawn
+from tests.gateway.test_cli import ENDED, closed_port, in_an_empty_folder, names, serving, spawn
 from tests.kinds import kinds, url_of
 
 __all__ = ["in_an_empty_folder"]  # a fixture of all that is here

@@ -94,9 +94,10 @@ async def run(
     people: int = 500,
     seed: int = 1,
     split: bool = False,
+    pause_s: float = 0.0,
     say: Any = None,
 ) -> Moved:
-    """Return what came of moving a noun there and back ``rounds`` times."""
+    """Return what came of moving a noun there and back ``rounds`` times, while clients write one after the other, or after a pause."""
     random, moved = Random(seed), Moved()
     models = [Model(f"c{number}", Random(f"{seed} {number}")) for number in range(clients)]
     async with AsyncExitStack() as stack:
@@ -119,7 +120,7 @@ async def run(
         servers = [await stack.enter_async_context(serving(urls, variables)) for _ in range(2)]
         ports = [server.port for server in servers]
         over = asyncio.Event()
-        writers = [asyncio.create_task(_write(ports, model, over, moved)) for model in models]
+        writers = [asyncio.create_task(_write(ports, model, over, moved, pause_s)) for model in models]
         try:
             if split:
                 await _stay(environment, noun, moved)
@@ -177,7 +178,7 @@ def _command(environment: Mapping[str, str], *arguments: str) -> subprocess.Pope
     return preloaded.Popen(command, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
-async def _write(ports: Sequence[int], model: Model, over: asyncio.Event, moved: Moved) -> None:
+async def _write(ports: Sequence[int], model: Model, over: asyncio.Event, moved: Moved, pause_s: float) -> None:
     """Write to one gateway, and read what was written from the other, until it is over."""
     limits = httpx.Limits(max_keepalive_connections=10)
     async with AsyncExitStack() as stack:
@@ -202,6 +203,7 @@ async def _write(ports: Sequence[int], model: Model, over: asyncio.Event, moved:
             if found is None or node is None or (node["name"], node["version"]) != (person.name, person.version):
                 moved.failed.append(f"read of {key} behind {step.field}: expected {person.name!r} at {person.version}, got {node}")
                 return
+            await asyncio.sleep(pause_s)
 
 
 async def _asked(

@@ -10,6 +10,7 @@ from tests.moving.__main__ import Moved, run
 from tests.servers import MONGODB, NEO4J, POSTGRESQL
 
 PEOPLE = of_form(200, 2_000)
+PAUSE_S = of_form(50, 0) / 1000  # of a client between a write with its reads and the next
 
 
 def is_well(moved: Moved) -> None:
@@ -21,7 +22,7 @@ def is_well(moved: Moved) -> None:
 
 @pytest.mark.long
 async def test_users_go_to_another_file_and_back_with_the_command_killed() -> None:
-    is_well(await run("sqlite", "sqlite", kills=1, clients=3, people=PEOPLE, seed=3))
+    is_well(await run("sqlite", "sqlite", kills=1, clients=3, people=PEOPLE, seed=3, pause_s=PAUSE_S))
 
 
 @pytest.mark.long

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from tests.oracle.scalars import bucket_start, key_of, parse_date, parse_time, t
 
 CONTRACT = Path(__file__).parent.parent / "contract.graphql"
 MOST_REASONS = 3
+READ_DOCUMENTS = 16  # that are kept with what is wrong with them: a walk asks the same one page after page
 NEIGHBOURS = "users as neighbours"  # in ``down``: the users store, but only where it is asked for a page of neighbours
 _STORES = {"User": "users", "Post": "posts", "Event": "events"}
 _GROUPS = {"TYPE": "type", "TIME": "day", "USER": "userId", "POST": "postId"}
@@ -79,6 +80,7 @@ class Oracle:
         self._events_of_post = _grouped(self.records["Event"].values(), "postId")
         self._read_graph(follows)
         self.schema = _schema(self)
+        self._document = lru_cache(READ_DOCUMENTS)(self._read)
 
     @classmethod
     def from_folder(cls, folder: Path, *, down: Iterable[str] | Mapping[str, str] = ()) -> Oracle:
@@ -91,10 +93,9 @@ class Oracle:
     def execute(self, query: str, variables: Mapping[str, Any] | None = None, operation_name: str | None = None) -> Answer:
         """Return {"data": …} and, where there are some, {"errors": […]}. A refused operation has no "data"."""
         try:
-            document = parse(query)
+            document, errors = self._document(query)
         except GraphQLError as exc:
             return _refused([exc], "GRAPHQL_PARSE_FAILED")
-        errors = validate(self.schema, document)
         if errors:
             return _refused(errors, "GRAPHQL_VALIDATION_FAILED")
         operations = [d for d in document.definitions if isinstance(d, OperationDefinitionNode)]
@@ -116,6 +117,10 @@ class Oracle:
         if result.errors:
             answer["errors"] = [_formatted(error) for error in result.errors]
         return answer
+
+    def _read(self, query: str) -> tuple[DocumentNode, list[GraphQLError]]:
+        document = parse(query)
+        return document, validate(self.schema, document)
 
     # ------------------------------------------------------------------------------------------------------ reading
 

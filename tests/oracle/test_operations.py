@@ -31,7 +31,7 @@ and: or: not: eq: ne: in: contains: startsWith: gt: gte: lt: lte: orderBy: first
 NAME EMAIL CREATED_AT UPDATED_AT TITLE OCCURRED_AT COLLABORATIVE @skip @include __typename fragment ...F edges pageInfo payload
 """
 FEW = settings(
-    max_examples=of_form(20, 60, "FUZZ_EXAMPLES"),
+    max_examples=of_form(12, 60, "FUZZ_EXAMPLES"),
     deadline=None,
     derandomize=True,
     database=None,

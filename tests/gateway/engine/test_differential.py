@@ -31,7 +31,7 @@ from tests.oracle.executor import Executor
 from tests.oracle.rows import odd_rows
 from tests.services import NO_BREAKER, STORES, executor, memory_stores
 
-EXAMPLES = of_form(30, 100, "FUZZ_EXAMPLES")
+EXAMPLES = of_form(20, 100, "FUZZ_EXAMPLES")
 POOL = Pool.odd()
 DOWN = (*STORES, NEIGHBOURS)
 # No shrinking: it takes minutes here, and what is found is printed as it can be pasted.

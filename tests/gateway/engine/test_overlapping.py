@@ -24,7 +24,7 @@ from tests.forms import of_form
 from tests.gateway.engine.overlaps import CASES, Case
 from tests.gateway.engine.selections import SCHEMA, TYPES, crossings, documents
 
-EXAMPLES = of_form(60, 300, "FUZZ_EXAMPLES")
+EXAMPLES = of_form(40, 300, "FUZZ_EXAMPLES")
 UNLIMITED = 10**12
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +16,9 @@ from gateway.config import Settings, StoreSettings
 from gateway.errors import ConfigError
 from gateway.http.server import bind
 from gateway.http.workers import refuse_workers, shared
+from tests import preloaded
 
+Run = Callable[..., tuple[int, list[Any]]]
 SCRIPT = """
 import sys, time, os, signal
 from gateway.config import Settings
@@ -35,16 +39,21 @@ sys.exit(workers.Workers(settings, workers.shared(bind(settings), 2), work, on_r
 """
 
 
-def run(work: str, on_ready: str = "pass") -> tuple[int, list[Any]]:
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return partial(_run, tmp_path)
+
+
+def _run(folder: Path, work: str, on_ready: str = "pass") -> tuple[int, list[Any]]:
     """Return the exit code, and the lines: those of the log as the worker's number and the message."""
     indented = "\n".join(f"    {line}" for line in work.strip().splitlines())
-    script = SCRIPT.format(work=indented, on_ready=on_ready)
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
+    (folder / "parent_of_workers.py").write_text(SCRIPT.format(work=indented, on_ready=on_ready))
+    done = preloaded.run([sys.executable, "-m", "parent_of_workers"], timeout=30, cwd=folder)
     assert not done.stderr
     return done.returncode, [json.loads(line)["message"] if line.startswith("{") else line for line in done.stdout.splitlines()]
 
 
-def test_what_is_wrong_with_the_first_workers_ends_all_with_its_code() -> None:
+def test_what_is_wrong_with_the_first_workers_ends_all_with_its_code(run: Run) -> None:
     code, lines = run(
         """
 if post.number == 1:
@@ -57,7 +66,7 @@ time.sleep(60)
     assert "ready" not in lines
 
 
-def test_an_error_of_the_settings_is_one_line() -> None:
+def test_an_error_of_the_settings_is_one_line(run: Run) -> None:
     code, lines = run(
         """
 from gateway.errors import ConfigError
@@ -68,7 +77,7 @@ raise ConfigError("port = 5: expected another")
     assert {"worker 0: port = 5: expected another", "worker 1: port = 5: expected another"} & set(lines)
 
 
-def test_a_worker_that_ends_again_and_again_is_started_later_each_time() -> None:
+def test_a_worker_that_ends_again_and_again_is_started_later_each_time(run: Run) -> None:
     code, lines = run(
         """
 post.say_ready()
@@ -90,7 +99,7 @@ os._exit(7)
     assert lines[0] == "ready"
 
 
-def test_workers_are_told_what_they_are() -> None:
+def test_workers_are_told_what_they_are(run: Run) -> None:
     code, lines = run(
         """
 told = (post.number, post.count, post.restarts, post.settings.workers, post.listeners[0].getsockname()[1] > 0)
@@ -127,7 +136,7 @@ def test_rows_in_memory_are_for_one_worker() -> None:
     assert caught.value.message == "stores.notes.url: expected rows that all 2 workers see, got a store of kind memory"
 
 
-def test_a_worker_that_has_just_begun_hears_that_it_is_to_end() -> None:
+def test_a_worker_that_has_just_begun_hears_that_it_is_to_end(run: Run) -> None:
     code, lines = run(
         """
 if post.number == 0 and post.restarts == 0:

@@ -23,7 +23,7 @@ NOTES = Collection("notes", "paper", (Column("id"), Column("text"), Column("tags
 KEYS = [str(number) for number in range(8)]
 ROWS = [(key, f"text {key}", [key], "wrong" if key == "7" else int(key)) for key in KEYS]
 BAD, SLOW = "bad", "slow"  # a key that the store refuses, and one with which it does not answer until all who hurry are gone
-EXAMPLES = of_form(60, 400, "COALESCE_EXAMPLES")
+EXAMPLES = of_form(40, 400, "COALESCE_EXAMPLES")
 
 
 @dataclass(frozen=True)

@@ -223,7 +223,7 @@ filters = st.recursive(_comparisons(), _nested, max_leaves=8)
 
 
 @given(where=filters)
-@settings(max_examples=of_form(25, 40, "FUZZ_EXAMPLES"), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=of_form(15, 40, "FUZZ_EXAMPLES"), deadline=None, suppress_health_check=list(HealthCheck))
 async def test_any_filter(store: Store, where: Where) -> None:
     assert await ids(store, things, where) == expected(where)
 
@@ -237,7 +237,7 @@ SORTABLE = [c.name for c in COMPARABLE]
     limit=st.integers(0, 8),
     backward=st.booleans(),
 )
-@settings(max_examples=of_form(25, 40, "FUZZ_EXAMPLES"), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=of_form(15, 40, "FUZZ_EXAMPLES"), deadline=None, suppress_health_check=list(HealthCheck))
 async def test_any_filter_with_any_order_and_page(
     store: Store, where: Where | None, order: tuple[Order, ...], limit: int, backward: bool
 ) -> None:
