@@ -39,7 +39,7 @@ def run(work: str, on_ready: str = "pass") -> tuple[int, list[Any]]:
     """Return the exit code, and the lines: those of the log as the worker's number and the message."""
     indented = "\n".join(f"    {line}" for line in work.strip().splitlines())
     script = SCRIPT.format(work=indented, on_ready=on_ready)
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
     assert not done.stderr
     return done.returncode, [json.loads(line)["message"] if line.startswith("{") else line for line in done.stdout.splitlines()]
 
@@ -94,7 +94,7 @@ def test_workers_are_told_what_they_are() -> None:
     code, lines = run(
         """
 told = (post.number, post.count, post.restarts, post.settings.workers, post.listeners[0].getsockname()[1] > 0)
-os.write(1, f"{' '.join(map(str, told))}\n".encode())  # a line at once: two write to the same pipe
+os.write(1, f"{' '.join(map(str, told))}\\n".encode())  # a line at once: two write to the same pipe
 post.say_ready()
 time.sleep(60)
 """,
