@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(not hasattr(socket, "send_fds"), reason="sockets
 HANDOVERS = of_form(2, 10, "HANDOVERS")
 WORKERS = (1, 2)[of_form(1, 0) :]
 START_S = 60.0
-END_S = 40.0
+END_S = 90.0
 READY = b"GET /health/ready HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 
 

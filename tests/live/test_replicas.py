@@ -239,7 +239,7 @@ async def test_a_primary_in_the_place_of_a_replica_is_told_and_not_read() -> Non
         await stores.open()
         try:
             async with asyncio.timeout(WAIT_S):
-                while (route_of(stores).told()[0]["error"] or {}).get("reason") != "no replica":
+                while (route_of(stores).told()[0]["error"] or {}).get("reason") != "no replica":  # noqa: ASYNC110 - nobody tells of it
                     await asyncio.sleep(0.02)
             expected = "expected a replica, got a server that takes writes itself (pg_is_in_recovery)"
             assert route_of(stores).told()[0]["error"] == {"reason": "no replica", "message": expected}

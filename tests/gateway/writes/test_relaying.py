@@ -25,7 +25,7 @@ from tests.gateway.writes.relays import World, author, authors, book, books, car
 from tests.kinds import kinds, needs, url_of
 from tests.servers import MONGODB, POSTGRESQL
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 @asynccontextmanager

@@ -47,7 +47,7 @@ from tests.servers import NEO4J
 
 live = needs(NEO4J)
 
-TIME_LIMIT_S = 30.0
+TIME_LIMIT_S = 60.0
 
 people = Collection(
     "people",
