@@ -72,14 +72,14 @@ class MemoryFeed:
         return int(number)
 
 
-async def until_followed(feed: MemoryFeed, followers: int = 1, *, within_s: float = 10) -> None:
+async def until_followed(feed: MemoryFeed, followers: int = 1, *, within_s: float = 30) -> None:
     """Return once so many follow the feed."""
     async with asyncio.timeout(within_s):
         while feed.followers != followers:  # noqa: ASYNC110 - of a number there is no event
             await asyncio.sleep(0.001)
 
 
-async def until_followed_again(feed: MemoryFeed, times: int, *, within_s: float = 10) -> None:
+async def until_followed_again(feed: MemoryFeed, times: int, *, within_s: float = 30) -> None:
     """Return once the feed was followed so many times, whoever has left since."""
     async with asyncio.timeout(within_s):
         while feed.followed != times:  # noqa: ASYNC110 - of a number there is no event

@@ -75,7 +75,9 @@ def _file_of(url: str) -> Path:
 
 
 def settings_of(urls: Mapping[str, str]) -> Settings:
-    return Settings(stores={name: StoreSettings(url=url) for name, url in urls.items()})
+    """Return settings with which these stores are prepared, on a machine that has much to do, too."""
+    stores = {name: StoreSettings(url=url) for name, url in urls.items()}
+    return Settings(stores=stores, connect_timeout_s=30, store_timeout_s=60, store_write_timeout_s=60)
 
 
 @asynccontextmanager

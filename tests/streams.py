@@ -72,7 +72,7 @@ class Watched:
 
     async def response(self) -> Response:
         assert self._next is not None
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             response = await self._next
         self._next = asyncio.ensure_future(anext(self._stream))
         return response

@@ -30,7 +30,7 @@ HANDOVERS = of_form(2, 10, "HANDOVERS")
 WORKERS = (1, 2)[of_form(1, 0) :]
 PAUSE_S = of_form(20, 0) / 1000  # of a client between two requests
 START_S = 60.0
-END_S = 40.0
+END_S = 90.0
 READY = b"GET /health/ready HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 
 

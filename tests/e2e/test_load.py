@@ -16,12 +16,12 @@ import pytest
 from gateway.service import Request, Response
 from tests.gateway.http.fakes import FakeService, hello
 from tests.gateway.http.wire import Wire, post, run, serving
+from tests.tries import in_tries
 
 PLACES, TAKES_S = 4, 0.1
 CAPACITY = PLACES / TAKES_S  # requests a second
 GOOD = post(b'{"query":"{a}"}', b"Connection: close")
 SETTINGS: dict[str, Any] = {"requests_max": PLACES, "requests_waiting_max": PLACES, "requests_wait_s": 0.5}
-TRIES = 3  # each with a peak of its own: what else the machine does comes and goes
 
 
 async def slowly(request: Request) -> Response:
@@ -66,14 +66,12 @@ async def offer(wire: Wire, rate: float, seconds: float, client: str = "") -> To
     return told
 
 
+@in_tries
 def test_l02_at_twice_the_load_as_much_is_answered_and_the_rest_refused() -> None:
     async def test() -> None:
-        for _ in range(TRIES):
-            async with serving(FakeService(slowly), patience_s=30, **SETTINGS) as wire:
-                peak = await offer(wire, CAPACITY, 2)
-                twice = await offer(wire, 2 * CAPACITY, 2)
-            if twice.goodput >= 0.9 * peak.goodput:
-                break
+        async with serving(FakeService(slowly), **SETTINGS) as wire:
+            peak = await offer(wire, CAPACITY, 2)
+            twice = await offer(wire, 2 * CAPACITY, 2)
         assert twice.goodput >= 0.9 * peak.goodput
         assert len(twice.refused) > 0.25 * 2 * CAPACITY * 2
         assert max(twice.answered) < 4 * TAKES_S + 0.3, "who waits, waits for the places before it"
@@ -81,15 +79,13 @@ def test_l02_at_twice_the_load_as_much_is_answered_and_the_rest_refused() -> Non
     run(test())
 
 
+@in_tries
 def test_l03_a_step_to_ten_times_the_load_and_back() -> None:
     async def test() -> None:
-        for _ in range(TRIES):
-            async with serving(FakeService(slowly), patience_s=30, **SETTINGS) as wire:
-                peak = await offer(wire, CAPACITY, 2)
-                ten = await offer(wire, 10 * CAPACITY, 2)
-                after = await offer(wire, 0.5 * CAPACITY, 1)
-            if ten.goodput >= 0.9 * peak.goodput:
-                break
+        async with serving(FakeService(slowly), **SETTINGS) as wire:
+            peak = await offer(wire, CAPACITY, 2)
+            ten = await offer(wire, 10 * CAPACITY, 2)
+            after = await offer(wire, 0.5 * CAPACITY, 1)
         assert ten.goodput >= 0.9 * peak.goodput
         assert median(ten.refused) < 0.05
         assert after.refused == []
@@ -181,12 +177,13 @@ def limit_of(wire: Wire) -> float:
     return next(reading.value for reading in wire.edge.gate.readings() if reading.name == "requests_limit")
 
 
+@in_tries
 @pytest.mark.long
 def test_l02_a_limit_that_adapts_has_as_much_answered_as_one_that_is_right() -> None:
     async def offered(found_out_s: float, **settings: Any) -> tuple[float, Told]:
         """Offer half of the load, twice of it, and half again; return the goodput of the second, at last, and what became of the third."""
         service = Collapsing()
-        async with serving(FakeService(service.answer), patience_s=60, **{**ADAPTIVE, **settings}) as wire:
+        async with serving(FakeService(service.answer), **{**ADAPTIVE, **settings}) as wire:
             await offer(wire, 0.5 * FAST, 2)
             begun = time.perf_counter()
             await offer(wire, 2 * FAST, found_out_s + MEASURED_S)
@@ -196,11 +193,8 @@ def test_l02_a_limit_that_adapts_has_as_much_answered_as_one_that_is_right() -> 
         return goodput, after
 
     async def test() -> None:
-        for _ in range(TRIES):
-            right, _ = await offered(1, requests_max=PLACES, requests_min=0)
-            found, after = await offered(FOUND_OUT_S)
-            if found >= 0.9 * right:
-                break
+        right, _ = await offered(1, requests_max=PLACES, requests_min=0)
+        found, after = await offered(FOUND_OUT_S)
         wrong, _ = await offered(2, requests_min=0)
         assert wrong < 0.8 * right, "a number that is too high"
         assert found >= 0.9 * right
@@ -209,6 +203,7 @@ def test_l02_a_limit_that_adapts_has_as_much_answered_as_one_that_is_right() -> 
     run(test())
 
 
+@in_tries
 def test_a_limit_that_adapts_refuses_nobody_at_eight_tenths_of_the_load() -> None:
     async def test() -> None:
         places = asyncio.Semaphore(PLACES)
@@ -218,7 +213,7 @@ def test_a_limit_that_adapts_refuses_nobody_at_eight_tenths_of_the_load() -> Non
                 await asyncio.sleep(FAST_S)
             return await hello(request)
 
-        async with serving(FakeService(one_of_few), patience_s=30, **ADAPTIVE) as wire:
+        async with serving(FakeService(one_of_few), **ADAPTIVE) as wire:
             told = await offer(wire, 0.8 * FAST, 4)
             assert limit_of(wire) == 32
         assert told.refused == []

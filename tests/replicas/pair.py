@@ -20,7 +20,7 @@ from tests.kinds import url_of
 from tests.servers import REPLICA
 
 LOCK = 7_700_011
-THERE_S = 20.0  # for a new database to be there
+THERE_S = 60.0  # for a new database to be there
 
 
 @dataclass(slots=True)

@@ -24,7 +24,7 @@ async def test_no_read_misses_its_own_write() -> None:
 @needs(POSTGRESQL, REPLICA)
 async def test_health_and_metrics_have_the_replica() -> None:
     async with pair() as its, gateways(its) as (base, _), httpx.AsyncClient() as http:
-        for _ in range(100):
+        for _ in range(600):
             told = (await http.get(f"{base}/health/users")).json()
             if told["replicas"][0]["status"] == "up":
                 break

@@ -35,7 +35,7 @@ BARRIERS: list[asyncio.Barrier] = []  # the one that batch functions wait at
 
 
 async def motto(_: RequestContext, keys: Sequence[Key]) -> list[str]:
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         await BARRIERS[0].wait()
     return [f"motto of {key}" for key in keys]
 
@@ -261,7 +261,7 @@ class Meeting(MemoryStore):
 
     async def _meet(self) -> None:
         if self.barrier is not None:
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(30):
                 await self.barrier.wait()
 
 

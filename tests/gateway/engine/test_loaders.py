@@ -211,7 +211,7 @@ async def test_the_end_of_a_request_is_that_of_its_loaders_and_of_whom_they_wait
     assert (ctx.batch_loader, ctx.key_loaders) == (None, {})
     for waiting in (batch, key):
         with pytest.raises(asyncio.CancelledError):
-            await asyncio.wait_for(waiting, 5)
+            await asyncio.wait_for(waiting, 30)
     await _until(lambda: len(stuck.ended) == 2)
     assert not ctx.tasks
 
@@ -237,7 +237,7 @@ async def test_what_is_asked_while_a_batch_is_under_way_is_the_next_one() -> Non
 
 
 async def _until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not holds():  # noqa: ASYNC110 - what is waited for is what others see
             await asyncio.sleep(0)
 

@@ -1,7 +1,7 @@
 """``python -m tests.gateway.http.serve_fake PORT [SETTINGS]``: the application over a fake service, as a process of its own.
 
-``{sleep}`` waits for a minute and says on standard output when it was cancelled; ``{slow}`` answers after 0.3 s,
-``{block}`` holds the loop for 1.6 s. SETTINGS is JSON;
+``{sleep}`` waits for a minute and ``{held}`` until ``{let}`` is asked, ``{slow}`` and ``{nap}`` answer after 0.3 s, ``{block}`` holds
+the loop for 1.6 s. All but ``{slow}`` say on standard output that they have begun, and ``{sleep}`` that it was cancelled. SETTINGS is JSON;
 ``closing`` in it is how its stores close: ``hang`` and ``block`` take a minute, the latter with the whole loop; ``ending_s`` is the time
 that they have.
 """
@@ -21,11 +21,19 @@ from gateway.observability import logs
 from gateway.service import Request, Response
 from tests.gateway.http.fakes import FakeService, FakeStores, hello, make_app
 
+let = asyncio.Event()
+
 
 async def answer(request: Request) -> Response:
+    if request.query in ("{sleep}", "{held}", "{nap}", "{block}"):
+        say("begun")
     if request.query == "{block}":
         hold_the_loop()
-    if request.query == "{slow}":
+    if request.query == "{held}":
+        await let.wait()
+    if request.query == "{let}":
+        let.set()
+    if request.query in ("{slow}", "{nap}"):
         await asyncio.sleep(0.3)
     if request.query == "{sleep}":
         try:

@@ -20,6 +20,7 @@ from tests.gateway.http.wire import Wire, run, serving
 from tests.streams import World
 
 SUBPROTOCOL = "graphql-transport-ws"
+WAIT_S = 30.0  # for what comes at once, on a machine that has much to do
 
 
 def on_uvloop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
@@ -52,7 +53,7 @@ class Talk:
             await self.connection.send(message if isinstance(message, (str, bytes)) else orjson.dumps(message).decode())
 
     async def hear(self) -> Any:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WAIT_S):
             return orjson.loads(await self.connection.recv())
 
     async def begin(self, payload: Any = None) -> None:
@@ -69,7 +70,7 @@ class Talk:
     async def closed(self) -> tuple[int, str]:
         """Return the code and the reason with which the other side ends, after whatever it still says."""
         with pytest.raises(ConnectionClosed) as ended:
-            await asyncio.wait_for(self._all(), 8)
+            await asyncio.wait_for(self._all(), WAIT_S)
         close = ended.value.rcvd
         assert close is not None, "ended without a close"
         return close.code, close.reason
@@ -123,7 +124,7 @@ def frame(opcode: int, data: bytes) -> bytes:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT_S):
         while not holds():  # noqa: ASYNC110 - of a number there is no event
             await asyncio.sleep(0.01)
 

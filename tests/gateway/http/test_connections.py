@@ -16,8 +16,10 @@ from gateway.config import Settings
 from gateway.http import connections
 from gateway.http.connections import Connections
 from tests.forms import of_form
+from tests.gateway.http.sockets import until
 from tests.gateway.http.test_server import Process, read_until
 from tests.gateway.http.wire import HEAD, Answer, Wire, post, run, serving
+from tests.tries import in_tries
 
 GOOD = b'{"query":"{a}"}'
 LAST = post(GOOD, b"Connection: close")
@@ -101,14 +103,15 @@ def test_l06_of_thousands_of_connections_the_first_are_served_and_no_more_are_he
             for reader, writer in held:
                 writer.write(post(GOOD))
                 await reader.readuntil(b'"{a}"}}')
-        assert read(wire)["connections_refused"] >= MANY // 50 * 50 - connections.SPARE
+            await until(lambda: read(wire)["connections_refused"] >= MANY // 50 * 50 - connections.SPARE)  # once it has seen the last, too
 
     run(test())
 
 
+@in_tries
 def test_l05_slow_clients_leave_the_others_their_answers() -> None:
     async def test() -> None:
-        async with serving(header_timeout_s=60, body_timeout_s=60, patience_s=30) as wire:
+        async with serving(header_timeout_s=60, body_timeout_s=60, patience_s=60) as wire:
             slow = []
             for number in range(500):
                 _, writer = await wire.connect()
@@ -141,7 +144,7 @@ def test_h03_headers_that_come_byte_by_byte_are_late_all_the_same() -> None:
                 await asyncio.sleep(0.01)
             answer = Answer(await reader.read())
         assert (answer.status, answer.code) == (408, "REQUEST_TIMEOUT")
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 4, "of 0.2, and not the 5 s of the default"
 
     run(test())
 
@@ -154,7 +157,7 @@ def test_an_unused_connection_is_kept_as_long_as_the_setting_says() -> None:
             assert await reader.read() == b""
             return time.monotonic() - started
 
-    assert 0.05 <= asyncio.run(test(0.1)) < 1
+    assert 0.05 <= asyncio.run(test(0.1)) < 4  # and not the 5 s of the default
     assert asyncio.run(test(1)) >= 0.9
 
 
@@ -227,7 +230,7 @@ def test_f16_with_few_files_connections_are_refused_and_the_process_lives() -> N
         read_until(first, b'"{a}"}}')
         assert process.popen.poll() is None
         held.close()
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 30
         while True:  # until it has seen that they are gone
             answer = process.ask(LAST)
             if answer.startswith(b"HTTP/1.1 200 ") or time.monotonic() > deadline:

@@ -36,7 +36,7 @@ def clients(service: FakeService, **settings: Any) -> httpx.AsyncClient:
 
 
 async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not is_so():  # noqa: ASYNC110 - nobody tells of it
             await asyncio.sleep(0)
 

@@ -195,7 +195,7 @@ async def test_idle_ones_are_closed_by_themselves() -> None:
     async with closing(world):
         await world.asked_once("a")
         world.now = 1.0
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not world.residents.is_empty:  # noqa: ASYNC110 - nobody is told
                 await asyncio.sleep(0.005)
         assert world.figure("tenants_closed", reason="idle") == 1

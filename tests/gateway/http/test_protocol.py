@@ -139,7 +139,7 @@ def test_a_head_without_end_is_refused_while_it_comes(start: bytes, more: bytes,
 
 def test_headers_that_do_not_come_are_a_408() -> None:
     async def test() -> None:
-        async with serving(header_timeout_s=0.05) as wire:
+        async with serving(header_timeout_s=0.5) as wire:
             answer = await wire.ask(HEAD + b"X-Half: ")
         assert (answer.status, answer.code, answer.extensions["setting"]) == (408, "REQUEST_TIMEOUT", "header_timeout_s")
         assert answer.headers["x-content-type-options"] == "nosniff"
@@ -159,7 +159,7 @@ def test_a_silent_connection_is_closed_without_a_word(sent: bytes) -> None:
 
 def test_a_second_request_whose_headers_do_not_come_is_a_408_after_the_first_answer() -> None:
     async def test() -> None:
-        async with serving(header_timeout_s=0.05) as wire:
+        async with serving(header_timeout_s=0.5) as wire:
             first = await wire.ask(post(GOOD) + b"POST /graphql")
         assert first.status == 200
         assert first.rest == b"" or Answer(first.rest).status == 408
@@ -343,7 +343,7 @@ def test_an_upgrade_is_answered_in_http_1_1_and_ends_the_connection(protocol: by
 
 def test_a_client_that_does_not_read_is_cut_and_its_memory_freed(on_both: Any, caplog: pytest.LogCaptureFixture) -> None:
     async def test() -> None:
-        async with serving(FakeService(large), unread_timeout_s=0.1) as wire:
+        async with serving(FakeService(large), unread_timeout_s=0.5) as wire:
             await ask_and_do_not_read(wire)
             assert wire.edge.unread.size > MIB
             await wire.lost.get()
@@ -429,7 +429,7 @@ def test_a_large_answer_is_not_added_to_those_that_nobody_takes(on_both: Any) ->
 
 def test_small_answers_that_pile_up_are_seen(on_both: Any) -> None:
     async def test() -> None:
-        async with serving(unread_timeout_s=0.1) as wire:
+        async with serving(unread_timeout_s=0.5) as wire:
             _, writer = await wire.connect(receive_bytes=4_096)
             query = orjson.dumps({"query": "{" + "a" * 20_000 + "}"})
             while wire.edge.unread.size == 0:
@@ -443,7 +443,7 @@ def test_small_answers_that_pile_up_are_seen(on_both: Any) -> None:
 
 def test_a_client_that_reads_is_never_watched_for_long(on_both: Any) -> None:
     async def test() -> None:
-        async with serving(FakeService(large), unread_timeout_s=0.1) as wire:
+        async with serving(FakeService(large), unread_timeout_s=2.0) as wire:
             for _ in range(5):
                 answer = await wire.ask(post(b'{"query":"{large}"}', b"Connection: close"))
                 assert len(answer.body) > 8 * MIB

@@ -22,6 +22,7 @@ from gateway.http import server
 from tests.forms import of_form
 from tests.gateway.http.sockets import handshake, text_frame
 from tests.preloaded import Popen
+from tests.tries import in_tries
 
 LIMIT = 1_048_576
 POST = b"POST /graphql HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/json\r\n"
@@ -40,7 +41,7 @@ class Process:
 
     @contextmanager
     def connect(self) -> Iterator[socket.socket]:
-        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection:
             yield connection
 
     def ask(self, *parts: bytes) -> bytes:
@@ -53,7 +54,7 @@ class Process:
     def end(self, number: int = signal.SIGTERM) -> tuple[int, list[dict[str, object]]]:
         """Return the exit code and the lines of the log."""
         self.popen.send_signal(number)
-        _, log = self.popen.communicate(timeout=10)
+        _, log = self.popen.communicate(timeout=60)
         return self.popen.returncode, [json.loads(line) for line in log.splitlines()]
 
 
@@ -168,6 +169,7 @@ def test_a_connection_is_kept_and_answers_come_in_order(running: Process) -> Non
 def test_a_client_that_leaves_ends_the_work(process: Process) -> None:
     with process.connect() as connection:
         connection.sendall(post(b'{"query":"{sleep}"}'))
+        assert process.line() == "begun"
     assert process.line() == "cancelled"
     code, log = process.end()
     assert code == 0
@@ -178,7 +180,8 @@ def test_a_request_in_flight_is_answered_before_the_end(process: Process) -> Non
     with process.connect() as connection:
         connection.sendall(post(b'{"query":"{a}"}'))
         read_until(connection, b'"{a}"}}')
-        connection.sendall(post(b'{"query":"{slow}","operationName":"Slow"}'))
+        connection.sendall(post(b'{"query":"{nap}","operationName":"Slow"}'))
+        assert process.line() == "begun"
         code, log = process.end()
         assert read_all(connection).startswith(b"HTTP/1.1 200 ")
     assert code == 0
@@ -200,9 +203,9 @@ def test_sockets_and_streams_are_complete_at_the_end(process: Process) -> None:
         told = read_until(connection, struct.pack("!H", 1001) + b"Going away")
         connection.sendall(b"\x88\x80\x00\x00\x00\x00")
         assert b"event: complete\ndata:\n\n" in read_all(stream)
-        process.popen.communicate(timeout=10)
+        process.popen.communicate(timeout=60)
         assert process.popen.returncode == 0
-        assert time.monotonic() - started < 8
+        assert time.monotonic() - started < 20, "the time that requests have to end is not waited for"
     assert re.findall(rb'"id":"(\w)","type":"(\w+)"', told) == [(b"q", b"next"), (b"q", b"complete"), (b"s", b"complete")]
 
 
@@ -226,14 +229,22 @@ def served(**settings: Any) -> Iterator[Process]:
 
 
 READY = b"GET /health/ready HTTP/1.1\r\nHost: gateway\r\n\r\n"
+LIVE = b"GET /health/live HTTP/1.0\r\n\r\n"
 
 
 def end_of(process: Process) -> tuple[int, list[str]]:
     """Return the exit code of a process that ends, and the messages of its log that are no requests."""
-    _, log = process.popen.communicate(timeout=10)
+    _, log = process.popen.communicate(timeout=60)
     return process.popen.returncode, [line["message"] for line in map(json.loads, log.splitlines()) if "ms" not in line]
 
 
+def until_draining(process: Process) -> None:
+    """Return once a process has heard of its end, within the delay in which it still takes connections."""
+    while not process.ask(READY).startswith(b"HTTP/1.1 503 "):
+        pass
+
+
+@in_tries
 def test_while_it_drains_readiness_says_no_and_others_are_answered_and_closed() -> None:
     with served(drain_delay_s=1.0) as process, process.connect() as kept:
         kept.sendall(post(b'{"query":"{a}"}'))
@@ -244,7 +255,7 @@ def test_while_it_drains_readiness_says_no_and_others_are_answered_and_closed() 
         assert time.monotonic() - started < 0.1
         assert ready.startswith(b"HTTP/1.1 503 ")
         assert ready.endswith(b'\r\n\r\n{"status":"draining"}')
-        assert process.ask(b"GET /health/live HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+        assert process.ask(LIVE).startswith(b"HTTP/1.1 200 ")
         kept.sendall(post(b'{"query":"{b}"}'))
         over_kept, over_new = read_all(kept), process.ask(post(b'{"query":"{slow}"}'))
         assert all(b" 200 OK\r\n" in answer and b"\r\nconnection: close\r\n" in answer for answer in (over_kept, over_new))
@@ -255,14 +266,15 @@ def test_while_it_drains_readiness_says_no_and_others_are_answered_and_closed() 
 
 
 def test_pipelined_requests_are_all_answered_while_it_drains() -> None:
-    with served(drain_delay_s=0.5) as process, process.connect() as connection:
-        connection.sendall(post(b'{"query":"{slow}"}'))
-        time.sleep(0.1)
+    with served(drain_delay_s=2.0) as process, process.connect() as connection:
+        connection.sendall(post(b'{"query":"{held}"}'))
+        assert process.line() == "begun"
         process.popen.send_signal(signal.SIGTERM)
-        time.sleep(0.15)
+        until_draining(process)
         connection.sendall(post(b'{"query":"{b}"}') + post(b'{"query":"{c}"}'))
+        process.ask(post(b'{"query":"{let}"}'))
         answers = read_all(connection)
-        assert re.findall(rb'"query":"\{(\w+)\}"', answers) == [b"slow", b"b", b"c"]
+        assert re.findall(rb'"query":"\{(\w+)\}"', answers) == [b"held", b"b", b"c"]
         assert answers.count(b"connection: close") == 1
         assert end_of(process)[0] == 0
 
@@ -271,7 +283,7 @@ def test_a_request_that_has_begun_to_come_is_answered(process: Process) -> None:
     whole = post(b'{"query":"{a}"}')
     with process.connect() as connection:
         connection.sendall(whole[:40])
-        time.sleep(0.1)
+        process.ask(LIVE)  # it came later, and is answered
         process.popen.send_signal(signal.SIGTERM)
         time.sleep(0.4)
         connection.sendall(whole[40:])
@@ -287,7 +299,7 @@ def test_what_runs_longer_than_the_drain_is_answered_with_503() -> None:
         read_until(socket, b'"connection_ack"}')
         socket.sendall(text_frame({"id": "q", "type": "subscribe", "payload": {"query": "{sleep}"}}))
         connection.sendall(post(b'{"query":"{sleep}"}'))
-        time.sleep(0.2)
+        assert [process.line(), process.line()] == ["begun", "begun"]
         started = time.monotonic()
         process.popen.send_signal(signal.SIGTERM)
         answer, told = read_all(connection), read_until(socket, struct.pack("!H", 1001) + b"Going away")
@@ -298,27 +310,28 @@ def test_what_runs_longer_than_the_drain_is_answered_with_503() -> None:
         assert json.loads(answer.partition(b"\r\n\r\n")[2])["errors"] == [error]
         assert b'{"id":"q","type":"error","payload":[{"message":"The gateway is ending; try again."' in told
         assert end_of(process) == (0, ["1 request was cut, to end"])
-        assert 0.5 <= time.monotonic() - started < 2.5
+        assert 0.5 <= time.monotonic() - started < 20, "of the minute that it takes"
 
 
 SECOND = [("well", signal.SIGTERM), ("hang", signal.SIGINT), ("block", signal.SIGTERM)]
 SECOND_TOO = [("well", signal.SIGINT), ("hang", signal.SIGTERM), ("block", signal.SIGINT)]
 
 
+@in_tries
 @pytest.mark.parametrize(("closing", "number"), SECOND + SECOND_TOO[: of_form(0, len(SECOND_TOO))])
 def test_a_second_signal_answers_what_runs_and_ends_within_a_second(closing: str, number: int) -> None:
     with served(drain_delay_s=20, closing=closing) as process, process.connect() as connection:
         connection.sendall(post(b'{"query":"{sleep}"}'))
-        time.sleep(0.1)
+        assert process.line() == "begun"
         process.popen.send_signal(number)
-        time.sleep(0.3)
+        until_draining(process)
         assert process.popen.poll() is None
         started = time.monotonic()
         process.popen.send_signal(number)
         answer = read_all(connection)
         assert answer.startswith(b"HTTP/1.1 503 ")
         assert b'"OVERLOADED"' in answer
-        assert process.popen.wait(5) == 0
+        assert process.popen.wait(30) == 0
         assert time.monotonic() - started < 1.2  # a second, and what the test itself takes
         assert [process.line(), process.line()] == ["cancelled", "closing"]
 
@@ -331,7 +344,7 @@ def test_stores_that_do_not_close_are_left() -> None:
         started = time.monotonic()
         process.popen.send_signal(signal.SIGTERM)
         assert end_of(process) == (0, ["ended before all stores were closed"])
-        assert time.monotonic() - started < 0.1 + ENDING_S + 1
+        assert time.monotonic() - started < 0.1 + ENDING_S + 10, "of the minute that they take"
 
 
 def test_a_port_in_use_is_one_line(running: Process) -> None:

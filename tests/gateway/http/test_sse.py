@@ -13,7 +13,7 @@ from gateway.service import Service
 from gateway.stores import Stores
 from tests.feeds import until_followed
 from tests.gateway.engine.test_subscriptions import BY_HAND
-from tests.gateway.http.sockets import on_uvloop, reset, until, world_served
+from tests.gateway.http.sockets import WAIT_S, on_uvloop, reset, until, world_served
 from tests.gateway.http.test_websocket import WHO, who
 from tests.gateway.http.wire import Answer, Wire, serving
 from tests.streams import RECORDED
@@ -34,7 +34,7 @@ class Heard:
 
     async def next(self) -> tuple[str, Any, str | None]:
         """Return the next event: its name, its data, its id. Heartbeats are passed over."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WAIT_S):
             while True:
                 event, separator, rest = self._text.partition(b"\n\n")
                 if not separator:
@@ -57,13 +57,13 @@ class Heard:
 
     async def over(self) -> bool:
         """Return once the stream has ended as an answer does."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WAIT_S):
             while not self.is_over:
                 await self._more()
         return True
 
     async def heartbeats(self, count: int) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WAIT_S):
             while self._text.count(b":\n\n") < count:
                 await self._more()
 
@@ -82,7 +82,7 @@ def _request(method: bytes, path: str, body: Any = None, **headers: str) -> byte
 async def _open(wire: Wire, request: bytes, **options: Any) -> Heard:
     reader, writer = await wire.connect(**options)
     writer.write(request)
-    return Heard(reader, writer, await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5))
+    return Heard(reader, writer, await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), WAIT_S))
 
 
 async def _subscribe(wire: Wire, query: str, headers: dict[str, str] | None = None, **body: Any) -> Heard:
@@ -92,7 +92,7 @@ async def _subscribe(wire: Wire, query: str, headers: dict[str, str] | None = No
 async def _ask(wire: Wire, request: bytes) -> Answer:
     reader, writer = await wire.connect()
     writer.write(request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1))
-    return Answer(await asyncio.wait_for(reader.read(), 5))
+    return Answer(await asyncio.wait_for(reader.read(), WAIT_S))
 
 
 # ---------------------------------------------------------------------------------------------------- distinct connections
@@ -358,7 +358,7 @@ async def test_one_operation_too_many_is_told_on_the_stream() -> None:
 
 @on_uvloop
 async def test_a_stream_that_is_not_opened_is_forgotten() -> None:
-    async with world_served(socket_init_timeout_s=0.1) as (world, wire):
+    async with world_served(socket_init_timeout_s=1.5) as (world, wire):
         token = await _reserve(wire)
         assert await _operate(wire, token, "a", RECORDED) == 202
         await until_followed(world.feed)

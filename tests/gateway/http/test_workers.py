@@ -48,7 +48,7 @@ def _run(folder: Path, work: str, on_ready: str = "pass") -> tuple[int, list[Any
     """Return the exit code, and the lines: those of the log as the worker's number and the message."""
     indented = "\n".join(f"    {line}" for line in work.strip().splitlines())
     (folder / "parent_of_workers.py").write_text(SCRIPT.format(work=indented, on_ready=on_ready))
-    done = preloaded.run([sys.executable, "-m", "parent_of_workers"], timeout=30, cwd=folder)
+    done = preloaded.run([sys.executable, "-m", "parent_of_workers"], timeout=120, cwd=folder)
     assert not done.stderr
     return done.returncode, [json.loads(line)["message"] if line.startswith("{") else line for line in done.stdout.splitlines()]
 

@@ -59,7 +59,7 @@ class GatedStore(MemoryStore):
         return answer
 
     async def next(self) -> Arrived:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             return await self.arrived.get()
 
 

@@ -22,6 +22,7 @@ from gateway.stores.routing import Freshness
 from gateway.stores.sharing import copy_of
 from tests.gateway.stores.gates import GatedStore, until
 from tests.gateway.stores.routes import FakeRoute, FakeServer
+from tests.tries import in_tries
 
 NOTES = Collection("notes", "paper", (Column("id"), Column("text"), Column("tags", Type.TEXTS, nullable=True)))
 ROWS = [(str(number), f"text {number}", ["a", "b"]) for number in range(20)]
@@ -401,6 +402,7 @@ async def test_with_the_last_of_them_the_call_is_gone_and_the_next_goes_on(world
     assert await late == texts("1")
 
 
+@in_tries
 async def test_ones_deadline_is_his_alone(worlds: Any) -> None:
     world = await worlds()
     short, long_ = world.ask("1", by=world.context(seconds=0.05)), world.ask("2", by=world.context(seconds=30))
@@ -435,6 +437,7 @@ async def test_who_has_no_time_left_is_not_asked_for(worlds: Any) -> None:
     assert world.asked == [["2"]]
 
 
+@in_tries
 async def test_each_waits_for_a_place_for_as_long_as_he_would_alone(worlds: Any) -> None:
     world = await worlds(places=1, protection=Protection(wait_s=0.2))
     busy = await world.busy()
@@ -449,6 +452,7 @@ async def test_each_waits_for_a_place_for_as_long_as_he_would_alone(worlds: Any)
     busy.go()
 
 
+@in_tries
 async def test_the_wait_for_a_place_ends_where_the_call_begins(worlds: Any) -> None:
     world = await worlds(protection=Protection(wait_s=0.02))
     alone = world.ask("3", by=world.context("ann"))
@@ -475,7 +479,7 @@ async def test_who_waited_for_a_key_has_the_time_for_a_place_from_then_on(worlds
     busy = await world.store.next()
     assert await first == texts("1")
     with pytest.raises(PoolExhausted):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await waiting
     busy.go()
     await other

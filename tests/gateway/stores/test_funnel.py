@@ -284,17 +284,17 @@ class Sleeping(MemoryStore):
 
     async def answer(self, request: Request[A]) -> A:
         if request.operation == self.sleeps_for:
-            await asyncio.sleep(30)
+            await asyncio.sleep(60)
         return await super().answer(request)
 
 
 @pytest.mark.parametrize(
     ("operation", "deadline_s", "timeout_s", "write_timeout_s", "blamed"),
     [
-        ("get", 20.0, 0.1, 20.0, 0.1),  # the store's own limit ends it, though the request has time left
-        ("get", None, 0.1, 20.0, 0.1),
-        ("get", 0.1, 20.0, 20.0, 0.1),  # less is left of the request
-        ("upsert", 20.0, 20.0, 0.1, 0.1),  # writes have a limit of their own
+        ("get", 30.0, 0.5, 30.0, 0.5),  # the store's own limit ends it, though the request has time left
+        ("get", None, 0.5, 30.0, 0.5),
+        ("get", 0.5, 30.0, 30.0, 0.5),  # less is left of the request
+        ("upsert", 30.0, 30.0, 0.5, 0.5),  # writes have a limit of their own
     ],
 )
 async def test_the_shorter_limit_ends_a_call(
@@ -306,9 +306,9 @@ async def test_the_shorter_limit_ends_a_call(
     memory.sleeps_for = operation
     request: Request[Any] = Get(NOTES, ("text",), ["1"]) if operation == "get" else Upsert(NOTES, [("4", "d")])
     with pytest.raises(StoreTimeout, match="'paper' did not answer within") as caught:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await ctx.ask(request)
-    assert caught.value.seconds == pytest.approx(blamed, abs=0.05)
+    assert blamed - 0.4 < caught.value.seconds <= blamed  # of a request some time has passed
 
 
 async def test_a_store_is_not_asked_when_no_time_is_left() -> None:

@@ -167,7 +167,7 @@ async def test_many_writers_and_relays_lose_nothing_and_give_each_position_once(
     tasks = [asyncio.create_task(each.run()) for each in relays]
     try:
         await asyncio.gather(*(some(writer) for writer in range(6)))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             events = [await anext(heard) for _ in range(30)]
             while await world.deliveries():  # noqa: ASYNC110  what ends it is in a database
                 await asyncio.sleep(0.05)

@@ -16,8 +16,9 @@ from gateway.writes.running import run
 from gateway.writes.transaction import Transaction
 from tests.gateway.writes.relays import World, act, acts, book, books, carried, likes, to_likes, to_wrote, wrote
 from tests.kinds import kinds
+from tests.tries import in_tries
 
-WAIT_S = 20.0  # on a machine that has much to do
+WAIT_S = 60.0  # on a machine that has much to do
 LAG_MAX_S = 3.0  # p99 there; what it is on one that has nothing else to do is a figure of docs, and less than a second
 
 WITH_WRITERS_AT_ONCE = ["postgresql", "mongodb", "neo4j"]  # a file of SQLite has one writer at a time, and so the memory
@@ -109,6 +110,7 @@ async def test_ids_of_one_process_that_are_before_those_of_another_are_not_misse
         assert len(await world.rows(wrote)) == 8
 
 
+@in_tries
 @pytest.mark.parametrize("kind", kinds(["sqlite", "postgresql", "mongodb"]))
 async def test_writes_are_visible_in_a_target_soon(kind: str) -> None:
     """R10: from the commit to the row in the target, while four clients write."""

@@ -35,6 +35,7 @@ from tests.gateway.writes.world import (
 )
 from tests.kinds import kinds, url_of
 
+WAIT_S = 30.0
 LETTER = {"id": "1", "person_id": "ada", "text": "t"}
 
 
@@ -193,13 +194,17 @@ async def test_a_connection_that_is_cut_behind_the_commit_loses_the_answer_alone
         if kind == "mongodb":
             through = through.update_query_dict({"directConnection": "true"})
         stores = Stores.connect({"home": through.render_as_string(hide_password=False)}, protection=Protection(breaker_calls=0))
+        beside = Stores.connect({"home": url})  # which sees when it is committed
         await stores.open()
+        await beside.open()
         try:
             await stores.migrate("home", TABLES.all, None, owner=GATEWAY)
             await stores.migrate("home", [PEOPLE], None)
 
             async def cut() -> None:
-                await asyncio.sleep(0.5)
+                async with asyncio.timeout(WAIT_S):
+                    while not await rows_of(beside, PEOPLE):  # noqa: ASYNC110 - a store tells nobody
+                        await asyncio.sleep(0.05)
                 await proxy.cut()
 
             cutting: list[asyncio.Task[None]] = []
@@ -215,13 +220,14 @@ async def test_a_connection_that_is_cut_behind_the_commit_loses_the_answer_alone
             await cutting[0]
             assert lost.value.extensions["committed"] == "unknown"
             await proxy.start()
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(WAIT_S):
                 again = await _until_reached(stores)
             assert (again.is_repeated, list(again.outcomes)) == (True, CREATED)
             assert [row["id"] for row in await rows_of(stores, PEOPLE)] == ["ada"]
             assert len(await rows_of(stores, TABLES.outbox)) == len(await rows_of(stores, TABLES.audit)) == 1
         finally:
             await stores.close()
+            await beside.close()
             await proxy.cut()
 
 

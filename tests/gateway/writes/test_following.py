@@ -214,7 +214,7 @@ async def test_an_update_of_a_row_that_the_log_does_not_know_has_its_state_befor
 async def test_one_who_is_closed_while_he_waits_is_ended(feed: LogFeed) -> None:
     events = feed.follow(books)
     waiting: asyncio.Task[Event | None] = asyncio.create_task(_next_or_none(events))
-    await asyncio.sleep(0.1)
+    await begun(events)
     await events.aclose()  # type: ignore[attr-defined]
 
     assert await asyncio.wait_for(waiting, WAIT_S) is None

@@ -36,8 +36,10 @@ THERE = candidate_of("users")
 
 
 @pytest_asyncio.fixture
-async def two(tmp_path: Path) -> AsyncIterator[tuple[Stores, Stores]]:
+async def two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Stores, Stores]]:
     """The stores of two processes: of one that serves, and of the command that moves users, which are copied."""
+    monkeypatch.setattr("gateway.stores.moves.FRESH_S", 60.0)  # some look once
+    monkeypatch.setattr(moving, "CLOSED_S", 30.0)
     urls = {name: f"sqlite+aiosqlite:///{tmp_path}/{name}.db" for name in (*graph.store_names, "there")}
     its = {name: StoreSettings(url=urls[name]) for name in graph.store_names}
     settings = Settings(stores=its | {"users": StoreSettings(url=urls["users"], candidate=urls["there"])})
@@ -135,12 +137,12 @@ async def test_who_meets_what_is_closed_waits_for_the_next_look_and_does_it_agai
     ctx = RequestContext(serving, "test", replication=graph.writes, idempotency_key="k")
     writing = asyncio.create_task(run(ctx, "users", "createUser", work))
     assert serving.gate is not None
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not serving.gate.is_held("users"):  # noqa: ASYNC110 - what is waited for is what others see
             await asyncio.sleep(0.001)
     await place.open_fences("users", "token")
     await watcher.look("users")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         assert not (await writing).is_repeated
     assert (attempts, await keys(serving)) == (2, {"1"})
 
@@ -164,7 +166,9 @@ async def test_a_switch_waits_for_processes_and_they_write_there(two: tuple[Stor
     try:
         await write(serving, "2")  # after the copy: it comes by the log
         switching = asyncio.create_task(carrier.switch(move))
-        await asyncio.sleep(0.3)
+        assert serving.gate is not None
+        while not serving.gate.is_held("users") and not switching.done():  # noqa: ASYNC110 - what is waited for is what others see
+            await asyncio.sleep(0.001)
         writing = asyncio.create_task(write(serving, "3"))
         assert (await switching).phase == SETTLED
         await writing
@@ -262,7 +266,7 @@ async def test_who_follows_the_log_hears_each_write_once_across_a_switch(two: tu
     task = asyncio.create_task(watcher.run())
     try:
         heard: asyncio.Future[Event] = asyncio.ensure_future(anext(events))
-        await asyncio.sleep(0.1)
+        await asyncio.shield(events._start)  # type: ignore[attr-defined]
         await write(serving, "1")
         first = await heard
         carrier, move = await copied(mover)

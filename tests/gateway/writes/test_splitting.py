@@ -26,6 +26,7 @@ from schema import schema as graph
 from tests.resolvers.test_replication import user_of
 
 THERE = candidate_of("users")
+WAIT_S = 30.0
 
 
 class World:
@@ -42,15 +43,21 @@ class World:
 
     async def follow(self) -> None:
         """Have the candidate follow until it has all, and the process know it."""
+        last = int(await self.route.position())
         task = asyncio.create_task(self.carrier.follow())
-        for _ in range(100):
-            await asyncio.sleep(0.1)
-            if not await self.carrier.behind():
-                break
-        await asyncio.sleep(0.3)  # to say so
+        async with asyncio.timeout(WAIT_S):
+            while not self.route.is_in_step or self.route._position < last or await self.carrier.behind():
+                await asyncio.sleep(0.05)
+                await self.route.look()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        await self.route.look()
+
+    async def told(self, **results: int) -> None:
+        """Return once the results of reads are these."""
+        async with asyncio.timeout(WAIT_S):
+            while self.route._comparing:  # noqa: ASYNC110 - nobody tells of it
+                await asyncio.sleep(0.01)
+        assert self.route.reads == results
 
     async def read(self, key: str = "1", seen: str | None = None, *, may_lag: bool = True) -> str | None:
         """Return a user's name, as a query reads it."""
@@ -66,7 +73,9 @@ class World:
 
 
 @pytest_asyncio.fixture
-async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
+async def world(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+    for limit in (f"{splitting.__name__}.MAX_LAG_S", "gateway.stores.moves.FRESH_S"):  # nobody looks meanwhile
+        monkeypatch.setattr(limit, 60.0)
     share, shadow = request.param
     urls = {name: f"sqlite+aiosqlite:///{tmp_path}/{name}.db" for name in (*graph.store_names, "there")}
     its = {name: StoreSettings(url=urls[name]) for name in graph.store_names}
@@ -115,12 +124,10 @@ async def test_reads_are_compared_in_the_shadow_and_answered_by_the_primary(worl
     monkeypatch.setattr(splitting, "LOOKED_AGAIN_S", 0.01)
     await world.follow()
     assert await world.read() == user_of("1")["name"]
-    await asyncio.sleep(0.2)
-    assert world.route.reads == {"equal": 1}
+    await world.told(equal=1)
     await world.spoil()
     assert await world.read() == user_of("1")["name"]
-    await asyncio.sleep(0.2)
-    assert world.route.reads == {"equal": 1, "different": 1}
+    await world.told(equal=1, different=1)
 
 
 @pytest.mark.parametrize("world", [(100, 0.0)], indirect=True)

@@ -50,7 +50,7 @@ class Process:
         stream = await self.service.subscribe(Request(query, extensions=extensions), request_id="test", deadline_s=10)
         assert not isinstance(stream, Response), stream.body
         answers: list[Any] = []
-        async with aclosing(stream), asyncio.timeout(20):
+        async with aclosing(stream), asyncio.timeout(60):
             taken = asyncio.ensure_future(anext(stream))
             while not taken.done() and not any(log._followers for log in self.feed._logs.values()):  # noqa: ASYNC110 - nobody tells of it
                 await asyncio.sleep(0.001)

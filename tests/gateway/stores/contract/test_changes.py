@@ -47,7 +47,7 @@ from tests.kinds import kinds, store_of
 
 T = TypeVar("T")
 
-TIME_LIMIT_S = 20.0  # for what would else wait without an end where it is wrong
+TIME_LIMIT_S = 60.0  # for what would else wait without an end where it is wrong
 AT_ONCE = 6
 
 

@@ -68,7 +68,7 @@ async def test_a_server_that_comes_and_goes(driver: str) -> None:
     )
     await stores.open()
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             for _ in range(2):
                 with pytest.raises(StoreUnavailable):
                     await ask(stores)

@@ -438,7 +438,7 @@ async def test_calls_fail_while_the_server_is_away_and_work_again_once_it_is_bac
 
 
 async def until_it_works(store: MongoStore) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while True:
             try:
                 assert await store.answer(Get(notes, ("id",), ["a"])) == {}

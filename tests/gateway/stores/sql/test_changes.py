@@ -105,7 +105,7 @@ CREATE TABLE "shop.items" (
 
 @asynccontextmanager
 async def opened(url: str, *, pool_size: int = 2, timeout_s: float = 3.0) -> AsyncIterator[SqlStore]:
-    store = SqlStore("s", url, pool_size=pool_size, connect_timeout_s=1.0, timeout_s=timeout_s)
+    store = SqlStore("s", url, pool_size=pool_size, connect_timeout_s=10.0, timeout_s=timeout_s)
     await store.open()
     try:
         yield store

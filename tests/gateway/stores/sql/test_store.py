@@ -54,6 +54,7 @@ from gateway.stores.sql.statements import Statements
 from gateway.stores.sql.store import SqlStore
 from tests.gateway.stores.proxies import Proxy
 from tests.kinds import kinds, url_of
+from tests.tries import in_tries
 
 notes = Collection(
     name="notes",
@@ -81,7 +82,7 @@ def note(number: int, writer: str = "w") -> tuple[Any, ...]:
 
 @asynccontextmanager
 async def opened(url: str, *, pool_size: int = 2, rows: Sequence[tuple[Any, ...]] = (), timeout_s: float = 3.0) -> AsyncIterator[SqlStore]:
-    store = SqlStore("s", url, pool_size=pool_size, connect_timeout_s=1.0, timeout_s=timeout_s)
+    store = SqlStore("s", url, pool_size=pool_size, connect_timeout_s=10.0, timeout_s=timeout_s)
     await store.open()
     try:
         await store.migrate("s", [notes], None)
@@ -392,6 +393,7 @@ async def test_a_server_that_went_away_and_came_back_answers_again() -> None:
         assert await store.answer(READ) == FOUND
 
 
+@in_tries
 @live
 async def test_a_call_to_a_frozen_server_ends_with_its_deadline_and_later_ones_are_answered() -> None:
     async with behind_a_proxy() as (store, proxy):
@@ -505,6 +507,7 @@ async def test_a_cancelled_write_leaves_nothing_and_no_transaction_open(monkeypa
 # ------------------------------------------------------------------------------------------------------------ faults, both
 
 
+@in_tries
 @both
 async def test_a_cancelled_call_gives_its_connection_back(kind: str) -> None:
     async with empty(kind, pool_size=1, rows=[note(1)]) as store:
