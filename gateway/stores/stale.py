@@ -5,9 +5,10 @@ for: columns, conditions, order, page, server pool, and who asked (``Caller.shar
 When the store is unavailable, does not answer in time or has no place left, all that a request asks for was kept, and none of it is older
 than the limit, the request is answered with that, and its caller is told how old it is. Else the error stands.
 
-What is kept is bounded by count and bytes; what was not used for longest goes first. A write through this process drops the kept row of
-each key that it is of, and whatever else is kept of its collection: pages, and rows by another column than the key. It does so when it is
-over: after the commit, where it is part of a transaction. A read that was under way meanwhile is not kept.
+What is kept is bounded by count and bytes, those of what was asked among them; what was not used for longest goes first. A write through
+this process drops the kept row of each key that it is of, and whatever else is kept of its collection: pages, and rows by another column
+than the key. It does so when it is over: after the commit, where it is part of a transaction. A read that was under way meanwhile is not
+kept.
 
 What has to see a write is never answered with what was kept: mutations, transactions, events of subscriptions, and requests of a client
 that has just written in a store with replicas (``routing.Freshness``).
@@ -16,7 +17,7 @@ that has just written in a store with replicas (``routing.Freshness``).
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from sys import getsizeof
@@ -25,7 +26,7 @@ from typing import Any, Protocol
 
 from gateway.errors import GatewayError, PoolExhausted, StoreTimeout, StoreUnavailable, WrongValue
 from gateway.observability.metrics import Reading
-from gateway.stores.base import Ends, Fetch, Get, Key, Pairs, Request, Slice, Store, statements
+from gateway.stores.base import And, Compare, Ends, Fetch, Get, Key, Not, Or, Page, Pairs, Request, Slice, Store, statements
 from gateway.stores.base import Transaction as Within
 from gateway.stores.routing import Freshness, Route
 from gateway.stores.sharing import can_change
@@ -68,10 +69,11 @@ class Reader(Protocol):
 class _Lane:
     """What is kept of one question, for those who may share its answers: a row or a page for each of ``keys``, or that there was none."""
 
-    __slots__ = ("by_key", "copies", "homes", "is_checked", "key", "keys")
+    __slots__ = ("by_key", "bytes", "copies", "homes", "is_checked", "key", "keys")
 
     def __init__(self, key: Hashable, request: Get | Fetch, homes: tuple[Home, ...], pool: Store) -> None:
         self.key = key
+        self.bytes = 0  # of the question itself, which may be longer than its answers; weighed when the first of these is kept
         self.homes = homes
         self.keys: dict[Any, None] = {}
         self.by_key = isinstance(request, Get) and request.column == request.collection.key_name
@@ -162,7 +164,7 @@ class Stale:
         if isinstance(request, Fetch):
             match = request.match
             if isinstance(match, Ends):
-                homes = (*homes, (id(pool), match.edges.place))
+                homes = tuple(dict.fromkeys((*homes, (id(pool), match.edges.place))))  # edges may be rows of the nodes themselves
                 asked = (Ends, collection, match.edges, match.parent, match.node, match.where, *_form(request))
             elif isinstance(match, Pairs):
                 asked = (Pairs, collection, match.column, tuple(match.pairs), *_form(request))
@@ -216,7 +218,7 @@ class Stale:
             oldest = min(oldest, kept.at)
             if kept.value is not None:
                 answer[key] = deepcopy(kept.value) if lane.copies else kept.value
-        return answer.get(WHOLE, answer), now - oldest
+        return dict(answer.get(WHOLE, answer)), now - oldest
 
     def _keep(self, request: Get | Fetch, answer: Any, lane: _Lane, read: _Read, at: float) -> None:
         written = read.written
@@ -234,8 +236,9 @@ class Stale:
                     self._kept.move_to_end((lane, key))
                     continue
                 self._forget(lane, key)
-            weight = ENTRY_BYTES + _weight(value)
-            if weight <= self._limits.limit_bytes and not (lane.is_checked and _has_wrong(value)):
+            weight = ENTRY_BYTES + getsizeof(key) + _weight(value)
+            lane.bytes = lane.bytes or ENTRY_BYTES + _weight_of_question(lane.key)
+            if lane.bytes + weight <= self._limits.limit_bytes and not (lane.is_checked and _has_wrong(value)):
                 self._add(lane, key, _Kept(deepcopy(value) if lane.copies else value, at, weight))
         while len(self._kept) > self._limits.rows_max or self.bytes > self._limits.limit_bytes:
             self._forget(*next(iter(self._kept)))
@@ -247,6 +250,7 @@ class Stale:
             self._rows.setdefault(lane.homes[0], {}).setdefault(key, {})[lane] = None
         if not lane.keys:
             self._lanes[lane.key] = lane
+            self.bytes += lane.bytes
             if not lane.by_key:
                 for home in lane.homes:
                     self._others.setdefault(home, {})[lane] = None
@@ -263,8 +267,9 @@ class Stale:
         if lane.keys:
             return
         del self._lanes[lane.key]
+        self.bytes -= lane.bytes
         if not lane.by_key:
-            for home in dict.fromkeys(lane.homes):
+            for home in lane.homes:
                 _remove(self._others, home, lane)
 
     # ------------------------------------------------------------------------------------------------------------ writes
@@ -343,6 +348,25 @@ def _weight(value: Any) -> int:
     if isinstance(value, dict):
         return getsizeof(value) + sum(map(_weight, value)) + sum(map(_weight, value.values()))
     return getsizeof(value)
+
+
+def _weight_of_question(part: Any) -> int:
+    """Return the bytes that a lane's key is taken to hold: conditions, pairs and cursors are of a client's choosing."""
+    within: Iterable[Any]
+    match part:
+        case tuple() | frozenset():
+            within = part
+        case And() | Or():
+            within = part.items
+        case Not():
+            within = (part.item,)
+        case Compare():
+            within = (part.value,)
+        case Page():
+            within = (part.after, part.before)
+        case _:
+            return _weight(part)
+    return getsizeof(part) + sum(map(_weight_of_question, within))
 
 
 def _has_wrong(value: Any) -> bool:

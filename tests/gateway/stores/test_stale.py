@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -13,22 +13,29 @@ from gateway.context import RequestContext
 from gateway.errors import GatewayError, PoolExhausted, StoreTimeout, StoreUnavailable
 from gateway.stores import Stores
 from gateway.stores.base import (
+    A,
     Aggregate,
+    And,
     Collection,
     Column,
     Compare,
     Delete,
+    Ends,
     Fetch,
     Get,
     Insert,
     Lock,
     Match,
     Measure,
+    Not,
+    Or,
     Order,
     Page,
     Pairs,
     Remove,
     Request,
+    Slice,
+    Slices,
     Together,
     Type,
     Update,
@@ -58,6 +65,19 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+class Joining(MemoryStore):
+    """One that has this answer to what is at the ends of edges."""
+
+    def __init__(self, name: str, ends: Slices) -> None:
+        super().__init__(name)
+        self._ends = ends
+
+    async def answer(self, request: Request[A]) -> A:
+        if isinstance(request, Fetch) and isinstance(request.match, Ends):
+            return cast("A", dict(self._ends))
+        return await super().answer(request)
 
 
 class World:
@@ -467,6 +487,46 @@ async def test_what_is_kept_is_bounded_in_bytes() -> None:
     await world.ask(get("long"))
     assert len(world.stale) == before, "what is beyond the limit by itself drops nothing"
     assert not await world.is_kept(get("long"))
+
+
+@pytest.mark.parametrize("part", ["key", "condition", "pairs", "subject"])
+async def test_what_is_kept_is_bounded_with_what_was_asked_for_it(part: str) -> None:
+    limit_bytes = 65_536
+    world = await World(limit_bytes=limit_bytes).filled()
+
+    async def ask(number: int, length: int) -> None:
+        long = f"{number:06}".ljust(length)
+        match part:
+            case "key":
+                await world.ask(get(long))
+            case "condition":
+                texts = Compare("text", "in", tuple(f"{long} {item}" for item in range(3)))
+                await world.ask(Fetch(NOTES, ("id",), where=Not(Or((texts, And((Compare("page", "eq", 1), texts)))))))
+            case "pairs":
+                await world.ask(Fetch(NOTES, ("id",), Pairs("id", [(long, "no such key")])))
+            case _:
+                await world.ask(get("1"), subject=long)
+
+    for number in range(100):
+        await ask(number, 1_000)
+    assert 2 <= len(world.stale) < limit_bytes // (ENTRY_BYTES + 1_000)
+    assert world.stale.bytes <= limit_bytes
+    before = len(world.stale)
+    await ask(100, limit_bytes)
+    assert len(world.stale) == before, "what is beyond the limit by itself drops nothing"
+
+
+async def test_edges_that_are_rows_of_the_nodes_are_kept_once() -> None:
+    world = World()
+    reports = Fetch(NOTES, ("id",), Ends(SAME, "page", "id", ["1", "2"]), page=Page(3))
+    answer: Slices = {"1": Slice([("1",), ("4",)], more=False), "2": Slice([("2",)], more=True)}
+    world.store = Failing(Joining("paper", answer))
+    world.stores = world.over()
+    assert await world.ask(reports) == answer
+    assert await world.is_kept(reports)
+    await world.stores.ask(Upsert(SAME, [("1", "another text", 1, None)]))
+    assert not await world.is_kept(reports)
+    assert world.stale._reads == {}
 
 
 async def test_nothing_is_left_of_what_is_dropped(world: World) -> None:
