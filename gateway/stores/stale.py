@@ -69,14 +69,15 @@ class Reader(Protocol):
 class _Lane:
     """What is kept of one question, for those who may share its answers: a row or a page for each of ``keys``, or that there was none."""
 
-    __slots__ = ("by_key", "bytes", "copies", "homes", "is_checked", "key", "keys")
+    __slots__ = ("bytes", "copies", "homes", "is_checked", "key", "key_name", "keys")
 
     def __init__(self, key: Hashable, request: Get | Fetch, homes: tuple[Home, ...], pool: Store) -> None:
         self.key = key
         self.bytes = 0  # of the question itself, which may be longer than its answers; weighed when the first of these is kept
         self.homes = homes
         self.keys: dict[Any, None] = {}
-        self.by_key = isinstance(request, Get) and request.column == request.collection.key_name
+        is_by_key = isinstance(request, Get) and request.column == request.collection.key_name
+        self.key_name = request.collection.key_name if is_by_key else None  # None: it has other things than rows by their key
         self.copies = any(can_change(request.collection[name]) for name in request.columns)
         self.is_checked = not pool.enforces_types
 
@@ -91,11 +92,12 @@ class _Kept:
 
 
 class _Read:
-    """A read that is under way, and what was written meanwhile of what it reads; None: whichever rows."""
+    """A read that is under way, and what was written meanwhile of what it reads, by its keys; None: whichever rows."""
 
-    __slots__ = ("written",)
+    __slots__ = ("key_name", "written")
 
-    def __init__(self) -> None:
+    def __init__(self, lane: _Lane) -> None:
+        self.key_name = lane.key_name
         self.written: set[Key] | None = set()
 
 
@@ -107,7 +109,7 @@ class Stale:
         self._clock = clock
         self._kept: OrderedDict[tuple[_Lane, Any], _Kept] = OrderedDict()
         self._lanes: dict[Hashable, _Lane] = {}
-        self._rows: dict[Home, dict[Key, dict[_Lane, None]]] = {}  # lanes by key that have this row
+        self._rows: dict[tuple[Home, str], dict[Key, dict[_Lane, None]]] = {}  # lanes that have this row, by the columns of its key
         self._others: dict[Home, dict[_Lane, None]] = {}  # lanes that have something else of it
         self._reads: dict[Home, dict[_Read, None]] = {}
         self._within: dict[int, list[Wrote]] = {}  # what transactions that are open wrote, by their identity
@@ -176,7 +178,7 @@ class Stale:
         return _Lane(key, request, homes, pool) if lane is None else lane
 
     async def _read(self, request: Get | Fetch, caller: Reader, next_: Next, lane: _Lane, limit: float, route: Route | None) -> Any:
-        read = _Read()
+        read = _Read(lane)
         for home in lane.homes:
             self._reads.setdefault(home, {})[read] = None
         began = self._clock()
@@ -222,7 +224,7 @@ class Stale:
 
     def _keep(self, request: Get | Fetch, answer: Any, lane: _Lane, read: _Read, at: float) -> None:
         written = read.written
-        if written is None or (written and not lane.by_key):
+        if written is None:
             return
         lane = self._lanes.get(lane.key, lane)
         for key in _keys_of(request):
@@ -246,12 +248,12 @@ class Stale:
     def _add(self, lane: _Lane, key: Any, kept: _Kept) -> None:
         self._kept[lane, key] = kept
         self.bytes += kept.bytes
-        if lane.by_key:
-            self._rows.setdefault(lane.homes[0], {}).setdefault(key, {})[lane] = None
+        if lane.key_name is not None:
+            self._rows.setdefault((lane.homes[0], lane.key_name), {}).setdefault(key, {})[lane] = None
         if not lane.keys:
             self._lanes[lane.key] = lane
             self.bytes += lane.bytes
-            if not lane.by_key:
+            if lane.key_name is None:
                 for home in lane.homes:
                     self._others.setdefault(home, {})[lane] = None
         lane.keys[key] = None
@@ -259,16 +261,17 @@ class Stale:
     def _forget(self, lane: _Lane, key: Any) -> None:
         self.bytes -= self._kept.pop((lane, key)).bytes
         del lane.keys[key]
-        if lane.by_key:
-            rows = self._rows[lane.homes[0]]
+        if lane.key_name is not None:
+            at = lane.homes[0], lane.key_name
+            rows = self._rows[at]
             _remove(rows, key, lane)
             if not rows:
-                del self._rows[lane.homes[0]]
+                del self._rows[at]
         if lane.keys:
             return
         del self._lanes[lane.key]
         self.bytes -= lane.bytes
-        if not lane.by_key:
+        if lane.key_name is None:
             for home in lane.homes:
                 _remove(self._others, home, lane)
 
@@ -294,16 +297,17 @@ class Stale:
         self._drop(self._within.pop(id(within), ()))
 
     def _drop(self, wrote: Sequence[Wrote]) -> None:
-        for home, keys in wrote:
+        for home, key_name, keys in wrote:
             for read in self._reads.get(home, ()):
-                if keys is None or read.written is None:
+                if keys is None or read.written is None or read.key_name != key_name:
                     read.written = None
                 else:
                     read.written.update(keys)
-            rows = self._rows.get(home, {})
-            for key in list(rows) if keys is None else keys:
-                for lane in list(rows.get(key, ())):
-                    self._forget(lane, key)
+            for (at, name), rows in list(self._rows.items()):
+                if at == home:  # another collection of the same table may have another key
+                    for key in list(rows) if keys is None or name != key_name else keys:
+                        for lane in list(rows.get(key, ())):
+                            self._forget(lane, key)
             for lane in list(self._others.get(home, ())):
                 for key in list(lane.keys):
                     self._forget(lane, key)

@@ -54,6 +54,7 @@ from tests.gateway.writes.world import ADA, BOB, PEOPLE, context, stores_of, wri
 
 NOTES = Collection("notes", "paper", (Column("id"), Column("text"), Column("page", Type.INT), Column("tags", Type.TEXTS, nullable=True)))
 SAME = Collection("copies", "paper", NOTES.columns, table="notes")
+BY_TEXT = Collection("texts", "paper", NOTES.columns, table="notes", key=("text",))
 NUMBERS = Collection("numbers", "paper", (Column("id", Type.INT), Column("text")))
 ROWS = [(str(number), f"text {number}", number % 3, ["a"]) for number in range(9)]
 LIMIT_S = 60.0
@@ -377,6 +378,28 @@ async def test_a_write_drops_the_row_and_the_pages_of_its_collection(world: Worl
         assert not await world.is_kept(dropped), dropped
     assert await world.is_kept(get("2")), "another row by its key is as it was"
     assert await world.is_kept(seven), "and another collection"
+
+
+async def test_a_write_drops_what_a_collection_of_another_key_has_of_the_same_table(world: World) -> None:
+    by_text = Get(BY_TEXT, ("page",), ["text 1"], "text")
+    for change in (Update(NOTES, ("1",), (("page", 7),)), Upsert(NOTES, [("1", "text 1", 8, None)]), Delete(NOTES, [("1",)])):
+        await world.ask(by_text)
+        assert await world.is_kept(by_text)
+        await world.stores.ask(change)
+        assert not await world.is_kept(by_text)
+
+
+async def test_a_read_by_another_key_that_was_under_way_at_a_write_is_not_kept() -> None:
+    gated = GatedStore("paper")
+    stale = Stale(StaleLimits({"paper": LIMIT_S}))
+    ctx = RequestContext(Stores({"paper": gated}, stale=stale))
+    ctx.may_be_stale = True
+    read = asyncio.ensure_future(ctx.ask(Get(BY_TEXT, ("page",), ["text 1"], "text")))
+    arrived = await gated.next()
+    await ctx.stores.ask(Upsert(NOTES, [("1", "text 1", 8, None)]))
+    arrived.go()
+    await read
+    assert len(stale) == 0
 
 
 async def test_an_insert_drops_that_there_was_no_such_row(world: World) -> None:
