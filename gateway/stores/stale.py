@@ -60,6 +60,7 @@ class Reader(Protocol):
 
     freshness: Freshness | None
     trace: Any  # None, or a list of StoreCall
+    has_wrong_values: bool  # whether a value that is not of its column's type stands in what it read, of whatever store
 
     def found_stale(self, store: str, collection: str, age_s: float, error: GatewayError) -> None:
         """Hear that a read was answered with what was kept, as the store failed with ``error``."""
@@ -69,9 +70,9 @@ class Reader(Protocol):
 class _Lane:
     """What is kept of one question, for those who may share its answers: a row or a page for each of ``keys``, or that there was none."""
 
-    __slots__ = ("bytes", "copies", "homes", "is_checked", "key", "key_name", "keys")
+    __slots__ = ("bytes", "copies", "homes", "key", "key_name", "keys")
 
-    def __init__(self, key: Hashable, request: Get | Fetch, homes: tuple[Home, ...], pool: Store) -> None:
+    def __init__(self, key: Hashable, request: Get | Fetch, homes: tuple[Home, ...]) -> None:
         self.key = key
         self.bytes = 0  # of the question itself, which may be longer than its answers; weighed when the first of these is kept
         self.homes = homes
@@ -79,7 +80,6 @@ class _Lane:
         is_by_key = isinstance(request, Get) and request.column == request.collection.key_name
         self.key_name = request.collection.key_name if is_by_key else None  # None: it has other things than rows by their key
         self.copies = any(can_change(request.collection[name]) for name in request.columns)
-        self.is_checked = not pool.enforces_types
 
 
 class _Kept:
@@ -175,7 +175,7 @@ class Stale:
             lane = self._lanes.get(key)
         except TypeError:  # a layer's own condition holds what cannot be hashed
             return None
-        return _Lane(key, request, homes, pool) if lane is None else lane
+        return _Lane(key, request, homes) if lane is None else lane
 
     async def _read(self, request: Get | Fetch, caller: Reader, next_: Next, lane: _Lane, limit: float, route: Route | None) -> Any:
         read = _Read(lane)
@@ -201,7 +201,7 @@ class Stale:
                 del reads[read]
                 if not reads:
                     del self._reads[home]
-        self._keep(request, answer, lane, read, began)
+        self._keep(request, answer, lane, read, began, may_be_wrong=caller.has_wrong_values)
         return answer
 
     def _found(self, request: Get | Fetch, lane: _Lane, limit: float) -> tuple[Any, float] | None:
@@ -222,7 +222,7 @@ class Stale:
                 answer[key] = deepcopy(kept.value) if lane.copies else kept.value
         return dict(answer.get(WHOLE, answer)), now - oldest
 
-    def _keep(self, request: Get | Fetch, answer: Any, lane: _Lane, read: _Read, at: float) -> None:
+    def _keep(self, request: Get | Fetch, answer: Any, lane: _Lane, read: _Read, at: float, *, may_be_wrong: bool) -> None:
         written = read.written
         if written is None:
             return
@@ -238,10 +238,16 @@ class Stale:
                     self._kept.move_to_end((lane, key))
                     continue
                 self._forget(lane, key)
-            weight = ENTRY_BYTES + getsizeof(key) + _weight(value)
+            if may_be_wrong and _has_wrong(value):
+                continue
+            try:
+                weight = ENTRY_BYTES + getsizeof(key) + _weight(value)
+                own = deepcopy(value) if lane.copies else value
+            except RecursionError:  # JSON of many levels
+                continue
             lane.bytes = lane.bytes or ENTRY_BYTES + _weight_of_question(lane.key)
-            if lane.bytes + weight <= self._limits.limit_bytes and not (lane.is_checked and _has_wrong(value)):
-                self._add(lane, key, _Kept(deepcopy(value) if lane.copies else value, at, weight))
+            if lane.bytes + weight <= self._limits.limit_bytes:
+                self._add(lane, key, _Kept(own, at, weight))
         while len(self._kept) > self._limits.rows_max or self.bytes > self._limits.limit_bytes:
             self._forget(*next(iter(self._kept)))
 

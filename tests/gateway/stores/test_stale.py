@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from gateway.context import RequestContext
-from gateway.errors import GatewayError, PoolExhausted, StoreTimeout, StoreUnavailable
+from gateway.errors import GatewayError, PoolExhausted, StoreTimeout, StoreUnavailable, WrongValue
 from gateway.stores import Stores
 from gateway.stores.base import (
     A,
@@ -68,17 +68,15 @@ class Clock:
         return self.now
 
 
-class Joining(MemoryStore):
-    """One that has this answer to what is at the ends of edges."""
+class Answering(MemoryStore):
+    """One that has this answer to whatever is read."""
 
-    def __init__(self, name: str, ends: Slices) -> None:
+    def __init__(self, name: str, answer: Any) -> None:
         super().__init__(name)
-        self._ends = ends
+        self._answer = answer
 
     async def answer(self, request: Request[A]) -> A:
-        if isinstance(request, Fetch) and isinstance(request.match, Ends):
-            return cast("A", dict(self._ends))
-        return await super().answer(request)
+        return await super().answer(request) if request.is_write else cast("A", dict(self._answer))
 
 
 class World:
@@ -254,6 +252,35 @@ async def test_a_value_that_is_not_of_its_type_is_not_kept(world: World) -> None
     assert ctx.has_wrong_values
     assert not await world.is_kept(get("1"))
     assert await world.is_kept(get("2"))
+
+
+@pytest.mark.parametrize("columns", [("text",), ("text", "tags")])
+async def test_nor_is_the_first_such_value_of_a_store_that_was_taken_to_have_none(world: World, columns: tuple[str, ...]) -> None:
+    """PostgreSQL is held to its types from the first value on that cannot be read."""
+    asked = get("1", "2", columns=columns)
+    await world.ask(asked)
+    assert world.memory.enforces_types
+    await world.memory.answer(Upsert(NOTES, [("1", 5, 0, [])]))
+    for _ in range(2):
+        ctx = world.query()
+        assert isinstance((await ctx.ask(asked))["1"][0], WrongValue)
+        assert ctx.has_wrong_values
+    assert not await world.is_kept(get("1", columns=columns))
+    assert await world.is_kept(get("2", columns=columns))
+
+
+async def test_json_of_too_many_levels_is_answered_and_not_kept() -> None:
+    plans = Collection("plans", "paper", (Column("id"), Column("steps", Type.JSON)))
+    deep: list[Any] = []
+    for _ in range(2_000):
+        deep = [deep]
+    world = World()
+    world.store = Failing(Answering("paper", {"1": (deep,), "2": ([],)}))
+    world.stores = world.over()
+    asked = Get(plans, ("steps",), ["1", "2"])
+    assert (await world.ask(asked))["1"][0] is deep
+    assert not await world.is_kept(asked)
+    assert await world.is_kept(Get(plans, ("steps",), ["2"]))
 
 
 async def test_a_trace_says_that_a_call_was_answered_so(world: World) -> None:
@@ -543,7 +570,7 @@ async def test_edges_that_are_rows_of_the_nodes_are_kept_once() -> None:
     world = World()
     reports = Fetch(NOTES, ("id",), Ends(SAME, "page", "id", ["1", "2"]), page=Page(3))
     answer: Slices = {"1": Slice([("1",), ("4",)], more=False), "2": Slice([("2",)], more=True)}
-    world.store = Failing(Joining("paper", answer))
+    world.store = Failing(Answering("paper", answer))
     world.stores = world.over()
     assert await world.ask(reports) == answer
     assert await world.is_kept(reports)
