@@ -133,9 +133,11 @@ class _Clock:
 
     def _tick(self) -> None:
         now = monotonic()
-        for limit in [limit for limit in self.limits if limit.when <= now]:
-            self.limits.discard(limit)  # it ends once
-            limit.end()
-        self.is_ticking = bool(self.limits)
-        if self.is_ticking:
-            self.loop.call_later(TICK_S, self._tick)
+        try:
+            for limit in [limit for limit in self.limits if limit.when <= now]:
+                self.limits.discard(limit)  # it ends once
+                limit.end()
+        finally:  # an error of what one calls is the loop's to tell, and the others end at the next tick
+            self.is_ticking = bool(self.limits)
+            if self.is_ticking:
+                self.loop.call_later(TICK_S, self._tick)

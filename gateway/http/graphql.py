@@ -373,6 +373,8 @@ class GraphQLEndpoint:
         if takes_events:
             request = resumed(request, exchange.headers)
         try:
+            if deadline_s <= 0.0:  # it has gone by in line
+                raise TimeoutError
             if self._context is None:
                 return await answer(request, request_id=exchange.request_id, deadline_s=deadline_s, written=written, account=account)
             started = monotonic()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from asyncio import AbstractEventLoop
 from collections.abc import Collection
+from math import inf
 from time import monotonic
 from typing import Any
 
@@ -35,9 +36,12 @@ class Idle:
 
     def _look(self, connections: Collection[Any], loop: AbstractEventLoop) -> None:
         before = monotonic() - self._timeout_s
-        for connection in [one for one in connections if getattr(one, "idle_since", before) < before]:
-            connection.timeout_keep_alive_handler()
-        if connections:
-            loop.call_later(self._every_s, self._look, connections, loop)
-        else:
-            self._looking = None
+        try:
+            for connection in [one for one in connections if getattr(one, "idle_since", before) < before]:
+                connection.idle_since = inf  # it is ended once
+                connection.timeout_keep_alive_handler()
+        finally:  # an error at one connection is the loop's to tell, and the others are looked at next time
+            if connections:
+                loop.call_later(self._every_s, self._look, connections, loop)
+            else:
+                self._looking = None

@@ -185,6 +185,7 @@ class Protocol(HttpToolsProtocol):
         scope["method"] = parser.get_method().decode("ascii")
         if version != "1.1":
             scope["http_version"] = version
+            self.expect_100_continue = False  # RFC 9110, 10.1.1: such a client knows no 100
         self._is_upgrade = parser.should_upgrade() and self._should_upgrade()
         if self._is_upgrade:
             return
@@ -261,7 +262,7 @@ class Protocol(HttpToolsProtocol):
         self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
-        else:
+        elif self._part != _HEAD:  # of the next request, which has begun to come and has a limit of its own
             self.idle_since = monotonic()
 
     def rest(self) -> None:

@@ -320,9 +320,13 @@ class Coalescer:
         else:
             _trace(askers, told)
             left = [asker for asker in askers if not asker.answer.done()]
-            parts = own_parts(answer, request, [(asker.request, asker.caller.found_wrong) for asker in left], together.wrong)
-            for asker, rows in zip(left, parts, strict=True):
-                asker.take(rows)
+            parts: Sequence[Any]
+            try:
+                parts = list(own_parts(answer, request, [(asker.request, asker.caller.found_wrong) for asker in left], together.wrong))
+            except Exception:  # such as JSON of too many levels to be copied
+                parts = [ALONE] * len(left)
+            for asker, part in zip(left, parts, strict=True):
+                asker.take(part)
         finally:
             self._end(call)
 

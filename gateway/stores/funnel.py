@@ -335,19 +335,19 @@ class Funnel:
             limited.leave()
             rows = request.rows_in(answer)
         except Exception as exc:
-            self._watched(watch, token, begin, request, caller, 0, type(exc).__name__)
             raised = exc if _is_as_asked(exc, name) else _named(exc, name, seconds)
             if isinstance(raised, StoreTimeout) and seconds != limit:  # its caller had less time than a store may take
                 guard.leave_unjudged()
             else:
                 guard.leave_after(raised)
+            self._watched(watch, token, begin, request, caller, 0, type(exc).__name__)
             if is_again or request.is_write or not isinstance(raised, StoreUnavailable) or not guard.may_retry(raised):
                 if raised is exc:
                     raise
                 raise raised from _cause(exc)
         except BaseException:
-            self._watched(watch, token, begin, request, caller, 0, "")
             guard.leave_unjudged()
+            self._watched(watch, token, begin, request, caller, 0, "")
             raise
         else:
             guard.leave_answered()

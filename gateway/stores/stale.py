@@ -5,9 +5,10 @@ for: columns, conditions, order, page, server pool, and who asked (``Caller.shar
 When the store is unavailable, does not answer in time or has no place left, all that a request asks for was kept, and none of it is older
 than the limit, the request is answered with that, and its caller is told how old it is. Else the error stands.
 
-What is kept is bounded by count and bytes; what was not used for longest goes first. A write through this process drops the kept row of
-each key that it is of, and whatever else is kept of its collection: pages, and rows by another column than the key. It does so when it is
-over: after the commit, where it is part of a transaction. A read that was under way meanwhile is not kept.
+What is kept is bounded by count and bytes, those of what was asked among them; what was not used for longest goes first. A write through
+this process drops the kept row of each key that it is of, and whatever else is kept of its collection: pages, and rows by another column
+than the key. It does so when it is over: after the commit, where it is part of a transaction. A read that was under way meanwhile is not
+kept.
 
 What has to see a write is never answered with what was kept: mutations, transactions, events of subscriptions, and requests of a client
 that has just written in a store with replicas (``routing.Freshness``).
@@ -16,7 +17,7 @@ that has just written in a store with replicas (``routing.Freshness``).
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from sys import getsizeof
@@ -25,7 +26,7 @@ from typing import Any, Protocol
 
 from gateway.errors import GatewayError, PoolExhausted, StoreTimeout, StoreUnavailable, WrongValue
 from gateway.observability.metrics import Reading
-from gateway.stores.base import Ends, Fetch, Get, Key, Pairs, Request, Slice, Store, statements
+from gateway.stores.base import And, Compare, Ends, Fetch, Get, Key, Not, Or, Page, Pairs, Request, Slice, Store, statements
 from gateway.stores.base import Transaction as Within
 from gateway.stores.routing import Freshness, Route
 from gateway.stores.sharing import can_change
@@ -59,6 +60,7 @@ class Reader(Protocol):
 
     freshness: Freshness | None
     trace: Any  # None, or a list of StoreCall
+    has_wrong_values: bool  # whether a value that is not of its column's type stands in what it read, of whatever store
 
     def found_stale(self, store: str, collection: str, age_s: float, error: GatewayError) -> None:
         """Hear that a read was answered with what was kept, as the store failed with ``error``."""
@@ -68,15 +70,16 @@ class Reader(Protocol):
 class _Lane:
     """What is kept of one question, for those who may share its answers: a row or a page for each of ``keys``, or that there was none."""
 
-    __slots__ = ("by_key", "copies", "homes", "is_checked", "key", "keys")
+    __slots__ = ("bytes", "copies", "homes", "key", "key_name", "keys")
 
-    def __init__(self, key: Hashable, request: Get | Fetch, homes: tuple[Home, ...], pool: Store) -> None:
+    def __init__(self, key: Hashable, request: Get | Fetch, homes: tuple[Home, ...]) -> None:
         self.key = key
+        self.bytes = 0  # of the question itself, which may be longer than its answers; weighed when the first of these is kept
         self.homes = homes
         self.keys: dict[Any, None] = {}
-        self.by_key = isinstance(request, Get) and request.column == request.collection.key_name
+        is_by_key = isinstance(request, Get) and request.column == request.collection.key_name
+        self.key_name = request.collection.key_name if is_by_key else None  # None: it has other things than rows by their key
         self.copies = any(can_change(request.collection[name]) for name in request.columns)
-        self.is_checked = not pool.enforces_types
 
 
 class _Kept:
@@ -89,11 +92,12 @@ class _Kept:
 
 
 class _Read:
-    """A read that is under way, and what was written meanwhile of what it reads; None: whichever rows."""
+    """A read that is under way, and what was written meanwhile of what it reads, by its keys; None: whichever rows."""
 
-    __slots__ = ("written",)
+    __slots__ = ("key_name", "written")
 
-    def __init__(self) -> None:
+    def __init__(self, lane: _Lane) -> None:
+        self.key_name = lane.key_name
         self.written: set[Key] | None = set()
 
 
@@ -105,7 +109,7 @@ class Stale:
         self._clock = clock
         self._kept: OrderedDict[tuple[_Lane, Any], _Kept] = OrderedDict()
         self._lanes: dict[Hashable, _Lane] = {}
-        self._rows: dict[Home, dict[Key, dict[_Lane, None]]] = {}  # lanes by key that have this row
+        self._rows: dict[tuple[Home, str], dict[Key, dict[_Lane, None]]] = {}  # lanes that have this row, by the columns of its key
         self._others: dict[Home, dict[_Lane, None]] = {}  # lanes that have something else of it
         self._reads: dict[Home, dict[_Read, None]] = {}
         self._within: dict[int, list[Wrote]] = {}  # what transactions that are open wrote, by their identity
@@ -162,7 +166,7 @@ class Stale:
         if isinstance(request, Fetch):
             match = request.match
             if isinstance(match, Ends):
-                homes = (*homes, (id(pool), match.edges.place))
+                homes = tuple(dict.fromkeys((*homes, (id(pool), match.edges.place))))  # edges may be rows of the nodes themselves
                 asked = (Ends, collection, match.edges, match.parent, match.node, match.where, *_form(request))
             elif isinstance(match, Pairs):
                 asked = (Pairs, collection, match.column, tuple(match.pairs), *_form(request))
@@ -171,10 +175,10 @@ class Stale:
             lane = self._lanes.get(key)
         except TypeError:  # a layer's own condition holds what cannot be hashed
             return None
-        return _Lane(key, request, homes, pool) if lane is None else lane
+        return _Lane(key, request, homes) if lane is None else lane
 
     async def _read(self, request: Get | Fetch, caller: Reader, next_: Next, lane: _Lane, limit: float, route: Route | None) -> Any:
-        read = _Read()
+        read = _Read(lane)
         for home in lane.homes:
             self._reads.setdefault(home, {})[read] = None
         began = self._clock()
@@ -197,7 +201,7 @@ class Stale:
                 del reads[read]
                 if not reads:
                     del self._reads[home]
-        self._keep(request, answer, lane, read, began)
+        self._keep(request, answer, lane, read, began, may_be_wrong=caller.has_wrong_values)
         return answer
 
     def _found(self, request: Get | Fetch, lane: _Lane, limit: float) -> tuple[Any, float] | None:
@@ -216,11 +220,11 @@ class Stale:
             oldest = min(oldest, kept.at)
             if kept.value is not None:
                 answer[key] = deepcopy(kept.value) if lane.copies else kept.value
-        return answer.get(WHOLE, answer), now - oldest
+        return dict(answer.get(WHOLE, answer)), now - oldest
 
-    def _keep(self, request: Get | Fetch, answer: Any, lane: _Lane, read: _Read, at: float) -> None:
+    def _keep(self, request: Get | Fetch, answer: Any, lane: _Lane, read: _Read, at: float, *, may_be_wrong: bool) -> None:
         written = read.written
-        if written is None or (written and not lane.by_key):
+        if written is None:
             return
         lane = self._lanes.get(lane.key, lane)
         for key in _keys_of(request):
@@ -234,20 +238,28 @@ class Stale:
                     self._kept.move_to_end((lane, key))
                     continue
                 self._forget(lane, key)
-            weight = ENTRY_BYTES + _weight(value)
-            if weight <= self._limits.limit_bytes and not (lane.is_checked and _has_wrong(value)):
-                self._add(lane, key, _Kept(deepcopy(value) if lane.copies else value, at, weight))
+            if may_be_wrong and _has_wrong(value):
+                continue
+            try:
+                weight = ENTRY_BYTES + getsizeof(key) + _weight(value)
+                own = deepcopy(value) if lane.copies else value
+            except RecursionError:  # JSON of many levels
+                continue
+            lane.bytes = lane.bytes or ENTRY_BYTES + _weight_of_question(lane.key)
+            if lane.bytes + weight <= self._limits.limit_bytes:
+                self._add(lane, key, _Kept(own, at, weight))
         while len(self._kept) > self._limits.rows_max or self.bytes > self._limits.limit_bytes:
             self._forget(*next(iter(self._kept)))
 
     def _add(self, lane: _Lane, key: Any, kept: _Kept) -> None:
         self._kept[lane, key] = kept
         self.bytes += kept.bytes
-        if lane.by_key:
-            self._rows.setdefault(lane.homes[0], {}).setdefault(key, {})[lane] = None
+        if lane.key_name is not None:
+            self._rows.setdefault((lane.homes[0], lane.key_name), {}).setdefault(key, {})[lane] = None
         if not lane.keys:
             self._lanes[lane.key] = lane
-            if not lane.by_key:
+            self.bytes += lane.bytes
+            if lane.key_name is None:
                 for home in lane.homes:
                     self._others.setdefault(home, {})[lane] = None
         lane.keys[key] = None
@@ -255,16 +267,18 @@ class Stale:
     def _forget(self, lane: _Lane, key: Any) -> None:
         self.bytes -= self._kept.pop((lane, key)).bytes
         del lane.keys[key]
-        if lane.by_key:
-            rows = self._rows[lane.homes[0]]
+        if lane.key_name is not None:
+            at = lane.homes[0], lane.key_name
+            rows = self._rows[at]
             _remove(rows, key, lane)
             if not rows:
-                del self._rows[lane.homes[0]]
+                del self._rows[at]
         if lane.keys:
             return
         del self._lanes[lane.key]
-        if not lane.by_key:
-            for home in dict.fromkeys(lane.homes):
+        self.bytes -= lane.bytes
+        if lane.key_name is None:
+            for home in lane.homes:
                 _remove(self._others, home, lane)
 
     # ------------------------------------------------------------------------------------------------------------ writes
@@ -289,16 +303,17 @@ class Stale:
         self._drop(self._within.pop(id(within), ()))
 
     def _drop(self, wrote: Sequence[Wrote]) -> None:
-        for home, keys in wrote:
+        for home, key_name, keys in wrote:
             for read in self._reads.get(home, ()):
-                if keys is None or read.written is None:
+                if keys is None or read.written is None or read.key_name != key_name:
                     read.written = None
                 else:
                     read.written.update(keys)
-            rows = self._rows.get(home, {})
-            for key in list(rows) if keys is None else keys:
-                for lane in list(rows.get(key, ())):
-                    self._forget(lane, key)
+            for (at, name), rows in list(self._rows.items()):
+                if at == home:  # another collection of the same table may have another key
+                    for key in list(rows) if keys is None or name != key_name else keys:
+                        for lane in list(rows.get(key, ())):
+                            self._forget(lane, key)
             for lane in list(self._others.get(home, ())):
                 for key in list(lane.keys):
                     self._forget(lane, key)
@@ -343,6 +358,25 @@ def _weight(value: Any) -> int:
     if isinstance(value, dict):
         return getsizeof(value) + sum(map(_weight, value)) + sum(map(_weight, value.values()))
     return getsizeof(value)
+
+
+def _weight_of_question(part: Any) -> int:
+    """Return the bytes that a lane's key is taken to hold: conditions, pairs and cursors are of a client's choosing."""
+    within: Iterable[Any]
+    match part:
+        case tuple() | frozenset():
+            within = part
+        case And() | Or():
+            within = part.items
+        case Not():
+            within = (part.item,)
+        case Compare():
+            within = (part.value,)
+        case Page():
+            within = (part.after, part.before)
+        case _:
+            return _weight(part)
+    return getsizeof(part) + sum(map(_weight_of_question, within))
 
 
 def _has_wrong(value: Any) -> bool:

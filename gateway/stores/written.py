@@ -9,7 +9,7 @@ from gateway.stores.base import Collection, Column, Delete, Insert, Key, Remove,
 from gateway.stores.types import canonical, join_key, key_text
 
 Home = tuple[int, str]  # a pool, and what its database calls the collection
-Wrote = tuple[Home, Sequence[Key] | None]  # None: whichever rows
+Wrote = tuple[Home, str, Sequence[Key] | None]  # by the columns of which keys it is, and those keys; None: whichever rows
 
 
 def written_by(request: Request[Any], pool: int) -> Iterator[Wrote]:
@@ -19,13 +19,17 @@ def written_by(request: Request[Any], pool: int) -> Iterator[Wrote]:
             for insert in request.inserts:
                 yield from written_by(insert, pool)
         case Upsert():
-            yield (pool, request.collection.place), _keys(request.collection, request.collection.names, request.rows)
+            yield _wrote(pool, request.collection, request.collection.names, request.rows)
         case Insert():
-            yield (pool, request.collection.place), _keys(request.collection, request.columns, request.rows)
+            yield _wrote(pool, request.collection, request.columns, request.rows)
         case Update() | Remove():
-            yield (pool, request.collection.place), _keys(request.collection, request.collection.key, [request.key])
+            yield _wrote(pool, request.collection, request.collection.key, [request.key])
         case Delete():
-            yield (pool, request.collection.place), _keys(request.collection, request.collection.key, request.keys)
+            yield _wrote(pool, request.collection, request.collection.key, request.keys)
+
+
+def _wrote(pool: int, collection: Collection, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> Wrote:
+    return (pool, collection.place), collection.key_name, _keys(collection, names, rows)
 
 
 def _keys(collection: Collection, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> Sequence[Key] | None:

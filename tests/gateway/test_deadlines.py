@@ -98,6 +98,22 @@ async def test_many_tasks_are_limited_each_for_itself() -> None:
     assert await asyncio.gather(*tasks) == [False, True, False, True]
 
 
+async def test_an_error_of_what_an_alarm_calls_ends_no_other_limit() -> None:
+    def fail() -> None:
+        raise KeyError
+
+    told: list[BaseException] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
+    deadlines = Deadlines()
+    deadlines.alarm(0, fail)
+    async with asyncio.timeout(5) as patience:
+        for _ in range(2):
+            with pytest.raises(TimeoutError), deadlines.within(0.05):
+                await asyncio.Event().wait()
+    assert not patience.expired()
+    assert [type(error) for error in told] == [KeyError]
+
+
 def test_one_object_serves_several_loops_after_each_other() -> None:
     deadlines = Deadlines()
 

@@ -161,6 +161,50 @@ def test_an_unused_connection_is_kept_as_long_as_the_setting_says() -> None:
     assert asyncio.run(test(1)) >= 0.9
 
 
+def test_a_request_that_has_begun_to_come_is_waited_for_behind_the_answer_before_it() -> None:
+    async def test() -> None:
+        async with serving(keep_alive_timeout_s=0.1, header_timeout_s=60) as wire:
+            reader, writer = await wire.connect()
+            writer.write(post(GOOD) + LAST[:30])
+            await reader.readuntil(b'"{a}"}}')
+            await asyncio.sleep(0.5)
+            writer.write(LAST[30:])
+            assert Answer(await reader.read()).status == 200
+
+    run(test())
+
+
+def test_one_connection_that_cannot_be_ended_keeps_no_others() -> None:
+    class Broken:
+        idle_since = 0.0
+
+        def timeout_keep_alive_handler(self) -> None:
+            raise RuntimeError("closed")
+
+    async def test() -> None:
+        told: list[BaseException] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
+        async with serving(keep_alive_timeout_s=0.1) as wire:
+            broken = Broken()
+            wire.connections.add(broken)
+            ((reader, _),) = await filled(wire, 1)
+            assert await reader.read() == b""
+            wire.connections.remove(broken)
+        assert [str(error) for error in told] == ["closed"]
+
+    run(test())
+
+
+def test_who_speaks_http_1_0_is_told_of_no_100() -> None:
+    async def test() -> None:
+        old = post(GOOD, b"Expect: 100-continue").replace(b"HTTP/1.1", b"HTTP/1.0")
+        async with serving() as wire:
+            assert (await wire.ask(old)).status == 200
+            assert (await wire.ask(LAST.replace(b"Host", b"Expect: 100-continue\r\nHost"))).status == 100
+
+    run(test())
+
+
 # ---------------------------------------------------------------------------------------------------- malformed, in its body
 
 

@@ -87,6 +87,25 @@ async def test_the_time_in_line_is_the_request_s_own() -> None:
         assert service.deadlines[1] <= 5.0 - 0.02
 
 
+async def test_who_has_no_time_left_after_the_line_is_told_what_it_was_and_leaves_his_place() -> None:
+    service = Held()
+    async with clients(service, requests_max=1, requests_wait_s=10, metrics=True) as client:
+        first = asyncio.create_task(client.post("/graphql", json={"query": "{a}"}))
+        await until(lambda: service.running == 1)
+        second = asyncio.create_task(client.post("/graphql", json={"query": "{a}"}, headers={"x-gateway-deadline-ms": "50"}))
+        while "gateway_requests_waiting 1.0" not in (await client.get("/metrics")).text:  # noqa: ASYNC110 - nobody tells of it
+            await asyncio.sleep(0)
+        in_line = time.monotonic()
+        await until(lambda: time.monotonic() > in_line + 0.06)
+        service.go.set()
+        late = await second
+        assert late.status_code == 504
+        assert late.json()["errors"][0]["message"] == "The request was not answered within 0.05 s."
+        assert (await first).status_code == 200
+        assert len(service.deadlines) == 1
+        assert "gateway_requests_running 0.0" in (await client.get("/metrics")).text
+
+
 async def test_a_request_that_fails_gives_its_place_back() -> None:
     async def fails(_: Request) -> Response:
         raise RuntimeError("no")

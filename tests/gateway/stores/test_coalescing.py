@@ -660,6 +660,18 @@ async def test_what_can_be_changed_is_nobody_elses(worlds: Any) -> None:
     assert other["1"][0] == ["a", "b"]
 
 
+async def test_what_cannot_be_shared_out_is_asked_by_each_alone(worlds: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_deep(_: Any) -> Any:
+        raise RecursionError  # JSON of a thousand levels
+
+    monkeypatch.setattr("gateway.stores.sharing.deepcopy", too_deep)
+    world = await worlds()
+    world.store.is_open = True
+    one, other = await asyncio.gather(world.ask("1", columns=("tags",)), world.ask("1", columns=("tags",)))
+    assert one == other == {"1": (["a", "b"],)}
+    assert world.asked == [["1"]] * 3
+
+
 @pytest.mark.parametrize(
     "error",
     [WrongValue("here", expected="TEXT", found="an int"), StoreTimeout("paper", 0.5), PoolExhausted("paper", 3), KeyError("k")],

@@ -198,6 +198,28 @@ async def test_a_slow_call_that_failed_says_with_what(caplog: pytest.LogCaptureF
     assert statements.get() is None
 
 
+@pytest.mark.parametrize("is_cancelled", [False, True])
+async def test_a_slow_call_that_cannot_be_told_leaves_its_place(is_cancelled: bool) -> None:
+    class Nothing(MemoryStore):
+        places = 1
+
+        async def answer(self, request: Request[A]) -> A:
+            note({})  # no statement of any language
+            if is_cancelled:
+                await asyncio.Event().wait()
+            raise StoreUnavailable("paper")
+
+    made = Stores({"paper": Nothing("paper")}, slow_s={"paper": 1e-9})
+    call = asyncio.ensure_future(RequestContext(made, "r1").ask(Get(NOTES, ("text",), ["1"])))
+    await asyncio.sleep(0)
+    assert made.guards["paper"].in_use == is_cancelled
+    if is_cancelled:
+        call.cancel()
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        await call
+    assert made.guards["paper"].in_use == 0
+
+
 def test_a_pipeline_is_shown_without_its_values() -> None:
     command = {
         "aggregate": "users",

@@ -5,30 +5,37 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from gateway.context import RequestContext
-from gateway.errors import GatewayError, PoolExhausted, StoreTimeout, StoreUnavailable
+from gateway.errors import GatewayError, PoolExhausted, StoreTimeout, StoreUnavailable, WrongValue
 from gateway.stores import Stores
 from gateway.stores.base import (
+    A,
     Aggregate,
+    And,
     Collection,
     Column,
     Compare,
     Delete,
+    Ends,
     Fetch,
     Get,
     Insert,
     Lock,
     Match,
     Measure,
+    Not,
+    Or,
     Order,
     Page,
     Pairs,
     Remove,
     Request,
+    Slice,
+    Slices,
     Together,
     Type,
     Update,
@@ -47,6 +54,7 @@ from tests.gateway.writes.world import ADA, BOB, PEOPLE, context, stores_of, wri
 
 NOTES = Collection("notes", "paper", (Column("id"), Column("text"), Column("page", Type.INT), Column("tags", Type.TEXTS, nullable=True)))
 SAME = Collection("copies", "paper", NOTES.columns, table="notes")
+BY_TEXT = Collection("texts", "paper", NOTES.columns, table="notes", key=("text",))
 NUMBERS = Collection("numbers", "paper", (Column("id", Type.INT), Column("text")))
 ROWS = [(str(number), f"text {number}", number % 3, ["a"]) for number in range(9)]
 LIMIT_S = 60.0
@@ -58,6 +66,17 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+class Answering(MemoryStore):
+    """One that has this answer to whatever is read."""
+
+    def __init__(self, name: str, answer: Any) -> None:
+        super().__init__(name)
+        self._answer = answer
+
+    async def answer(self, request: Request[A]) -> A:
+        return await super().answer(request) if request.is_write else cast("A", dict(self._answer))
 
 
 class World:
@@ -235,6 +254,35 @@ async def test_a_value_that_is_not_of_its_type_is_not_kept(world: World) -> None
     assert await world.is_kept(get("2"))
 
 
+@pytest.mark.parametrize("columns", [("text",), ("text", "tags")])
+async def test_nor_is_the_first_such_value_of_a_store_that_was_taken_to_have_none(world: World, columns: tuple[str, ...]) -> None:
+    """PostgreSQL is held to its types from the first value on that cannot be read."""
+    asked = get("1", "2", columns=columns)
+    await world.ask(asked)
+    assert world.memory.enforces_types
+    await world.memory.answer(Upsert(NOTES, [("1", 5, 0, [])]))
+    for _ in range(2):
+        ctx = world.query()
+        assert isinstance((await ctx.ask(asked))["1"][0], WrongValue)
+        assert ctx.has_wrong_values
+    assert not await world.is_kept(get("1", columns=columns))
+    assert await world.is_kept(get("2", columns=columns))
+
+
+async def test_json_of_too_many_levels_is_answered_and_not_kept() -> None:
+    plans = Collection("plans", "paper", (Column("id"), Column("steps", Type.JSON)))
+    deep: list[Any] = []
+    for _ in range(2_000):
+        deep = [deep]
+    world = World()
+    world.store = Failing(Answering("paper", {"1": (deep,), "2": ([],)}))
+    world.stores = world.over()
+    asked = Get(plans, ("steps",), ["1", "2"])
+    assert (await world.ask(asked))["1"][0] is deep
+    assert not await world.is_kept(asked)
+    assert await world.is_kept(Get(plans, ("steps",), ["2"]))
+
+
 async def test_a_trace_says_that_a_call_was_answered_so(world: World) -> None:
     await world.ask(get("1"))
     world.clock.now += 3
@@ -359,6 +407,28 @@ async def test_a_write_drops_the_row_and_the_pages_of_its_collection(world: Worl
     assert await world.is_kept(seven), "and another collection"
 
 
+async def test_a_write_drops_what_a_collection_of_another_key_has_of_the_same_table(world: World) -> None:
+    by_text = Get(BY_TEXT, ("page",), ["text 1"], "text")
+    for change in (Update(NOTES, ("1",), (("page", 7),)), Upsert(NOTES, [("1", "text 1", 8, None)]), Delete(NOTES, [("1",)])):
+        await world.ask(by_text)
+        assert await world.is_kept(by_text)
+        await world.stores.ask(change)
+        assert not await world.is_kept(by_text)
+
+
+async def test_a_read_by_another_key_that_was_under_way_at_a_write_is_not_kept() -> None:
+    gated = GatedStore("paper")
+    stale = Stale(StaleLimits({"paper": LIMIT_S}))
+    ctx = RequestContext(Stores({"paper": gated}, stale=stale))
+    ctx.may_be_stale = True
+    read = asyncio.ensure_future(ctx.ask(Get(BY_TEXT, ("page",), ["text 1"], "text")))
+    arrived = await gated.next()
+    await ctx.stores.ask(Upsert(NOTES, [("1", "text 1", 8, None)]))
+    arrived.go()
+    await read
+    assert len(stale) == 0
+
+
 async def test_an_insert_drops_that_there_was_no_such_row(world: World) -> None:
     for change in (
         Insert(NOTES, ("id", "text", "page", "tags"), [("new", "t", 0, None)]),
@@ -467,6 +537,46 @@ async def test_what_is_kept_is_bounded_in_bytes() -> None:
     await world.ask(get("long"))
     assert len(world.stale) == before, "what is beyond the limit by itself drops nothing"
     assert not await world.is_kept(get("long"))
+
+
+@pytest.mark.parametrize("part", ["key", "condition", "pairs", "subject"])
+async def test_what_is_kept_is_bounded_with_what_was_asked_for_it(part: str) -> None:
+    limit_bytes = 65_536
+    world = await World(limit_bytes=limit_bytes).filled()
+
+    async def ask(number: int, length: int) -> None:
+        long = f"{number:06}".ljust(length)
+        match part:
+            case "key":
+                await world.ask(get(long))
+            case "condition":
+                texts = Compare("text", "in", tuple(f"{long} {item}" for item in range(3)))
+                await world.ask(Fetch(NOTES, ("id",), where=Not(Or((texts, And((Compare("page", "eq", 1), texts)))))))
+            case "pairs":
+                await world.ask(Fetch(NOTES, ("id",), Pairs("id", [(long, "no such key")])))
+            case _:
+                await world.ask(get("1"), subject=long)
+
+    for number in range(100):
+        await ask(number, 1_000)
+    assert 2 <= len(world.stale) < limit_bytes // (ENTRY_BYTES + 1_000)
+    assert world.stale.bytes <= limit_bytes
+    before = len(world.stale)
+    await ask(100, limit_bytes)
+    assert len(world.stale) == before, "what is beyond the limit by itself drops nothing"
+
+
+async def test_edges_that_are_rows_of_the_nodes_are_kept_once() -> None:
+    world = World()
+    reports = Fetch(NOTES, ("id",), Ends(SAME, "page", "id", ["1", "2"]), page=Page(3))
+    answer: Slices = {"1": Slice([("1",), ("4",)], more=False), "2": Slice([("2",)], more=True)}
+    world.store = Failing(Answering("paper", answer))
+    world.stores = world.over()
+    assert await world.ask(reports) == answer
+    assert await world.is_kept(reports)
+    await world.stores.ask(Upsert(SAME, [("1", "another text", 1, None)]))
+    assert not await world.is_kept(reports)
+    assert world.stale._reads == {}
 
 
 async def test_nothing_is_left_of_what_is_dropped(world: World) -> None:
