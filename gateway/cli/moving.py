@@ -260,6 +260,9 @@ def _tell(reports: list[Report]) -> None:
 async def _switch(carrier: Mover) -> None:
     state = await carrier.place.move()
     assert state is not None
+    if (seconds := await carrier.unseen_s()) > 0:
+        say(f"{carrier.name}: waiting {seconds:.0f} s, for processes that know of no candidate to see that it is moved")
+    await carrier.seen()
     say(f"{carrier.name}: switching; its writes wait")
     await carrier.switch(state)
 

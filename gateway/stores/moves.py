@@ -105,6 +105,10 @@ class Gate:
         )
         self._open += 1
 
+    async def opened(self, store: str, seconds: float) -> None:
+        """Return when transactions of a store that moves may begin; StoreUnavailable after so many seconds."""
+        await self._until(lambda: store not in self._held and self.is_fresh(store), store, seconds)
+
     def leave(self) -> None:
         self._open -= 1
         self._tell()

@@ -16,7 +16,7 @@ that has just written in a store with replicas (``routing.Freshness``).
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from sys import getsizeof
@@ -115,6 +115,10 @@ class Stale:
 
     def __len__(self) -> int:
         return len(self._kept)
+
+    def longest_s(self, names: Iterable[str]) -> float:
+        """Return how old what is given of these stores may be."""
+        return max((self._limits.seconds.get(name, 0.0) for name in names), default=0.0)
 
     def readings(self) -> Iterator[Reading]:
         """Give what was counted."""

@@ -19,7 +19,7 @@ from uuid import uuid4
 
 import orjson
 
-from gateway.errors import Conflict, Contended, GatewayError
+from gateway.errors import Conflict, Contended, GatewayError, PoolExhausted
 from gateway.stores import Stores
 from gateway.stores.base import And, Collection, Compare, Fetch, Get, Key, Match, Order, Page, Row, Upsert
 from gateway.stores.moves import candidate_of
@@ -80,7 +80,7 @@ async def patiently(work: Callable[[], Awaitable[T]], pause_s: float = PAUSE_S) 
     while True:
         try:
             return await work()
-        except TRANSIENT:
+        except (*TRANSIENT, PoolExhausted):
             if time.monotonic() > until:
                 raise
         await asyncio.sleep(pause_s)

@@ -15,6 +15,7 @@ from gateway.writes.carrying import FOLLOWED_EVERY_S, SHORT_PAUSE_S, Carrier, No
 from gateway.writes.following import PRUNED
 from gateway.writes.own import ROWS_PER_PAGE, end
 from gateway.writes.placing import CLOSING, COPYING, HELD, LOOKED_EVERY_S, OPENING, REOPENING, SETTLED, Move
+from gateway.writes.replication import EPOCH_S
 from gateway.writes.tables import tables_of
 from gateway.writes.times import moment_of, now
 from gateway.writes.watching import heartbeat_at
@@ -22,6 +23,7 @@ from gateway.writes.watching import heartbeat_at
 NEAR_ROWS = 200  # of the log that may be left when the store is closed
 CLOSED_S = 5.0  # at most, while the rest is carried; requests wait for as long
 OPENING_S = 12.0  # for all processes to know; longer than a process counts that is gone (placing.MEMBER_S)
+FENCED_S = EPOCH_S + 10.0  # until who knows of no candidate has seen the fences, and has committed what it began before that
 ACKNOWLEDGED_S = 0.05  # between two looks at what processes know
 LEASE_S = 6.0
 LEASE_EVERY_S = 1.0
@@ -116,6 +118,16 @@ class Mover(Carrier):
 
     # ------------------------------------------------------------------------------------------------------------- switching
 
+    async def unseen_s(self) -> float:
+        """Return for how long there may be processes yet that write without a look at the fences, as they know of no candidate."""
+        return await patiently(partial(self.place.fenced_at, self.name)) + FENCED_S - time.time()
+
+    async def seen(self) -> None:
+        """Carry the log until there are none of these."""
+        while await self.unseen_s() > 0:
+            await patiently(self.step)
+            await asyncio.sleep(FOLLOWED_EVERY_S)
+
     async def switch(self, move: Move) -> Move:
         """Have the store and its candidate change places; return the state afterwards.
 
@@ -123,6 +135,7 @@ class Mover(Carrier):
         processes are at work of which none knows of the candidate: the store is open where it was.
         """
         await self._refuse_others()
+        await self.seen()
         for _ in range(100):
             await patiently(self._carry_outcomes)
             if await self.behind() <= NEAR_ROWS:

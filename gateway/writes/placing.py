@@ -41,6 +41,7 @@ from gateway.writes.wake import wake
 LOOKED_EVERY_S = 0.25
 MEMBER_EVERY_S = 2.0
 LEAVE_S = 0.4
+FENCES_AT_ONCE = 4  # of a pool that requests need as well
 MEMBER_S = 10.0  # more than twice FRESH_S: clocks of hosts may differ by as much as is left
 
 NOBODY = "-"
@@ -116,13 +117,19 @@ class Place:
         await self._own.ask(Delete(tables_of(store).leases, [(fence_of(self.name, number),) for number in range(FENCES)]))
 
     async def make_fences(self, store: str, *, are_open: bool) -> None:
-        """Have the fences of a store be there; those that are there stay as they are."""
+        """Have the fences of a store be there, with the time since when they are; those that are there stay as they are."""
         leases, ids = tables_of(store).leases, [fence_of(self.name, number) for number in range(FENCES)]
         there = await self._own.ask(Get(leases, ("value",), ids))
         for id_ in ids:
             if id_ not in there:
                 with suppress(Conflict):  # another process made it
-                    await self._own.ask(Insert(leases, ("id", "value"), [(id_, int(are_open))]))
+                    await self._own.ask(Insert(leases, ("id", "until", "value"), [(id_, now(), int(are_open))]))
+
+    async def fenced_at(self, store: str) -> float:
+        """Return since when all fences of a store are there that are, by the wall clock."""
+        ids = [fence_of(self.name, number) for number in range(FENCES)]
+        found = await self._own.ask(Get(tables_of(store).leases, ("until",), ids))
+        return max((moment_of(until).timestamp() for (until,) in found.values() if until is not None), default=0.0)
 
     async def close_fences(self, store: str, token: str) -> bool:
         """Return whether all are closed, by us, and all transactions ended that had passed one."""
@@ -139,13 +146,14 @@ class Place:
             await self._own.ask(Update(leases, (fence_of(self.name, number),), (("owner", token),), expected=(("value", 0),)))
 
     async def _set_fences(self, store: str, old: str | None, new: str | None) -> bool:
-        leases = tables_of(store).leases
+        leases, places = tables_of(store).leases, asyncio.Semaphore(FENCES_AT_ONCE)
 
         async def set_(id_: str) -> bool:
             is_open = int(new is None)
             values = (("value", is_open), ("owner", new))
             expected = (("owner", old), ("value", 1 - is_open))
-            changed = await again(lambda: self._own.ask(Update(leases, (id_,), values, expected=expected)))
+            async with places:
+                changed = await again(lambda: self._own.ask(Update(leases, (id_,), values, expected=expected)))
             return changed is not None and (changed.is_done or changed.before[1] == new)
 
         return all(await asyncio.gather(*(set_(fence_of(self.name, number)) for number in range(FENCES))))

@@ -32,6 +32,7 @@ import orjson
 from gateway.config import Settings, StoreSettings
 from gateway.loading import write_batches
 from gateway.preparing import migrate, opened
+from gateway.writes.moving import FENCED_S
 from schema import schema as graph
 from tests import preloaded
 from tests.commands import ended
@@ -121,6 +122,7 @@ async def run(
         over = asyncio.Event()
         writers = [asyncio.create_task(_write(ports, model, over, moved)) for model in models]
         try:
+            await asyncio.sleep(FENCED_S)  # which the first switch would wait for, with nothing to be killed in
             if split:
                 await _stay(environment, noun, moved)
             for number in range(rounds):

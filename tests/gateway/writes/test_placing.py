@@ -35,6 +35,12 @@ from tests.resolvers.test_replication import user_of
 THERE = candidate_of("users")
 
 
+@pytest.fixture(autouse=True)
+def _none_is_unaware(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A switch need not wait for processes that know of no candidate: there are none here, and ``test_fences.py`` has some."""
+    monkeypatch.setattr(moving, "FENCED_S", 0.0)
+
+
 @pytest_asyncio.fixture
 async def two(tmp_path: Path) -> AsyncIterator[tuple[Stores, Stores]]:
     """The stores of two processes: of one that serves, and of the command that moves users, which are copied."""
