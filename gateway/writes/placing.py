@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -29,7 +30,7 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from uuid import uuid4
 
-from gateway.errors import Conflict, GatewayError
+from gateway.errors import ConfigError, Conflict, GatewayError
 from gateway.stores import Stores
 from gateway.stores.base import And, Compare, Delete, Fetch, Get, Insert, Remove, Update, Upsert
 from gateway.stores.moves import FENCES, Gate, candidate_of, fence_of
@@ -92,6 +93,12 @@ class Place:
         owner, until, generation = found[self._id]
         phase, token, to = owner.split(" ", 2)
         return Move(phase, generation, to, token, until)
+
+    def refuse_other(self, move: Move) -> None:
+        """ConfigError where a store is at home in another candidate than that of these settings, which has rows of its own or none."""
+        its = self._gate.called.get(self.name, move.to)
+        if move.generation % 2 and _database(its) != _database(move.to):
+            raise ConfigError(f"stores.{self.name}.candidate: expected the database that it was moved to, {move.to}; got {its}")
 
     async def begin(self, move: Move) -> None:
         """Write the first state. Conflict where there is one."""
@@ -243,6 +250,8 @@ class Watcher:
             await self._tell(place)  # before it looks: who switches now waits for this process, or this look sees that
         at = monotonic()
         move = await place.move()
+        if move is not None:
+            place.refuse_other(move)
         generation = 0 if move is None else move.generation
         if (generation - gate.generations[name]) % 2:
             with gate.changing():
@@ -283,8 +292,16 @@ async def orient(stores: Stores) -> None:
         return
     gate.is_watched = False
     for name in sorted(gate.names):
+        place, move = Place(stores, name), None
         with suppress(GatewayError):
-            move = await Place(stores, name).move()
-            if move is not None and move.generation % 2:
+            move = await place.move()
+        if move is not None:
+            place.refuse_other(move)
+            if move.generation % 2:
                 stores.swap(name)
-            gate.generations[name] = 0 if move is None else move.generation
+            gate.generations[name] = move.generation
+
+
+def _database(called: str) -> str:
+    """Return what a URL names, whoever asks it."""
+    return re.sub(r"//[^@/]*@", "//", called)

@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from gateway.config import Settings, StoreSettings
 from gateway.context import RequestContext
-from gateway.errors import GatewayError, StoreUnavailable
+from gateway.errors import ConfigError, Contended, GatewayError, StoreUnavailable
 from gateway.preparing import connect, migrate
 from gateway.stores import Stores
 from gateway.stores.base import Fetch
@@ -21,7 +21,7 @@ from gateway.stores.moves import candidate_of
 from gateway.writes import moving, replication
 from gateway.writes.carrying import patiently
 from gateway.writes.moving import Mover
-from gateway.writes.placing import SETTLED, Place, Watcher
+from gateway.writes.placing import SETTLED, Place, Watcher, orient
 from gateway.writes.replication import Replication
 from gateway.writes.running import run
 from gateway.writes.transaction import Transaction
@@ -102,8 +102,8 @@ async def moved_while_written(mover: Process, other: Process) -> None:
 
     writing = asyncio.create_task(write())
     await asyncio.sleep(0.1)
-    carrier = Mover(stores, "users", [users])
-    move = await carrier.copy(await carrier.begin("there"), lambda _: None)
+    carrier = mover_of(mover)
+    move = await carrier.copy(await carrier.begin(called(mover)), lambda _: None)
     try:
         assert (await carrier.switch(move)).phase == SETTLED
         async with asyncio.timeout(10):
@@ -160,3 +160,42 @@ async def test_a_transaction_of_another_store_of_its_database_waits_until_it_is_
         async with asyncio.timeout(10):
             await writing
         assert (attempts, await keys(stores)) == (2, {"1"})
+
+
+async def test_a_process_with_another_candidate_is_told_so_and_writes_to_neither(tmp_path: Path) -> None:
+    urls = {name: f"sqlite+aiosqlite:///{tmp_path}/{name}.db" for name in (*graph.store_names, "there", "typo")}
+    settings = Settings(stores={name: StoreSettings(url=urls[name]) for name in graph.store_names})
+    async with (
+        Process(moved_to(settings, "users", urls["there"])) as mover,
+        Process(moved_to(settings, "users", urls["typo"])) as other,
+    ):
+        for process in (mover, other):
+            await migrate(process.stores, graph, "users")
+            await migrate(Stores({"users": process.stores[candidate_of("users")]}), graph, "users")
+        watcher = Watcher(other.stores)
+        await watcher.look("users")
+        await other.write("1")
+        await mover_of(mover).begin(called(mover))
+        move = await mover_of(mover).place.move()
+        assert move is not None
+        assert await mover_of(mover).place.change(move, replace(move, phase=SETTLED, generation=1))
+        assert await mover_of(mover).place.close_fences("users", "token")
+        message = f"stores.users.candidate: expected the database that it was moved to, {called(mover)}; got {called(other)}"
+        with pytest.raises(ConfigError) as told:
+            await watcher.look("users")
+        assert told.value.message == message
+        with pytest.raises(Contended):
+            await other.write("2")
+        assert (await keys(other.stores), await keys(other.stores, candidate_of("users"))) == ({"1"}, set())
+        with pytest.raises(ConfigError) as told:  # and a command
+            await orient(other.stores)
+        assert told.value.message == message
+
+
+def mover_of(process: Process) -> Mover:
+    return Mover(process.stores, "users", [users])
+
+
+def called(process: Process) -> str:
+    assert process.stores.gate is not None
+    return process.stores.gate.called["users"]

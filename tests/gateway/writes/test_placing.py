@@ -33,6 +33,7 @@ from schema import schema as graph
 from tests.resolvers.test_replication import user_of
 
 THERE = candidate_of("users")
+CALLED = {"users": "there"}
 
 
 @pytest.fixture(autouse=True)
@@ -48,8 +49,10 @@ async def two(tmp_path: Path) -> AsyncIterator[tuple[Stores, Stores]]:
     its = {name: StoreSettings(url=urls[name]) for name in graph.store_names}
     settings = Settings(stores=its | {"users": StoreSettings(url=urls["users"], candidate=urls["there"])})
     serving, mover = connect(settings), connect(settings)
-    await serving.open()
-    await mover.open()
+    for stores in (serving, mover):
+        assert stores.gate is not None
+        stores.gate.called = CALLED
+        await stores.open()
     try:
         await migrate(mover, graph, "users")
         await migrate(Stores({"users": mover[THERE]}), graph, "users")
