@@ -181,6 +181,17 @@ class Place:
         part = (await self._own.ask(Fetch(tables_of(self.anchor).leases, ("value",), where=which))).get(None)
         return [row[0] for row in part.rows] if part is not None else []
 
+    async def silent_s(self) -> float:
+        """Return for how long there may be processes yet that count as serving and have not said so lately, as one that was killed."""
+        first = f"member:{self.name}:"
+        late = now(2 * MEMBER_EVERY_S - MEMBER_S)
+        which = And(
+            (Compare("id", "gt", first), Compare("id", "lt", f"{first}~"), Compare("until", "gt", now()), Compare("until", "lt", late))
+        )
+        part = (await self._own.ask(Fetch(tables_of(self.anchor).leases, ("until",), where=which))).get(None)
+        untils = [moment_of(row[0]).timestamp() for row in part.rows] if part is not None else []
+        return max(untils, default=0.0) - time.time()
+
     async def is_known(self, move: Move) -> bool:
         """Return whether all processes that serve know of this generation."""
         return all(generation == move.generation for generation in await self.members())

@@ -110,7 +110,8 @@ async def run(
             for name in graph.store_names:
                 await migrate(stores, graph, name)
             assert graph.demo is not None
-            filled = (batch for batch in graph.demo(people, seed) if batch[0].store == noun or batch[0].name in FILLED.get(noun, ()))
+            homes, names = {noun, "users"}, {*FILLED["users"], *FILLED.get(noun, ())}
+            filled = (batch for batch in graph.demo(people, seed) if batch[0].store in homes or batch[0].name in names)
             await write_batches(stores, filled)
         prefix = f"GATEWAY_STORES__{noun.upper()}__"
         variables = {f"{prefix}CANDIDATE": candidate, "GATEWAY_WRITTEN_KEY": "of-all-processes"}
