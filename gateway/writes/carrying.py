@@ -149,7 +149,8 @@ class Carrier:
         after = await self._copied(noun)
         while True:
             page = Page(ROWS_PER_PAGE, after=after)
-            part = (await self._own.ask(Fetch(collection, collection.key, page=page))).get(None)
+            fetch = Fetch(collection, collection.key, page=page)
+            part = (await patiently(lambda fetch=fetch: self._own.ask(fetch))).get(None)  # type: ignore[misc]
             if part is None or not part.rows:
                 return
             keys = [key for row in part.rows if (key := form.text(row)) is not None]
