@@ -18,7 +18,7 @@ from gateway.errors import Contended, StoreUnavailable
 from gateway.preparing import connect, migrate
 from gateway.relaying import homes_of
 from gateway.stores import Stores
-from gateway.stores.base import Delete, Fetch, Upsert
+from gateway.stores.base import Collection, Delete, Fetch, Row, Upsert
 from gateway.stores.moves import FRESH_S, Gate, candidate_of
 from gateway.writes import moving, placing
 from gateway.writes.carrying import NotSwitched
@@ -211,6 +211,33 @@ async def test_writes_do_not_wait_for_a_process_that_was_killed_before(two: tupl
         await asyncio.gather(task, return_exceptions=True)
     assert max(times) < 2.0  # as a switch takes, and not until the one that was killed does not count
     assert await keys(serving) == {str(number) for number in range(len(times))}
+
+
+async def test_what_a_killed_command_has_left_to_be_delivered_where_the_store_was_is_gone_when_it_is_taken_back(
+    two: tuple[Stores, Stores],
+) -> None:
+    serving, mover = two
+    await watched(serving)
+    await write(serving, "1")
+    carrier, move = await copied(mover)
+    await mover.ask(Delete(tables_of("users").leases, [(key,) for key in await members(mover)]))
+    settled = await carrier.switch(move)
+    old, new = tables_of(THERE).deliveries, tables_of("users").deliveries
+    [left] = await rows_of(mover, new)
+    await mover.ask(Upsert(old, [left]))  # as by one that was killed before it had deleted that
+    await mover.ask(Delete(new, [tuple(left[:2])]))  # and it was heard there
+    assert (await carrier.switch(settled)).generation == 2
+    assert (await rows_of(mover, new), await rows_of(mover, old)) == ([], [])
+
+
+async def members(stores: Stores) -> list[str]:
+    found = await stores.ask(Fetch(tables_of("users").leases, ("id",)))
+    return [row[0] for part in found.values() for row in part.rows if row[0].startswith("member:")]
+
+
+async def rows_of(stores: Stores, collection: Collection) -> list[Row]:
+    found = await stores.ask(Fetch(collection, collection.names))
+    return [row for part in found.values() for row in part.rows]
 
 
 async def test_a_candidate_to_which_it_was_moved_before_is_copied_to_from_the_first_row(two: tuple[Stores, Stores]) -> None:
