@@ -42,7 +42,8 @@ def connect(settings: Settings, layers: Sequence[Layer] = (), graph: Graph | Non
 
     ``tells_slow``: calls that are slow by the settings are told in the log, which commands have none of.
     """
-    gate = Gate(settings.candidates) if settings.candidates else None
+    called = {name: hidden(url).strip("'") for name, url in settings.candidates.items()}
+    gate = Gate(called, called) if called else None
     parted = {name: settings.stores[name] for name in settings.candidates}
     splits = {name: SplitRoute(name, its.ab, its.shadow) for name, its in parted.items() if its.ab or its.shadow}
     stores = Stores.connect(

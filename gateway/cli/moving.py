@@ -139,7 +139,7 @@ async def _move(settings: Settings, graph: Graph, noun: str, *, is_known: bool, 
                 say(f"{noun}: it is at home there already. gateway move {noun} --back takes it back")
                 return
             await _prepare(stores, graph, settings, noun)
-            state = await carrier.begin(_called(settings, noun))
+            state = await carrier.begin(_called(stores, noun))
             if state.phase == COPYING:
                 with row_bar(f"copy {noun}", await carrier.size()) as done:
                     state = await carrier.copy(state, done)
@@ -260,6 +260,9 @@ def _tell(reports: list[Report]) -> None:
 async def _switch(carrier: Mover) -> None:
     state = await carrier.place.move()
     assert state is not None
+    if (seconds := await carrier.unseen_s()) > 0:
+        say(f"{carrier.name}: waiting {seconds:.0f} s, for processes that know of no candidate to see that it is moved")
+    await carrier.seen()
     say(f"{carrier.name}: switching; its writes wait")
     await carrier.switch(state)
 
@@ -276,7 +279,6 @@ def _carrier(stores: Stores, graph: Graph, noun: str) -> Mover:
     return Mover(stores, noun, [collection for collection in graph.collections if collection.store == noun])
 
 
-def _called(settings: Settings, noun: str) -> str:
-    from gateway.config import hidden
-
-    return hidden(settings.stores[noun].candidate).strip("'")
+def _called(stores: Stores, noun: str) -> str:
+    assert stores.gate is not None
+    return stores.gate.called[noun]

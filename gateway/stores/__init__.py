@@ -83,7 +83,8 @@ class Stores:
         self._stores = StoresByName(stores)
         self.timeout_s = timeout_s
         self.routes = routes
-        self.tokens = Tokens(self._unique_routes(), written_key) if routes else None
+        stale_s = stale.longest_s(routes) if stale is not None else 0.0
+        self.tokens = Tokens(self._unique_routes(), written_key, stale_s=stale_s) if routes else None
         self.gate: Gate | None = None  # of those that have a candidate
         self.funnel = Funnel(
             self._stores,

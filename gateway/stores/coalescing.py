@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Container, Hashable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Container, Hashable, Iterator, Mapping, Sequence
 from contextvars import Context
 from functools import partial
 from time import monotonic
@@ -93,10 +93,11 @@ class _Asker:
 class _Lane:
     """What may share calls."""
 
-    __slots__ = ("begun", "gathering", "held", "key")
+    __slots__ = ("begun", "gathering", "held", "is_of_store", "key")
 
-    def __init__(self, key: Hashable) -> None:
+    def __init__(self, key: tuple[object, ...]) -> None:
         self.key = key
+        self.is_of_store = key[0] is None  # and not of a server beside it
         self.gathering: _Call | None = None  # that takes more
         self.begun: dict[_Call, None] = {}
         self.held: _Call | None = None
@@ -136,8 +137,9 @@ class Coalescer:
     waited for a key to be read.
     """
 
-    def __init__(self, names: Container[str], *, timeout_s: float, deadlines: Deadlines) -> None:
+    def __init__(self, names: Container[str], *, timeout_s: float, deadlines: Deadlines, guards: Mapping[str, Guard]) -> None:
         self.names = names
+        self._guards = guards
         self._timeout_s = timeout_s
         self._deadlines = deadlines
         self._lanes: dict[Hashable, _Lane] = {}
@@ -194,7 +196,7 @@ class Coalescer:
 
     # ------------------------------------------------------------------------------------------------------------- lanes
 
-    def _lane(self, key: Hashable) -> _Lane:
+    def _lane(self, key: tuple[object, ...]) -> _Lane:
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = _Lane(key)
@@ -296,6 +298,8 @@ class Coalescer:
         try:
             await call.guard.ready(call.store)
             self._begin(call)  # and from here to the place there is nothing to wait for
+            if call.lane.is_of_store and self._guards[call.store] is not call.guard:  # the store has moved (``moves.py``), to another pool
+                call.guard.pass_on()
             askers = [asker for asker in call.askers if not asker.answer.done()]
             if not askers:
                 call.guard.pass_on()

@@ -139,7 +139,7 @@ class Funnel:
         self._deadlines = Deadlines()
         self.calls: Counter[str] = Counter()
         self.wrong_values: Counter[tuple[str, str, str]] = Counter()
-        self.coalescer = Coalescer(coalesced, timeout_s=timeout_s, deadlines=self._deadlines) if coalesced else None
+        self.coalescer = Coalescer(coalesced, timeout_s=timeout_s, deadlines=self._deadlines, guards=self.guards) if coalesced else None
         primary, replica = (self._call, self._of_replica) if self.coalescer is None else self._gather(self.coalescer)
         self.stale = stale
         last = self._split(self._route(primary, replica) if routes else primary)

@@ -7,10 +7,11 @@ places: with an odd one the candidate of the settings is at home, and what was t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Iterator
+from collections.abc import Awaitable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from random import randrange
 from time import monotonic
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from gateway.errors import StoreUnavailable
@@ -46,11 +47,12 @@ class Gate:
 
     Closed for a store until its move was looked at (``seen``), and again when that is longer ago than ``FRESH_S``: then neither reads nor
     transactions pass. ``hold`` has transactions of a store wait, ``changing`` those of all. ``is_watched`` is False in a command, which
-    looks once.
+    looks once. ``called`` are the candidates of these settings, without secrets.
     """
 
-    def __init__(self, names: Iterable[str]) -> None:
+    def __init__(self, names: Iterable[str], called: Mapping[str, str] = MappingProxyType({})) -> None:
         self.names = frozenset(names)
+        self.called = called
         self.generations = dict.fromkeys(self.names, 0)
         self.is_watched = True
         self._seen_at = dict.fromkeys(self.names, float("-inf"))
@@ -104,6 +106,10 @@ class Gate:
             lambda: not self._changing and (store not in self.names or (store not in self._held and self.is_fresh(store))), store, seconds
         )
         self._open += 1
+
+    async def opened(self, store: str, seconds: float) -> None:
+        """Return when transactions of a store that moves may begin; StoreUnavailable after so many seconds."""
+        await self._until(lambda: store not in self._held and self.is_fresh(store), store, seconds)
 
     def leave(self) -> None:
         self._open -= 1

@@ -120,6 +120,10 @@ class Stale:
     def __len__(self) -> int:
         return len(self._kept)
 
+    def longest_s(self, names: Iterable[str]) -> float:
+        """Return how old what is given of these stores may be."""
+        return max((self._limits.seconds.get(name, 0.0) for name in names), default=0.0)
+
     def readings(self) -> Iterator[Reading]:
         """Give what was counted."""
         for (store, collection), count in self.answers.items():

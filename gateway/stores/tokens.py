@@ -2,7 +2,7 @@
 
 A token has for each store that was written a position in the log of its primary, and the time. It is signed: one that was made up, cut or
 changed has its reads answered by the primary, as has one of a process with another key, and none is an error. After its life it means
-nothing, for no replica is read that is further behind.
+nothing, for no replica is read that is further behind, and nothing is given that was kept for so long.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from gateway.errors import GatewayError
 from gateway.stores.routing import UNKNOWN, Freshness, Route
 
 TOKEN_MAX = 2_048  # characters; a longer one is not looked at
-LIFE_S = 60.0  # beyond what a replica may be behind
+LIFE_S = 60.0  # beyond what a replica may be behind, and how old may be what was kept
 TELL_S = 1.0  # for the primary to tell its position
 SIGNATURE_BYTES = 16
 
@@ -30,13 +30,16 @@ Clock = Callable[[], float]
 
 
 class Tokens:
-    """Those of some routes by name. ``key`` is what all processes have in common; without one it is this process's own."""
+    """Those of some routes by name. ``key`` is what all processes have in common; without one it is this process's own.
 
-    def __init__(self, routes: Iterable[Route], key: str = "", clock: Clock = time.time) -> None:
+    ``stale_s`` is how old an answer may be that was kept for when a store fails (``stale.py``): who has a token is given none.
+    """
+
+    def __init__(self, routes: Iterable[Route], key: str = "", clock: Clock = time.time, *, stale_s: float = 0.0) -> None:
         self._routes = {route.name: route for route in routes}
         self._key = key.encode() or secrets.token_bytes(32)
         self._clock = clock
-        self.life_s = LIFE_S + max((route.max_lag_s or 0.0 for route in self._routes.values()), default=0.0)
+        self.life_s = LIFE_S + stale_s + max((route.max_lag_s or 0.0 for route in self._routes.values()), default=0.0)
 
     def freshness(self, *tokens: object) -> Freshness:
         """Return what a client has to see that brings these tokens; None is no token."""

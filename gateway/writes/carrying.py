@@ -19,9 +19,9 @@ from uuid import uuid4
 
 import orjson
 
-from gateway.errors import Conflict, Contended, GatewayError
+from gateway.errors import Conflict, Contended, GatewayError, PoolExhausted
 from gateway.stores import Stores
-from gateway.stores.base import And, Collection, Compare, Fetch, Get, Key, Match, Order, Page, Row, Upsert
+from gateway.stores.base import And, Collection, Compare, Delete, Fetch, Get, Key, Match, Order, Page, Row, Upsert
 from gateway.stores.moves import candidate_of
 from gateway.writes.appliers import Item, ReplicaApplier, items_of
 from gateway.writes.comparing import ReplicaComparison, Report
@@ -80,7 +80,7 @@ async def patiently(work: Callable[[], Awaitable[T]], pause_s: float = PAUSE_S) 
     while True:
         try:
             return await work()
-        except TRANSIENT:
+        except (*TRANSIENT, PoolExhausted):
             if time.monotonic() > until:
                 raise
         await asyncio.sleep(pause_s)
@@ -149,7 +149,8 @@ class Carrier:
         after = await self._copied(noun)
         while True:
             page = Page(ROWS_PER_PAGE, after=after)
-            part = (await self._own.ask(Fetch(collection, collection.key, page=page))).get(None)
+            fetch = Fetch(collection, collection.key, page=page)
+            part = (await patiently(lambda fetch=fetch: self._own.ask(fetch))).get(None)  # type: ignore[misc]
             if part is None or not part.rows:
                 return
             keys = [key for row in part.rows if (key := form.text(row)) is not None]
@@ -291,7 +292,12 @@ class Carrier:
         self._outcomes_since = at
 
     async def _carry_deliveries(self) -> list[tuple[Key, ...]]:
-        """Carry what targets have yet to hear of the store, leased by nobody; return the keys."""
+        """Carry what targets have yet to hear of the store, leased by nobody; return the keys.
+
+        What is left there of an earlier switch, whose command was killed behind it, was carried here then, and is no more to be heard.
+        """
+        async for page in pages(self._own, self._there.deliveries, (), Compare("noun", "in", tuple(self._nouns))):
+            await self._own.ask(Delete(self._there.deliveries, [(row["outbox"], row["target"]) for row in page]))
         names = self._here.deliveries.names
         carried: list[tuple[Key, ...]] = []
         async for page in pages(self._own, self._here.deliveries, names, Compare("noun", "in", (*self._nouns, ""))):

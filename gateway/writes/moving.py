@@ -14,7 +14,8 @@ from gateway.stores.base import Collection, Compare, Delete, Fetch, Get, Page, U
 from gateway.writes.carrying import FOLLOWED_EVERY_S, SHORT_PAUSE_S, Carrier, NotSwitched, patiently
 from gateway.writes.following import PRUNED
 from gateway.writes.own import ROWS_PER_PAGE, end
-from gateway.writes.placing import CLOSING, COPYING, HELD, LOOKED_EVERY_S, OPENING, REOPENING, SETTLED, Move
+from gateway.writes.placing import CLOSING, COPYING, HELD, LOOKED_EVERY_S, MEMBER_S, OPENING, REOPENING, SETTLED, Move
+from gateway.writes.replication import EPOCH_S
 from gateway.writes.tables import tables_of
 from gateway.writes.times import moment_of, now
 from gateway.writes.watching import heartbeat_at
@@ -22,6 +23,7 @@ from gateway.writes.watching import heartbeat_at
 NEAR_ROWS = 200  # of the log that may be left when the store is closed
 CLOSED_S = 5.0  # at most, while the rest is carried; requests wait for as long
 OPENING_S = 12.0  # for all processes to know; longer than a process counts that is gone (placing.MEMBER_S)
+FENCED_S = EPOCH_S + 10.0  # until who knows of no candidate has seen the fences, and has committed what it began before that
 ACKNOWLEDGED_S = 0.05  # between two looks at what processes know
 LEASE_S = 6.0
 LEASE_EVERY_S = 1.0
@@ -92,6 +94,7 @@ class Mover(Carrier):
         await self.place.make_fences(self.candidate, are_open=False)
         position = await self._sequencer.settle()
         since = await self._own.ask(Get(self._here.leases, ("value",), [PRUNED]))
+        await self._own.ask(Delete(self._there.leases, self._copied_ids()))  # of a move that is over, since which it was emptied
         await self._mark("from", position)
         await self._mark("log", since[PRUNED][0] if PRUNED in since else 0)
         move = Move(COPYING, 0, to)
@@ -106,15 +109,35 @@ class Mover(Carrier):
             if part is not None and part.rows:
                 raise ConfigError(f"{self.name}: expected a candidate without rows of it, got one that has some in {collection.name}")
 
+    def _copied_ids(self) -> list[tuple[str]]:
+        return [(f"copied:{noun}:{self.name}",) for noun in self._nouns]
+
     async def drop(self, move: Move) -> bool:
         """Forget a move that has not switched; what was copied stays where it is. False where it has gone on meanwhile."""
         removed = await self.place.remove(move)
-        ids = [(f"{what}:{self.name}",) for what in ("from", "log", *(f"copied:{noun}" for noun in self._nouns))]
-        await self._own.ask(Delete(self._there.leases, ids))
+        ids = [(f"{what}:{self.name}",) for what in ("from", "log")]
+        await self._own.ask(Delete(self._there.leases, [*ids, *self._copied_ids()]))
         await self.place.remove_fences(self.candidate)
         return removed
 
     # ------------------------------------------------------------------------------------------------------------- switching
+
+    async def unseen_s(self) -> float:
+        """Return for how long there may be processes yet that write without a look at the fences, as they know of no candidate."""
+        return await patiently(partial(self.place.fenced_at, self.name)) + FENCED_S - time.time()
+
+    async def seen(self) -> None:
+        """Carry the log until there are none of these."""
+        while await self.unseen_s() > 0:
+            await patiently(self.step)
+            await asyncio.sleep(FOLLOWED_EVERY_S)
+
+    async def _heard(self) -> None:
+        """Carry the log until none counts as serving of which nothing was heard lately, as writes would wait for those."""
+        until = time.monotonic() + MEMBER_S
+        while time.monotonic() < until and await patiently(self.place.silent_s) > 0:
+            await patiently(self.step)
+            await asyncio.sleep(FOLLOWED_EVERY_S)
 
     async def switch(self, move: Move) -> Move:
         """Have the store and its candidate change places; return the state afterwards.
@@ -123,12 +146,14 @@ class Mover(Carrier):
         processes are at work of which none knows of the candidate: the store is open where it was.
         """
         await self._refuse_others()
+        await self.seen()
         for _ in range(100):
             await patiently(self._carry_outcomes)
             if await self.behind() <= NEAR_ROWS:
                 break
             while await patiently(self.step):
                 pass
+        await self._heard()
         token = uuid4().hex
         closing = Move(CLOSING, move.generation, move.to, token, now(-CLOSED_S))
         await self.place.own_fences(self.candidate, token)

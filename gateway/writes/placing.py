@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -29,7 +30,7 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from uuid import uuid4
 
-from gateway.errors import Conflict, GatewayError
+from gateway.errors import ConfigError, Conflict, GatewayError
 from gateway.stores import Stores
 from gateway.stores.base import And, Compare, Delete, Fetch, Get, Insert, Remove, Update, Upsert
 from gateway.stores.moves import FENCES, Gate, candidate_of, fence_of
@@ -41,6 +42,7 @@ from gateway.writes.wake import wake
 LOOKED_EVERY_S = 0.25
 MEMBER_EVERY_S = 2.0
 LEAVE_S = 0.4
+FENCES_AT_ONCE = 4  # of a pool that requests need as well
 MEMBER_S = 10.0  # more than twice FRESH_S: clocks of hosts may differ by as much as is left
 
 NOBODY = "-"
@@ -92,6 +94,12 @@ class Place:
         phase, token, to = owner.split(" ", 2)
         return Move(phase, generation, to, token, until)
 
+    def refuse_other(self, move: Move) -> None:
+        """ConfigError where a store is at home in another candidate than that of these settings, which has rows of its own or none."""
+        its = self._gate.called.get(self.name, move.to)
+        if move.generation % 2 and _database(its) != _database(move.to):
+            raise ConfigError(f"stores.{self.name}.candidate: expected the database that it was moved to, {move.to}; got {its}")
+
     async def begin(self, move: Move) -> None:
         """Write the first state. Conflict where there is one."""
         row = (self._id, move.text, move.until, move.generation)
@@ -116,13 +124,19 @@ class Place:
         await self._own.ask(Delete(tables_of(store).leases, [(fence_of(self.name, number),) for number in range(FENCES)]))
 
     async def make_fences(self, store: str, *, are_open: bool) -> None:
-        """Have the fences of a store be there; those that are there stay as they are."""
+        """Have the fences of a store be there, with the time since when they are; those that are there stay as they are."""
         leases, ids = tables_of(store).leases, [fence_of(self.name, number) for number in range(FENCES)]
         there = await self._own.ask(Get(leases, ("value",), ids))
         for id_ in ids:
             if id_ not in there:
                 with suppress(Conflict):  # another process made it
-                    await self._own.ask(Insert(leases, ("id", "value"), [(id_, int(are_open))]))
+                    await self._own.ask(Insert(leases, ("id", "until", "value"), [(id_, now(), int(are_open))]))
+
+    async def fenced_at(self, store: str) -> float:
+        """Return since when all fences of a store are there that are, by the wall clock."""
+        ids = [fence_of(self.name, number) for number in range(FENCES)]
+        found = await self._own.ask(Get(tables_of(store).leases, ("until",), ids))
+        return max((moment_of(until).timestamp() for (until,) in found.values() if until is not None), default=0.0)
 
     async def close_fences(self, store: str, token: str) -> bool:
         """Return whether all are closed, by us, and all transactions ended that had passed one."""
@@ -139,13 +153,14 @@ class Place:
             await self._own.ask(Update(leases, (fence_of(self.name, number),), (("owner", token),), expected=(("value", 0),)))
 
     async def _set_fences(self, store: str, old: str | None, new: str | None) -> bool:
-        leases = tables_of(store).leases
+        leases, places = tables_of(store).leases, asyncio.Semaphore(FENCES_AT_ONCE)
 
         async def set_(id_: str) -> bool:
             is_open = int(new is None)
             values = (("value", is_open), ("owner", new))
             expected = (("owner", old), ("value", 1 - is_open))
-            changed = await again(lambda: self._own.ask(Update(leases, (id_,), values, expected=expected)))
+            async with places:
+                changed = await again(lambda: self._own.ask(Update(leases, (id_,), values, expected=expected)))
             return changed is not None and (changed.is_done or changed.before[1] == new)
 
         return all(await asyncio.gather(*(set_(fence_of(self.name, number)) for number in range(FENCES))))
@@ -165,6 +180,17 @@ class Place:
         which = And((Compare("id", "gt", first), Compare("id", "lt", f"{first}~"), Compare("until", "gt", now())))
         part = (await self._own.ask(Fetch(tables_of(self.anchor).leases, ("value",), where=which))).get(None)
         return [row[0] for row in part.rows] if part is not None else []
+
+    async def silent_s(self) -> float:
+        """Return for how long there may be processes yet that count as serving and have not said so lately, as one that was killed."""
+        first = f"member:{self.name}:"
+        late = now(2 * MEMBER_EVERY_S - MEMBER_S)
+        which = And(
+            (Compare("id", "gt", first), Compare("id", "lt", f"{first}~"), Compare("until", "gt", now()), Compare("until", "lt", late))
+        )
+        part = (await self._own.ask(Fetch(tables_of(self.anchor).leases, ("until",), where=which))).get(None)
+        untils = [moment_of(row[0]).timestamp() for row in part.rows] if part is not None else []
+        return max(untils, default=0.0) - time.time()
 
     async def is_known(self, move: Move) -> bool:
         """Return whether all processes that serve know of this generation."""
@@ -235,6 +261,8 @@ class Watcher:
             await self._tell(place)  # before it looks: who switches now waits for this process, or this look sees that
         at = monotonic()
         move = await place.move()
+        if move is not None:
+            place.refuse_other(move)
         generation = 0 if move is None else move.generation
         if (generation - gate.generations[name]) % 2:
             with gate.changing():
@@ -275,8 +303,16 @@ async def orient(stores: Stores) -> None:
         return
     gate.is_watched = False
     for name in sorted(gate.names):
+        place, move = Place(stores, name), None
         with suppress(GatewayError):
-            move = await Place(stores, name).move()
-            if move is not None and move.generation % 2:
+            move = await place.move()
+        if move is not None:
+            place.refuse_other(move)
+            if move.generation % 2:
                 stores.swap(name)
-            gate.generations[name] = 0 if move is None else move.generation
+            gate.generations[name] = move.generation
+
+
+def _database(called: str) -> str:
+    """Return what a URL names, whoever asks it."""
+    return re.sub(r"//[^@/]*@", "//", called)

@@ -9,20 +9,21 @@ from collections.abc import Sequence
 from gateway.stores.base import Collection
 from gateway.writes.declarations import Cascade, FollowUp, Replica, Target
 
-EPOCH_S = 5.0  # how old an epoch may be that was read
+EPOCH_S = 5.0  # how old an epoch may be that was read, and whether a store has fences
 
 
 class Replication:
     """The targets of a graph by their source. ``audit`` is the store that has the audit of all; None: each has its own.
 
-    ``stores`` are those with tables of the gateway's own, by name. Knows the epochs of stores as they were read last.
+    ``stores`` are those with tables of the gateway's own, by name. Knows the epochs of stores as they were read last,
+    and which stores of their databases have fences (``placing.py``).
     """
 
     def __init__(self, targets: Sequence[Target] = (), audit: str | None = None, stores: Names[str] = ()) -> None:
         self.targets = tuple(targets)
         self.audit = audit
         self.stores = frozenset(stores)
-        self._epochs: dict[str, tuple[float, int]] = {}
+        self._epochs: dict[str, tuple[float, int, frozenset[str]]] = {}
         self._always: dict[Collection, tuple[str, ...]] = {}
         self._deleted: dict[Collection, tuple[str, ...]] = {}
         self._asked: dict[Collection, tuple[str, ...]] = {}
@@ -45,8 +46,14 @@ class Replication:
         found = self._epochs.get(store)
         return found[1] if found is not None and time.monotonic() - found[0] < EPOCH_S else None
 
-    def found_epoch(self, store: str, epoch: int) -> None:
-        self._epochs[store] = (time.monotonic(), epoch)
+    def fenced(self, store: str) -> frozenset[str]:
+        """Return the stores with fences in the database of this one, as they were read with its epoch."""
+        found = self._epochs.get(store)
+        return found[2] if found is not None else frozenset()
+
+    def found_epoch(self, store: str, epoch: int, fenced: frozenset[str] = frozenset(), at: float | None = None) -> None:
+        """Keep what was read, which was so at this time of the monotonic clock: a transaction may see what was at its begin."""
+        self._epochs[store] = (time.monotonic() if at is None else at, epoch, fenced)
 
 
 NOTHING_DECLARED = Replication()

@@ -26,6 +26,7 @@ from gateway.errors import (
     StoreUnavailable,
 )
 from gateway.stores.base import Insert, Key, Together
+from gateway.stores.moves import HELD_S
 from gateway.writes import rows
 from gateway.writes.idempotency import Once, OtherArguments
 from gateway.writes.ids import new_id
@@ -93,6 +94,8 @@ async def _run(ctx: Any, store: str, field: str, work: Callable[[Transaction], A
             # The key is taken by what nobody can read: a request that is not committed yet, where the database tells before it is.
             is_taken = once is not None and isinstance(error, Conflict) and error.collection == tables_of(store).idempotency.name
             if is_taken or isinstance(error, Contended):
+                if isinstance(error, Contended):
+                    await _opened(ctx, error.store)
                 if attempt < ATTEMPTS and await _paused(ctx, attempt):
                     attempt += 1
                     continue
@@ -120,6 +123,13 @@ async def _first(ctx: Any, store: str, tx: Transaction, once: Once, error: Excep
         raise
     except OperatorError:
         return None
+
+
+async def _opened(ctx: Any, store: str) -> None:
+    """Return once a store that moves is open, of which a fence was found closed: by its own transactions, or those of its database."""
+    gate = ctx.stores.gate
+    if gate is not None and store in gate.names:
+        await gate.opened(store, ctx.seconds(HELD_S))
 
 
 async def _paused(ctx: Any, attempt: int) -> bool:

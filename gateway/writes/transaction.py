@@ -15,6 +15,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
+from time import monotonic
 from types import TracebackType
 from typing import Any, NamedTuple, Self, cast
 
@@ -46,6 +47,7 @@ from gateway.writes import rows
 from gateway.writes.changing import Changes, insert_of, is_logged, stale
 from gateway.writes.declarations import State
 from gateway.writes.ids import new_id
+from gateway.writes.own import sharing
 from gateway.writes.points import reached
 from gateway.writes.rows import By, Outcome, Written
 from gateway.writes.tables import tables_of
@@ -54,6 +56,7 @@ from gateway.writes.wake import wake
 
 EPOCH = "epoch"  # of the store, in its leases
 _LEASE_VALUE = tables_of("").leases.names.index("value")
+_MOVED = "it is moved to another database, of which these settings know nothing"
 
 _POINT_OF: Mapping[type[Request[Any]], str] = {Bump: "version", Insert: "row", Update: "row", Remove: "row", Together: "log"}
 
@@ -91,6 +94,7 @@ class Transaction:
         self._asked: list[_Asked] = []
         self._failed: BaseException | None = None
         self._is_open = False
+        self._begun_at = 0.0
         self._turn = asyncio.Lock()
         self._opened: AbstractAsyncContextManager[Any] | None = None
         self._guard: Guard | None = None
@@ -250,6 +254,7 @@ class Transaction:
         manager = cast("Transacts", self._pool).transaction()
         guard = await funnel.place(self.store, self._ctx.seconds(funnel.write_timeout_s))
         reached("begin.before")
+        self._begun_at = monotonic()
         try:
             opened = await funnel.within(self.store, self._ctx.seconds(funnel.write_timeout_s), manager.__aenter__)
         except BaseException as exc:
@@ -346,25 +351,32 @@ class Transaction:
         inserts: list[Insert] = []
         if self._at_end is not None:
             inserts.append(self._at_end([its.outcome for its in self.written], at))
-        if self._gate is not None:
-            await self.pass_fences(its.collection.store for its in logged)
+        await self.pass_fences(its.collection.store for its in logged)
         if logged:
             inserts += await self._rows_of(logged, delivered, at)
         await self._ask(Together(tuple(inserts)))
 
     async def pass_fences(self, written: Iterable[str] = ()) -> None:
-        """Lock a fence of each store that may move, so that it is not closed before the commit. Contended where it is closed already."""
-        if self._gate is None:
-            return
-        for name in sorted(self._gate.names.intersection((self.store, *written))):
+        """Lock a fence of each store that may move, so that it is not closed before the commit. Contended where it is closed already;
+        StoreUnavailable where this process knows nothing of its candidate.
+        """
+        await self._epoch()
+        moving = self._gate.names if self._gate is not None else frozenset[str]()
+        fenced = self._ctx.replication.fenced(self.store)
+        for name in sorted((moving | fenced).intersection((self.store, *written))):
             id_ = fence_of(name)
             found = await self._ask(Lock(self._tables.leases, [id_]))
-            if id_ not in found:  # the first that writes here since there is a candidate
+            is_closed = id_ in found and not found[id_][_LEASE_VALUE]
+            if name not in moving:
+                if is_closed:
+                    raise StoreUnavailable(name, "moved", _MOVED)
+            elif id_ not in found:  # the first that writes here since there is a candidate
                 try:
-                    await self._ask(Insert(self._tables.leases, ("id", "value"), [(id_, 1)]))
+                    await self._ask(Insert(self._tables.leases, ("id", "until", "value"), [(id_, now(), 1)]))
                 except Conflict as error:
                     raise Contended(name) from error
-            elif not found[id_][_LEASE_VALUE]:
+            elif is_closed:
+                assert self._gate is not None
                 self._gate.found_closed(name)
                 raise Contended(name)
 
@@ -406,15 +418,16 @@ class Transaction:
         return asked
 
     async def _epoch(self) -> int:
+        """Return the store's epoch. It is read with the fences in its database, of stores of which no candidate is known here."""
         replication, leases = self._ctx.replication, self._tables.leases
         epoch: int | None = replication.epoch(self.store)
         if epoch is None:
-            fence = fence_of(self.store, 0)
-            found = await self._ask(Within(Get(leases, ("value",), [EPOCH, fence])))
-            if self._gate is None and fence in found and not found[fence][0]:
-                raise StoreUnavailable(self.store, "moved", "it was moved to another database, of which these settings know nothing")
-            epoch = found[EPOCH][0] if EPOCH in found else 0
-            replication.found_epoch(self.store, epoch)
+            moving = self._gate.names if self._gate is not None else frozenset[str]()
+            fences = {fence_of(name, 0): name for name in sharing(self._ctx.stores, self.store) if name not in moving}
+            found = await self._ask(Within(Get(leases, ("value",), [EPOCH, *fences])))
+            epoch = int(found[EPOCH][0]) if EPOCH in found else 0
+            fenced = frozenset(name for fence, name in fences.items() if fence in found)
+            replication.found_epoch(self.store, epoch, fenced, self._begun_at)
         return epoch
 
     def _log_plain(self, its: Written) -> None:

@@ -17,6 +17,7 @@ from gateway.context import RequestContext
 from gateway.errors import GatewayError
 from gateway.preparing import opened
 from gateway.stores.base import Get
+from gateway.writes import moving
 from gateway.writes.running import run as run_mutation
 from resolvers.users import users
 from tests.commands import invoked as run
@@ -40,6 +41,7 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def in_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, migrated: Path) -> None:
     shutil.copytree(migrated, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setattr(moving, "FENCED_S", 0.0)  # no process writes here that knows of no candidate
     go(tmp_path, monkeypatch)
     name_a_candidate(tmp_path)
 

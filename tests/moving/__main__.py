@@ -32,6 +32,7 @@ import orjson
 from gateway.config import Settings, StoreSettings
 from gateway.loading import write_batches
 from gateway.preparing import migrate, opened
+from gateway.writes.moving import FENCED_S
 from schema import schema as graph
 from tests import preloaded
 from tests.commands import ended
@@ -110,7 +111,8 @@ async def run(
             for name in graph.store_names:
                 await migrate(stores, graph, name)
             assert graph.demo is not None
-            filled = (batch for batch in graph.demo(people, seed) if batch[0].store == noun or batch[0].name in FILLED.get(noun, ()))
+            homes, names = {noun, "users"}, {*FILLED["users"], *FILLED.get(noun, ())}
+            filled = (batch for batch in graph.demo(people, seed) if batch[0].store in homes or batch[0].name in names)
             await write_batches(stores, filled)
         prefix = f"GATEWAY_STORES__{noun.upper()}__"
         variables = {f"{prefix}CANDIDATE": candidate, "GATEWAY_WRITTEN_KEY": "of-all-processes"}
@@ -122,6 +124,7 @@ async def run(
         over = asyncio.Event()
         writers = [asyncio.create_task(_write(ports, model, over, moved, pause_s)) for model in models]
         try:
+            await asyncio.sleep(FENCED_S)  # which the first switch would wait for, with nothing to be killed in
             if split:
                 await _stay(environment, noun, moved)
             for number in range(rounds):

@@ -17,6 +17,7 @@ from gateway.stores.base import KEYS_PER_CALL, Collection, Column, Compare, Fetc
 from gateway.stores.coalescing import Coalescer
 from gateway.stores.funnel import Caller, Funnel, Layer, Next
 from gateway.stores.guards import Protection
+from gateway.stores.moves import candidate_of
 from gateway.stores.reasons import Reason
 from gateway.stores.routing import Freshness
 from gateway.stores.sharing import copy_of
@@ -521,6 +522,35 @@ async def test_a_place_that_nobody_wants_any_more_is_the_next_ones(worlds: Any) 
     call.go()
     await behind
     assert not world.asked
+
+
+async def test_a_store_that_moves_while_a_call_waits_leaves_its_place_to_who_is_next() -> None:
+    """The call asks the pool of the other database; who waits behind it for a place in that of before has it."""
+    here, there = GatedStore("paper", 1), GatedStore("paper", 1)
+    there.is_open = True
+    stores = Stores({"paper": here, candidate_of("paper"): there}, protection=Protection(wait_s=5.0), coalesced={"paper"})
+    for store in (here, there):
+        await store.answer(Upsert(NOTES, ROWS))
+    guard = stores.guards["paper"]
+
+    def begin(request: Request[Any]) -> asyncio.Task[Any]:
+        async def asked() -> Any:
+            return await RequestContext(stores).ask(request)
+
+        return asyncio.create_task(asked())
+
+    assert guard.enters()
+    together = [begin(Get(NOTES, ("text",), [key])) for key in ("1", "2")]
+    await until(lambda: guard.waiting == 1)
+    behind = begin(Fetch(NOTES, ("id",)))
+    await until(lambda: guard.waiting == 2)
+    stores.swap("paper")
+    guard.leave_answered()
+    async with asyncio.timeout(2):
+        (await here.next()).go()
+        assert await asyncio.gather(*together) == [texts("1"), texts("2")]
+        await behind
+    assert (guard.in_use, guard.waiting, stores.guards["paper"].in_use) == (0, 0, 0)
 
 
 async def test_a_call_that_is_cancelled_from_outside_leaves_nobody_waiting(worlds: Any) -> None:

@@ -382,6 +382,27 @@ async def test_who_has_to_see_a_write_is_given_nothing(world: World, freshness: 
         await world.query(stores=stores, freshness=freshness).ask(get("1"))
 
 
+async def test_who_has_a_token_is_never_given_what_was_kept_before_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long ago that was, and whichever process was written by: a row that may be given is no older than the token lives."""
+    world.stale = Stale(StaleLimits({"paper": 300.0}), world.clock)
+    route = FakeRoute("paper", FakeServer(world.memory), has=9)
+    stores = world.over(routes={"paper": route})
+    tokens = stores.tokens
+    assert tokens is not None
+    monkeypatch.setattr(tokens, "_clock", world.clock)
+    await world.query(stores=stores, freshness=Freshness(may_lag=True)).ask(get("1"))
+    wrote = Freshness(wrote={"paper"})
+    await tokens.tell(wrote)  # of a process that has told this one nothing of it
+    world.fails()
+    route.replica.error = StoreUnavailable("paper")
+    world.clock.now += 299
+    seen = tokens.freshness(wrote.token)
+    seen.may_lag = True
+    assert await world.query(stores=stores, freshness=Freshness(may_lag=True)).ask(get("1"))
+    with pytest.raises(StoreUnavailable):
+        await world.query(stores=stores, freshness=seen).ask(get("1"))
+
+
 # ----------------------------------------------------------------------------------------------------------- what drops it
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -17,15 +18,16 @@ from gateway.errors import Contended, StoreUnavailable
 from gateway.preparing import connect, migrate
 from gateway.relaying import homes_of
 from gateway.stores import Stores
-from gateway.stores.base import Fetch
+from gateway.stores.base import Collection, Delete, Fetch, Row, Upsert
 from gateway.stores.moves import FRESH_S, Gate, candidate_of
-from gateway.writes import moving
+from gateway.writes import moving, placing
 from gateway.writes.carrying import NotSwitched
 from gateway.writes.feed import Event
 from gateway.writes.following import LogFeed
 from gateway.writes.moving import Mover
 from gateway.writes.placing import CLOSING, FOLLOWING, OPENING, SETTLED, Move, Place, Watcher, orient
 from gateway.writes.running import run
+from gateway.writes.tables import tables_of
 from gateway.writes.times import now
 from gateway.writes.transaction import Transaction
 from resolvers.users import users
@@ -33,6 +35,13 @@ from schema import schema as graph
 from tests.resolvers.test_replication import user_of
 
 THERE = candidate_of("users")
+CALLED = {"users": "there"}
+
+
+@pytest.fixture(autouse=True)
+def _none_is_unaware(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A switch need not wait for processes that know of no candidate: there are none here, and ``test_fences.py`` has some."""
+    monkeypatch.setattr(moving, "FENCED_S", 0.0)
 
 
 @pytest_asyncio.fixture
@@ -44,8 +53,10 @@ async def two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     its = {name: StoreSettings(url=urls[name]) for name in graph.store_names}
     settings = Settings(stores=its | {"users": StoreSettings(url=urls["users"], candidate=urls["there"])})
     serving, mover = connect(settings), connect(settings)
-    await serving.open()
-    await mover.open()
+    for stores in (serving, mover):
+        assert stores.gate is not None
+        stores.gate.called = CALLED
+        await stores.open()
     try:
         await migrate(mover, graph, "users")
         await migrate(Stores({"users": mover[THERE]}), graph, "users")
@@ -180,6 +191,74 @@ async def test_a_switch_waits_for_processes_and_they_write_there(two: tuple[Stor
     assert await Place(mover, "users").members() == []  # it said that it goes
 
 
+async def test_writes_do_not_wait_for_a_process_that_was_killed_before(two: tuple[Stores, Stores], monkeypatch: pytest.MonkeyPatch) -> None:
+    serving, mover = two
+    for module in (placing, moving):
+        monkeypatch.setattr(module, "MEMBER_S", 4.0)
+    monkeypatch.setattr(placing, "MEMBER_EVERY_S", 0.5)
+    watcher = await watched(serving)
+    carrier, move = await copied(mover)
+    await carrier.place.tell("killed", 0)
+    task = asyncio.create_task(watcher.run())
+    times: list[float] = []
+    try:
+        await asyncio.sleep(1.2)
+        switching = asyncio.create_task(carrier.switch(move))
+        while not switching.done():
+            begun = monotonic()
+            await write(serving, str(len(times)))
+            times.append(monotonic() - begun)
+            await asyncio.sleep(0.05)
+        assert (await switching).phase == SETTLED
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert max(times) < 2.0  # as a switch takes, and not until the one that was killed does not count
+    assert await keys(serving) == {str(number) for number in range(len(times))}
+
+
+async def test_what_a_killed_command_has_left_to_be_delivered_where_the_store_was_is_gone_when_it_is_taken_back(
+    two: tuple[Stores, Stores],
+) -> None:
+    serving, mover = two
+    await watched(serving)
+    await write(serving, "1")
+    carrier, move = await copied(mover)
+    await mover.ask(Delete(tables_of("users").leases, [(key,) for key in await members(mover)]))
+    settled = await carrier.switch(move)
+    old, new = tables_of(THERE).deliveries, tables_of("users").deliveries
+    [left] = await rows_of(mover, new)
+    await mover.ask(Upsert(old, [left]))  # as by one that was killed before it had deleted that
+    await mover.ask(Delete(new, [tuple(left[:2])]))  # and it was heard there
+    assert (await carrier.switch(settled)).generation == 2
+    assert (await rows_of(mover, new), await rows_of(mover, old)) == ([], [])
+
+
+async def members(stores: Stores) -> list[str]:
+    found = await stores.ask(Fetch(tables_of("users").leases, ("id",)))
+    return [row[0] for part in found.values() for row in part.rows if row[0].startswith("member:")]
+
+
+async def rows_of(stores: Stores, collection: Collection) -> list[Row]:
+    found = await stores.ask(Fetch(collection, collection.names))
+    return [row for part in found.values() for row in part.rows]
+
+
+async def test_a_candidate_to_which_it_was_moved_before_is_copied_to_from_the_first_row(two: tuple[Stores, Stores]) -> None:
+    serving, mover = two
+    await watched(serving)
+    await write(serving, "1")
+    carrier, _ = await copied(mover)
+    place = carrier.place
+    move = await place.move()
+    assert move is not None
+    assert await place.remove(move)
+    await mover.ask(Delete(replace(users, store=THERE), [("1",)]))  # and emptied
+    await mover.ask(Delete(tables_of(THERE).versions, [("users", "1")]))
+    await copied(mover)
+    assert await keys(mover, THERE) == {"1"}
+
+
 async def test_what_was_closing_when_its_command_was_killed_is_opened_again(two: tuple[Stores, Stores]) -> None:
     serving, mover = two
     watcher = await watched(serving)
@@ -231,9 +310,6 @@ async def test_what_cannot_be_carried_in_time_stays_where_it_was(two: tuple[Stor
 
 
 async def test_it_is_not_switched_while_a_relay_is_at_work_that_knows_of_no_candidate(two: tuple[Stores, Stores]) -> None:
-    from gateway.stores.base import Upsert
-    from gateway.writes.tables import tables_of
-
     _, mover = two
     carrier, move = await copied(mover)
     await mover.ask(Upsert(tables_of("users").leases, [("relay", "somebody", now(), 0)]))

@@ -82,6 +82,8 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pyt
     told = {"url": urls["users"], "candidate": urls["there"], "ab": {"primary": 100 - share, "candidate": share}, "shadow": shadow}
     settings = Settings(stores=its | {"users": StoreSettings.model_validate(told)})
     stores = connect(settings)
+    assert stores.gate is not None
+    stores.gate.called = {"users": "there"}
     await stores.open(routed=False)
     try:
         await migrate(stores, graph, "users")
