@@ -198,6 +198,10 @@ class Stores:
     def names(self) -> tuple[str, ...]:
         return tuple(self._stores)
 
+    def sharing(self, name: str) -> list[str]:
+        """Return the stores that are one database with this one, itself among them: their log is one, too."""
+        return [other for other, store in self._stores.items() if store is self._stores[name]]
+
     @property
     def calls(self) -> Counter[str]:
         return self.funnel.calls

@@ -26,10 +26,11 @@ from typing import Any, Protocol
 
 from gateway.errors import GatewayError, PoolExhausted, StoreTimeout, StoreUnavailable, WrongValue
 from gateway.observability.metrics import Reading
-from gateway.stores.base import And, Compare, Ends, Fetch, Get, Key, Not, Or, Page, Pairs, Request, Slice, Store, statements
+from gateway.stores.base import Ends, Fetch, Get, Key, Pairs, Request, Slice, Store, statements
 from gateway.stores.base import Transaction as Within
 from gateway.stores.routing import Freshness, Route
 from gateway.stores.sharing import can_change
+from gateway.stores.weights import weight_of, weight_of_question
 from gateway.stores.written import Home, Wrote, written_by
 
 ROWS_MAX = 10_000
@@ -245,11 +246,11 @@ class Stale:
             if may_be_wrong and _has_wrong(value):
                 continue
             try:
-                weight = ENTRY_BYTES + getsizeof(key) + _weight(value)
+                weight = ENTRY_BYTES + getsizeof(key) + weight_of(value)
                 own = deepcopy(value) if lane.copies else value
             except RecursionError:  # JSON of many levels
                 continue
-            lane.bytes = lane.bytes or ENTRY_BYTES + _weight_of_question(lane.key)
+            lane.bytes = lane.bytes or ENTRY_BYTES + weight_of_question(lane.key)
             if lane.bytes + weight <= self._limits.limit_bytes:
                 self._add(lane, key, _Kept(own, at, weight))
         while len(self._kept) > self._limits.rows_max or self.bytes > self._limits.limit_bytes:
@@ -353,34 +354,6 @@ def _steady(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _steady(page) for key, page in value.items()}
     return tuple(value)
-
-
-def _weight(value: Any) -> int:
-    """Return the bytes that a value is taken to hold."""
-    if isinstance(value, list | tuple):
-        return getsizeof(value) + sum(map(_weight, value))
-    if isinstance(value, dict):
-        return getsizeof(value) + sum(map(_weight, value)) + sum(map(_weight, value.values()))
-    return getsizeof(value)
-
-
-def _weight_of_question(part: Any) -> int:
-    """Return the bytes that a lane's key is taken to hold: conditions, pairs and cursors are of a client's choosing."""
-    within: Iterable[Any]
-    match part:
-        case tuple() | frozenset():
-            within = part
-        case And() | Or():
-            within = part.items
-        case Not():
-            within = (part.item,)
-        case Compare():
-            within = (part.value,)
-        case Page():
-            within = (part.after, part.before)
-        case _:
-            return _weight(part)
-    return getsizeof(part) + sum(map(_weight_of_question, within))
 
 
 def _has_wrong(value: Any) -> bool:

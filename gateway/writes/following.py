@@ -23,7 +23,7 @@ from gateway.stores import Stores
 from gateway.stores.base import And, Collection, Compare, Fetch, Get, Key, Match, Order, Page, Row, Slice
 from gateway.writes.declarations import State
 from gateway.writes.feed import Event
-from gateway.writes.own import Own, end, sharing
+from gateway.writes.own import Own, end
 from gateway.writes.sequencer import Sequencer, rest
 from gateway.writes.tables import tables_of
 from gateway.writes.transaction import EPOCH
@@ -156,7 +156,7 @@ class _Log:
         self._own = Own(stores)
         self._tables = tables_of(store)
         self._sequencer = Sequencer(stores, store, uuid4().hex)
-        self._names = sharing(stores, store)
+        self._names = stores.sharing(store)
         self._poll_s = poll_s
         self._followers: dict[Follower, None] = {}
         self._poller: asyncio.Task[None] | None = None

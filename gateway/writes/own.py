@@ -76,11 +76,6 @@ async def end(tasks: Iterable[asyncio.Future[Any]]) -> None:
         _, pending = await asyncio.wait(pending, timeout=CANCELLED_AGAIN_S)
 
 
-def sharing(stores: Stores, name: str) -> list[str]:
-    """Return the stores that are one database with this one, itself among them: their log is one, too."""
-    return [other for other in stores.names if stores[other] is stores[name]]
-
-
 async def pages(own: Own, collection: Collection, columns: Sequence[str], where: Where | None = None) -> AsyncIterator[list[State]]:
     """Give all rows of a collection by their key, ``ROWS_PER_PAGE`` at a time, as mappings of their key and ``columns``."""
     names = tuple(dict.fromkeys((*collection.key, *columns)))

@@ -23,7 +23,7 @@ from gateway.stores import Stores
 from gateway.stores.base import Carries, Collection, Upsert
 from gateway.writes.appliers import Applier, AuditApplier, CascadeApplier, FollowUpApplier, ReplicaApplier
 from gateway.writes.declarations import AUDIT, Cascade, Replica, Target
-from gateway.writes.own import Own, end, sharing
+from gateway.writes.own import Own, end
 from gateway.writes.sequencer import Sequencer, rest
 from gateway.writes.tables import tables_of
 from gateway.writes.times import now
@@ -139,7 +139,7 @@ class Relay:
         own, workers = Own(self._stores), {worker.target: worker for worker in self.workers[home]}
         what = f"{home}: its writes"
         beaten = -HEARTBEAT_EVERY_S
-        with listening(sharing(self._stores, home)) as woken:
+        with listening(self._stores.sharing(home)) as woken:
             while True:
                 woken.clear()
                 try:
@@ -171,7 +171,7 @@ class Relay:
         sequencer, what = Sequencer(self._stores, home, self.owner), f"{home}: positions in its log"
         carried = f"{home}: what its rows carry of the log"
         try:
-            with listening(sharing(self._stores, home)) as woken:
+            with listening(self._stores.sharing(home)) as woken:
                 while True:
                     woken.clear()
                     for of, step in ((carried, partial(self._unpack, home)), (what, sequencer.step)):

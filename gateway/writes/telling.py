@@ -15,7 +15,6 @@ from typing import Protocol, runtime_checkable
 
 from gateway.errors import AbilityMissing, GatewayError
 from gateway.stores import Stores
-from gateway.writes.own import sharing
 from gateway.writes.sequencer import GATHERED_S
 from gateway.writes.tables import tables_of
 from gateway.writes.wake import listening, wake
@@ -51,7 +50,7 @@ class Tells(Protocol):
 
 async def tell_each_other(stores: Stores, home: str) -> None:
     """Tell others of this process' writes of a store, and wake who waits for theirs here; for ever. Returns where there is no way to."""
-    store, names = stores[home], sharing(stores, home)
+    store, names = stores[home], stores.sharing(home)
     if not isinstance(store, Tells) or not store.has_lines:
         return
     tables = [tables_of(home).outbox.place]
