@@ -48,5 +48,5 @@ def serving(command: Sequence[str], folder: Path, env: dict[str, str]) -> Iterat
 def ask(address: str, query: str, headers: Mapping[str, str] | None = None) -> Any:
     """Return the decoded answer of a POST."""
     request = Request(f"{address}/graphql", orjson.dumps({"query": query}), {"content-type": "application/json", **(headers or {})})
-    with urlopen(request, timeout=10) as response:
+    with urlopen(request, timeout=60) as response:
         return orjson.loads(response.read())

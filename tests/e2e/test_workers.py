@@ -18,7 +18,7 @@ import pytest
 from tests.benchmarks.processes import Server
 from tests.draining.__main__ import HEAD
 from tests.serving import Answer, filled, read_answer, serving
-from tests.tries import in_tries, sure
+from tests.tries import TRIES
 
 BACK_WITHIN_S = 2.0
 ID_OF_PROCESS = 8  # characters of a request's id that all of one process have
@@ -108,9 +108,16 @@ class Load:
             connection[1].close()
 
 
-@in_tries
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads /proc")
 async def test_a_worker_that_is_killed_under_load_is_back_and_the_others_requests_are_answered() -> None:
+    seconds = [await _seconds_of_a_kill()]
+    while max(seconds[-1]) >= BACK_WITHIN_S and len(seconds) < TRIES:
+        seconds.append(await _seconds_of_a_kill())
+    assert max(seconds[-1]) < BACK_WITHIN_S, seconds
+
+
+async def _seconds_of_a_kill() -> tuple[float, float, float]:
+    """Kill one of two workers; return after how long it is back, the slowest answer, and twice when the last request was lost."""
     async with two_workers() as server:
         load = Load(server)
         clients = [asyncio.create_task(load.client(is_kept=number % 2 == 0)) for number in range(8)]
@@ -118,7 +125,8 @@ async def test_a_worker_that_is_killed_under_load_is_back_and_the_others_request
         before = set(load.answered)
         killed_at = time.monotonic()
         os.kill(workers_of(server)[0], signal.SIGKILL)
-        await until(lambda: len(workers_of(server)) == 2 and "is back" in server.log.read_text(), BACK_WITHIN_S)
+        await until(lambda: len(workers_of(server)) == 2 and "is back" in server.log.read_text())
+        back_s = time.monotonic() - killed_at
         count = len(load.answered)
         await until(lambda: set(load.answered[count:]) - before)  # by the new one, too
         load.stopped = True
@@ -127,12 +135,11 @@ async def test_a_worker_that_is_killed_under_load_is_back_and_the_others_request
     processes = set(load.answered)
     assert len(processes) == 3
     gone = before - set(load.answered[count:])
-    sure(len(load.lost) <= len(clients), "one is in flight of each client")
-    sure({process for _, process in load.lost} <= gone | {None}, "those of the other worker are answered")
-    assert all(at - killed_at < 1.0 for at, _ in load.lost)
-    assert load.slowest_s < BACK_WITHIN_S
+    assert len(load.lost) <= len(clients), "one is in flight of each client"
+    assert {process for _, process in load.lost} <= gone | {None}, "those of the other worker are answered"
     assert sorted(map(float, re.findall(r"^gateway_worker_restarts_total\{.*\} (.*)$", told, re.M))) == [0.0, 1.0]
     assert re.findall(r"^gateway_worker_up\{.*\} (.*)$", told, re.M) == ["1.0", "1.0"]
+    return back_s, load.slowest_s, 2 * max((at - killed_at for at, _ in load.lost), default=0.0)
 
 
 async def test_whichever_worker_is_asked_tells_the_metrics_of_both() -> None:

@@ -56,7 +56,7 @@ def script(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str
     """Run the script ``gateway``, which unlike ``python -m`` does not put the current folder on the path."""
     command = [sys.executable, "-c", "import sys; del sys.path[0]; from gateway.cli import main; main()", *arguments]
     environment = os.environ | {"PYTHONPATH": str(ROOT)} | variables
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
 def refusal(*arguments: str) -> str:

@@ -246,7 +246,7 @@ async def test_one_that_another_process_holds_for_long_is_in_flight(home: Stores
     first = asyncio.create_task(run(keyed(home), "home", "createPerson", create))
     await held.reached.wait()
     with monkeypatch.context() as patched:
-        patched.setattr(home.funnel, "write_timeout_s", 1.0)
+        patched.setattr(home.funnel, "write_timeout_s", 2.0)
         with pytest.raises(StoreTimeout if has_one_writer else InFlight):
             await run(keyed(home), "home", "createPerson", lambda tx: tx.insert(PEOPLE, BOB))
     held.go_on.set()
