@@ -272,8 +272,7 @@ class GraphQLEndpoint:
             raise self._too_large(int(length) if length.isdigit() and len(length) <= 20 else None)
 
     def _too_large(self, size: int | None = None) -> CallerError:
-        limit = self._body_limit_bytes
-        known = {} if size is None else {"actual": size}
+        limit, known = self._body_limit_bytes, {} if size is None else {"actual": size}
         message = f"The request's body has more than {limit} bytes (setting body_limit_bytes)."
         return RequestTooLarge(message, limit=limit, **known, setting="body_limit_bytes")
 
@@ -370,8 +369,7 @@ class GraphQLEndpoint:
         answer: Any = self._service.subscribe if takes_events else self._service.answer
         if freshness is not None:
             answer = partial(answer, freshness=freshness)
-        if takes_events:
-            request = resumed(request, exchange.headers)
+        request = resumed(request, exchange.headers) if takes_events else request
         try:
             if deadline_s <= 0.0:  # it has gone by in line
                 raise TimeoutError
