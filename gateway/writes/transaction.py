@@ -246,7 +246,7 @@ class Transaction:
             try:
                 return await self._begin(funnel)
             except BaseException:
-                self._gate.leave()
+                self._gate.leave(self.store)
                 raise
         return await self._begin(funnel)
 
@@ -272,7 +272,7 @@ class Transaction:
             await self._end(error)
         finally:
             if self._gate is not None:
-                self._gate.leave()
+                self._gate.leave(self.store)
 
     async def _end(self, error: BaseException | None) -> None:
         caught = self._failed if error is None else None  # by the author, who went on: the database may hold half of what was asked
