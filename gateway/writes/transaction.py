@@ -47,7 +47,6 @@ from gateway.writes import rows
 from gateway.writes.changing import Changes, insert_of, is_logged, stale
 from gateway.writes.declarations import State
 from gateway.writes.ids import new_id
-from gateway.writes.own import sharing
 from gateway.writes.points import reached
 from gateway.writes.rows import By, Outcome, Written
 from gateway.writes.tables import tables_of
@@ -423,7 +422,8 @@ class Transaction:
         epoch: int | None = replication.epoch(self.store)
         if epoch is None:
             moving = self._gate.names if self._gate is not None else frozenset[str]()
-            fences = {fence_of(name, 0): name for name in sharing(self._ctx.stores, self.store) if name not in moving}
+            stores = self._ctx.stores
+            fences = {fence_of(name, 0): name for name in stores.names if stores[name] is self._pool and name not in moving}
             found = await self._ask(Within(Get(leases, ("value",), [EPOCH, *fences])))
             epoch = int(found[EPOCH][0]) if EPOCH in found else 0
             fenced = frozenset(name for fence, name in fences.items() if fence in found)
