@@ -7,7 +7,8 @@ places: with an odd one the candidate of the settings is at home, and what was t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from random import randrange
 from time import monotonic
@@ -46,8 +47,8 @@ class Gate:
     """What a process knows of the moves of its stores, and who waits for that. ``names`` are the stores with a candidate.
 
     Closed for a store until its move was looked at (``seen``), and again when that is longer ago than ``FRESH_S``: then neither reads nor
-    transactions pass. ``hold`` has transactions of a store wait, ``changing`` those of all. ``is_watched`` is False in a command, which
-    looks once. ``called`` are the candidates of these settings, without secrets.
+    transactions pass. ``hold`` has transactions of a store wait, ``changing`` those of its databases. ``is_watched`` is False in a
+    command, which looks once. ``called`` are the candidates of these settings, without secrets.
     """
 
     def __init__(self, names: Iterable[str], called: Mapping[str, str] = MappingProxyType({})) -> None:
@@ -57,8 +58,8 @@ class Gate:
         self.is_watched = True
         self._seen_at = dict.fromkeys(self.names, float("-inf"))
         self._held: set[str] = set()
-        self._changing = 0
-        self._open = 0  # transactions
+        self._changing: Counter[str] = Counter()
+        self._open: Counter[str] = Counter()  # transactions, by store
         self._told = asyncio.Event()
 
     # ------------------------------------------------------------------------------------------------------- who looks
@@ -78,18 +79,18 @@ class Gate:
             self.hold(name, True)
 
     @contextmanager
-    def changing(self) -> Iterator[None]:
-        """Have no transaction begin while the block runs."""
-        self._changing += 1
+    def changing(self, stores: Collection[str]) -> Iterator[None]:
+        """Have no transaction of these stores begin while the block runs."""
+        self._changing.update(stores)
         try:
             yield
         finally:
-            self._changing -= 1
+            self._changing.subtract(stores)
             self._tell()
 
-    async def idle(self) -> None:
-        """Return when no transaction is open."""
-        while self._open:
+    async def idle(self, stores: Collection[str]) -> None:
+        """Return when no transaction of these stores is open."""
+        while any(self._open[store] for store in stores):
             await self._wait()
 
     # ------------------------------------------------------------------------------------------------------- who waits
@@ -103,16 +104,18 @@ class Gate:
     async def enter(self, store: str, seconds: float) -> None:
         """Return when a transaction of a store may begin, which is to ``leave``. StoreUnavailable after so many seconds."""
         await self._until(
-            lambda: not self._changing and (store not in self.names or (store not in self._held and self.is_fresh(store))), store, seconds
+            lambda: not self._changing[store] and (store not in self.names or (store not in self._held and self.is_fresh(store))),
+            store,
+            seconds,
         )
-        self._open += 1
+        self._open[store] += 1
 
     async def opened(self, store: str, seconds: float) -> None:
         """Return when transactions of a store that moves may begin; StoreUnavailable after so many seconds."""
         await self._until(lambda: store not in self._held and self.is_fresh(store), store, seconds)
 
-    def leave(self) -> None:
-        self._open -= 1
+    def leave(self, store: str) -> None:
+        self._open[store] -= 1
         self._tell()
 
     def layer(self, request: Request[Any], caller: Any, next_: Next) -> Awaitable[Any]:

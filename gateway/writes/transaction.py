@@ -245,7 +245,7 @@ class Transaction:
             try:
                 return await self._begin(funnel)
             except BaseException:
-                self._gate.leave()
+                self._gate.leave(self.store)
                 raise
         return await self._begin(funnel)
 
@@ -271,7 +271,7 @@ class Transaction:
             await self._end(error)
         finally:
             if self._gate is not None:
-                self._gate.leave()
+                self._gate.leave(self.store)
 
     async def _end(self, error: BaseException | None) -> None:
         caught = self._failed if error is None else None  # by the author, who went on: the database may hold half of what was asked
@@ -422,7 +422,8 @@ class Transaction:
         epoch: int | None = replication.epoch(self.store)
         if epoch is None:
             moving = self._gate.names if self._gate is not None else frozenset[str]()
-            fences = {fence_of(name, 0): name for name in self._ctx.stores.sharing(self.store) if name not in moving}
+            stores = self._ctx.stores
+            fences = {fence_of(name, 0): name for name in stores.names if stores[name] is self._pool and name not in moving}
             found = await self._ask(Within(Get(leases, ("value",), [EPOCH, *fences])))
             epoch = int(found[EPOCH][0]) if EPOCH in found else 0
             fenced = frozenset(name for fence, name in fences.items() if fence in found)

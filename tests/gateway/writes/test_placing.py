@@ -95,7 +95,7 @@ async def test_nothing_passes_before_it_is_known_where_a_store_is_at_home() -> N
     await gate.enter("posts", 0.01)
     gate.seen("users", asyncio.get_running_loop().time())
     await gate.enter("users", 0.01)
-    gate.leave()
+    gate.leave("users")
     gate.seen("users", asyncio.get_running_loop().time() - FRESH_S)
     with pytest.raises(StoreUnavailable):
         await gate.enter("users", 0.01)
@@ -189,6 +189,25 @@ async def test_a_switch_waits_for_processes_and_they_write_there(two: tuple[Stor
     assert await keys(serving) == {"1", "2", "3"}
     assert await keys(serving, THERE) == {"1", "2"}
     assert await Place(mover, "users").members() == []  # it said that it goes
+
+
+async def test_a_process_does_not_wait_for_transactions_of_other_databases_to_know_where_a_store_is(two: tuple[Stores, Stores]) -> None:
+    serving, mover = two
+    watcher = await watched(serving)
+    carrier, move = await copied(mover)
+    gate = serving.gate
+    assert gate is not None
+    await gate.enter("posts", 1)
+    await gate.enter("users", 1)
+    assert await carrier.place.change(move, replace(move, phase=SETTLED, generation=1))
+    looking = asyncio.create_task(watcher.look("users"))
+    await asyncio.sleep(0.3)
+    await gate.enter("posts", 1)  # and they begin meanwhile
+    assert not looking.done()
+    gate.leave("users")
+    async with asyncio.timeout(5):
+        await looking
+    assert gate.generations == {"users": 1}
 
 
 async def test_writes_do_not_wait_for_a_process_that_was_killed_before(two: tuple[Stores, Stores], monkeypatch: pytest.MonkeyPatch) -> None:
