@@ -34,7 +34,7 @@ from gateway.errors import ConfigError, Conflict, GatewayError
 from gateway.stores import Stores
 from gateway.stores.base import And, Compare, Delete, Fetch, Get, Insert, Remove, Update, Upsert
 from gateway.stores.moves import FENCES, Gate, candidate_of, fence_of
-from gateway.writes.own import Own, again, sharing
+from gateway.writes.own import Own, again
 from gateway.writes.tables import tables_of
 from gateway.writes.times import moment_of, now
 from gateway.writes.wake import wake
@@ -265,7 +265,7 @@ class Watcher:
             place.refuse_other(move)
         generation = 0 if move is None else move.generation
         if (generation - gate.generations[name]) % 2:
-            its = {*sharing(self._stores, name), *sharing(self._stores, place.candidate)}  # what they are at is theirs to the end
+            its = {*self._stores.sharing(name), *self._stores.sharing(place.candidate)}  # what they are at is theirs to the end
             with gate.changing(its):
                 await gate.idle(its)
                 self._stores.swap(name)
