@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from gateway.service import Request, Response
+from tests.forms import of_form
 from tests.gateway.http.fakes import FakeService, hello
 from tests.gateway.http.wire import Wire, post, run, serving
 from tests.tries import in_tries
@@ -97,6 +98,7 @@ def test_l03_a_step_to_ten_times_the_load_and_back() -> None:
 
 OTHERS = 5
 MANY = 20  # places
+HOGGED_S = of_form(2, 3)
 FAIR: dict[str, Any] = {"requests_max": MANY, "requests_waiting_max": MANY, "requests_wait_s": 0.5}
 
 
@@ -115,8 +117,8 @@ async def hogged(**settings: Any) -> tuple[dict[str, Told], dict[str, Told]]:
     each = 0.5 * MANY / TAKES_S / (OTHERS + 1)
     rates = {"hog": each} | {f"user-{number}": each for number in range(OTHERS)}
     async with serving(FakeService(slowly), patience_s=60, **FAIR, **settings) as wire:
-        alike = await offered_by(wire, rates, 3)
-        return alike, await offered_by(wire, rates | {"hog": 10 * each}, 3)
+        alike = await offered_by(wire, rates, HOGGED_S)
+        return alike, await offered_by(wire, rates | {"hog": 10 * each}, HOGGED_S)
 
 
 @in_tries
