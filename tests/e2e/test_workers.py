@@ -129,12 +129,14 @@ async def _seconds_of_a_kill() -> tuple[float, float, float]:
         back_s = time.monotonic() - killed_at
         count = len(load.answered)
         await until(lambda: set(load.answered[count:]) - before)  # by the new one, too
+        mark = len(load.answered)  # what the killed one had sent is read by then
+        await until(lambda: len(load.answered) > mark + 100)
         load.stopped = True
         await asyncio.gather(*clients)
         told = await metrics(server)
     processes = set(load.answered)
     assert len(processes) == 3
-    gone = before - set(load.answered[count:])
+    gone = before - set(load.answered[mark:])
     assert len(load.lost) <= len(clients), "one is in flight of each client"
     assert {process for _, process in load.lost} <= gone | {None}, "those of the other worker are answered"
     assert sorted(map(float, re.findall(r"^gateway_worker_restarts_total\{.*\} (.*)$", told, re.M))) == [0.0, 1.0]
