@@ -1,8 +1,8 @@
 # Two commands: `make run` and `make test`. Each does its own set-up in .venv; nothing is installed outside this folder.
 
 PORT ?= 8000
-# Half as many again as there are cores: many tests wait for a process or a clock.
-WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 2) * 3 // 2)')
+# Twice as many as there are cores: many tests wait for a process or a clock.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 2) * 2)')
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
