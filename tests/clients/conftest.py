@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -20,15 +21,17 @@ def packages(request: pytest.FixtureRequest) -> Path:
     folder = Path(request.config.cache.mkdir("clients"))
     stamp = folder / "installed.json"
     lock = (HERE / "package-lock.json").read_text(encoding="utf-8")
-    if not stamp.exists() or stamp.read_text(encoding="utf-8") != lock:
-        stamp.unlink(missing_ok=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(HERE / name, folder)
-        done = run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], folder)
-        if done.returncode and not live_is_required():
-            pytest.skip("npm could not install the clients: " + done.stderr.strip().partition("\n")[0])
-        assert done.returncode == 0, done.stderr
-        stamp.write_text(lock, encoding="utf-8")
+    with (folder / "lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)  # npm takes the folder away first: two processes of one run must not install at once
+        if not stamp.exists() or stamp.read_text(encoding="utf-8") != lock:
+            stamp.unlink(missing_ok=True)
+            for name in ("package.json", "package-lock.json"):
+                shutil.copy(HERE / name, folder)
+            done = run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], folder)
+            if done.returncode and not live_is_required():
+                pytest.skip("npm could not install the clients: " + done.stderr.strip().partition("\n")[0])
+            assert done.returncode == 0, done.stderr
+            stamp.write_text(lock, encoding="utf-8")
     return folder / "node_modules"
 
 
