@@ -15,6 +15,7 @@ import gc
 import logging
 import time
 from asyncio import AbstractEventLoop, Lock, get_running_loop
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -40,7 +41,7 @@ from gateway.engine.names import Names
 from gateway.engine.plan import ROOT, Cost, Plan
 from gateway.engine.planner import Planner, switches_of
 from gateway.engine.respond import MAX_ERRORS, respond, shown
-from gateway.engine.results import State
+from gateway.engine.results import NONE, State
 from gateway.engine.sources import Bound, Happened, Streaming, source_of
 from gateway.engine.values import Binder
 from gateway.engine.variables import Variables
@@ -59,7 +60,7 @@ from gateway.graph.fields import Graph
 from gateway.graph.scalars import mask_scalars
 from gateway.loaders import end
 from gateway.observability.accounts import Account
-from gateway.observability.metrics import Histogram, Reading
+from gateway.observability.metrics import BOUNDS_S, Histogram, Reading
 from gateway.often import made_often
 from gateway.security.limits import MEASURE_FACTOR, Limits, are_short, check_variables, enforced, values_in
 from gateway.stores import Stores
@@ -85,6 +86,10 @@ FEW_PLACES = 40  # of a plan that is compiled without leaving the loop
 PLAN_BYTES = 4_000
 BYTES_PER_PLACE = 4_500
 BYTES_PER_FIELD = 400
+
+NO_ERRORS: Sequence[GraphQLError] = ()
+# PERF: an attribute of an Enum is looked up by its metaclass, 0.05 µs, and a request asks five times.
+QUERY, MUTATION, SUBSCRIPTION = OperationType.QUERY, OperationType.MUTATION, OperationType.SUBSCRIPTION
 
 _T = TypeVar("_T")
 
@@ -268,7 +273,9 @@ class Service:
             if ctx.has_loaders:
                 end(ctx)
             operation = ctx.account.operation
-            self.durations["none" if operation is None else operation.word].observe(time.monotonic() - now)
+            took, seconds = self.durations["none" if operation is None else operation.word], time.monotonic() - now
+            took.counts[bisect_left(BOUNDS_S, seconds)] += 1  # PERF: ``Histogram.observe`` in line, 0.1 µs less
+            took.sum += seconds
         response: Response = answered
         return response
 
@@ -366,7 +373,8 @@ class Service:
             self._note(document.noted, ctx)
         account.document = document
         operation = account.operation = document.operation(request.operation_name)
-        if operation.type is not OperationType.QUERY:
+        is_query = operation.type is QUERY
+        if not is_query:
             self._check_type(operation, request, may_stream=may_stream)
         if many:
             coerced = await self._aside(self._variables, document, operation, request.variables)
@@ -382,15 +390,11 @@ class Service:
             if not self._may_explain:
                 raise Forbidden("X-Gateway-Explain is not allowed here (setting environment).")
             ctx.plan = plan
-        key = _idempotency_key(request) if operation.type is OperationType.MUTATION else None
-        if key is not None:
-            roots = sum(place.parent == ROOT for place in plan.places)
-            if roots > 1:
-                told = f"expected one root field with it, whose outcome a retry has, got {roots}"
-                raise BadUserInput(f"Idempotency-Key: {told}", argument="Idempotency-Key")
-            ctx.idempotency_key = key
-        ctx.is_mutation = operation.type is OperationType.MUTATION
-        ctx.may_be_stale = operation.type is OperationType.QUERY
+        if is_query:
+            ctx.may_be_stale = True
+        elif operation.type is MUTATION:
+            ctx.is_mutation = True
+            ctx.idempotency_key = _idempotency_key(request, plan)
         if plan.series:
             bounds = [self._bind(part, coerced, ctx) for part in plan.series]
             costs = [
@@ -404,14 +408,13 @@ class Service:
         if total > self.limits.cost_max:
             self._hold(self.limits.exceeded("COST_LIMIT", "By its page sizes the operation has", "cost_max", total, "objects"), ctx)
         if ctx.freshness is not None:
-            ctx.freshness.may_lag = operation.type is OperationType.QUERY
+            ctx.freshness.may_lag = is_query
         ctx.check()
-        for part in prepared.series or (prepared,):
-            if not part.is_compiled:
-                await self._compile(part)
-        if operation.type is OperationType.SUBSCRIPTION:
+        if prepared.waits:
+            await self._compile(prepared)
+        if operation.type is SUBSCRIPTION:
             return self._subscribed(prepared, bounds[0], costs[0], coerced, request, ctx, deadline_s)
-        given: Mapping[int, Any] = {}
+        given: Mapping[int, Any] = NONE
         if plan.introspected:
             given = await self._aside(introspect, self._schema, document, operation, plan, request.variables or {}, self.limits)
         if plan.series:
@@ -421,15 +424,18 @@ class Service:
             await self._tell_written(ctx)
         if state.size > FEW:  # in one piece, so that no more than one large answer stands there as objects
             return await self._aside(self._finished, prepared, state, ctx, thread=self._mending if state.failed else self._beside)
-        data, errors = await self._completed(prepared, state)
+        try:  # PERF: ``_completed`` in line, a coroutine less
+            data, errors = complete(prepared, state), NO_ERRORS
+        except SecondWalk:
+            data, errors = await self._mended(prepared, state)
         return self._response(data, errors, ctx, [(prepared, state)])
 
     def _check_type(self, operation: Operation, request: Request, *, may_stream: bool) -> None:
         if self.queries_only is not None:
             raise Forbidden(self.queries_only)
-        if operation.type is OperationType.MUTATION and not request.mutation_allowed:
+        if operation.type is MUTATION and not request.mutation_allowed:
             raise MethodNotAllowed("A mutation needs POST.")
-        if operation.type is OperationType.SUBSCRIPTION and not may_stream:
+        if operation.type is SUBSCRIPTION and not may_stream:
             raise MethodNotAllowed("A subscription needs a stream.")
 
     def _subscribed(
@@ -517,7 +523,7 @@ class Service:
         names = plans.get("switches")
         if names is None:
             names = plans["switches"] = switches_of(document)
-        on = tuple(coerced.get(name) for name in names)
+        on = tuple([coerced.get(name) for name in names]) if names else ()
         key = (operation.name, on)
         prepared: Prepared | None = plans.get(key)
         if prepared is not None:
@@ -539,10 +545,12 @@ class Service:
 
     async def _compile(self, prepared: Prepared) -> None:
         """Compile a plan, which is late enough here: what the limits refuse costs no more than to say so."""
-        if len(prepared.plan.places) > FEW_PLACES:
-            await self._aside(prepared.compile)
-        else:
-            prepared.compile()
+        for part in prepared.series or (prepared,):
+            if len(part.plan.places) > FEW_PLACES:
+                await self._aside(part.compile)
+            else:
+                part.compile()
+        prepared.waits = False
 
     def _bind(self, plan: Plan, coerced: Mapping[str, Any], ctx: RequestContext) -> list[Bound]:
         """Return every place's arguments; one bad one anywhere refuses the operation before a store is asked."""
@@ -578,11 +586,15 @@ class Service:
             raise _arguments_refused(refused)
         return bounds
 
-    async def _completed(self, prepared: Prepared, state: State) -> tuple[Any, list[GraphQLError]]:
+    async def _completed(self, prepared: Prepared, state: State) -> tuple[Any, Sequence[GraphQLError]]:
         try:
-            return complete(prepared, state), []
+            return complete(prepared, state), NO_ERRORS
         except SecondWalk:
-            self._counts.second_walks += 1
+            return await self._mended(prepared, state)
+
+    async def _mended(self, prepared: Prepared, state: State) -> tuple[Any, Sequence[GraphQLError]]:
+        """Return data and errors of a run in which something failed."""
+        self._counts.second_walks += 1
         if state.size > FEW_NULLS:
             return await self._aside(complete_with_nulls, prepared, state, thread=self._mending)
         return complete_with_nulls(prepared, state)
@@ -674,7 +686,7 @@ class Service:
         if errors and ctx.written:
             extensions["committed"] = ctx.written
         try:
-            told = self._shown(errors, ctx)
+            told = self._shown(errors, ctx) if errors else ()
             body = respond(data, told, extensions)
         except TypeError:  # JSON cannot hold a value of it: another walk finds out which
             self._counts.second_walks += 1
@@ -788,8 +800,18 @@ def _explained(ctx: RequestContext) -> dict[str, Any]:
     return {"explain": explained}
 
 
-def _idempotency_key(request: Request) -> str | None:
+def _idempotency_key(request: Request, plan: Plan) -> str | None:
     """Return the key under which a mutation happens once: of the header, or of the request's extensions, which a socket has alone."""
+    key = _given_key(request)
+    if key is not None:
+        roots = sum(place.parent == ROOT for place in plan.places)
+        if roots > 1:
+            told = f"expected one root field with it, whose outcome a retry has, got {roots}"
+            raise BadUserInput(f"Idempotency-Key: {told}", argument="Idempotency-Key")
+    return key
+
+
+def _given_key(request: Request) -> str | None:
     given = (request.extensions or {}).get(KEY_EXTENSION)
     if given is None:
         return request.idempotency_key

@@ -17,7 +17,7 @@ from graphql import GraphQLError
 from gateway.engine.code import Code, SecondWalk, made
 from gateway.engine.nulls import place_nulls
 from gateway.engine.plan import Place, Plan, View
-from gateway.engine.results import Made, Result, State
+from gateway.engine.results import Made, State
 from gateway.stores.base import Row
 
 Function = Callable[..., Any]
@@ -43,23 +43,20 @@ class Builders:
 class Prepared:
     """A plan with the functions that build its objects, which are compiled when they are first needed."""
 
-    __slots__ = ("_builders", "_careful", "plan", "series")
+    __slots__ = ("_careful", "builders", "plan", "series", "waits")
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
+        self.waits = True  # for its functions; False once it, or its series, are compiled
         self.series = [Prepared(part) for part in plan.series]
-        self._builders: Builders | None = None
+        self.builders: Builders | None = None  # of the good way, once they are compiled
         self._careful: Builders | None = None
-
-    @property
-    def is_compiled(self) -> bool:
-        return self._builders is not None
 
     def compile(self) -> Builders:
         """Return the functions of the good way."""
-        builders = self._builders
+        builders = self.builders
         if builders is None:
-            builders = self._builders = Builders(self.plan)
+            builders = self.builders = Builders(self.plan)
         return builders
 
     def compile_carefully(self) -> Builders:
@@ -73,38 +70,33 @@ class Prepared:
 class Building:
     """What sources build by, in one run."""
 
-    __slots__ = ("_builders", "_outs", "_state", "is_careful")
+    __slots__ = ("_builders", "bounds", "is_careful", "outs", "results", "views")
 
     def __init__(self, plan: Plan, builders: Builders, state: State) -> None:
+        # PERF: lists by a place's index, which sources look into without a call, 0.3 µs less of the 15 of a point look-up.
         self._builders = builders
-        self._state = state
-        self._outs: list[Any] = [None] * len(plan.places)
+        self.bounds: list[Any] = state.bounds
+        self.results = state.results
+        self.outs: list[Any] = [None] * len(plan.places)  # what the sources of those below have made of their objects
+        self.views = builders.views  # by a view's number: objects of rows and ``outs``
         self.is_careful = builders.is_careful
-
-    def data(self, plan: Plan) -> dict[str, Any]:
-        outs = self._outs
-        for place in reversed(plan.places):  # children are behind their parents
-            assert place.source is not None
-            outs[place.index] = place.source.out(place, self)
-        data: dict[str, Any] = self._builders.views[plan.root.number]((self._state.root,), outs)[0]
-        return data
-
-    def result(self, place: Place) -> Result:
-        return self._state.results[place.index]
-
-    def bound(self, place: Place) -> Any:
-        return self._state.bounds[place.index]
-
-    def out(self, place: Place) -> Any:
-        """Return what the source of a place that stands below has made of its objects."""
-        return self._outs[place.index]
 
     def objects(self, view: View, rows: Sequence[Row]) -> list[Any]:
         """Return an object per row."""
-        return self._builders.views[view.number](rows, self._outs) if rows else []
+        return self.views[view.number](rows, self.outs) if rows else []
 
     def function(self, place: Place) -> Function:
         return self._builders.places[place.index]
+
+
+def _data(plan: Plan, builders: Builders, state: State) -> dict[str, Any]:
+    building = Building(plan, builders, state)
+    outs = building.outs
+    for place in reversed(plan.places):  # children are behind their parents
+        assert place.source is not None
+        outs[place.index] = place.source.out(place, building)
+    data: dict[str, Any] = builders.views[plan.root.number]((state.root,), outs)[0]
+    return data
 
 
 def complete(prepared: Prepared, state: State) -> dict[str, Any]:
@@ -112,7 +104,7 @@ def complete(prepared: Prepared, state: State) -> dict[str, Any]:
     if state.failed:
         raise SecondWalk
     try:
-        return Building(prepared.plan, prepared.compile(), state).data(prepared.plan)
+        return _data(prepared.plan, prepared.builders or prepared.compile(), state)
     except SecondWalk:
         raise
     except Exception as exc:
@@ -126,7 +118,7 @@ def complete_with_nulls(
 
     ``tries_leaves``: a value that JSON cannot hold is an error, too.
     """
-    built = Building(prepared.plan, prepared.compile_carefully(), state).data(prepared.plan)
+    built = _data(prepared.plan, prepared.compile_carefully(), state)
     assert isinstance(built, Made)
     return place_nulls(prepared.plan.text, built, tries_leaves=tries_leaves)
 

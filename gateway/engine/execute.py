@@ -10,13 +10,12 @@ from typing import Any
 from gateway.context import RequestContext
 from gateway.engine.cost import Counting
 from gateway.engine.plan import ROOT, Cost, Place, Plan
-from gateway.engine.results import NOTHING_ANSWERED, Result, State
+from gateway.engine.results import NONE, NOTHING_ANSWERED, Result, State
 from gateway.engine.sources import KEPT, Bound, Call, Steps
 from gateway.loaders import ask, ask_all
 from gateway.security.limits import Limits, enforced
 from gateway.stores.base import Row, UniqueKeys
 
-NONE: Mapping[Any, Any] = {}
 USUAL_WIDTH = 10  # fields of an object
 
 Step = tuple[Place, Steps, Any]  # whose turn it is, and what it asks
@@ -73,7 +72,7 @@ class Run:
         variables: Mapping[str, Any] = NONE,
         event: Any = None,
     ) -> None:
-        root: list[Any] = [None] * len(plan.root_place.layout)
+        root: list[Any] = [None] * len(plan.root_place.layout.columns)
         for place in plan.starts[0] if plan.starts else ():
             key = place.source.keys_at_root(bounds[place.index]) if place.source is not None else None
             if key is not KEPT:

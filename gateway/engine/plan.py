@@ -255,11 +255,10 @@ class Plan:
     samples: list[list[Sample]]  # by level: where texts are looked at
     unsized: list[list[Place]]  # by level: lists that may be longer than their cost says
     series: list[Plan] = field(default_factory=list)  # a mutation: a plan per root field, run one after the other
+    is_unsized: bool = field(init=False)  # whether any list of it may be longer than its cost says
 
-    @property
-    def is_unsized(self) -> bool:
-        """Whether any list of it may be longer than its cost says."""
-        return any(self.unsized)
+    def __post_init__(self) -> None:
+        self.is_unsized = any(self.unsized)
 
     @property
     def parts(self) -> tuple[Plan, ...]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from gateway.often import made_often
 from gateway.stores.base import Row
 
 if TYPE_CHECKING:
@@ -13,23 +15,37 @@ if TYPE_CHECKING:
     from gateway.engine.sources.source import Bound
 
 
-@dataclass(slots=True)
+NONE: Mapping[Any, Any] = MappingProxyType({})
+
+
 class Result:
     """What a place's source answered. ``rows`` are all its rows; how they belong to parents depends on the source:
 
     ``keys`` (rows by key): rows[i] is the object of keys[i]. ``groups`` (connections): parent to Slice, (lists): parent to rows, in the
     order of ``rows``. ``values`` (batch functions): parent to value, None or Exception. ``edges`` (through edges): parent to the keys
-    of its nodes, also where the nodes failed.
+    of its nodes, also where the nodes failed. PERF: no dataclass, which makes an empty mapping for each.
     """
 
-    rows: Sequence[Row] = ()
-    keys: Sequence[Any] = ()
-    groups: Mapping[Any, Any] = field(default_factory=dict)
-    values: Mapping[Any, Any] = field(default_factory=dict)
-    edges: Mapping[Any, Sequence[Any]] | None = None
-    error: Exception | None = None
+    __slots__ = ("edges", "error", "groups", "keys", "rows", "values")
+
+    def __init__(
+        self,
+        rows: Sequence[Row] = (),
+        keys: Sequence[Any] = (),
+        groups: Mapping[Any, Any] = NONE,
+        values: Mapping[Any, Any] = NONE,
+        edges: Mapping[Any, Sequence[Any]] | None = None,
+        error: Exception | None = None,
+    ) -> None:
+        self.rows = rows
+        self.keys = keys
+        self.groups = groups
+        self.values = values
+        self.edges = edges
+        self.error = error
 
 
+@made_often
 @dataclass(slots=True)
 class State:
     """All that one run of a plan found. ``root`` is the root's only row: the keys of the root fields."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from enum import Enum
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from gateway.engine.cursors import cursor_of, read_cursor, shown_text
 from gateway.engine.names import Arguments, Filter, FilterField, Names
@@ -19,15 +19,12 @@ from gateway.security.limits import Limits, check_filter, enforced
 from gateway.stores.base import And, Collection, Column, Compare, Key, Not, Op, Or, Order, Page, Type, Where, total_order
 from gateway.stores.types import NO_VALUE, canonical_key, value_of
 
-if TYPE_CHECKING:
-    from gateway.engine.sources.source import Source
-
 
 class Binder:
     """What sources bind coerced arguments by (graphql-core's: dictionaries by GraphQL name, enums as members)."""
 
     def __init__(self, type_names: frozenset[str], limits: Limits, names: Names, *, tells_types: bool = True) -> None:
-        self._names = names
+        self.names = names.of  # what clients call the arguments of a field, and what they are here
         self._type_names = type_names
         self.limits = limits
         self._tells_types = tells_types
@@ -49,10 +46,6 @@ class Binder:
         return text
 
     # ------------------------------------------------------------------------------------------------- orders and pages
-
-    def names(self, source: Source) -> Arguments:
-        """Return what clients call the arguments of a field, and what they are here."""
-        return self._names.of(source)
 
     def order(self, collection: Collection, names: Arguments, orders: Sequence[Mapping[str, Any]]) -> tuple[Order, ...]:
         """Return the total order that a list of orders asks for."""

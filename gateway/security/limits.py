@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
+from itertools import chain
 from typing import Any, Literal
 
 import orjson
@@ -148,19 +149,19 @@ def _shape_of(value: Any, most: int) -> tuple[int, int, int]:
 def values_in(arguments: Mapping[str, Any], most: int) -> int:
     """Return how many values arguments have, nested ones too; a text counts one more for every 64 characters. Ends soon above ``most``."""
     count = 0
-    level: list[Any] = [arguments]
-    while level and count <= most:
+    values: Iterable[Any] = arguments.values()
+    while True:
         inner: list[Any] = []
-        for item in level:
-            for value in item.values() if type(item) is dict else item:
-                kind = type(value)
-                count += 1
-                if kind is str:
-                    count += len(value) >> 6
-                elif kind is dict or kind is list:
-                    inner.append(value)
-        level = inner
-    return count
+        for value in values:
+            kind = type(value)
+            count += 1
+            if kind is str:
+                count += len(value) >> 6
+            elif kind is dict or kind is list:
+                inner.append(value)
+        if not inner or count > most:
+            return count
+        values = chain.from_iterable([item.values() if type(item) is dict else item for item in inner])
 
 
 def check_filter(limits: Limits, where: Mapping[str, Any], path: str) -> list[LimitExceeded]:

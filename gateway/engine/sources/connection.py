@@ -232,7 +232,8 @@ class Many(Source):
     # ------------------------------------------------------------------------------------------------------------ build
 
     def out(self, place: ConnectionPlace, building: Building) -> Any:  # type: ignore[override]
-        result, bound = building.result(place), building.bound(place)
+        result = building.results[place.index]
+        bound: BoundPage = building.bounds[place.index]
         if result.error is not None:
             return self._without_rows(place, result, result.error, bound, building)
         objects = self._objects(place, building, result)

@@ -43,12 +43,13 @@ class ByKey(Source):
         yield field.named, rows_of(self.collection)
 
     def out(self, place: Place, building: Building) -> Any:
-        result = building.result(place)
+        result = building.results[place.index]
         if result.error is not None:
             return Failing(result.error)
         if not place.views:
             return None  # a row is left out without it, but nobody asked to see it
-        return dict(zip(result.keys, building.objects(place.views[0], result.rows), strict=True))
+        rows = result.rows
+        return dict(zip(result.keys, building.views[place.views[0].number](rows, building.outs), strict=True)) if rows else {}
 
     def _place(self, planning: Planning, view: View, asked: Asked, by: str | None, *, many: bool = False, shares: bool = True) -> Place:
         layout = planning.layout_by_key(view, self.collection) if shares else None

@@ -28,7 +28,7 @@ class Lists(dict[Any, Any]):
 
 def lists(place: Place, building: Building) -> Lists:
     """Return the objects of each parent; without the rows whose ``drops`` are not there."""
-    groups, rows = kept(place, building.result(place), building)
+    groups, rows = kept(place, building.results[place.index], building)
     objects = building.objects(place.views[0], rows)
     out = Lists()
     start = 0
@@ -43,7 +43,7 @@ def kept(place: Place, result: Result, building: Building) -> tuple[Mapping[Any,
     """Return the groups and all rows of a list, without the rows whose ``drops`` are not there."""
     groups, rows = result.groups, result.rows
     for child in place.drops:
-        found = building.result(child.place)
+        found = building.results[child.place.index]
         if found.error is not None:  # nobody knows, and the field itself tells of it, where it is selected
             continue
         present = set(found.keys)

@@ -180,9 +180,9 @@ class ManyEdges(ManyThrough):
         ends = place.ends
         assert ends is not None
         keys = [row[ends.slot] for row in result.rows]
-        error = building.result(ends).error
+        error = building.results[ends.index].error
         failed = None if error is None else Failed(error)
-        nodes = [failed if failed is not None else [found[key] for key in keys] for found in building.out(ends)]
+        nodes = [failed if failed is not None else [found[key] for key in keys] for found in building.outs[ends.index]]
         return [*(building.objects(view, result.rows) for view in place.views), *nodes]
 
     def _without_rows(self, place: ConnectionPlace, result: Result, error: Exception, bound: BoundPage, building: Building) -> Any:
@@ -203,7 +203,7 @@ class Ends(ByKey):
 
     def out(self, place: Place, building: Building) -> Any:
         """Return the objects of each view, by key."""
-        result = building.result(place)
+        result = building.results[place.index]
         if result.error is not None:
             return [Failing(result.error) for _ in place.views]
         return [dict(zip(result.keys, building.objects(view, result.rows), strict=True)) for view in place.views]

@@ -156,7 +156,7 @@ def _rows_of_objects(place: ObjectPlace, run: Run, values: Mapping[Any, Any], in
 
 def out_of_values(place: Place, building: Building) -> Any:
     """Return by key what ``taken`` had: leaves as they are, objects built."""
-    result = building.result(place)
+    result = building.results[place.index]
     if result.error is not None:
         return Failing(result.error)
     values = result.values
@@ -178,7 +178,7 @@ def _built(place: Place, building: Building, rows: Sequence[Row]) -> list[Any]:
 
 
 def _lists(place: Place, building: Building) -> dict[Any, Any]:
-    groups, rows = kept(place, building.result(place), building)
+    groups, rows = kept(place, building.results[place.index], building)
     objects = _built(place, building, rows)
     if not building.is_careful:
         start, out = 0, {}

@@ -176,7 +176,7 @@ class Stats(Source):
         return result.groups.items()
 
     def out(self, place: Place, building: Building) -> Any:
-        error = building.result(place).error
+        error = building.results[place.index].error
         return lists(place, building) if error is None else Pages(partial(Failed, error))
 
     def explain(self, place: Place) -> Iterable[tuple[int, dict[str, Any]]]:

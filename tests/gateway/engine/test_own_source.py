@@ -72,7 +72,7 @@ class Latest(Source):
         return Result(rows=list(found.values()), keys=list(found))
 
     def out(self, place: Place, building: Building) -> Any:
-        result = building.result(place)
+        result = building.results[place.index]
         if result.error is not None:
             return Failing(result.error)
         return dict(zip(result.keys, building.objects(place.views[0], result.rows), strict=True))
