@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
+
+from gateway.deadlines import Deadlines
 
 
 class Places:
     """``count`` places; None are any number. First come, first served. It belongs to the loop of those who wait."""
 
-    __slots__ = ("_free", "_line", "count")
+    __slots__ = ("_deadlines", "_free", "_line", "count")
 
     def __init__(self, count: int | None) -> None:
         self.count = count
         self._free = float("inf") if count is None else count
         self._line: deque[asyncio.Future[None]] = deque()
+        self._deadlines = Deadlines()
 
     @property
     def in_use(self) -> int:
@@ -37,7 +40,7 @@ class Places:
         place = asyncio.get_running_loop().create_future()
         self._line.append(place)
         try:
-            async with asyncio.timeout(seconds):
+            with self._limited(seconds):
                 await place
         except BaseException:
             with suppress(ValueError):
@@ -45,6 +48,10 @@ class Places:
             if place.done() and not place.cancelled():  # it was given one after all
                 self._pass_on()
             raise
+
+    def _limited(self, seconds: float | None) -> AbstractContextManager[None]:
+        """Return what raises TimeoutError after so many seconds. PERF: ``asyncio.timeout`` takes 3.1 µs, this 0.6 (``deadlines.py``)."""
+        return nullcontext() if seconds is None else self._deadlines.within(seconds)
 
     def resize(self, count: int) -> None:
         """Have so many places from now on; whoever has one more than there are keeps it until it is given back."""

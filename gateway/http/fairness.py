@@ -58,7 +58,7 @@ class Fair(Gate):
         self._lines.setdefault(client, deque()).append(place)
         self._in_line += 1
         try:
-            async with asyncio.timeout(seconds):
+            with self._limited(seconds):
                 await place
         except BaseException:
             if not place.done() or place.cancelled():
