@@ -197,8 +197,9 @@ def test_l02_a_limit_that_adapts_has_as_much_answered_as_one_that_is_right() -> 
     async def test() -> None:
         right, _ = await offered(1, requests_max=PLACES, requests_min=0)
         found, after = await offered(FOUND_OUT_S)
-        wrong, _ = await offered(2, requests_min=0)
-        assert wrong < 0.8 * right, "a number that is too high"
+        if of_form(0, 1):  # what it is good for takes 12 s more
+            wrong, _ = await offered(2, requests_min=0)
+            assert wrong < 0.8 * right, "a number that is too high"
         assert found >= 0.9 * right
         assert after.refused == []
 
