@@ -15,7 +15,6 @@ import gc
 import logging
 import time
 from asyncio import AbstractEventLoop, Lock, get_running_loop
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -60,7 +59,7 @@ from gateway.graph.fields import Graph
 from gateway.graph.scalars import mask_scalars
 from gateway.loaders import end
 from gateway.observability.accounts import Account
-from gateway.observability.metrics import BOUNDS_S, Histogram, Reading
+from gateway.observability.metrics import Histogram, Reading
 from gateway.often import made_often
 from gateway.security.limits import MEASURE_FACTOR, Limits, are_short, check_variables, enforced, values_in
 from gateway.stores import Stores
@@ -273,9 +272,7 @@ class Service:
             if ctx.has_loaders:
                 end(ctx)
             operation = ctx.account.operation
-            took, seconds = self.durations["none" if operation is None else operation.word], time.monotonic() - now
-            took.counts[bisect_left(BOUNDS_S, seconds)] += 1  # PERF: ``Histogram.observe`` in line, 0.1 µs less
-            took.sum += seconds
+            self.durations["none" if operation is None else operation.word].observe(time.monotonic() - now)
         response: Response = answered
         return response
 
@@ -700,7 +697,7 @@ class Service:
         return Response(body, 200, partial=bool(errors), cursor=ctx.cursor, codes=self._counted(told) if told else ())
 
     def _shown(self, errors: Sequence[GraphQLError], ctx: RequestContext) -> Sequence[Mapping[str, Any]]:
-        return shown(errors, ctx.request_id, type_names=self.openness.type_names) if errors else ()
+        return shown(errors, ctx.request_id, type_names=self.openness.type_names)
 
     def _failed(self, error: Exception, request_id: str, committed: Sequence[str] = ()) -> Response:
         """Return the response of a request that ended with an error of its own."""

@@ -70,20 +70,19 @@ class Prepared:
 class Building:
     """What sources build by, in one run."""
 
-    __slots__ = ("_builders", "bounds", "is_careful", "outs", "results", "views")
+    __slots__ = ("_builders", "bounds", "is_careful", "outs", "results")
 
     def __init__(self, plan: Plan, builders: Builders, state: State) -> None:
-        # PERF: lists by a place's index, which sources look into without a call, 0.3 µs less of the 15 of a point look-up.
+        # Lists by a place's index, which sources look into.
         self._builders = builders
         self.bounds: list[Any] = state.bounds
         self.results = state.results
         self.outs: list[Any] = [None] * len(plan.places)  # what the sources of those below have made of their objects
-        self.views = builders.views  # by a view's number: objects of rows and ``outs``
         self.is_careful = builders.is_careful
 
     def objects(self, view: View, rows: Sequence[Row]) -> list[Any]:
         """Return an object per row."""
-        return self.views[view.number](rows, self.outs) if rows else []
+        return self._builders.views[view.number](rows, self.outs) if rows else []
 
     def function(self, place: Place) -> Function:
         return self._builders.places[place.index]

@@ -23,7 +23,6 @@ Longer than 400 lines: the layers are composed and read in one place, and the wa
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Awaitable, Callable, Container, Hashable, Mapping, Sequence
 from contextvars import Token
@@ -36,7 +35,6 @@ from typing import Any, Protocol, TypeVar
 from gateway.deadlines import Deadlines
 from gateway.errors import AbilityMissing, Conflict, Contended, GatewayError, StoreTimeout, StoreUnavailable, WrongValue
 from gateway.observability.accounts import Account
-from gateway.observability.metrics import BOUNDS_S
 from gateway.stores.base import Get, Request, Store, Transaction, statements
 from gateway.stores.coalescing import Coalescer
 from gateway.stores.guards import Guard, Protection, guards_of
@@ -358,10 +356,7 @@ class Funnel:
                 statements.reset(token)
                 if isinstance(token.old_value, list):  # of a trace
                     token.old_value.extend(ran)
-            took, durations = monotonic() - begin, watch.durations
-            durations.counts[bisect_left(BOUNDS_S, took)] += 1  # PERF: ``Watch.took`` in line, 0.1 µs less
-            durations.sum += took
-            if watch.slow_s is not None and took >= watch.slow_s:
+            if watch.took(took := monotonic() - begin):
                 self._tell_slow(watch, request, caller, ran, rows, took, "")
             return answer if store.enforces_types else self._checked(name, store, request, answer, caller)
         await asyncio.sleep(min(guard.pause_s(), caller.seconds(limit)))

@@ -48,8 +48,7 @@ class ByKey(Source):
             return Failing(result.error)
         if not place.views:
             return None  # a row is left out without it, but nobody asked to see it
-        rows = result.rows
-        return dict(zip(result.keys, building.views[place.views[0].number](rows, building.outs), strict=True)) if rows else {}
+        return dict(zip(result.keys, building.objects(place.views[0], result.rows), strict=True))
 
     def _place(self, planning: Planning, view: View, asked: Asked, by: str | None, *, many: bool = False, shares: bool = True) -> Place:
         layout = planning.layout_by_key(view, self.collection) if shares else None

@@ -11,19 +11,7 @@ from gateway.often import made_often
 from gateway.stores.declarations import Collection, Key, Row, Value
 from gateway.stores.requests.answers import Rows, Slice, Slices
 from gateway.stores.requests.conditions import Where, both
-from gateway.stores.requests.keys import (
-    KEYS_PER_CALL,
-    UniqueKeys,
-    has_more_than_a_call,
-    is_fit,
-    is_whole,
-    joined,
-    of_keys,
-    pair_parts,
-    parts_of,
-    picker,
-    union,
-)
+from gateway.stores.requests.keys import has_more_than_a_call, is_fit, is_whole, joined, of_keys, pair_parts, parts_of, picker, union
 from gateway.stores.requests.orders import Order, ranker, total_order
 from gateway.stores.requests.request import COUNT, FILTER, NOTHING, PAGE, Ability, Request
 from gateway.stores.values import Checks, checks_of
@@ -139,8 +127,7 @@ class Get(Request[Rows]):
 
     @property
     def is_plain(self) -> bool:
-        keys = self.keys  # PERF: ``is_fit`` in line
-        return type(keys) is UniqueKeys and 0 < len(keys) <= KEYS_PER_CALL and self.collection.where is None
+        return self.collection.where is None and is_fit(self.keys)
 
     def filtered(self) -> Self:
         own = self.collection.where
