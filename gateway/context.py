@@ -54,13 +54,13 @@ class RequestContext:
         request_id: str = "",
         deadline: float | None = None,
         trace: list[StoreCall] | None = None,
-        *,
         started: float = 0.0,  # on the same clock
         values: Mapping[str, Any] = NO_VALUES,
         replication: Replication = NOTHING_DECLARED,  # what the graph declares of its writes
         written: list[str] | None = None,
-        idempotency_key: str | None = None,
         account: Account | None = None,  # what it does, counted
+        *,
+        idempotency_key: str | None = None,
         freshness: Freshness | None = None,  # what its reads have to see; None: all that the primary has
     ) -> None:
         if idempotency_key is not None:

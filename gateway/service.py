@@ -250,17 +250,8 @@ class Service:
         now = time.monotonic() if started is None else started
         deadline = None if deadline_s is None else now + deadline_s
         trace: list[StoreCall] | None = [] if request.explain == "trace" else None
-        ctx = RequestContext(
-            self.stores,
-            request_id,
-            deadline,
-            trace,
-            started=now,
-            values=values,
-            replication=self.replication,
-            written=written,
-            account=account,
-        )
+        # PERF: by position, as names take a dictionary for a class: 0.3 µs.
+        ctx = RequestContext(self.stores, request_id, deadline, trace, now, values, self.replication, written, account)
         if self.tokens is not None:
             ctx.freshness = self._freshness(self.tokens, freshness, request)
         try:
@@ -517,11 +508,11 @@ class Service:
     def _plan(self, document: Document, operation: Operation, coerced: Mapping[str, Any]) -> Prepared:
         """Return the plan; one dictionary look-up after the first time."""
         plans = document.plans
-        names = plans.get("switches")
+        names = document.switches
         if names is None:
-            names = plans["switches"] = switches_of(document)
+            names = document.switches = switches_of(document)
         on = tuple([coerced.get(name) for name in names]) if names else ()
-        key = (operation.name, on)
+        key = (operation.name, on) if names else operation.name
         prepared: Prepared | None = plans.get(key)
         if prepared is not None:
             self._counts.plan_hits += 1
@@ -577,8 +568,8 @@ class Service:
                     refused.append((place, exc.with_traceback(None)))  # or it had this frame, which has it
                     if len(refused) >= MAX_ERRORS:
                         break
-        if noted := self.binder.take_noted():
-            self._note(noted, ctx)
+        if self.binder.noted:
+            self._note(self.binder.take_noted(), ctx)
         if refused:
             raise _arguments_refused(refused)
         return bounds
@@ -694,7 +685,7 @@ class Service:
             body = respond(data, told, extensions)
         if len(body) > self.limits.response_limit_bytes:
             raise AnswerTooLongError(*result_limit(self.limits, len(body)))
-        return Response(body, 200, partial=bool(errors), cursor=ctx.cursor, codes=self._counted(told) if told else ())
+        return Response(body, 200, bool(errors), 0, ctx.cursor, self._counted(told) if told else ())
 
     def _shown(self, errors: Sequence[GraphQLError], ctx: RequestContext) -> Sequence[Mapping[str, Any]]:
         return shown(errors, ctx.request_id, type_names=self.openness.type_names)

@@ -80,14 +80,14 @@ class Nodes:
 
 
 class Document:
-    """A valid document. ``plans`` is the engine's: plans by operation name and switched-on directives.
+    """A valid document. ``plans`` is the engine's: plans by operation name, and by what switches fields on and off where anything does.
 
     Its nodes are forgotten once it is planned, and read again where another plan is made.
     PERF: nodes are four fifths of the objects of all caches, which the garbage collector looks at: 194 ms for 1,000 documents with
     them, 60 without, in which nobody is answered (``make soak``).
     """
 
-    __slots__ = ("_hash", "_limits", "_nodes", "noted", "operations", "plans", "text", "tokens", "variables")
+    __slots__ = ("_hash", "_limits", "_nodes", "noted", "operations", "plans", "switches", "text", "tokens", "variables")
 
     def __init__(self, text: str, nodes: Nodes, tokens: int, limits: Limits, noted: Sequence[LimitExceeded] = ()) -> None:
         self.text = text
@@ -95,6 +95,7 @@ class Document:
         self.operations = {name: Operation(name, node.operation, node.operation.value) for name, node in nodes.operations.items()}
         self.noted = noted  # limits that it breaks where they are only measured
         self.plans: dict[Any, Any] = {}
+        self.switches: tuple[str, ...] | None = None  # the variables of @skip and @include, once it is planned
         self.variables: dict[str, Any] = {}  # by operation name, as ``variables`` reads them
         self._limits = limits
         self._nodes: Nodes | None = nodes

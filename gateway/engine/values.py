@@ -28,13 +28,11 @@ class Binder:
         self._type_names = type_names
         self.limits = limits
         self._tells_types = tells_types
-        self._noted: list[LimitExceeded] = []
+        self.noted: list[LimitExceeded] = []  # limits that are measured only and are broken, until somebody takes them
 
     def take_noted(self) -> list[LimitExceeded]:
         """Return the limits that were measured only and are broken since the last call. Binding never waits, so they are the caller's."""
-        if not self._noted:
-            return []
-        noted, self._noted = self._noted, []
+        noted, self.noted = self.noted, []
         return noted
 
     def global_id(self, path: str, text: str) -> str:
@@ -85,7 +83,7 @@ class Binder:
         broken = check_filter(self.limits, where, at)
         for error in enforced(broken):
             raise error
-        self._noted += broken
+        self.noted += broken
         return self._filter(names.where, where, at)
 
     def _filter(self, declared: Filter, given: Mapping[str, Any], path: str) -> Where:

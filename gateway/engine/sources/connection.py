@@ -220,7 +220,7 @@ class Many(Source):
             match = Match(self.by, keys)
         groups: Mapping[Any, Slice] = yield self._fetch(place, run.bound(place), match)
         groups = completed(place, groups)
-        return Result(rows=rows_of_groups(groups), groups=groups)
+        return Result(rows_of_groups(groups), (), groups)
 
     def _fetch(self, place: ConnectionPlace, bound: BoundPage, match: Match | Pairs | Ends | None) -> Fetch:
         page = bound.page if place.has_rows else _NO_ROWS
@@ -327,7 +327,7 @@ class ManyThrough(Many):
     def _joined_ends(self, place: ConnectionPlace, run: Run, ends: Ends) -> Steps:
         groups: Mapping[Any, Slice] = yield self._fetch(place, run.bound(place), ends)
         groups = completed(place, groups)
-        return Result(rows=rows_of_groups(groups), groups=groups)
+        return Result(rows_of_groups(groups), (), groups)
 
     def _some_edges(
         self, place: ConnectionPlace, run: Run, match: Match, where: Where | None, order: tuple[Order, ...], page: Page
@@ -351,7 +351,7 @@ class ManyThrough(Many):
             parent: Slice([nodes[key_of(row)] for row in part.rows], part.more) for parent, part in found.pages.items()
         }
         groups = completed(place, pages)
-        return Result(rows=rows_of_groups(groups), groups=groups)
+        return Result(rows_of_groups(groups), (), groups)
 
     def _all_edges(self, place: ConnectionPlace, run: Run, match: Match) -> Steps:
         """Read all edges, and ask for a page of the nodes at their ends."""

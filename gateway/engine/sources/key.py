@@ -74,7 +74,7 @@ def rows_by_key(place: Place, keys: Sequence[Key], found: Mapping[Key, Row]) -> 
     """Return the rows of these keys; a call that was shared holds others' too."""
     own = found if len(found) == len(keys) else {key: found[key] for key in keys if key in found}
     rows = list(own.values())
-    return Result(rows=rows if place.completes is None else list(map(place.completes, rows)), keys=list(own))
+    return Result(rows if place.completes is None else list(map(place.completes, rows)), list(own))
 
 
 @dataclass(frozen=True, slots=True)

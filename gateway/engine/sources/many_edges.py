@@ -216,7 +216,7 @@ def _nodes(ends: Place, edges: Sequence[Row], found: Any) -> Result:
     """Return the rows of the nodes of the pages' edges, each once."""
     keys = list(dict.fromkeys([row[ends.slot] for row in edges]))
     rows = [found[key] for key in keys]
-    return Result(rows=rows if ends.completes is None else list(map(ends.completes, rows)), keys=keys)
+    return Result(rows if ends.completes is None else list(map(ends.completes, rows)), keys)
 
 
 def _with_cursors(place: ConnectionPlace, run: Run, bound: BoundPage, groups: dict[Any, Slice]) -> dict[Any, Slice]:

@@ -170,7 +170,7 @@ class Stats(Source):
         groups = _picked(found, has, place.layout.asked)
         if place.completes is not None:
             groups = {key: list(map(place.completes, rows)) for key, rows in groups.items()}
-        return Result(rows=[row for rows in groups.values() for row in rows], groups=groups)
+        return Result([row for rows in groups.values() for row in rows], (), groups)
 
     def parts(self, result: Result) -> Iterable[tuple[Any, Sequence[Row]]]:
         return result.groups.items()
