@@ -225,10 +225,10 @@ class Dropping:
 
 @dataclass(slots=True)
 class Cost:
-    """How many objects an operation may have: in all, and of each place of its plan."""
+    """How many objects an operation may have in all, and how many rows of each place of its plan may stand in its answer."""
 
     total: int
-    places: list[int]
+    rows: list[int]
 
 
 @dataclass(slots=True, eq=False, kw_only=True)

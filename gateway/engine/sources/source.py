@@ -167,6 +167,10 @@ class Source(ABC):
         """Give the rows of each key, in the order of ``result.rows``."""
         return zip(result.keys, ((row,) for row in result.rows), strict=True)
 
+    def longest(self, place: Place, above: Sequence[Row], result: Result) -> int:
+        """Return how many rows that parent, of those ``above``, has which has the most: of a place that ``is_unsized``."""
+        return max(map(len, result.groups.values()), default=1)
+
     # ------------------------------------------------------------------------------------------------------------ build
 
     def out(self, place: Place, building: Building) -> Any:

@@ -84,6 +84,37 @@ async def test_a_list_that_is_longer_than_was_assumed_is_counted() -> None:
     assert [(error["path"], error["extensions"]["code"]) for error in answer["errors"]] == [(["box", "boxes"], "RESULT_LIMIT")]
 
 
+@pytest.mark.parametrize("most", [201, 200])
+async def test_what_parents_share_is_counted_as_often_as_it_is_written(most: int) -> None:
+    """Five boxes have the same thirty-nine: 39 rows, where 100 are assumed, and 195 objects."""
+    keys = [str(number) for number in range(1, 40)]
+    parents = [f"p{number}" for number in range(5)]
+    pair = await both(GRAPH, {BOXES: [("0", parents), *((key, keys) for key in parents), *((key, []) for key in keys)]})
+    query = '{ box(id: "0") { boxes { boxes { id } } } }'
+    answer = orjson.loads((await respond(Service(GRAPH, pair.stores, Limits(objects_max=most)), query)).body)
+    if most == 201:
+        assert answer == {"data": {"box": {"boxes": [{"boxes": [{"id": f"Box:{key}"} for key in keys]}] * 5}}}
+    else:
+        assert answer["data"] == {"box": {"boxes": [{"boxes": None}] * 5}}
+        assert {error["extensions"]["code"] for error in answer["errors"]} == {"RESULT_LIMIT"}
+
+
+@pytest.mark.parametrize("most", [1_511, 1_510])
+async def test_what_is_below_a_long_list_is_counted(most: int) -> None:
+    """Five boxes have one and the same, which has a list of three hundred: 300 rows, where 1,000 are assumed, and 1,500 objects."""
+    ANSWERS.clear()
+    ANSWERS["x"] = [(number, "") for number in range(300)]
+    parents = [f"p{number}" for number in range(5)]
+    pair = await both(GRAPH, {BOXES: [("0", parents), *((key, ["x"]) for key in parents), ("x", [])]})
+    query = '{ box(id: "0") { boxes { boxes { items { n } } } } }'
+    answer = orjson.loads((await respond(Service(GRAPH, pair.stores, Limits(objects_max=most)), query)).body)
+    if most == 1_511:
+        assert answer == {"data": {"box": {"boxes": [{"boxes": [{"items": [{"n": number} for number in range(300)]}]}] * 5}}}
+    else:
+        assert answer["data"] == {"box": {"boxes": [{"boxes": [{"items": None}]}] * 5}}
+        assert {error["extensions"]["code"] for error in answer["errors"]} == {"RESULT_LIMIT"}
+
+
 @pytest.mark.parametrize("field", FIELDS)
 async def test_a_list_of_values(shelf: Both, field: str) -> None:
     ANSWERS.update({"1": [1, 2], "2": (), "3": range(3)})
