@@ -180,9 +180,6 @@ class Mutation(OfWritten):
     def has_size(self) -> bool:
         return True
 
-    def is_unsized(self, place: Place) -> bool:
-        return place.lists
-
     # ---------------------------------------------------------------------------------------------------------- execute
 
     def steps(self, place: Place, run: Run) -> Steps:
