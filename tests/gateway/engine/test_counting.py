@@ -146,16 +146,17 @@ async def test_a_long_value_that_fits_is_answered(monkeypatch: pytest.MonkeyPatc
 async def test_many_texts_of_middling_length_are_too_long_together(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [(f"{number:03}", f"{number % COUNT:02}", "x" * (LIMIT_BYTES // 100), None, None) for number in range(250)]
     gateway_ = await watched(monkeypatch, rows, response_limit_bytes=LIMIT_BYTES)
-    assert (await gateway_.answer())[0] == 422
-    assert gateway_.completed == 0
+    status, answer = await gateway_.answer()
+    assert (status, gateway_.completed) == (422, 0)
+    assert [error["extensions"]["code"] for error in answer["errors"]] == ["RESULT_LIMIT"]
 
 
 async def test_a_text_that_many_rows_share_is_as_long_as_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [(f"{number:03}", "00", None, None, None) for number in range(100)]
     gateway_ = await watched(monkeypatch, rows, "x" * (LIMIT_BYTES // 80), response_limit_bytes=LIMIT_BYTES)
-    query = "{ parents(first: 50) { nodes { children(first: 100) { nodes { parent { label } } } } } }"
-    assert (await gateway_.answer(query))[0] == 422
-    assert gateway_.completed == 0
+    status, answer = await gateway_.answer("{ parents(first: 50) { nodes { children(first: 90) { nodes { parent { label } } } } } }")
+    assert (status, gateway_.completed) == (422, 0)
+    assert [error["extensions"]["code"] for error in answer["errors"]] == ["RESULT_LIMIT"]
 
 
 async def test_objects_that_parents_share_go_aside_with_as_many_as_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
