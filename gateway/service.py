@@ -416,7 +416,7 @@ class Service:
             data, errors = complete(prepared, state), NO_ERRORS
         except SecondWalk:
             data, errors = await self._mended(prepared, state)
-        return self._response(data, errors, ctx, [(prepared, state)])
+        return self._response(data, errors, ctx, ((prepared, state),))
 
     def _check_type(self, operation: Operation, request: Request, *, may_stream: bool) -> None:
         if self.queries_only is not None:

@@ -54,9 +54,9 @@ def test_processes_follow_from_the_connections_of_a_server(most: str, of_ten: st
 
 def test_memory_is_what_was_measured() -> None:
     assert "this gateway 94," in BENCHMARKS
-    assert "| at the end | 143.4 |" in (DOCS / "soak.md").read_text(encoding="utf-8")
+    assert "| at the end | 152.9 |" in (DOCS / "soak.md").read_text(encoding="utf-8")
     assert "at most 259 MiB in the process" in (DOCS / "benchmarks-growth.md").read_text(encoding="utf-8")
-    for figure in ("94 MiB", "143 MiB", "259 MiB"):
+    for figure in ("94 MiB", "153 MiB", "259 MiB"):
         assert figure in TEXT
 
 

@@ -169,7 +169,7 @@ class Source(ABC):
 
     def longest(self, place: Place, above: Sequence[Row], result: Result) -> int:
         """Return how many rows that parent, of those ``above``, has which has the most: of a place that ``is_unsized``."""
-        return max(map(len, result.groups.values()), default=1)
+        return result.longest or max(map(len, result.groups.values()), default=1)
 
     # ------------------------------------------------------------------------------------------------------------ build
 

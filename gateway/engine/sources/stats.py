@@ -165,12 +165,13 @@ class Stats(Source):
         found: Mapping[Any, Sequence[Row]] = yield Aggregate(
             self.collection, bound.groups, measures, match, bound.where, run.limits.objects_max + 1
         )
-        run.take(sum(map(len, found.values())))
+        lengths = list(map(len, found.values()))
+        run.take(sum(lengths))
         has = [cast("str", self.bucket) if isinstance(group, Bucket) else group for group in bound.groups] + [name for name, _ in asked]
         groups = _picked(found, has, place.layout.asked)
         if place.completes is not None:
             groups = {key: list(map(place.completes, rows)) for key, rows in groups.items()}
-        return Result([row for rows in groups.values() for row in rows], (), groups)
+        return Result([row for rows in groups.values() for row in rows], (), groups, longest=max(lengths, default=0))
 
     def parts(self, result: Result) -> Iterable[tuple[Any, Sequence[Row]]]:
         return result.groups.items()

@@ -291,6 +291,9 @@ class Fetch(Request[Slices]):
         return narrowed if collection is not self.collection else replace(narrowed, where=both(where, self.where))
 
     def rows_in(self, answer: Slices) -> int:
+        if len(answer) == 1:
+            (part,) = answer.values()
+            return len(part.rows)
         return sum(map(len, map(_rows, answer.values())))
 
     @property
